@@ -1,0 +1,1 @@
+"""Image tags in, segmentation masks out."""

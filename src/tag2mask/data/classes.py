@@ -1,0 +1,57 @@
+"""What the classes are called and which pixel value each one has in a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The tags of a data set, in index order, and the background if the data set has one.
+
+    Tag ``c`` (0 to C-1) is pixel value ``c`` in a mask without background and ``c + 1`` with one: background is 0.
+    """
+
+    names: tuple[str, ...]
+    background: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def offset(self) -> int:
+        """Pixel value of tag 0."""
+        return 0 if self.background is None else 1
+
+    @property
+    def pixel_names(self) -> tuple[str, ...]:
+        """Names by pixel value, background first if there is one."""
+        return self.names if self.background is None else (self.background, *self.names)
+
+    @property
+    def ignore(self) -> int:
+        """Pixel value that stands for no class: 255, or 65535 where 8 bits are too few for the classes."""
+        return 255 if len(self.pixel_names) <= 255 else 65535
+
+    def palette(self) -> np.ndarray:
+        """VOC colours, ``uint8 (256, 3)``; 255, ignore, is light grey."""
+        colours = np.zeros((256, 3), np.uint8)
+        for value in range(256):
+            bits = value if self.background is not None else value + 1
+            for shift in range(7, -1, -1):
+                colours[value] |= np.array([bits & 1, bits >> 1 & 1, bits >> 2 & 1], np.uint8) << shift
+                bits >>= 3
+        colours[255] = (224, 224, 192)
+        return colours
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``classes.json``."""
+        return {"names": list(self.names), "background": self.background, "ignore": self.ignore}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Classes:
+        """Read back what ``to_json`` gave."""
+        return cls(tuple(content["names"]), content["background"])

@@ -1,0 +1,35 @@
+"""One photograph and what is known of it; a list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tag2mask.data.classes import Classes
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One photograph.
+
+    ``name`` is unique in the data set and names the mask (``masks/NAME.png``); it may hold ``/`` for sub-folders.
+    ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means that nothing is known.
+    ``truth`` is a label image for scoring; training never opens it.
+    """
+
+    name: str
+    image: Path
+    tags: tuple[int, ...] | None = None
+    truth: Path | None = None
+
+
+class Dataset(Protocol):
+    """A list of samples that knows its classes."""
+
+    classes: Classes
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Sample: ...
+    def __iter__(self) -> Iterator[Sample]: ...

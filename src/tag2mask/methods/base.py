@@ -1,0 +1,55 @@
+"""The contract between a method and everything around it.
+
+Shapes: B batch, C classes, M patches, h w patch grid, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the caller wants beside the logits; what nobody asked for is not computed."""
+
+    maps: bool = False
+    affinity: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a method returns for a batch.
+
+    ``scores_BC`` are the logits that decide presence and painting order; ``logits`` holds every ``(B, C)`` logit
+    that enters the loss, by name; ``terms`` the named scalars that do (a gate penalty); ``maps_BChw >= 0`` and
+    ``affinity_BMM`` are there if they were asked for.
+    """
+
+    scores_BC: Tensor
+    logits: dict[str, Tensor]
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    maps_BChw: Tensor | None = None
+    affinity_BMM: Tensor | None = None
+
+
+class Method(nn.Module, ABC):
+    """A method of weakly supervised segmentation. Abstract; a method is final: it overrides nothing that has a body."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+        """Look at normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training."""
+
+    @abstractmethod
+    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+        """Named scalar terms; their sum is minimised."""
+
+    @abstractmethod
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """All trainable parameters: ``"backbone"`` (pretrained), ``"tokens"`` (new tokens and heads), ``"gates"``."""
+
+    @abstractmethod
+    def open_heads(self) -> list[int] | None:
+        """Open attention heads in every layer, or None for a method without gates."""
