@@ -1,1 +1,58 @@
+"""The methods by name, and how one is built.
 
+A new method is a folder here and a line in ``METHODS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from tag2mask.errors import SettingsError
+from tag2mask.methods.base import Ask, Evidence, Method
+from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
+from tag2mask.settings import Settings
+from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
+
+__all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "build_method"]
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method or a preset of one: its settings class, the settings that differ from the defaults, and its class."""
+
+    settings: type[Settings]
+    preset: Mapping[str, Any]
+    build: Callable[[nn.Module, int, Any], Method]
+
+
+METHODS: Mapping[str, MethodEntry] = MappingProxyType(
+    {
+        "tokenmasking": MethodEntry(TokenMaskingSettings, {}, TokenMasking),
+        "tokenmasking-paper": MethodEntry(
+            TokenMaskingSettings, {"head": "concat", "class_attention": "all", "map_layers": None}, TokenMasking
+        ),
+    }
+)
+
+
+def build_method(
+    name: str, classes: int, backbone: BackboneSettings, method: Mapping[str, Any], weights: Weights
+) -> tuple[Method, WeightsReport]:
+    """A method for ``classes`` tags around a backbone filled with ``weights``; ``method`` overrides its preset.
+
+    Raises:
+        SettingsError: unknown method, backbone or setting.
+        WeightsError: weights that cannot be had or do not fit.
+    """
+    if name not in METHODS:
+        raise SettingsError(f"method {name!r} is unknown; there are {', '.join(METHODS)}")
+    entry = METHODS[name]
+    settings = entry.settings.parse({**entry.preset, **method}, where=f"method {name}")
+    model, report = build_backbone(backbone, weights)
+    return entry.build(model, classes, settings), report

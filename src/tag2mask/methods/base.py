@@ -39,7 +39,7 @@ class Method(nn.Module, ABC):
     """A method of weakly supervised segmentation. Abstract; a method is final: it overrides nothing that has a body."""
 
     @abstractmethod
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:
         """Look at normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training."""
 
     @abstractmethod

@@ -1,0 +1,119 @@
+"""TokenMasking: one class token a class, random masking of absent classes' tokens, gated heads, maps from attention.
+
+Hanna and Borth, "Know Your Attention Maps: Class-specific Token Masking for Weakly Supervised Semantic Segmentation",
+ICCV 2025. Implemented from the paper's text.
+Shapes: B batch, C classes, D width, H heads, L layers, M patches, h w patch grid.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tag2mask.errors import SettingsError
+from tag2mask.methods.base import Ask, Evidence, Method
+from tag2mask.methods.tokenmasking.heads import build_head
+from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
+from tag2mask.vit.tap import Tap
+from tag2mask.vit.vit import ViT
+
+
+class TokenMasking(Method):
+    """The whole method. Section numbers are the paper's."""
+
+    def __init__(self, backbone: nn.Module, classes: int, settings: TokenMaskingSettings) -> None:
+        """Build it around a timm ViT.
+
+        Raises:
+            SettingsError: ``backbone`` is no plain ViT; ``mean`` over normalised tokens; more map layers than layers.
+        """
+        super().__init__()
+        if settings.head == "mean" and settings.final_norm:
+            raise SettingsError(
+                "head mean learns nothing on normalised tokens, whose mean is fixed: set final_norm=false"
+            )
+        self.settings = settings
+        self.vit = ViT(
+            backbone,
+            classes,
+            registers=settings.registers,
+            gated=settings.pruning,
+            class_attention=settings.class_attention,
+            token_noise=settings.token_noise,
+        )
+        self.head = build_head(settings.head, classes, self.vit.width)
+        layers = len(self.vit.blocks)
+        if settings.map_layers is not None and settings.map_layers > layers:
+            raise SettingsError(f"map_layers {settings.map_layers}: the backbone has {layers} layers")
+        self.all_layers = frozenset(range(layers))
+        self.map_layers = frozenset(range(layers - (settings.map_layers or layers), layers))
+
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+        """Logits of the class tokens, the gate penalty, and on demand class maps and affinity.
+
+        Raises:
+            ValueError: training without tags, or tags of another shape than ``(B, C)``.
+        """
+        tap = self.tap(ask)
+        features = self.vit(images, tap)
+        class_BCD = self.vit.norm(features.class_BCD) if self.settings.final_norm else features.class_BCD
+        if self.training:
+            class_BCD = mask_absent(class_BCD, self.require_tags(tags, len(images)), self.settings.masking_ratio)
+        with torch.autocast(images.device.type, enabled=False):
+            logits_BC = self.head(class_BCD.float())
+        return Evidence(
+            scores_BC=logits_BC,
+            logits={"class_tokens": logits_BC},
+            terms={"gates": self.penalty()} if self.settings.pruning else {},
+            maps_BChw=None if tap is None or tap.maps_BCM is None else tap.maps_BCM.unflatten(2, features.grid),
+            affinity_BMM=None if tap is None else tap.affinity_BMM,
+        )
+
+    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+        """L = L_cls + lambda sum_heads P(g > 0): binary cross-entropy on float32 logits, and the gates' penalty."""
+        tags = self.require_tags(tags, len(evidence.scores_BC))
+        return {"bce": F.binary_cross_entropy_with_logits(evidence.scores_BC.float(), tags.float()), **evidence.terms}
+
+    def penalty(self) -> Tensor:
+        """L_reg: lambda times the expected number of open heads."""
+        open_L = [attention.gate.open_probability().sum() for attention in self.vit.attentions if attention.gate]
+        return self.settings.gate_penalty * torch.stack(open_L).sum()
+
+    def tap(self, ask: Ask) -> Tap | None:
+        """What has to be read from the attention to give what is asked for."""
+        if not (ask.maps or ask.affinity):
+            return None
+        none: frozenset[int] = frozenset()
+        return Tap(self.map_layers if ask.maps else none, self.all_layers if ask.affinity else none)
+
+    def require_tags(self, tags: Tensor | None, images: int) -> Tensor:
+        """The tags, if they are multi-hot ``(B, C)``."""
+        wanted = (images, len(self.vit.class_CD))
+        if tags is None or tuple(tags.shape) != wanted:
+            got = "none" if tags is None else tuple(tags.shape)
+            raise ValueError(f"training needs multi-hot tags of shape {wanted}, got {got}")
+        return tags
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The backbone's pretrained weights, the new tokens and head, and the gates."""
+        gates = [attention.gate.log_alpha_H for attention in self.vit.attentions if attention.gate is not None]
+        tokens = [self.vit.class_CD, self.vit.registers, *self.head.parameters()]
+        new = {id(parameter) for parameter in gates + tokens}
+        backbone = [parameter for parameter in self.parameters() if id(parameter) not in new]
+        return {"backbone": backbone, "tokens": tokens, "gates": gates}
+
+    def open_heads(self) -> list[int] | None:
+        """Open heads, layer by layer; None when nothing is pruned."""
+        return self.vit.open_heads() if self.settings.pruning else None
+
+
+def mask_absent(class_BCD: Tensor, tags_BC: Tensor, ratio: float) -> Tensor:
+    """z_L^i <- (1 - m(i)) z_L^i: m(i) = 1 with probability ``ratio`` for classes outside the image's tags, else 0."""
+    drawn_BC = torch.rand(tags_BC.shape, device=class_BCD.device)
+    return class_BCD * keep_mask(drawn_BC, tags_BC, ratio).unsqueeze(-1).to(class_BCD.dtype)
+
+
+def keep_mask(drawn_BC: Tensor, tags_BC: Tensor, ratio: float) -> Tensor:
+    """1 - m(i) for uniform draws ``(B, C)``: 0 where a class is absent and its draw is below ``ratio``."""
+    return (tags_BC.bool() | (drawn_BC >= ratio)).float()

@@ -1,0 +1,170 @@
+"""Self-attention of a timm block, rewritten so that heads can be gated and chosen attention rows can be read.
+
+The forward pass is fused attention. The rows somebody asked for are recomputed beside it from the same queries and
+keys, one layer at a time, so no full attention map of more than one head is ever held.
+
+Shapes: B batch, N tokens, D width, H heads, d head width, C classes, M patches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from timm.layers import Attention, AttentionRope, apply_rot_embed_cat
+from timm.models.eva import EvaAttention
+from torch import Tensor, nn
+
+from tag2mask.errors import SettingsError
+from tag2mask.vit.gates import HardConcrete
+from tag2mask.vit.tap import Tap
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Where the tokens stand: ``classes`` class tokens first, patches at ``first .. first + patches - 1``."""
+
+    classes: int
+    first: int
+    patches: int
+
+    @property
+    def patch_slice(self) -> slice:
+        """The patches' place in the sequence."""
+        return slice(self.first, self.first + self.patches)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one forward pass carries through every block; timm's blocks hand it on as their ``attn_mask``.
+
+    ``allowed_NN`` is True where a row may look at a column, or None for everywhere. ``layer`` is set block by block.
+    """
+
+    tokens: Tokens
+    allowed_NN: Tensor | None
+    tap: Tap | None
+    layer: int
+
+
+class GatedAttention(nn.Module):
+    """Attention with the weights of a timm attention module, one gate a head, and a tap.
+
+    Gating the head output equals gating its attention matrix, (gA)V = g(AV); TokenMasking: MSA = concat(g_i head_i) W_O.
+    """
+
+    def __init__(self, source: nn.Module, gated: bool) -> None:
+        """Take over ``source``'s weights.
+
+        Raises:
+            SettingsError: ``source`` is no plain attention, or shares keys between heads.
+        """
+        super().__init__()
+        if not isinstance(source, Attention | AttentionRope | EvaAttention):
+            raise SettingsError(f"attention of kind {type(source).__name__} is not plain self-attention")
+        self.heads = source.num_heads
+        self.head_width = source.head_dim
+        self.rotate_half = isinstance(source, AttentionRope | EvaAttention) and source.rotate_half
+        self.qkv = joint_projection(source)
+        self.q_norm, self.k_norm, self.norm = source.q_norm, source.k_norm, source.norm
+        self.token_gate = source.gate
+        self.proj, self.proj_drop = source.proj, source.proj_drop
+        self.gate = HardConcrete(self.heads) if gated else None
+
+    def forward(self, x_BND: Tensor, attn_mask: Pass, rope: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """``(B, N, D)`` to ``(B, N, D)``; reports to the pass's tap."""
+        q, k, v = self.project(x_BND, attn_mask.tokens, rope)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask.allowed_NN, is_causal=is_causal)
+        if self.gate is not None:
+            gate_H = self.gate()
+            out = out * gate_H.to(out.dtype).view(1, -1, 1, 1)
+        if attn_mask.tap is not None:
+            attn_mask.tap.read(attn_mask.layer, q, k, self.evaluation_gate(x_BND), attn_mask)
+        out = self.norm(out.transpose(1, 2).flatten(2))
+        if self.token_gate is not None:
+            out = out * self.token_gate(x_BND).sigmoid()
+        projected: Tensor = self.proj_drop(self.proj(out))
+        return projected
+
+    def project(self, x_BND: Tensor, tokens: Tokens, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each ``(B, H, N, d)``; rotary positions on patches only."""
+        B, N, _ = x_BND.shape
+        qkv = self.qkv(x_BND).view(B, N, 3, self.heads, self.head_width).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if rope is not None:
+            q = self.rotate(q, tokens, rope)
+            k = self.rotate(k, tokens, rope)
+        return q.to(v.dtype), k.to(v.dtype), v
+
+    def rotate(self, x: Tensor, tokens: Tokens, rope: Tensor) -> Tensor:
+        """Rotate the patches of ``(B, H, N, d)``; other tokens have no position."""
+        before, patches, after = x.split([tokens.first, tokens.patches, x.shape[2] - tokens.first - tokens.patches], 2)
+        return torch.cat([before, apply_rot_embed_cat(patches, rope, half=self.rotate_half), after], 2)
+
+    def evaluation_gate(self, like: Tensor) -> Tensor:
+        """Weight of each head in evaluation, ``(H,)``; ones without gates."""
+        if self.gate is None:
+            return like.new_ones(self.heads, dtype=torch.float32)
+        return self.gate.evaluation_gate().detach()
+
+    @torch.no_grad()
+    def prune(self) -> None:
+        """Remove closed heads from the weights and fold the open gates into the output projection.
+
+        One head stays if all are closed: its output is multiplied by 0.
+
+        Raises:
+            SettingsError: the block normalises over all heads, so that removing one would change the others.
+        """
+        if self.gate is None:
+            return
+        if not isinstance(self.norm, nn.Identity):
+            raise SettingsError("this backbone normalises across heads; its heads cannot be removed one by one")
+        gate_H = self.gate.evaluation_gate()
+        keep = gate_H.nonzero().flatten().tolist() or [0]
+        rows = torch.cat([torch.arange(self.head_width) + head * self.head_width for head in keep]).to(gate_H.device)
+        width = self.heads * self.head_width
+        scaled = self.proj.weight * gate_H.repeat_interleave(self.head_width)
+        self.qkv = select_rows(self.qkv, torch.cat([rows, rows + width, rows + 2 * width]))
+        if self.token_gate is not None:
+            self.token_gate = select_rows(self.token_gate, rows)
+        self.proj = linear(scaled[:, rows], self.proj.bias)
+        self.heads = len(keep)
+        self.gate = None
+
+
+def joint_projection(source: Attention | AttentionRope | EvaAttention) -> nn.Linear:
+    """One linear layer for queries, keys and values, whichever way ``source`` splits them.
+
+    Raises:
+        SettingsError: keys and values are shared between heads.
+    """
+    if isinstance(source, Attention):
+        return source.qkv
+    if source.qkv is None:
+        parts = [source.q_proj, source.k_proj, source.v_proj]
+        if len({part.weight.shape for part in parts}) > 1:
+            raise SettingsError("grouped-query attention is not supported: every head needs keys of its own")
+        bias = None
+        if any(part.bias is not None for part in parts):
+            bias = torch.cat([torch.zeros(len(p.weight)) if p.bias is None else p.bias.detach() for p in parts])
+        return linear(torch.cat([part.weight for part in parts]), bias)
+    if isinstance(source, EvaAttention) and source.q_bias is not None:
+        return linear(source.qkv.weight, torch.cat([source.q_bias, source.k_bias, source.v_bias]))
+    return source.qkv
+
+
+def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """A linear layer with copies of these weights."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    layer.weight = nn.Parameter(weight.detach().clone())
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone())
+    return layer
+
+
+def select_rows(layer: nn.Linear, rows: Tensor) -> nn.Linear:
+    """The outputs ``rows`` of a linear layer."""
+    return linear(layer.weight[rows], None if layer.bias is None else layer.bias[rows])

@@ -1,0 +1,50 @@
+"""Hard-concrete gates on attention heads (Louizos et al., "Learning sparse neural networks through L0 regularization").
+
+Shapes: H heads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+GAMMA, ZETA = -0.1, 1.1  # the interval that the concrete variable is stretched to
+BETA = 0.33  # temperature
+EPS = 1e-6
+OPEN_AT_START = 2.3  # log alpha: P(open) = 0.957, evaluation gate 0.99
+
+
+class HardConcrete(nn.Module):
+    """One gate in [0, 1] for each of ``heads`` heads, drawn anew in every training pass, fixed in evaluation."""
+
+    def __init__(self, heads: int, log_alpha: float = OPEN_AT_START) -> None:
+        super().__init__()
+        self.log_alpha_H = nn.Parameter(torch.full((heads,), log_alpha))
+
+    def forward(self) -> Tensor:
+        """Gates ``(H,)``: g = clip(s (zeta - gamma) + gamma, 0, 1), s = sigmoid((logit u + log alpha) / beta)."""
+        if not self.training:
+            return self.evaluation_gate()
+        u_H = torch.rand_like(self.log_alpha_H).clamp(EPS, 1 - EPS)
+        return self.gate_at(u_H)
+
+    def gate_at(self, u_H: Tensor) -> Tensor:
+        """The training gate for given uniform draws."""
+        s_H = torch.sigmoid((torch.logit(u_H) + self.log_alpha_H) / BETA)
+        return stretch(s_H)
+
+    def evaluation_gate(self) -> Tensor:
+        """The gate without noise and without temperature: 0 for log alpha <= -2.398, 1 for >= 2.398."""
+        return stretch(torch.sigmoid(self.log_alpha_H))
+
+    def open_probability(self) -> Tensor:
+        """P(gate > 0), ``(H,)``, clamped to [eps, 1 - eps]: the penalty of L0 regularisation."""
+        p_H = torch.sigmoid(self.log_alpha_H - BETA * math.log(-GAMMA / ZETA))
+        return p_H.clamp(EPS, 1 - EPS)
+
+
+def stretch(s: Tensor) -> Tensor:
+    """Stretch (0, 1) to (gamma, zeta) and clip it to [0, 1]."""
+    return (s * (ZETA - GAMMA) + GAMMA).clamp(0, 1)

@@ -1,0 +1,184 @@
+"""One transformer for all methods: a plain timm ViT with class tokens, registers, head gates and an attention tap.
+
+Sequence: C class tokens, the backbone's own registers, M patches, our registers.
+Shapes: B batch, C classes, D width, M patches, N tokens, h w patch grid, Y X pixels, P patch side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from timm.layers import resample_abs_pos_embed
+from timm.models.eva import Eva, EvaBlock
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from tag2mask.errors import SettingsError
+from tag2mask.vit.attention import GatedAttention, Pass, Tokens
+from tag2mask.vit.tap import Tap
+
+ClassAttention = Literal["all", "no_classes", "readers"]
+TOKEN_STD = 0.02
+PLAIN = "deit_small_patch16_224, vit_base_patch16_224, vit_small_patch14_dinov2, eva02_small_patch14_224"
+
+
+@dataclass(frozen=True)
+class Features:
+    """What leaves the last block, before any final norm: class tokens, patch tokens, and the patch grid."""
+
+    class_BCD: Tensor
+    patch_BMD: Tensor
+    grid: tuple[int, int]
+
+
+class ViT(nn.Module):
+    """Wraps a timm model; takes its weights over and changes it in place.
+
+    ``class_attention`` says whom class tokens see and who sees them: ``all`` is plain attention; with ``no_classes``
+    a class token does not see the other class tokens; with ``readers`` in addition nobody else sees class tokens.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        classes: int,
+        registers: int = 1,
+        gated: bool = True,
+        class_attention: ClassAttention = "all",
+        token_noise: float = TOKEN_STD,
+    ) -> None:
+        """Build the transformer.
+
+        Raises:
+            SettingsError: ``backbone`` is no plain ViT.
+        """
+        super().__init__()
+        plain = require_plain(backbone)
+        self.class_attention = class_attention
+        self.patch = int(plain.patch_embed.patch_size[0])
+        self.width = int(plain.embed_dim)
+        self.patch_embed = plain.patch_embed
+        prefix_RD, self.position = split_positions(plain)
+        class_1D, own_RD = prefix_RD
+        noise_CD = nn.init.trunc_normal_(torch.empty(classes, self.width), std=token_noise)
+        self.class_CD = nn.Parameter(class_1D + noise_CD)
+        self.backbone_registers = nn.Parameter(own_RD)
+        self.registers = nn.Parameter(nn.init.trunc_normal_(torch.empty(registers, self.width), std=TOKEN_STD))
+        self.norm_pre = plain.norm_pre
+        self.rope = plain.rope if isinstance(plain, Eva) else None
+        self.rope_per_layer = isinstance(plain, Eva) and plain.rope_mixed
+        self.blocks = nn.ModuleList(plain.blocks)
+        for block in self.blocks:
+            block.attn = GatedAttention(block.attn, gated)
+        self.norm = plain.fc_norm if isinstance(plain.norm, nn.Identity) else plain.norm
+
+    @property
+    def attentions(self) -> list[GatedAttention]:
+        """The attention of every block, first block first."""
+        return [block.attn for block in self.blocks]  # type: ignore[misc]
+
+    def forward(self, images: Tensor, tap: Tap | None = None) -> Features:
+        """``(B, bands, Y, X)``, sides multiples of the patch, to features; what ``tap`` asks for is left in it.
+
+        Raises:
+            SettingsError: a side is not a multiple of the patch.
+        """
+        Y, X = images.shape[-2:]
+        if Y % self.patch or X % self.patch:
+            raise SettingsError(f"image of {Y} x {X} pixels: sides must be multiples of the patch, {self.patch}")
+        grid = (Y // self.patch, X // self.patch)
+        x_BND, tokens = self.embed(images, grid)
+        allowed_NN = self.allowed(tokens, x_BND.shape[1], x_BND.device)
+        ropes = self.rotations(grid)
+        for layer, block in enumerate(self.blocks):
+            passing = Pass(tokens, allowed_NN, tap, layer)
+            rope = {} if ropes is None else {"rope": ropes[layer]}
+            x_BND = block(x_BND, attn_mask=passing, **rope)
+        return Features(x_BND[:, : tokens.classes], x_BND[:, tokens.patch_slice], grid)
+
+    def embed(self, images: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tokens]:
+        """The sequence at the first block, ``(B, N, D)``, and where its tokens stand."""
+        patch_BMD = self.patch_embed(images).flatten(1, 2)
+        if self.position is not None:
+            patch_BMD = patch_BMD + self.positions_at(grid)
+        before_KD = torch.cat([self.class_CD, self.backbone_registers])
+        x_BND = torch.cat(
+            [
+                before_KD.expand(len(images), -1, -1).to(patch_BMD.dtype),
+                patch_BMD,
+                self.registers.expand(len(images), -1, -1).to(patch_BMD.dtype),
+            ],
+            1,
+        )
+        return self.norm_pre(x_BND), Tokens(len(self.class_CD), len(before_KD), grid[0] * grid[1])
+
+    def positions_at(self, grid: tuple[int, int]) -> Tensor:
+        """Position vectors ``(1, M, D)`` for a patch grid, bicubically resampled from the grid they were made for."""
+        assert self.position is not None
+        height, width = self.position.shape[1:3]
+        flat = self.position.flatten(1, 2)
+        if (height, width) == grid:
+            return flat
+        resampled: Tensor = resample_abs_pos_embed(flat, list(grid), [height, width], num_prefix_tokens=0)
+        return resampled
+
+    def rotations(self, grid: tuple[int, int]) -> list[Tensor] | None:
+        """Rotary embeddings of every layer, or None for a backbone without."""
+        if self.rope is None:
+            return None
+        rope = self.rope.get_embed(shape=list(grid))
+        return list(rope) if self.rope_per_layer else [rope] * len(self.blocks)
+
+    def allowed(self, tokens: Tokens, count: int, device: torch.device) -> Tensor | None:
+        """``(N, N)``, True where a row may look at a column; None when everything may."""
+        if self.class_attention == "all":
+            return None
+        C = tokens.classes
+        allowed_NN = torch.ones(count, count, dtype=torch.bool, device=device)
+        allowed_NN[:C, :C] = torch.eye(C, dtype=torch.bool, device=device)
+        if self.class_attention == "readers":
+            allowed_NN[C:, :C] = False
+        return allowed_NN
+
+    def open_heads(self) -> list[int]:
+        """Heads with an evaluation gate above 0, layer by layer."""
+        return [int((attention.evaluation_gate(self.class_CD) > 0).sum()) for attention in self.attentions]
+
+    def prune(self) -> None:
+        """Remove closed heads from the weights; the output in evaluation stays equal."""
+        for attention in self.attentions:
+            attention.prune()
+
+
+def require_plain(backbone: nn.Module) -> VisionTransformer | Eva:
+    """``backbone`` itself if it is a plain ViT.
+
+    Raises:
+        SettingsError: it is not; the message names some models that are.
+    """
+    # Subclasses (distilled, relative positions, ...) have other tokens or another attention: only the exact types.
+    if type(backbone) in (VisionTransformer, Eva) and all(type(b) in (Block, EvaBlock) for b in backbone.blocks):
+        return backbone
+    raise SettingsError(f"{type(backbone).__name__} is not a plain ViT; models that are: {PLAIN}")
+
+
+def split_positions(plain: VisionTransformer | Eva) -> tuple[tuple[Tensor, Tensor], nn.Parameter | None]:
+    """The backbone's class token ``(1, D)`` and registers ``(R, D)``, and the positions of its patches ``(1, h, w, D)``.
+
+    The tokens come with their positions added.
+    """
+    width = plain.embed_dim
+    class_1D = torch.zeros(1, width) if plain.cls_token is None else plain.cls_token.detach()[0]
+    own_RD = torch.zeros(0, width) if plain.reg_token is None else plain.reg_token.detach()[0]
+    if plain.pos_embed is None:
+        return (class_1D, own_RD), None
+    position_KD = plain.pos_embed.detach()[0]
+    if not plain.no_embed_class and plain.num_prefix_tokens:
+        prefix_RD, position_KD = position_KD[: plain.num_prefix_tokens], position_KD[plain.num_prefix_tokens :]
+        with_class = 0 if plain.cls_token is None else 1
+        class_1D = class_1D + prefix_RD[:with_class].sum(0, keepdim=True)
+        own_RD = own_RD + prefix_RD[with_class:]
+    height, grid_width = plain.patch_embed.grid_size
+    return (class_1D, own_RD), nn.Parameter(position_KD.view(1, height, grid_width, width).clone())

@@ -1,0 +1,173 @@
+"""Building a backbone and filling it: from timm's hub, from a file, or not at all."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from timm.models import eva, vision_transformer
+from torch import Tensor, nn
+
+from tag2mask.errors import SettingsError, WeightsError
+from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.vit import PLAIN, require_plain
+
+Weights = Literal["hub", "none"] | Path
+HEAD = ("head.", "head_dist.", "fc_norm.", "norm.")  # may be missing: task heads, and the norm's other name
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """Where the weights came from, which tensors of the backbone they filled, and what was left on either side."""
+
+    source: str
+    loaded: int
+    fresh: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """One line for people."""
+        line = f"weights: {self.source}, {self.loaded} tensors loaded"
+        if self.fresh:
+            line += f", {len(self.fresh)} fresh ({', '.join(self.fresh[:4])})"
+        if self.unused:
+            line += f", {len(self.unused)} unused ({', '.join(self.unused[:4])})"
+        return line
+
+
+def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Module, WeightsReport]:
+    """A timm model for crops of ``settings.image_size`` with its pretrained weights.
+
+    Raises:
+        SettingsError: the model is unknown or no plain ViT, or the image size does not fit its patch.
+        WeightsError: the weights cannot be had, read, or do not fit.
+    """
+    model = create(settings, pretrained=weights == "hub")
+    if isinstance(weights, Path):
+        return model, load_file(model, weights, settings)
+    if weights == "none":
+        return model, WeightsReport("none (random initialisation)", 0, tuple(model.state_dict()))
+    return model, WeightsReport(f"timm hub, {settings.name}", len(model.state_dict()))
+
+
+def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
+    """The empty or hub-filled timm model."""
+    if not timm.is_model(settings.name):
+        near = timm.list_models(f"*{settings.name.split('_')[0]}*")[:3]
+        raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {PLAIN}, {near}")
+    with torch.device("meta"):
+        patch = require_patch(timm.create_model(settings.name, num_classes=0))
+    if settings.image_size % patch:
+        near_size = round(settings.image_size / patch) * patch
+        raise SettingsError(
+            f"image_size {settings.image_size} is not a multiple of {settings.name}'s patch {patch}; try {near_size}"
+        )
+    try:
+        model: nn.Module = timm.create_model(
+            settings.name,
+            pretrained=pretrained,
+            num_classes=0,
+            in_chans=settings.bands,
+            img_size=settings.image_size,
+            dynamic_img_size=True,
+            drop_path_rate=settings.drop_path,
+        )
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"weights of {settings.name} could not be had from timm's hub ({str(error).splitlines()[0]}); "
+            "give a file with --weights FILE, or train from scratch with --weights none"
+        ) from error
+    return model
+
+
+def require_patch(model: nn.Module) -> int:
+    """The patch side of a plain ViT."""
+    return int(require_plain(model).patch_embed.patch_size[0])
+
+
+def load_file(model: nn.Module, path: Path, settings: BackboneSettings) -> WeightsReport:
+    """Fill ``model`` from a safetensors file or a timm-style state dict.
+
+    Raises:
+        WeightsError: unreadable, or of another model: wrong shapes, another head count, missing tensors.
+    """
+    state, metadata = read_state(path)
+    heads = metadata.get("num_heads")
+    if heads is not None and int(heads) != model.blocks[0].attn.num_heads:  # type: ignore[index, union-attr]
+        raise WeightsError(f"{path}: made for {heads} heads, {settings.name} has {model.blocks[0].attn.num_heads}")  # type: ignore[index, union-attr]
+    wanted = model.state_dict()
+    state = fit(state, model, path, settings)
+    wrong = [key for key in state.keys() & wanted.keys() if state[key].shape != wanted[key].shape]
+    if wrong:
+        key = sorted(wrong)[0]
+        raise WeightsError(
+            f"{path} is not of {settings.name}: {key} is {tuple(state[key].shape)} there and "
+            f"{tuple(wanted[key].shape)} here; name the file's model with --backbone"
+        )
+    missing = sorted(wanted.keys() - state.keys())
+    if any(not key.startswith(HEAD) for key in missing):
+        raise WeightsError(
+            f"{path} is not of {settings.name}: {len(missing)} of {len(wanted)} tensors are missing there, "
+            f"{missing[0]} first; name the file's model with --backbone"
+        )
+    unused = sorted(state.keys() - wanted.keys())
+    if any(key.startswith("blocks.") for key in unused):
+        raise WeightsError(f"{path} is not of {settings.name}: it holds {unused[0]}, which this model has not")
+    model.load_state_dict(state, strict=False)
+    return WeightsReport(path.name, len(wanted) - len(missing), tuple(missing), tuple(unused))
+
+
+def fit(state: dict[str, Tensor], model: nn.Module, path: Path, settings: BackboneSettings) -> dict[str, Tensor]:
+    """Resample positions and patches to the model's grid, adapt the bands, and give the final norm its name here."""
+    convert: Callable[..., dict[str, Tensor]] = (
+        eva.checkpoint_filter_fn if isinstance(model, eva.Eva) else vision_transformer.checkpoint_filter_fn
+    )
+    kernel = state.get("patch_embed.proj.weight")
+    if kernel is not None and kernel.ndim == 4 and kernel.shape[1] != settings.bands:
+        state["patch_embed.proj.weight"] = timm.models.adapt_input_conv(settings.bands, kernel.float())
+    try:
+        state = convert(state, model)
+    except (RuntimeError, KeyError, AssertionError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{path} is not of {settings.name}: {str(error).splitlines()[0]}") from error
+    wanted = model.state_dict()
+    renamed = {}
+    for key, value in state.items():
+        other = (
+            key.removeprefix("fc_") if key.startswith("fc_norm.") else f"fc_{key}" if key.startswith("norm.") else key
+        )
+        renamed[key if key in wanted or other not in wanted else other] = value
+    return renamed
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata of a file; pickles are read as plain tensors, nothing in them is executed."""
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} does not exist")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise WeightsError(f"weights file {path} cannot be read: {str(error).splitlines()[0]}") from error
+    for key in ("state_dict", "model"):
+        content = content.get(key, content) if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise WeightsError(f"weights file {path} holds no state dict: tensors by name are wanted")
+    return content, {}
+
+
+def normalisation(settings: BackboneSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per band: the backbone's own for 3 bands, their average over bands otherwise."""
+    with torch.device("meta"):
+        config = timm.create_model(settings.name, num_classes=0).pretrained_cfg
+    mean, std = tuple(config["mean"]), tuple(config["std"])
+    if settings.bands == 3:
+        return mean, std
+    return (sum(mean) / 3,) * settings.bands, (sum(std) / 3,) * settings.bands
