@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Attention, AttentionRope, apply_rot_embed_cat
+from timm.layers.attention import Attention, AttentionRope
+from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
 from tag2mask.errors import SettingsError
-from tag2mask.vit.gates import HardConcrete
+from tag2mask.vit.gates import FixedGates, HardConcrete
 from tag2mask.vit.tap import Tap
 
 
@@ -51,7 +52,7 @@ class Pass:
 class GatedAttention(nn.Module):
     """Attention with the weights of a timm attention module, one gate a head, and a tap.
 
-    Gating the head output equals gating its attention matrix, (gA)V = g(AV); TokenMasking: MSA = concat(g_i head_i) W_O.
+    Gating the head output equals gating its attention matrix, (gA)V = g(AV); TokenMasking: MSA = concat(g_i h_i) W_O.
     """
 
     def __init__(self, source: nn.Module, gated: bool) -> None:
@@ -64,13 +65,14 @@ class GatedAttention(nn.Module):
         if not isinstance(source, Attention | AttentionRope | EvaAttention):
             raise SettingsError(f"attention of kind {type(source).__name__} is not plain self-attention")
         self.heads = source.num_heads
+        self.kept = list(range(self.heads))  # which of the backbone's heads these are
         self.head_width = source.head_dim
         self.rotate_half = isinstance(source, AttentionRope | EvaAttention) and source.rotate_half
         self.qkv = joint_projection(source)
         self.q_norm, self.k_norm, self.norm = source.q_norm, source.k_norm, source.norm
         self.token_gate = source.gate
         self.proj, self.proj_drop = source.proj, source.proj_drop
-        self.gate = HardConcrete(self.heads) if gated else None
+        self.gate: HardConcrete | FixedGates | None = HardConcrete(self.heads) if gated else None
 
     def forward(self, x_BND: Tensor, attn_mask: Pass, rope: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """``(B, N, D)`` to ``(B, N, D)``; reports to the pass's tap."""
@@ -100,8 +102,9 @@ class GatedAttention(nn.Module):
 
     def rotate(self, x: Tensor, tokens: Tokens, rope: Tensor) -> Tensor:
         """Rotate the patches of ``(B, H, N, d)``; other tokens have no position."""
-        before, patches, after = x.split([tokens.first, tokens.patches, x.shape[2] - tokens.first - tokens.patches], 2)
-        return torch.cat([before, apply_rot_embed_cat(patches, rope, half=self.rotate_half), after], 2)
+        end = tokens.first + tokens.patches
+        turned = apply_rot_embed_cat(x[:, :, tokens.patch_slice], rope, half=self.rotate_half)
+        return torch.cat([x[:, :, : tokens.first], turned, x[:, :, end:]], 2)
 
     def evaluation_gate(self, like: Tensor) -> Tensor:
         """Weight of each head in evaluation, ``(H,)``; ones without gates."""
@@ -111,9 +114,7 @@ class GatedAttention(nn.Module):
 
     @torch.no_grad()
     def prune(self) -> None:
-        """Remove closed heads from the weights and fold the open gates into the output projection.
-
-        One head stays if all are closed: its output is multiplied by 0.
+        """Remove closed heads from the weights. One head stays if all are closed: its gate is 0.
 
         Raises:
             SettingsError: the block normalises over all heads, so that removing one would change the others.
@@ -126,13 +127,12 @@ class GatedAttention(nn.Module):
         keep = gate_H.nonzero().flatten().tolist() or [0]
         rows = torch.cat([torch.arange(self.head_width) + head * self.head_width for head in keep]).to(gate_H.device)
         width = self.heads * self.head_width
-        scaled = self.proj.weight * gate_H.repeat_interleave(self.head_width)
         self.qkv = select_rows(self.qkv, torch.cat([rows, rows + width, rows + 2 * width]))
         if self.token_gate is not None:
             self.token_gate = select_rows(self.token_gate, rows)
-        self.proj = linear(scaled[:, rows], self.proj.bias)
-        self.heads = len(keep)
-        self.gate = None
+        self.proj = linear(self.proj.weight[:, rows], self.proj.bias)
+        self.heads, self.kept = len(keep), [self.kept[head] for head in keep]
+        self.gate = FixedGates(gate_H[keep].detach().clone())
 
 
 def joint_projection(source: Attention | AttentionRope | EvaAttention) -> nn.Linear:
@@ -151,8 +151,9 @@ def joint_projection(source: Attention | AttentionRope | EvaAttention) -> nn.Lin
         if any(part.bias is not None for part in parts):
             bias = torch.cat([torch.zeros(len(p.weight)) if p.bias is None else p.bias.detach() for p in parts])
         return linear(torch.cat([part.weight for part in parts]), bias)
-    if isinstance(source, EvaAttention) and source.q_bias is not None:
-        return linear(source.qkv.weight, torch.cat([source.q_bias, source.k_bias, source.v_bias]))
+    if isinstance(source, EvaAttention) and source.q_bias is not None and source.v_bias is not None:
+        no_key_bias = torch.zeros_like(source.q_bias)
+        return linear(source.qkv.weight, torch.cat([source.q_bias, no_key_bias, source.v_bias]))
     return source.qkv
 
 

@@ -45,6 +45,24 @@ class HardConcrete(nn.Module):
         return p_H.clamp(EPS, 1 - EPS)
 
 
+class FixedGates(nn.Module):
+    """What is left of the gates when closed heads are gone: their values, no longer trained."""
+
+    gate_H: Tensor
+
+    def __init__(self, gate_H: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("gate_H", gate_H)
+
+    def forward(self) -> Tensor:
+        """The gates ``(H,)``."""
+        return self.gate_H
+
+    def evaluation_gate(self) -> Tensor:
+        """The gates ``(H,)``."""
+        return self.gate_H
+
+
 def stretch(s: Tensor) -> Tensor:
     """Stretch (0, 1) to (gamma, zeta) and clip it to [0, 1]."""
     return (s * (ZETA - GAMMA) + GAMMA).clamp(0, 1)

@@ -1,6 +1,6 @@
 """Reading attention while a forward pass goes on, layer by layer, keeping only what was asked for.
 
-Shapes: B batch, N tokens, H heads, d head width, C classes, M patches.
+Shapes: B batch, N tokens, H heads, d head width, C classes, M patches, R rows.
 """
 
 from __future__ import annotations
@@ -58,4 +58,5 @@ def softmax_rows(q: Tensor, k: Tensor, rows: slice, passing: Pass) -> Tensor:
     scores = (q[:, :, rows] @ k.transpose(-2, -1)).float() * q.shape[-1] ** -0.5
     if passing.allowed_NN is not None:
         scores = scores.masked_fill(~passing.allowed_NN[rows], float("-inf"))
-    return scores.softmax(-1)[..., passing.tokens.patch_slice]
+    rows_BHRM: Tensor = scores.softmax(-1)[..., passing.tokens.patch_slice]
+    return rows_BHRM

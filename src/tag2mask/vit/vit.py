@@ -7,10 +7,11 @@ Shapes: B batch, C classes, D width, M patches, N tokens, h w patch grid, Y X pi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
+from timm.layers.pos_embed_sincos import RotaryEmbeddingCat
 from timm.models.eva import Eva, EvaBlock
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -60,24 +61,19 @@ class ViT(nn.Module):
         self.patch = int(plain.patch_embed.patch_size[0])
         self.width = int(plain.embed_dim)
         self.patch_embed = plain.patch_embed
-        prefix_RD, self.position = split_positions(plain)
-        class_1D, own_RD = prefix_RD
-        noise_CD = nn.init.trunc_normal_(torch.empty(classes, self.width), std=token_noise)
+        class_1D, own_RD, self.position = split_positions(plain)
+        noise_CD = token_noise * nn.init.trunc_normal_(torch.empty(classes, self.width))
         self.class_CD = nn.Parameter(class_1D + noise_CD)
         self.backbone_registers = nn.Parameter(own_RD)
         self.registers = nn.Parameter(nn.init.trunc_normal_(torch.empty(registers, self.width), std=TOKEN_STD))
         self.norm_pre = plain.norm_pre
-        self.rope = plain.rope if isinstance(plain, Eva) else None
+        self.rope: nn.Module | None = plain.rope if isinstance(plain, Eva) else None
         self.rope_per_layer = isinstance(plain, Eva) and plain.rope_mixed
         self.blocks = nn.ModuleList(plain.blocks)
-        for block in self.blocks:
-            block.attn = GatedAttention(block.attn, gated)
+        self.attentions = [GatedAttention(cast(nn.Module, block.attn), gated) for block in self.blocks]
+        for block, attention in zip(self.blocks, self.attentions, strict=True):
+            block.attn = attention
         self.norm = plain.fc_norm if isinstance(plain.norm, nn.Identity) else plain.norm
-
-    @property
-    def attentions(self) -> list[GatedAttention]:
-        """The attention of every block, first block first."""
-        return [block.attn for block in self.blocks]  # type: ignore[misc]
 
     def forward(self, images: Tensor, tap: Tap | None = None) -> Features:
         """``(B, bands, Y, X)``, sides multiples of the patch, to features; what ``tap`` asks for is left in it.
@@ -128,8 +124,10 @@ class ViT(nn.Module):
         """Rotary embeddings of every layer, or None for a backbone without."""
         if self.rope is None:
             return None
-        rope = self.rope.get_embed(shape=list(grid))
-        return list(rope) if self.rope_per_layer else [rope] * len(self.blocks)
+        rope = cast(RotaryEmbeddingCat, self.rope).get_embed(shape=list(grid))
+        if not self.rope_per_layer:
+            return [rope] * len(self.blocks)
+        return [rope[layer][attention.kept] for layer, attention in enumerate(self.attentions)]
 
     def allowed(self, tokens: Tokens, count: int, device: torch.device) -> Tensor | None:
         """``(N, N)``, True where a row may look at a column; None when everything may."""
@@ -159,13 +157,15 @@ def require_plain(backbone: nn.Module) -> VisionTransformer | Eva:
         SettingsError: it is not; the message names some models that are.
     """
     # Subclasses (distilled, relative positions, ...) have other tokens or another attention: only the exact types.
-    if type(backbone) in (VisionTransformer, Eva) and all(type(b) in (Block, EvaBlock) for b in backbone.blocks):
-        return backbone
+    if type(backbone) in (VisionTransformer, Eva):
+        plain = cast(VisionTransformer | Eva, backbone)
+        if all(type(block) in (Block, EvaBlock) for block in plain.blocks):
+            return plain
     raise SettingsError(f"{type(backbone).__name__} is not a plain ViT; models that are: {PLAIN}")
 
 
-def split_positions(plain: VisionTransformer | Eva) -> tuple[tuple[Tensor, Tensor], nn.Parameter | None]:
-    """The backbone's class token ``(1, D)`` and registers ``(R, D)``, and the positions of its patches ``(1, h, w, D)``.
+def split_positions(plain: VisionTransformer | Eva) -> tuple[Tensor, Tensor, nn.Parameter | None]:
+    """The backbone's class token ``(1, D)`` and registers ``(R, D)``, and its patch positions ``(1, h, w, D)``.
 
     The tokens come with their positions added.
     """
@@ -173,7 +173,7 @@ def split_positions(plain: VisionTransformer | Eva) -> tuple[tuple[Tensor, Tenso
     class_1D = torch.zeros(1, width) if plain.cls_token is None else plain.cls_token.detach()[0]
     own_RD = torch.zeros(0, width) if plain.reg_token is None else plain.reg_token.detach()[0]
     if plain.pos_embed is None:
-        return (class_1D, own_RD), None
+        return class_1D, own_RD, None
     position_KD = plain.pos_embed.detach()[0]
     if not plain.no_embed_class and plain.num_prefix_tokens:
         prefix_RD, position_KD = position_KD[: plain.num_prefix_tokens], position_KD[plain.num_prefix_tokens :]
@@ -181,4 +181,4 @@ def split_positions(plain: VisionTransformer | Eva) -> tuple[tuple[Tensor, Tenso
         class_1D = class_1D + prefix_RD[:with_class].sum(0, keepdim=True)
         own_RD = own_RD + prefix_RD[with_class:]
     height, grid_width = plain.patch_embed.grid_size
-    return (class_1D, own_RD), nn.Parameter(position_KD.view(1, height, grid_width, width).clone())
+    return class_1D, own_RD, nn.Parameter(position_KD.view(1, height, grid_width, width).clone())

@@ -6,11 +6,12 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import timm
 import torch
 from safetensors import SafetensorError, safe_open
+from timm.layers.attention import Attention
 from timm.models import eva, vision_transformer
 from torch import Tensor, nn
 
@@ -99,8 +100,9 @@ def load_file(model: nn.Module, path: Path, settings: BackboneSettings) -> Weigh
     """
     state, metadata = read_state(path)
     heads = metadata.get("num_heads")
-    if heads is not None and int(heads) != model.blocks[0].attn.num_heads:  # type: ignore[index, union-attr]
-        raise WeightsError(f"{path}: made for {heads} heads, {settings.name} has {model.blocks[0].attn.num_heads}")  # type: ignore[index, union-attr]
+    own_heads = cast(Attention, require_plain(model).blocks[0].attn).num_heads
+    if heads is not None and int(heads) != own_heads:
+        raise WeightsError(f"{path} was made for {heads} attention heads a layer, {settings.name} has {own_heads}")
     wanted = model.state_dict()
     state = fit(state, model, path, settings)
     wrong = [key for key in state.keys() & wanted.keys() if state[key].shape != wanted[key].shape]
@@ -165,9 +167,10 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def normalisation(settings: BackboneSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per band: the backbone's own for 3 bands, their average over bands otherwise."""
-    with torch.device("meta"):
-        config = timm.create_model(settings.name, num_classes=0).pretrained_cfg
-    mean, std = tuple(config["mean"]), tuple(config["std"])
+    config = timm.get_pretrained_cfg(settings.name)
+    if config is None:
+        return (0.5,) * settings.bands, (0.5,) * settings.bands
+    mean, std = tuple(config.mean), tuple(config.std)
     if settings.bands == 3:
         return mean, std
     return (sum(mean) / 3,) * settings.bands, (sum(std) / 3,) * settings.bands

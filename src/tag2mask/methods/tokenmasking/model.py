@@ -15,6 +15,7 @@ from tag2mask.errors import SettingsError
 from tag2mask.methods.base import Ask, Evidence, Method
 from tag2mask.methods.tokenmasking.heads import build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
+from tag2mask.vit.gates import HardConcrete
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT
 
@@ -66,7 +67,9 @@ class TokenMasking(Method):
             scores_BC=logits_BC,
             logits={"class_tokens": logits_BC},
             terms={"gates": self.penalty()} if self.settings.pruning else {},
-            maps_BChw=None if tap is None or tap.maps_BCM is None else tap.maps_BCM.unflatten(2, features.grid),
+            maps_BChw=None
+            if tap is None or tap.maps_BCM is None
+            else tap.maps_BCM.reshape(*logits_BC.shape, *features.grid),
             affinity_BMM=None if tap is None else tap.affinity_BMM,
         )
 
@@ -77,8 +80,11 @@ class TokenMasking(Method):
 
     def penalty(self) -> Tensor:
         """L_reg: lambda times the expected number of open heads."""
-        open_L = [attention.gate.open_probability().sum() for attention in self.vit.attentions if attention.gate]
-        return self.settings.gate_penalty * torch.stack(open_L).sum()
+        return self.settings.gate_penalty * torch.stack([gate.open_probability().sum() for gate in self.gates()]).sum()
+
+    def gates(self) -> list[HardConcrete]:
+        """The trainable gates, first layer first."""
+        return [attention.gate for attention in self.vit.attentions if isinstance(attention.gate, HardConcrete)]
 
     def tap(self, ask: Ask) -> Tap | None:
         """What has to be read from the attention to give what is asked for."""
@@ -97,7 +103,7 @@ class TokenMasking(Method):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The backbone's pretrained weights, the new tokens and head, and the gates."""
-        gates = [attention.gate.log_alpha_H for attention in self.vit.attentions if attention.gate is not None]
+        gates = [gate.log_alpha_H for gate in self.gates()]
         tokens = [self.vit.class_CD, self.vit.registers, *self.head.parameters()]
         new = {id(parameter) for parameter in gates + tokens}
         backbone = [parameter for parameter in self.parameters() if id(parameter) not in new]
