@@ -35,7 +35,9 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
     {
         "tokenmasking": MethodEntry(TokenMaskingSettings, {}, TokenMasking),
         "tokenmasking-paper": MethodEntry(
-            TokenMaskingSettings, {"head": "concat", "class_attention": "all", "map_layers": None}, TokenMasking
+            TokenMaskingSettings,
+            {"reads": "token", "head": "concat", "class_attention": "all", "map_layers": None},
+            TokenMasking,
         ),
     }
 )

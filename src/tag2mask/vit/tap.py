@@ -52,6 +52,10 @@ class Tap:
                 rows_BMM = rows_B1MM.squeeze(1)
                 self.affinity_BMM = rows_BMM if self.affinity_BMM is None else self.affinity_BMM.add_(rows_BMM)
 
+    def maps(self, grid: tuple[int, int]) -> Tensor | None:
+        """Class maps ``(B, C, h, w)``; None where no layer with an open head was read."""
+        return None if self.maps_BCM is None else self.maps_BCM.reshape(*self.maps_BCM.shape[:2], *grid)
+
 
 def softmax_rows(q: Tensor, k: Tensor, rows: slice, passing: Pass) -> Tensor:
     """Attention of the tokens ``rows`` on the patches, float32 ``(B, H, rows, M)``, after softmax over all tokens."""

@@ -157,7 +157,8 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise WeightsError(f"weights file {path} cannot be read: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or "it is empty").splitlines()[0]
+        raise WeightsError(f"weights file {path} cannot be read: {reason}") from error
     for key in ("state_dict", "model"):
         content = content.get(key, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):

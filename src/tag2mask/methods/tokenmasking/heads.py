@@ -14,7 +14,7 @@ RARE = -2.0  # bias at the start: most classes are absent from most photographs
 class ConcatHead(nn.Module):
     """The paper's head: one linear layer over all C D numbers together.
 
-    It grows with C squared: use ``own`` or ``shared`` above 40 classes. Masked tokens are zeros that all logits see,
+    It grows with C squared: use another above 40 classes. Masked tokens are zeros that all logits see,
     and only absent classes are ever masked: the zero pattern tells the network in training what is absent.
     """
 
@@ -31,8 +31,7 @@ class ConcatHead(nn.Module):
 class VectorHead(nn.Module):
     """Every token's product with a vector: its own (``vectors`` = C) or one that all classes share (``vectors`` = 1).
 
-    With a shared vector "present" means the same for all tokens, so what a token is about must come from where it
-    looks; with a vector of its own any token can carry any class.
+    Linear in C.
     """
 
     def __init__(self, vectors: int, width: int) -> None:
@@ -58,7 +57,7 @@ def build_head(kind: str, classes: int, width: int) -> nn.Module:
     match kind:
         case "concat":
             return ConcatHead(classes, width)
-        case "own":
+        case "per_token":
             return VectorHead(classes, width)
         case "shared":
             return VectorHead(1, width)

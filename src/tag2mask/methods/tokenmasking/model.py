@@ -17,7 +17,7 @@ from tag2mask.methods.tokenmasking.heads import build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.gates import HardConcrete
 from tag2mask.vit.tap import Tap
-from tag2mask.vit.vit import ViT
+from tag2mask.vit.vit import Features, ViT
 
 
 class TokenMasking(Method):
@@ -58,7 +58,7 @@ class TokenMasking(Method):
         """
         tap = self.tap(ask)
         features = self.vit(images, tap)
-        class_BCD = self.vit.norm(features.class_BCD) if self.settings.final_norm else features.class_BCD
+        class_BCD = self.read(features, tap)
         if self.training:
             class_BCD = mask_absent(class_BCD, self.require_tags(tags, len(images)), self.settings.masking_ratio)
         with torch.autocast(images.device.type, enabled=False):
@@ -66,10 +66,8 @@ class TokenMasking(Method):
         return Evidence(
             scores_BC=logits_BC,
             logits={"class_tokens": logits_BC},
-            terms={"gates": self.penalty()} if self.settings.pruning else {},
-            maps_BChw=None
-            if tap is None or tap.maps_BCM is None
-            else tap.maps_BCM.reshape(*logits_BC.shape, *features.grid),
+            terms={"gates": self.penalty()} if self.training and self.settings.pruning else {},
+            maps_BChw=tap.maps(features.grid) if tap and ask.maps else None,
             affinity_BMM=None if tap is None else tap.affinity_BMM,
         )
 
@@ -77,6 +75,21 @@ class TokenMasking(Method):
         """L = L_cls + lambda sum_heads P(g > 0): binary cross-entropy on float32 logits, and the gates' penalty."""
         tags = self.require_tags(tags, len(evidence.scores_BC))
         return {"bce": F.binary_cross_entropy_with_logits(evidence.scores_BC.float(), tags.float()), **evidence.terms}
+
+    def read(self, features: Features, tap: Tap | None) -> Tensor:
+        """What stands for each class at the head, ``(B, C, D)``: its token, or the patches that its token attends to.
+
+        ``attended`` leaves attention as the only way from the photograph to a logit, sum_m A_cm (w_c . x_m): the loss
+        moves a token's attention to the patches that speak for its class, and off all patches when there is none.
+        """
+        norm = self.vit.norm if self.settings.final_norm else nn.Identity()
+        if self.settings.reads == "token":
+            token_BCD: Tensor = norm(features.class_BCD)
+            return token_BCD
+        assert tap is not None
+        assert tap.maps_BCM is not None
+        patch_BMD = norm(features.patch_BMD)
+        return (tap.maps_BCM / len(self.map_layers)).to(patch_BMD.dtype) @ patch_BMD
 
     def penalty(self) -> Tensor:
         """L_reg: lambda times the expected number of open heads."""
@@ -88,10 +101,11 @@ class TokenMasking(Method):
 
     def tap(self, ask: Ask) -> Tap | None:
         """What has to be read from the attention to give what is asked for."""
-        if not (ask.maps or ask.affinity):
-            return None
         none: frozenset[int] = frozenset()
-        return Tap(self.map_layers if ask.maps else none, self.all_layers if ask.affinity else none)
+        maps = ask.maps or self.settings.reads == "attended"
+        if not (maps or ask.affinity):
+            return None
+        return Tap(self.map_layers if maps else none, self.all_layers if ask.affinity else none)
 
     def require_tags(self, tags: Tensor | None, images: int) -> Tensor:
         """The tags, if they are multi-hot ``(B, C)``."""

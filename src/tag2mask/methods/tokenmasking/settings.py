@@ -13,14 +13,17 @@ from tag2mask.vit.vit import ClassAttention
 class TokenMaskingSettings(Settings):
     """TokenMasking (ICCV 2025).
 
-    ``head`` is how class tokens become logits: ``concat`` is the paper's linear layer over all tokens together,
-    ``own`` one vector a class, ``shared`` one vector for all classes, ``mean`` MCTformer's mean over the width.
-    ``final_norm`` reads the tokens after the backbone's last norm, otherwise from the raw residual stream.
+    ``reads`` is what stands for a class at the head: its ``token``, as in the paper, or ``attended``, the patches its
+    token attends to in the map layers, weighted by that very attention.
+    ``head`` is how that becomes a logit: ``concat`` is the paper's linear layer over all classes together,
+    ``per_token`` a vector of its own for every class, ``shared`` one vector for all, ``mean`` the mean over the width.
+    ``final_norm`` reads after the backbone's last norm, otherwise from the raw residual stream.
     ``masking_ratio``, ``registers`` and ``pruning`` are the paper's three ablations.
     ``map_layers`` are the last K layers whose attention makes the maps; None takes all of them.
     """
 
-    head: Literal["concat", "own", "shared", "mean"] = "shared"
+    reads: Literal["attended", "token"] = "attended"
+    head: Literal["concat", "per_token", "shared", "mean"] = "per_token"
     final_norm: bool = True
     class_attention: ClassAttention = "all"
     masking_ratio: float = Field(0.5, ge=0, le=1)
@@ -28,4 +31,4 @@ class TokenMaskingSettings(Settings):
     pruning: bool = True
     gate_penalty: float = Field(0.01, ge=0)
     token_noise: float = Field(0.02, ge=0)
-    map_layers: int | None = Field(None, ge=1)
+    map_layers: int | None = Field(3, ge=1)

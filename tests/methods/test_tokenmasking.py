@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tag2mask.errors import SettingsError
+from tag2mask.methods import METHODS, Ask, build_method
+from tag2mask.methods.tokenmasking.heads import build_head
+from tag2mask.methods.tokenmasking.model import TokenMasking, keep_mask, mask_absent
+from tag2mask.vit.settings import BackboneSettings
+
+TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.0)
+
+
+def build(name: str = "tokenmasking", classes: int = 4, **settings: object) -> TokenMasking:
+    torch.manual_seed(0)
+    method, _ = build_method(name, classes, TINY, settings, "none")
+    assert isinstance(method, TokenMasking)
+    return method
+
+
+def test_keep_mask_vector() -> None:
+    """Section 8.6: y = [1,0,0,1], u = [.1,.2,.7,.9], rate .5 keeps [1,0,1,1]."""
+    kept = keep_mask(torch.tensor([[0.1, 0.2, 0.7, 0.9]]), torch.tensor([[1.0, 0.0, 0.0, 1.0]]), 0.5)
+    assert kept.tolist() == [[1.0, 0.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.2, 0.5, 1.0])
+def test_masking_drops_only_absent_classes_at_the_given_rate(ratio: float) -> None:
+    torch.manual_seed(0)
+    tags = (torch.rand(400, 50) < 0.1).float()
+    masked = mask_absent(torch.ones(400, 50, 2), tags, ratio)
+    assert (masked[tags.bool()] == 1).all()
+    assert (masked[~tags.bool()][:, 0] == 0).float().mean().item() == pytest.approx(ratio, abs=0.01)
+
+
+def test_masking_is_for_training_only_and_drawn_anew() -> None:
+    method = build(reads="token", head="concat", pruning=False)
+    images, tags = torch.randn(2, 3, 64, 64), torch.tensor([[1.0, 0, 0, 0], [0, 0, 1.0, 0]])
+    with torch.no_grad():
+        drawn = [method(images, tags).scores_BC for _ in range(4)]
+        assert not torch.equal(drawn[0], drawn[1])
+        method.eval()
+        assert torch.equal(method(images).scores_BC, method(images, tags).scores_BC)
+
+
+def test_training_needs_tags_of_the_right_shape() -> None:
+    with pytest.raises(ValueError, match=r"shape \(2, 4\), got none"):
+        build()(torch.randn(2, 3, 64, 64))
+    with pytest.raises(ValueError, match=r"shape \(2, 4\), got \(2, 3\)"):
+        build()(torch.randn(2, 3, 64, 64), torch.zeros(2, 3))
+
+
+def test_attended_logits_are_the_attention_weighted_activations() -> None:
+    method = build(map_layers=2).eval()
+    images = torch.randn(2, 3, 64, 48)
+    with torch.no_grad():
+        evidence = method(images, ask=Ask(maps=True))
+        patches = method.vit.norm(method.vit(images).patch_BMD)
+        activation_BCM = torch.einsum("cd,bmd->bcm", method.head.vector_D, patches)
+    assert evidence.maps_BChw.shape == (2, 4, 4, 3)
+    wanted = (evidence.maps_BChw.flatten(2) / 2 * activation_BCM).sum(-1) + method.head.bias
+    torch.testing.assert_close(evidence.scores_BC, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_attended_loss_moves_attention_and_tokens() -> None:
+    method = build(pruning=False, masking_ratio=0.0)
+    tags = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 1.0, 0]])
+    sum(method.loss(method(torch.randn(2, 3, 64, 64), tags), tags).values()).backward()
+    assert method.vit.class_CD.grad.abs().sum() > 0
+    assert method.vit.attentions[-1].qkv.weight.grad[: 2 * method.vit.width].abs().sum() > 0
+
+
+def test_gate_penalty_is_lambda_times_the_expected_number_of_open_heads() -> None:
+    method = build(gate_penalty=0.01)
+    for gate in method.gates():
+        gate.log_alpha_H.data.zero_()
+    assert method.penalty().item() == pytest.approx(0.01 * 12 * 3 * 0.688112, abs=1e-5)
+    assert build(pruning=False).open_heads() is None
+
+
+@pytest.mark.parametrize("reads", ["attended", "token"])
+@pytest.mark.parametrize("head", ["concat", "per_token", "shared", "mean"])
+def test_every_head_on_every_reading(head: str, reads: str) -> None:
+    method = build(head=head, reads=reads, final_norm=head != "mean")
+    assert method.eval()(torch.randn(2, 3, 64, 64)).scores_BC.shape == (2, 4)
+
+
+def test_heads_grow_as_documented() -> None:
+    def count(kind: str, classes: int) -> int:
+        return sum(parameter.numel() for parameter in build_head(kind, classes, 768).parameters())
+
+    assert count("concat", 80) == 80 * 80 * 768 + 80
+    assert count("per_token", 80) == 80 * 768 + 80
+    assert count("shared", 80) == 768 + 1
+    assert count("mean", 80) == 0
+
+
+def test_a_mean_over_normalised_tokens_is_refused() -> None:
+    with pytest.raises(SettingsError, match="set final_norm=false"):
+        build(head="mean", final_norm=True)
+
+
+def test_more_map_layers_than_layers_are_refused() -> None:
+    with pytest.raises(SettingsError, match="map_layers 13: the backbone has 12 layers"):
+        build(map_layers=13)
+
+
+def test_the_paper_preset_is_the_paper() -> None:
+    settings = METHODS["tokenmasking-paper"].settings.parse(METHODS["tokenmasking-paper"].preset)
+    assert (settings.reads, settings.head, settings.class_attention) == ("token", "concat", "all")
+    assert (settings.masking_ratio, settings.registers, settings.pruning, settings.gate_penalty) == (0.5, 1, True, 0.01)
+
+
+def test_pruned_method_gives_the_same_evidence() -> None:
+    method = build().eval()
+    for gate in method.gates():
+        nn.init.normal_(gate.log_alpha_H, std=4)
+    images, ask = torch.randn(1, 3, 64, 64), Ask(maps=True, affinity=True)
+    with torch.no_grad():
+        before = method(images, ask=ask)
+        method.vit.prune()
+        after = method(images, ask=ask)
+    torch.testing.assert_close(after.scores_BC, before.scores_BC, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(after.maps_BChw, before.maps_BChw, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(after.affinity_BMM, before.affinity_BMM, atol=1e-6, rtol=1e-4)

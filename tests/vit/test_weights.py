@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tag2mask.errors import SettingsError, WeightsError
+from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.weights import build_backbone, normalisation
+
+TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64)
+
+
+@pytest.fixture
+def state() -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in timm.create_model(TINY.name, num_classes=10).state_dict().items()}
+
+
+def test_a_file_fills_everything_and_positions_are_resampled(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    save_file(state, tmp_path / "w.safetensors")
+    model, report = build_backbone(TINY, tmp_path / "w.safetensors")
+    assert torch.equal(model.state_dict()["blocks.3.mlp.fc1.weight"], state["blocks.3.mlp.fc1.weight"])
+    assert model.state_dict()["pos_embed"].shape == (1, 1 + 16, 192)
+    assert report.fresh == ()
+    assert report.unused == ("head.bias", "head.weight")
+    assert report.loaded == len(model.state_dict())
+    assert report.summary() == "weights: w.safetensors, 150 tensors loaded, 2 unused (head.bias, head.weight)"
+
+
+def test_a_torch_state_dict_is_read_without_executing_it(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    torch.save({"model": state}, tmp_path / "w.pth")
+    model, _ = build_backbone(TINY, tmp_path / "w.pth")
+    assert torch.equal(model.state_dict()["blocks.0.attn.qkv.weight"], state["blocks.0.attn.qkv.weight"])
+
+    class Trap:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    torch.save({"model": Trap()}, tmp_path / "trap.pth")
+    with pytest.raises(WeightsError, match=r"trap\.pth cannot be read"):
+        build_backbone(TINY, tmp_path / "trap.pth")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4, 13])
+def test_patch_embedding_is_adapted_to_the_bands_as_timm_does(
+    tmp_path: Path, state: dict[str, Tensor], bands: int
+) -> None:
+    save_file(state, tmp_path / "w.safetensors")
+    settings = TINY.model_copy(update={"bands": bands})
+    model, _ = build_backbone(settings, tmp_path / "w.safetensors")
+    wanted = timm.models.adapt_input_conv(bands, state["patch_embed.proj.weight"])
+    torch.testing.assert_close(model.state_dict()["patch_embed.proj.weight"], wanted)
+    assert len(normalisation(settings)[0]) == bands
+
+
+def test_the_norm_of_a_pooled_model_finds_its_place(tmp_path: Path) -> None:
+    name = "eva02_tiny_patch14_224"
+    state = timm.create_model(name, num_classes=0).state_dict()
+    state["norm.weight"] = state.pop("fc_norm.weight") + 1
+    state["norm.bias"] = state.pop("fc_norm.bias")
+    save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "w.safetensors")
+    model, report = build_backbone(BackboneSettings(name=name, image_size=56), tmp_path / "w.safetensors")
+    assert torch.equal(model.state_dict()["fc_norm.weight"], state["norm.weight"])
+    assert report.fresh == ()
+
+
+def test_weights_of_another_width_are_an_error_that_names_the_tensor(tmp_path: Path) -> None:
+    save_file(timm.create_model("vit_small_patch16_224", num_classes=0).state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"not of vit_tiny_patch16_224: blocks\.0\.attn\.proj\.bias is \(384,\) there"
+    ):
+        build_backbone(TINY, tmp_path / "w.safetensors")
+
+
+def test_weights_of_another_depth_are_an_error(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    last = {key: value for key, value in state.items() if "blocks.11." in key}
+    deeper = {key.replace("blocks.11.", "blocks.12."): value.clone() for key, value in last.items()}
+    save_file(state | deeper, tmp_path / "deeper.safetensors")
+    with pytest.raises(WeightsError, match=r"it holds blocks\.12\..*, which this model has not"):
+        build_backbone(TINY, tmp_path / "deeper.safetensors")
+    shallower = {key: value for key, value in state.items() if "blocks.11." not in key}
+    save_file(shallower, tmp_path / "shallower.safetensors")
+    with pytest.raises(WeightsError, match=r"12 of 150 tensors are missing there"):
+        build_backbone(TINY, tmp_path / "shallower.safetensors")
+
+
+def test_weights_made_for_other_heads_are_an_error(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    save_file(state, tmp_path / "w.safetensors", metadata={"num_heads": "6"})
+    with pytest.raises(WeightsError, match="made for 6 attention heads a layer, vit_tiny_patch16_224 has 3"):
+        build_backbone(TINY, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"\x80\x04garbage"])
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_damaged_files_are_one_clear_error(tmp_path: Path, content: bytes, suffix: str) -> None:
+    path = tmp_path / f"w.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"w\.{suffix} cannot be read") as error:
+        build_backbone(TINY, path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"none\.pth does not exist"):
+        build_backbone(TINY, tmp_path / "none.pth")
+
+
+def test_unknown_backbones_and_sizes_name_what_works() -> None:
+    with pytest.raises(SettingsError, match=r"'vit_tiny_patch15' is unknown to timm .* try deit_small"):
+        build_backbone(BackboneSettings(name="vit_tiny_patch15"), "none")
+    with pytest.raises(SettingsError, match=r"image_size 100 is not a multiple of .* patch 16; try 96"):
+        build_backbone(BackboneSettings(name="vit_tiny_patch16_224", image_size=100), "none")
+
+
+@pytest.mark.real
+def test_the_shared_dinov2_loads_completely(shared_weights: Path) -> None:
+    _, report = build_backbone(BackboneSettings(), shared_weights)
+    assert (report.loaded, report.fresh, report.unused) == (174, (), ())
+    with pytest.raises(WeightsError, match="is not of vit_tiny_patch16_224"):
+        build_backbone(TINY, shared_weights)
