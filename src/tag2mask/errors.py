@@ -1,4 +1,4 @@
-"""The errors a user can cause. Each message says what is wrong, where, and how to mend it; the command line prints it alone."""
+"""The errors a user can cause. Each message says what is wrong, where, and how to mend it, in one line."""
 
 
 class Tag2MaskError(Exception):

@@ -1,1 +1,1 @@
-
+"""Label images against truth: scores."""

@@ -1,1 +1,1 @@
-
+"""The loop: tags in, a run folder out."""

@@ -1,0 +1,97 @@
+"""Files to arrays.
+
+Shapes: Y X pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from tag2mask.errors import DataError
+
+PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def read_image(path: Path, bands: int) -> NDArray[Any]:
+    """Pixels ``(Y, X, bands)``, uint8, uint16 or float32, turned upright as EXIF says.
+
+    Raises:
+        DataError: missing, unreadable, cut short, or of another number of bands.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            return read_array(path, bands)
+        if path.suffix.lower() in (".tif", ".tiff") and bands not in PILLOW_MODES:
+            return read_geotiff(path, bands)
+        with Image.open(path) as image:
+            return pillow_pixels(path, ImageOps.exif_transpose(image), bands)
+    except FileNotFoundError:
+        raise DataError(f"{path}: the photograph is missing") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: is no image that can be read; replace it or take it out of the lists") from None
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); replace it or take it out of the lists") from None
+
+
+def pillow_pixels(path: Path, image: Image.Image, bands: int) -> NDArray[Any]:
+    """An image of 1, 3 or 4 bands."""
+    if bands not in PILLOW_MODES:
+        raise DataError(f"{path}: {bands} bands are read from .npy, or from .tif with the extra geo")
+    if image.mode.startswith("I;16") or image.mode == "I":
+        gray = np.asarray(image).astype(np.uint16)
+        return np.repeat(gray[..., None], bands, axis=2)
+    return np.asarray(image.convert(PILLOW_MODES[bands])).reshape(image.height, image.width, bands)
+
+
+def read_array(path: Path, bands: int) -> NDArray[Any]:
+    """An array ``(Y, X, bands)`` of numbers."""
+    pixels = np.load(path, allow_pickle=False)
+    if pixels.ndim != 3 or pixels.shape[2] != bands:
+        raise DataError(f"{path}: has shape {pixels.shape}, wanted (height, width, {bands}); set data.bands")
+    return np.asarray(pixels)
+
+
+def read_geotiff(path: Path, bands: int) -> NDArray[Any]:
+    """A TIFF of any number of bands, by rasterio."""
+    try:
+        import rasterio
+    except ImportError:
+        raise DataError(f"{path}: {bands} bands need the extra geo: pip install 'tag2mask[geo]'") from None
+    try:
+        with rasterio.open(path) as file:
+            pixels = np.moveaxis(file.read(), 0, 2)
+    except rasterio.errors.RasterioError as error:
+        raise DataError(f"{path}: cannot be read ({error})") from None
+    if pixels.shape[2] != bands:
+        raise DataError(f"{path}: has {pixels.shape[2]} bands, wanted {bands}; set data.bands")
+    return np.asarray(pixels)
+
+
+def to_float(pixels: NDArray[Any]) -> Tensor:
+    """``(Y, X, bands)`` to float32 ``(bands, Y, X)``: integers by their type's range to [0, 1], floats as they are."""
+    scale = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, 2, 0)).astype(np.float32)) / scale
+
+
+def read_mask(path: Path) -> NDArray[np.int64]:
+    """A label image ``(Y, X)``: values of an indexed, gray or 16-bit PNG.
+
+    Raises:
+        DataError: missing, unreadable, or a colour image.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
+                raise DataError(f"{path}: is a colour image ({image.mode}); masks are indexed or gray PNG")
+            return np.asarray(image).astype(np.int64)
+    except FileNotFoundError:
+        raise DataError(f"{path}: the mask is missing") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path}: cannot be read as a mask ({error})") from None
