@@ -1,1 +1,3 @@
 """Image tags in, segmentation masks out."""
+
+__version__ = "0.1.0"

@@ -9,6 +9,10 @@ class DataError(Tag2MaskError):
     """Photographs, tags, masks or lists that cannot be used as they are."""
 
 
+class SplitMissingError(DataError):
+    """A data set has no split of that name."""
+
+
 class SettingsError(Tag2MaskError):
     """A setting that is unknown, of the wrong kind, or contradicts another."""
 

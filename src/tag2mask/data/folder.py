@@ -20,7 +20,7 @@ from tag2mask.data.sample import Sample
 from tag2mask.data.samples import ListDataset
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import TagRow, read_tag_rows, tag_index
-from tag2mask.errors import DataError
+from tag2mask.errors import DataError, SplitMissingError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".npy"})
 BACKGROUND = "background"
@@ -58,7 +58,9 @@ def open_class_folders(root: Path, split: str | None) -> ListDataset:
     """A folder per class, ``ROOT/CLASS`` or ``ROOT/SPLIT/CLASS``; a photograph's tag is its folder's name."""
     base = root / split if split not in (None, ALL) else root
     if not base.is_dir():
-        raise DataError(f"{base}: there is no such folder; a split of class folders is a folder {root}/SPLIT/CLASS")
+        raise SplitMissingError(
+            f"{base}: there is no such folder; a split of class folders is a folder {root}/SPLIT/CLASS"
+        )
     folders = sorted(path for path in base.iterdir() if path.is_dir() and find_images(path))
     if not folders:
         raise DataError(f"{root}: holds neither labels.csv nor class folders with photographs")
@@ -127,7 +129,9 @@ def split_names(root: Path, split: str | None, images: dict[str, Path]) -> list[
         there = sorted(other.stem for other in (root / "splits").glob("*.txt"))
         if not there and split == "train":
             return list(images)
-        raise DataError(f"{path}: there is no such split; {'there are ' + ', '.join(there) if there else 'use all'}")
+        raise SplitMissingError(
+            f"{path}: there is no such split; {'there are ' + ', '.join(there) if there else 'use all'}"
+        )
     names = []
     for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         name = strip_suffix(text.strip())

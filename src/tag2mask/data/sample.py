@@ -28,7 +28,10 @@ class Sample:
 class Dataset(Protocol):
     """A list of samples that knows its classes."""
 
-    classes: Classes
+    @property
+    def classes(self) -> Classes:
+        """Names of the tags."""
+        ...
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Sample: ...

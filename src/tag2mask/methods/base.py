@@ -38,6 +38,11 @@ class Evidence:
 class Method(nn.Module, ABC):
     """A method of weakly supervised segmentation. Abstract; a method is final: it overrides nothing that has a body."""
 
+    @property
+    @abstractmethod
+    def patch(self) -> int:
+        """Side of a patch in pixels; the sides of images are multiples of it."""
+
     @abstractmethod
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:
         """Look at normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training."""

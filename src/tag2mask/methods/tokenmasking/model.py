@@ -50,6 +50,11 @@ class TokenMasking(Method):
         self.all_layers = frozenset(range(layers))
         self.map_layers = frozenset(range(layers - (settings.map_layers or layers), layers))
 
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self.vit.patch
+
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of the class tokens, the gate penalty, and on demand class maps and affinity.
 
@@ -89,7 +94,8 @@ class TokenMasking(Method):
         assert tap is not None
         assert tap.maps_BCM is not None
         patch_BMD = norm(features.patch_BMD)
-        return (tap.maps_BCM / len(self.map_layers)).to(patch_BMD.dtype) @ patch_BMD
+        read_BCD: Tensor = (tap.maps_BCM / len(self.map_layers)).to(patch_BMD.dtype) @ patch_BMD
+        return read_BCD
 
     def penalty(self) -> Tensor:
         """L_reg: lambda times the expected number of open heads."""

@@ -1,0 +1,40 @@
+"""Which photographs make up which batch: a function of seed and epoch, so that any batch can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+
+def mix(*parts: int) -> int:
+    """One seed from several numbers, the same everywhere (splitmix64 steps)."""
+    state = 0
+    for part in parts:
+        state = (state ^ (part + 0x9E3779B97F4A7C15)) & 0xFFFFFFFFFFFFFFFF
+        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1
+
+
+class EpochBatches:
+    """The batches of one epoch from batch ``start`` on, each a list of (seed, index); the last one may be smaller."""
+
+    drop_last = False
+
+    def __init__(self, count: int, batch_size: int, seed: int, epoch: int, start: int = 0) -> None:
+        self.count = count
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = epoch
+        self.start = start
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size) - self.start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
+        order = torch.randperm(self.count, generator=generator).tolist()
+        for first in range(self.start * self.batch_size, self.count, self.batch_size):
+            yield [(mix(self.seed, self.epoch, index), index) for index in order[first : first + self.batch_size]]

@@ -1,0 +1,114 @@
+"""A run on disk: what ``train`` leaves and every later verb reads.
+
+::
+
+    config.yaml          settings, data root, normalisation, versions
+    classes.json         names of the classes
+    model.safetensors    best weights by validation AP (the last ones without validation photographs)
+    metrics.jsonl        one line an epoch
+    weights.json         which pretrained weights were loaded
+    state.safetensors    to resume
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from tag2mask.data import Classes
+from tag2mask.errors import RunError
+from tag2mask.methods import Method, build_method
+from tag2mask.training.settings import TrainSettings
+
+CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
+    "config.yaml",
+    "classes.json",
+    "model.safetensors",
+    "metrics.jsonl",
+    "weights.json",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished or unfinished run, opened for reading."""
+
+    path: Path
+    settings: TrainSettings
+    classes: Classes
+    data: Path
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One row a finished epoch."""
+        path = self.path / METRICS
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    def checkpoint_hash(self) -> str:
+        """SHA-256 of the weights."""
+        with self.weights_path().open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def weights_path(self) -> Path:
+        """The weights' file.
+
+        Raises:
+            RunError: there are none yet.
+        """
+        path = self.path / MODEL
+        if not path.is_file():
+            raise RunError(f"{path} is missing: the first epoch was never finished; go on with tag2mask train --resume")
+        return path
+
+    def load_method(self, device: torch.device | str = "cpu") -> Method:
+        """The trained method in evaluation mode.
+
+        Raises:
+            RunError: the weights are missing, damaged, or of another architecture.
+        """
+        settings = self.settings
+        method, _ = build_method(
+            settings.method, len(self.classes), settings.backbone, settings.method_settings, "none"
+        )
+        path = self.weights_path()
+        try:
+            method.load_state_dict(load_file(path), strict=True)
+        except (SafetensorError, RuntimeError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise RunError(f"{path} cannot be loaded into {settings.method}: {reason}") from None
+        return method.to(device).eval()
+
+
+def open_run(path: Path) -> Run:
+    """A run folder.
+
+    Raises:
+        RunError: it is none, or is damaged.
+    """
+    for name in (CONFIG, CLASSES):
+        if not (path / name).is_file():
+            raise RunError(f"{path} is not a run: {name} is missing; give the folder that tag2mask train --out wrote")
+    try:
+        config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+        classes = Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8")))
+        return Run(
+            path,
+            TrainSettings.parse(config["settings"], where=str(path / CONFIG)),
+            classes,
+            Path(config["data"]),
+            tuple(config["mean"]),
+            tuple(config["std"]),
+        )
+    except (yaml.YAMLError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from None
