@@ -53,7 +53,7 @@ def test_training_needs_tags_of_the_right_shape() -> None:
 
 
 def test_attended_logits_are_the_attention_weighted_activations() -> None:
-    method = build(map_layers=2).eval()
+    method = build(attended_layers=2, map_layers=2).eval()
     images = torch.randn(2, 3, 64, 48)
     with torch.no_grad():
         evidence = method(images, ask=Ask(maps=True))
@@ -103,7 +103,7 @@ def test_a_mean_over_normalised_tokens_is_refused() -> None:
 
 
 def test_more_map_layers_than_layers_are_refused() -> None:
-    with pytest.raises(SettingsError, match="map_layers 13: the backbone has 12 layers"):
+    with pytest.raises(SettingsError, match="the last 13 layers are asked for, the backbone has 12"):
         build(map_layers=13)
 
 

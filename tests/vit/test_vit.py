@@ -37,7 +37,7 @@ def test_forward_and_attention_equal_plain_timm_with_explicit_softmax(
     for layer, attention_BHNN in enumerate(maps):
         assert (tap.rows[layer] - attention_BHNN[:, :, :CLASSES, patches]).abs().max() < 1e-5
     mean_BNN = sum(attention_BHNN.mean(1) for attention_BHNN in maps)
-    assert (tap.maps_BCM - mean_BNN[:, :CLASSES, patches]).abs().max() < 1e-5
+    assert (tap.class_maps(layers(vit)) - mean_BNN[:, :CLASSES, patches]).abs().max() < 1e-5
     assert (tap.affinity_BMM - mean_BNN[:, patches, patches]).abs().max() < 1e-5
     assert features.grid == grid
 
@@ -57,7 +57,7 @@ def test_gates_scale_heads_and_closed_heads_do_not_count_in_maps() -> None:
         cut = vit(images).class_BCD
     torch.testing.assert_close(gated, cut, atol=1e-6, rtol=1e-5)
     wanted = sum((rows[:, 0] + rows[:, 2]) / 2 for rows in single.rows.values())
-    torch.testing.assert_close(tap.maps_BCM, wanted, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(tap.class_maps(layers(vit)), wanted, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["deit", "dinov3", "rope-mixed", "eva02"])
@@ -79,7 +79,7 @@ def test_prune_removes_heads_and_keeps_output_and_maps(family: str) -> None:
     assert vit.open_heads() == [2, 1, 0]
     torch.testing.assert_close(got.class_BCD, wanted.class_BCD, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(got.patch_BMD, wanted.patch_BMD, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(after.maps_BCM, before.maps_BCM, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(after.class_maps(layers(vit)), before.class_maps(layers(vit)), atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(after.affinity_BMM, before.affinity_BMM, atol=1e-6, rtol=1e-4)
 
 

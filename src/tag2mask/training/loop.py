@@ -148,7 +148,7 @@ def write_run_header(
             "std": list(std),
             "versions": {
                 "tag2mask": tag2mask.__version__,
-                "torch": torch.__version__,
+                "torch": str(torch.__version__),
                 "timm": timm.__version__,
                 "accelerate": accelerate.__version__,
             },

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Tap:
-    """Sums over chosen layers: class-to-patch rows for ``maps``, patch-to-patch rows for ``affinity``.
+    """Class-to-patch rows of ``map_layers``, layer by layer; patch-to-patch rows summed over ``affinity_layers``.
 
     Heads are averaged with their evaluation gates as weights, so closed heads do not count and a layer without an open
-    head is left out. ``maps_BCM`` and ``affinity_BMM`` are sums over layers; None until a layer was read.
-    ``rows`` keeps ``(B, H, C, M)`` of every layer if ``per_head`` asks for it.
+    head is left out. ``affinity_BMM`` is None until a layer was read; ``rows`` keeps ``(B, H, C, M)`` of every layer if
+    ``per_head`` asks for it.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Tap:
         self.map_layers = map_layers
         self.affinity_layers = affinity_layers
         self.per_head = per_head
-        self.maps_BCM: Tensor | None = None
+        self.layer_maps: dict[int, Tensor] = {}
         self.affinity_BMM: Tensor | None = None
         self.rows: dict[int, Tensor] = {}
 
@@ -43,8 +43,7 @@ class Tap:
             rows_BHCM = softmax_rows(q, k, slice(0, tokens.classes), passing)
             if self.per_head:
                 self.rows[layer] = rows_BHCM
-            mean_BCM = torch.einsum("bhcm,h->bcm", rows_BHCM, weight_H)
-            self.maps_BCM = mean_BCM if self.maps_BCM is None else self.maps_BCM + mean_BCM
+            self.layer_maps[layer] = torch.einsum("bhcm,h->bcm", rows_BHCM, weight_H)
         if layer in self.affinity_layers:
             for head in weight_H.nonzero().flatten().tolist():
                 one = slice(head, head + 1)
@@ -52,9 +51,16 @@ class Tap:
                 rows_BMM = rows_B1MM.squeeze(1)
                 self.affinity_BMM = rows_BMM if self.affinity_BMM is None else self.affinity_BMM.add_(rows_BMM)
 
-    def maps(self, grid: tuple[int, int]) -> Tensor | None:
-        """Class maps ``(B, C, h, w)``; None where no layer with an open head was read."""
-        return None if self.maps_BCM is None else self.maps_BCM.reshape(*self.maps_BCM.shape[:2], *grid)
+    def class_maps(self, layers: frozenset[int]) -> Tensor:
+        """Sum of the class-to-patch rows of these layers; those without an open head are left out.
+
+        Raises:
+            RuntimeError: none of them has an open head.
+        """
+        read = [self.layer_maps[layer] for layer in sorted(layers) if layer in self.layer_maps]
+        if not read:
+            raise RuntimeError(f"no attention head is open in layers {sorted(layers)}: lower the gates' penalty")
+        return torch.stack(read).sum(0)
 
 
 def softmax_rows(q: Tensor, k: Tensor, rows: slice, passing: Pass) -> Tensor:

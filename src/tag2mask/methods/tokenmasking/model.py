@@ -44,11 +44,9 @@ class TokenMasking(Method):
             token_noise=settings.token_noise,
         )
         self.head = build_head(settings.head, classes, self.vit.width)
-        layers = len(self.vit.blocks)
-        if settings.map_layers is not None and settings.map_layers > layers:
-            raise SettingsError(f"map_layers {settings.map_layers}: the backbone has {layers} layers")
-        self.all_layers = frozenset(range(layers))
-        self.map_layers = frozenset(range(layers - (settings.map_layers or layers), layers))
+        self.all_layers = last_layers(self.vit, None)
+        self.map_layers = last_layers(self.vit, settings.map_layers)
+        self.attended_layers = last_layers(self.vit, settings.attended_layers)
 
     @property
     def patch(self) -> int:
@@ -72,7 +70,7 @@ class TokenMasking(Method):
             scores_BC=logits_BC,
             logits={"class_tokens": logits_BC},
             terms={"gates": self.penalty()} if self.training and self.settings.pruning else {},
-            maps_BChw=tap.maps(features.grid) if tap and ask.maps else None,
+            maps_BChw=tap.class_maps(self.map_layers).unflatten(2, features.grid) if tap and ask.maps else None,
             affinity_BMM=None if tap is None else tap.affinity_BMM,
         )
 
@@ -92,9 +90,9 @@ class TokenMasking(Method):
             token_BCD: Tensor = norm(features.class_BCD)
             return token_BCD
         assert tap is not None
-        assert tap.maps_BCM is not None
         patch_BMD = norm(features.patch_BMD)
-        read_BCD: Tensor = (tap.maps_BCM / len(self.map_layers)).to(patch_BMD.dtype) @ patch_BMD
+        attention_BCM = tap.class_maps(self.attended_layers) / len(self.attended_layers)
+        read_BCD: Tensor = attention_BCM.to(patch_BMD.dtype) @ patch_BMD
         return read_BCD
 
     def penalty(self) -> Tensor:
@@ -107,11 +105,11 @@ class TokenMasking(Method):
 
     def tap(self, ask: Ask) -> Tap | None:
         """What has to be read from the attention to give what is asked for."""
-        none: frozenset[int] = frozenset()
-        maps = ask.maps or self.settings.reads == "attended"
-        if not (maps or ask.affinity):
-            return None
-        return Tap(self.map_layers if maps else none, self.all_layers if ask.affinity else none)
+        layers: frozenset[int] = self.map_layers if ask.maps else frozenset()
+        if self.settings.reads == "attended":
+            layers |= self.attended_layers
+        affinity = self.all_layers if ask.affinity else frozenset()
+        return Tap(layers, affinity) if layers or affinity else None
 
     def require_tags(self, tags: Tensor | None, images: int) -> Tensor:
         """The tags, if they are multi-hot ``(B, C)``."""
@@ -132,6 +130,18 @@ class TokenMasking(Method):
     def open_heads(self) -> list[int] | None:
         """Open heads, layer by layer; None when nothing is pruned."""
         return self.vit.open_heads() if self.settings.pruning else None
+
+
+def last_layers(vit: ViT, count: int | None) -> frozenset[int]:
+    """The last ``count`` layers; None for all.
+
+    Raises:
+        SettingsError: there are not so many.
+    """
+    layers = len(vit.blocks)
+    if count is not None and count > layers:
+        raise SettingsError(f"the last {count} layers are asked for, the backbone has {layers}")
+    return frozenset(range(layers - (count or layers), layers))
 
 
 def mask_absent(class_BCD: Tensor, tags_BC: Tensor, ratio: float) -> Tensor:

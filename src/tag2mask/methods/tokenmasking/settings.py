@@ -14,7 +14,7 @@ class TokenMaskingSettings(Settings):
     """TokenMasking (ICCV 2025).
 
     ``reads`` is what stands for a class at the head: its ``token``, as in the paper, or ``attended``, the patches its
-    token attends to in the map layers, weighted by that very attention.
+    token attends to in the last ``attended_layers``, weighted by that very attention.
     ``head`` is how that becomes a logit: ``concat`` is the paper's linear layer over all classes together,
     ``per_token`` a vector of its own for every class, ``shared`` one vector for all, ``mean`` the mean over the width.
     ``final_norm`` reads after the backbone's last norm, otherwise from the raw residual stream.
@@ -31,4 +31,5 @@ class TokenMaskingSettings(Settings):
     pruning: bool = True
     gate_penalty: float = Field(0.01, ge=0)
     token_noise: float = Field(0.02, ge=0)
-    map_layers: int | None = Field(3, ge=1)
+    attended_layers: int = Field(3, ge=1)
+    map_layers: int | None = Field(6, ge=1)
