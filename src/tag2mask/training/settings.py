@@ -44,7 +44,7 @@ class TrainSettings(Settings):
     weights: str = "hub"
     split: str = "train"
     val_split: str | None = "val"
-    epochs: int = Field(8, gt=0)
+    epochs: int = Field(10, gt=0)
     batch_size: int = Field(8, gt=0)
     accumulate: int = Field(1, gt=0)
     seed: int = Field(0, ge=0)

@@ -70,7 +70,7 @@ class TokenMasking(Method):
             scores_BC=logits_BC,
             logits={"class_tokens": logits_BC},
             terms={"gates": self.penalty()} if self.training and self.settings.pruning else {},
-            maps_BChw=tap.class_maps(self.map_layers).unflatten(2, features.grid) if tap and ask.maps else None,
+            maps_BChw=on_grid(tap.class_maps(self.map_layers), features.grid) if tap and ask.maps else None,
             affinity_BMM=None if tap is None else tap.affinity_BMM,
         )
 
@@ -130,6 +130,11 @@ class TokenMasking(Method):
     def open_heads(self) -> list[int] | None:
         """Open heads, layer by layer; None when nothing is pruned."""
         return self.vit.open_heads() if self.settings.pruning else None
+
+
+def on_grid(maps_BCM: Tensor, grid: tuple[int, int]) -> Tensor:
+    """``(B, C, M)`` as ``(B, C, h, w)``."""
+    return maps_BCM.reshape(*maps_BCM.shape[:2], *grid)
 
 
 def last_layers(vit: ViT, count: int | None) -> frozenset[int]:

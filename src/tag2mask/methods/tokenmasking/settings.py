@@ -28,7 +28,7 @@ class TokenMaskingSettings(Settings):
     class_attention: ClassAttention = "all"
     masking_ratio: float = Field(0.5, ge=0, le=1)
     registers: int = Field(1, ge=0)
-    pruning: bool = True
+    pruning: bool = False
     gate_penalty: float = Field(0.01, ge=0)
     token_noise: float = Field(0.02, ge=0)
     attended_layers: int = Field(3, ge=1)

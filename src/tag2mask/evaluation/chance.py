@@ -1,0 +1,23 @@
+"""What painting at random would score: the floor that stands beside every score.
+
+Shapes: K pixel classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.evaluation.confusion import Counts
+
+
+def random_counts(counts: Counts, values: Sequence[int]) -> NDArray[np.float64]:
+    """Expected counts ``(K, K + 1)`` if each pixel drew one of ``values`` evenly; ``counts`` give the truth."""
+    expected = np.zeros(counts.shape)
+    if values:
+        expected[:, list(values)] = counts.sum(1, keepdims=True) / len(values)
+    else:
+        expected[:, -1] = counts.sum(1)
+    return expected

@@ -1,0 +1,33 @@
+"""Counting pixels.
+
+Shapes: K pixel classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+
+
+def confusion(truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignore: int) -> Counts:
+    """Pixels by (true class, predicted class), int64 ``(K, K + 1)``; the last column is any other predicted value.
+
+    Pixels whose truth is ``ignore`` do not count.
+
+    Raises:
+        ValueError: shapes differ, or a true value is neither a class nor ``ignore``.
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
+    counted = truth != ignore
+    true = truth[counted].astype(np.int64)
+    if true.size and (true.min() < 0 or true.max() >= classes):
+        raise ValueError(f"truth holds the value {true.max()}, which is neither one of {classes} classes nor {ignore}")
+    predicted = prediction[counted].astype(np.int64)
+    predicted = np.where((predicted >= 0) & (predicted < classes), predicted, classes)
+    flat = np.bincount(true * (classes + 1) + predicted, minlength=classes * (classes + 1))
+    return flat.reshape(classes, classes + 1).astype(np.int64)

@@ -1,0 +1,121 @@
+"""A mask set against truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tag2mask.data import Classes
+from tag2mask.data.folder import strip_suffix
+from tag2mask.data.reading import read_mask
+from tag2mask.errors import DataError, MaskSetError
+from tag2mask.evaluation.chance import random_counts
+from tag2mask.evaluation.confusion import Counts, confusion
+from tag2mask.evaluation.iou import ScoreTable, mean_known, miou_interval, score_table
+from tag2mask.masks.write import MaskSet, open_mask_set
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A mask set's scores. ``random`` is what painting at random among the tags in use would score."""
+
+    classes: Classes
+    table: ScoreTable
+    interval: tuple[float, float]
+    random_miou: float
+    images: int
+    images_without_truth: int
+    tags: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Percent from 0 to 100; null for a class that does not occur."""
+        table = self.table
+        return {
+            "miou": percent(table.miou),
+            "random_miou": percent(self.random_miou),
+            "miou_interval_95": [percent(edge) for edge in self.interval],
+            "pixel_accuracy": percent(table.pixel_accuracy),
+            "precision": percent(mean_known(table.precision)),
+            "recall": percent(mean_known(table.recall)),
+            "fp": percent(mean_known(table.fp)),
+            "fn": percent(mean_known(table.fn)),
+            "per_class": {
+                name: percent(value) for name, value in zip(self.classes.pixel_names, table.iou, strict=True)
+            },
+            "classes_averaged": table.averaged,
+            "classes": len(self.classes.pixel_names),
+            "images": self.images,
+            "images_without_truth": self.images_without_truth,
+            "tags": self.tags,
+        }
+
+
+def percent(share: float) -> float | None:
+    """A share as percent with two digits; nan is null."""
+    return None if math.isnan(share) else round(100 * float(share), 2)
+
+
+def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
+    """Score the masks of a mask set, or those that the list ``split`` names, against label images of the same names.
+
+    ``split`` is a file of names, one a line, or the name of such a list in ``splits/`` beside ``truth``.
+
+    Raises:
+        MaskSetError: ``mask_set`` is none, or holds none of the images.
+        DataError: truth is missing or does not fit.
+    """
+    opened = open_mask_set(mask_set)
+    if not truth.is_dir():
+        raise DataError(f"{truth}: there is no such folder; give the one that holds NAME.png with true labels")
+    names = opened.names()
+    if split is not None:
+        wanted = set(read_names(truth, split))
+        names = [name for name in names if name in wanted]
+    with_truth = [name for name in names if (truth / f"{name}.png").is_file()]
+    if not with_truth:
+        raise MaskSetError(f"{mask_set}: none of its {len(names)} masks has a truth of the same name in {truth}")
+    per_image = np.stack([image_counts(opened, truth, name) for name in with_truth])
+    tags = opened.manifest.get("image_tags", {})
+    chance = sum(
+        random_counts(counts, paintable(opened.classes, tags.get(name, [])))
+        for counts, name in zip(per_image, with_truth, strict=True)
+    )
+    return Scores(
+        opened.classes,
+        score_table(per_image.sum(0)),
+        miou_interval(per_image),
+        score_table(np.asarray(chance)).miou,
+        len(with_truth),
+        len(names) - len(with_truth),
+        opened.manifest.get("settings", {}).get("tags", "unknown"),
+    )
+
+
+def read_names(truth: Path, split: str) -> list[str]:
+    """The names in a list."""
+    for path in (Path(split), truth.parent / "splits" / f"{split}.txt"):
+        if path.is_file():
+            return [
+                strip_suffix(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+            ]
+    raise DataError(f"split {split}: is no file, and {truth.parent / 'splits' / f'{split}.txt'} does not exist")
+
+
+def image_counts(opened: MaskSet, truth: Path, name: str) -> Counts:
+    """Counts of one image."""
+    path = truth / f"{name}.png"
+    true, predicted = read_mask(path), read_mask(opened.mask(name))
+    try:
+        return confusion(true, predicted, len(opened.classes.pixel_names), opened.classes.ignore)
+    except ValueError as error:
+        raise DataError(f"{path} does not fit {opened.mask(name)}: {error}") from None
+
+
+def paintable(classes: Classes, tags: list[str]) -> list[int]:
+    """Pixel values that a photograph with these tags may have."""
+    values = [classes.names.index(tag) + classes.offset for tag in tags]
+    return values if classes.background is None else [0, *values]

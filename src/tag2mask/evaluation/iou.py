@@ -1,0 +1,81 @@
+"""Scores from counts (reference: section 5.1, counts over the whole data set, never averages over images).
+
+Shapes: K pixel classes, ... any leading dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rates = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Per class, shares from 0 to 1; nan for a class that is in neither truth nor prediction.
+
+    iou + fp + fn = 1. The means leave nan out; ``averaged`` says how many classes are in them.
+    """
+
+    iou: Rates
+    fp: Rates
+    fn: Rates
+    precision: Rates
+    recall: Rates
+    pixel_accuracy: float
+
+    @property
+    def averaged(self) -> int:
+        """Classes that the mean IoU is taken over."""
+        return int((~np.isnan(self.iou)).sum())
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU over the classes that occur."""
+        return mean_known(self.iou)
+
+
+def score_table(counts: NDArray[Any]) -> ScoreTable:
+    """Scores of counts ``(K, K + 1)``, rows truth, columns prediction, the last column no class."""
+    counts = np.asarray(counts, np.float64)
+    classes = counts.shape[0]
+    hit = np.diagonal(counts[:, :classes])
+    true = counts.sum(1)
+    predicted = counts[:, :classes].sum(0)
+    union = true + predicted - hit
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return ScoreTable(
+            iou=hit / union,
+            fp=(predicted - hit) / union,
+            fn=(true - hit) / union,
+            precision=hit / predicted,
+            recall=hit / true,
+            pixel_accuracy=float(hit.sum() / counts.sum()) if counts.sum() else float("nan"),
+        )
+
+
+def mean_known(values: Rates) -> float:
+    """Mean without nan; nan if there is nothing else."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def miou_interval(
+    per_image: NDArray[Any], draws: int = 1000, share: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap interval of the mean IoU over images: counts ``(images, K, K + 1)`` drawn with replacement."""
+    images, classes = per_image.shape[:2]
+    generator = np.random.default_rng(seed)
+    weights = generator.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float64)
+    square = per_image[:, :, :classes]
+    hit = weights @ np.diagonal(square, axis1=1, axis2=2)
+    total = weights @ (per_image.sum(2) + square.sum(1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = np.nanmean(np.where(total - hit > 0, hit / (total - hit), np.nan), axis=1)
+    edge = (1 - share) / 2
+    low, high = np.quantile(scores, [edge, 1 - edge])
+    return float(low), float(high)

@@ -1,0 +1,161 @@
+"""A run and photographs in, a mask set out.
+
+Shapes: C classes, K classes to paint, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import tag2mask
+from tag2mask.data import Classes, Sample, open_dataset
+from tag2mask.data.reading import read_image, to_float
+from tag2mask.errors import DataError
+from tag2mask.masks.localize import Localized, localize, resize
+from tag2mask.masks.paint import BARE, paint
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import MaskSetWriter
+from tag2mask.training.progress import progress_bar
+from tag2mask.training.run import Run, open_run
+
+
+@dataclass(frozen=True)
+class MaskSetSummary:
+    """What came of it: masks in ``path``, photographs without a predicted tag, and photographs that failed."""
+
+    path: Path
+    images: int
+    fallbacks: int
+    failures: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"masks": str(self.path), "images": self.images, "fallbacks": self.fallbacks, "failures": self.failures}
+
+
+def make_masks(
+    run: Path, data: Path | None = None, out: Path | None = None, settings: MaskSettings | None = None
+) -> MaskSetSummary:
+    """Paint the photographs of a split; stopped in between, the same call goes on.
+
+    Raises:
+        RunError: ``run`` is no run.
+        DataError: photographs cannot be found, or their tags are to be used and are not there.
+        MaskSetError: ``out`` holds something else.
+    """
+    settings = settings or MaskSettings()
+    opened = open_run(run)
+    dataset = open_dataset(data or opened.data, opened.settings.data, settings.split)
+    if dataset.classes != opened.classes:
+        raise DataError(f"{data}: its classes are not those that {run} was trained on")
+    if settings.tags == "given":
+        require_tags(list(dataset), settings.split)
+    out = out or run / f"masks-{settings.split}"
+    writer = MaskSetWriter(out, opened.classes, origin(opened, data or opened.data, settings))
+    failures: dict[str, str] = {}
+    samples = [sample for sample in dataset if not writer.has(sample.name)]
+    with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
+        painter = Painter(opened, settings, writer)
+        for batch in batches(samples, opened.settings.data.bands, settings.batch_size, failures):
+            painter.paint(batch)
+            bar.advance(len(batch))
+    writer.finish(failures)
+    return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
+
+
+def require_tags(samples: Sequence[Sample], split: str) -> None:
+    """Every photograph has tags."""
+    untagged = [sample.name for sample in samples if sample.tags is None]
+    if untagged:
+        raise DataError(
+            f"{len(untagged)} of {len(samples)} photographs of split {split} have no tags, {untagged[0]} first; "
+            "use --tags predicted"
+        )
+
+
+def origin(run: Run, data: Path, settings: MaskSettings) -> dict[str, Any]:
+    """Everything that decides what the masks look like."""
+    return {
+        "tool": f"tag2mask {tag2mask.__version__}",
+        "torch": str(torch.__version__),
+        "run": run.path.resolve().name,
+        "checkpoint_sha256": run.checkpoint_hash(),
+        "method": run.settings.method,
+        "data": str(data.resolve()),
+        "settings": settings.model_dump(mode="json"),
+        "labels_used": f"image tags, {settings.tags}",
+        "truth_used": "none",
+    }
+
+
+def batches(
+    samples: Sequence[Sample], bands: int, batch_size: int, failures: dict[str, str]
+) -> Iterator[list[tuple[Sample, Tensor]]]:
+    """Photographs ``(bands, Y, X)`` in [0, 1], neighbours of one size together; those that cannot be read are noted."""
+    batch: list[tuple[Sample, Tensor]] = []
+    for sample in samples:
+        try:
+            image = to_float(read_image(sample.image, bands))
+        except DataError as error:
+            failures[sample.name] = str(error)
+            continue
+        if batch and (len(batch) == batch_size or image.shape != batch[0][1].shape):
+            yield batch
+            batch = []
+        batch.append((sample, image))
+    if batch:
+        yield batch
+
+
+class Painter:
+    """Localizes and paints photographs with one run and one group of settings."""
+
+    def __init__(self, run: Run, settings: MaskSettings, writer: MaskSetWriter) -> None:
+        self.run = run
+        self.settings = settings
+        self.writer = writer
+        self.method = run.load_method("cuda" if torch.cuda.is_available() else "cpu")
+        self.side = settings.side or run.settings.backbone.image_size
+
+    def paint(self, batch: Sequence[tuple[Sample, Tensor]]) -> None:
+        """Write the masks of photographs of one size."""
+        images = [image for _, image in batch]
+        found = localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
+        for (sample, image), localized in zip(batch, found, strict=True):
+            tags, fallback = self.tags_of(sample, localized.scores_C)
+            size = (image.shape[1], image.shape[2])
+            labels = paint_photograph(localized, tags, size, self.run.classes, self.settings)
+            self.writer.add(sample.name, labels, [self.run.classes.names[tag] for tag in tags], fallback)
+
+    def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
+        """The tags to paint, and whether the highest logit had to stand in because none was above 0."""
+        if self.settings.tags == "given":
+            assert sample.tags is not None
+            return sorted(sample.tags), False
+        predicted = (scores_C > 0).nonzero().flatten().tolist()
+        if predicted or self.run.classes.background is not None:
+            return predicted, False
+        return [int(scores_C.argmax())], True
+
+
+def paint_photograph(
+    localized: Localized, tags: Sequence[int], size: tuple[int, int], classes: Classes, settings: MaskSettings
+) -> NDArray[np.int64]:
+    """The label image of a photograph at its own size; pixels without any class are ignore."""
+    if not tags:
+        empty = np.zeros((0, *size), np.float32)
+        labels = paint(empty, [], [], classes.background is not None, settings)
+    else:
+        maps_KYX = resize(localized.maps_CYX[None, list(tags)], size)[0].numpy()
+        values = [tag + classes.offset for tag in tags]
+        logits = localized.scores_C[list(tags)].tolist()
+        labels = paint(maps_KYX, values, logits, classes.background is not None, settings)
+    return np.where(labels == BARE, classes.ignore, labels)

@@ -1,0 +1,107 @@
+"""From class maps to a label image. Pure functions; nothing here opens a file.
+
+Shapes: K classes to paint, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tag2mask.masks.settings import BackgroundSettings, MaskSettings
+
+Maps = NDArray[np.floating[Any]]
+Labels = NDArray[np.int64]
+BARE = -1
+EPS = 1e-8
+
+
+def normalise(maps_KYX: Maps) -> Maps:
+    """Each map to [0, 1]: (x - min) / (max - min + 1e-8). A constant map becomes 0."""
+    low = maps_KYX.min((-2, -1), keepdims=True)
+    high = maps_KYX.max((-2, -1), keepdims=True)
+    scaled: Maps = (maps_KYX - low) / (high - low + EPS)
+    return scaled
+
+
+def paint(
+    maps_KYX: Maps, values: Sequence[int], logits: Sequence[float], has_background: bool, settings: MaskSettings
+) -> Labels:
+    """A label image ``(Y, X)`` from raw maps of the classes with these pixel values and logits.
+
+    With a background (value 0) bare pixels are background; without one every pixel gets a class. No class at all
+    leaves background, or bare pixels where there is none.
+    """
+    bare = 0 if has_background else BARE
+    if not values:
+        return np.full(maps_KYX.shape[-2:], bare, np.int64)
+    maps_KYX = normalise(maps_KYX)
+    policy = settings.background.policy if has_background else "none"
+    if settings.paint == "ordered":
+        labels = paint_ordered(maps_KYX, values, logits, settings.threshold)
+        return np.where(labels == BARE, 0, labels) if policy != "none" else fill_nearest(labels)
+    labels = np.asarray(values, np.int64)[maps_KYX.argmax(0)]
+    return np.where(is_background(maps_KYX.max(0), settings.background, policy), 0, labels)
+
+
+def is_background(best_YX: Maps, settings: BackgroundSettings, policy: str) -> NDArray[np.bool_]:
+    """Where the background beats the best map."""
+    match policy:
+        case "threshold":
+            return np.asarray(best_YX <= settings.value)  # a tie is background, which stands first
+        case "power":
+            return np.asarray((1 - best_YX) ** settings.value >= best_YX)
+        case _:
+            return np.zeros(best_YX.shape, np.bool_)
+
+
+def paint_ordered(
+    maps_KYX: Maps, values: Sequence[int], logits: Sequence[float], threshold: Literal["mean", "otsu"] | float
+) -> Labels:
+    """Paint classes from the lowest to the highest logit (the highest wins); pixels below every threshold stay bare.
+
+    A map without any mass is skipped.
+    """
+    labels = np.full(maps_KYX.shape[-2:], BARE, np.int64)
+    for index in np.argsort(np.asarray(logits), kind="stable"):
+        map_YX = maps_KYX[index]
+        if map_YX.mean() > 0:
+            labels[map_YX >= cut(map_YX, threshold)] = values[index]
+    return labels
+
+
+def cut(map_YX: Maps, threshold: Literal["mean", "otsu"] | float) -> float:
+    """The value that a map is cut at."""
+    match threshold:
+        case "mean":
+            return float(map_YX.mean())
+        case "otsu":
+            return otsu(map_YX)
+        case _:
+            return threshold
+
+
+def otsu(map_YX: Maps, bins: int = 256) -> float:
+    """Otsu's threshold: the cut that makes the variance between the two sides largest."""
+    counts, edges = np.histogram(map_YX, bins=bins)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = counts.sum() - below
+    sums = np.cumsum(counts * centres)[:-1]
+    total = float((counts * centres).sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (sums / below - (total - sums) / above) ** 2
+    return float(edges[1:-1][np.nan_to_num(between).argmax()])
+
+
+def fill_nearest(labels: Labels) -> Labels:
+    """Bare pixels get the label that is nearest by taxicab distance; an image without any label stays bare."""
+    bare = labels == BARE
+    if not bare.any() or bare.all():
+        return labels
+    nearest = ndimage.distance_transform_cdt(bare, "taxicab", return_distances=False, return_indices=True)
+    return np.asarray(labels[tuple(nearest)])

@@ -1,0 +1,57 @@
+"""How class maps become masks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from tag2mask.settings import Settings
+
+
+class BackgroundSettings(Settings):
+    """Where no class is.
+
+    ``none``: every pixel gets a class. ``threshold``: a pixel is background where all maps are below ``value``.
+    ``power``: background scores (1 - max map) ** ``value`` and competes with the maps.
+    """
+
+    policy: Literal["none", "threshold", "power"] = "threshold"
+    value: float = Field(0.4, gt=0)
+
+
+class MaskSettings(Settings):
+    """A mask set's settings.
+
+    ``paint``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
+    way: every map is cut at ``threshold`` and painted, classes from the lowest to the highest logit, and what stays
+    bare gets the nearest paint. ``side`` is the short side of photographs at scale 1, the run's image size if None.
+    ``background`` counts only where the classes have one.
+    """
+
+    split: str = "train"
+    tags: Literal["given", "predicted"] = "given"
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    refine: str = "none"
+    paint: Literal["argmax", "ordered"] = "argmax"
+    threshold: Literal["mean", "otsu"] | float = "mean"
+    background: BackgroundSettings = BackgroundSettings()
+    side: int | None = Field(None, gt=0)
+    batch_size: int = Field(8, gt=0)
+
+    @field_validator("scales")
+    @classmethod
+    def positive(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        """At least one scale, all above 0."""
+        if not scales or min(scales) <= 0:
+            raise ValueError("wanted one scale or more, all above 0")
+        return scales
+
+    @field_validator("threshold")
+    @classmethod
+    def share(cls, threshold: str | float) -> str | float:
+        """A number is a share of the normalised map."""
+        if isinstance(threshold, float) and not 0 <= threshold <= 1:
+            raise ValueError("wanted mean, otsu or a number from 0 to 1")
+        return threshold

@@ -1,0 +1,148 @@
+"""A mask set on disk.
+
+::
+
+    masks/NAME.png     indexed, VOC palette, the photograph's size; 16-bit gray above 254 classes
+    classes.json       names, background, ignore
+    manifest.json      who made the masks, from what, which labels were used, what went wrong
+
+Every file is whole or not there. The manifest is written first, with ``complete`` false, so that an interrupted set
+knows what it was to become; the tags of each photograph stand in ``tags.jsonl`` until they move into the manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tag2mask.data import Classes
+from tag2mask.errors import MaskSetError
+from tag2mask.training.files import write_json
+
+MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """A mask set, opened for reading."""
+
+    path: Path
+    classes: Classes
+    manifest: dict[str, Any]
+
+    def names(self) -> list[str]:
+        """Photographs that have a mask, sorted."""
+        folder = self.path / MASKS
+        return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("[!.]*.png"))
+
+    def mask(self, name: str) -> Path:
+        """Path of a photograph's mask."""
+        return mask_path(self.path, name)
+
+
+def mask_path(folder: Path, name: str) -> Path:
+    """Where the mask of a photograph is."""
+    return folder / MASKS / f"{name}.png"
+
+
+def open_mask_set(path: Path) -> MaskSet:
+    """A mask set.
+
+    Raises:
+        MaskSetError: it is none, or is damaged.
+    """
+    for name in (CLASSES, MANIFEST):
+        if not (path / name).is_file():
+            raise MaskSetError(
+                f"{path} is not a mask set: {name} is missing; give the folder that tag2mask masks wrote"
+            )
+    try:
+        classes = Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8")))
+        return MaskSet(path, classes, json.loads((path / MANIFEST).read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise MaskSetError(f"{path} is damaged: {error}") from None
+
+
+def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
+    """A label image in one move: indexed with the classes' palette, or 16-bit gray if there are too many classes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if classes.ignore == 255:
+        image = Image.fromarray(labels.astype(np.uint8))
+        image.putpalette(classes.palette().ravel().tolist())
+    else:
+        image = Image.fromarray(labels.astype(np.uint16))
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("wb") as file:
+        image.save(file, format="PNG")
+    beside.replace(path)
+
+
+class MaskSetWriter:
+    """A mask set being made. Opened again on the same folder it goes on, if it was to become the same set."""
+
+    def __init__(self, path: Path, classes: Classes, origin: Mapping[str, Any]) -> None:
+        """Start or go on; ``origin`` is everything that decides the masks.
+
+        Raises:
+            MaskSetError: the folder holds something else.
+        """
+        self.path = path
+        self.classes = classes
+        self.origin = json.loads(json.dumps(origin))
+        self.tags: dict[str, list[str]] = {}
+        self.fallbacks: list[str] = []
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            self.go_on()
+        else:
+            (path / MASKS).mkdir(parents=True)
+            write_json(path / CLASSES, classes.to_json())
+            write_json(path / MANIFEST, {**self.origin, "complete": False})
+
+    def go_on(self) -> None:
+        """Take up what is there."""
+        try:
+            before = open_mask_set(self.path)
+        except MaskSetError:
+            raise MaskSetError(f"{self.path} is not empty and no mask set; choose another --out") from None
+        differing = [key for key, value in self.origin.items() if before.manifest.get(key) != value]
+        if differing:
+            raise MaskSetError(
+                f"{self.path} is not empty: it holds masks of another {differing[0]}; choose another --out or delete it"
+            )
+        lines = self.path / TAGS
+        rows = [json.loads(line) for line in lines.read_text().splitlines() if line] if lines.exists() else []
+        self.tags = {row["name"]: row["tags"] for row in rows} or before.manifest.get("image_tags", {})
+        self.fallbacks = [row["name"] for row in rows if row["fallback"]] or before.manifest.get("fallbacks", [])
+
+    def has(self, name: str) -> bool:
+        """Whether a photograph's mask is finished."""
+        return name in self.tags and mask_path(self.path, name).is_file()
+
+    def add(self, name: str, labels: NDArray[np.int64], tags: list[str], fallback: bool) -> None:
+        """Write one mask and note the tags that it was painted from."""
+        write_mask(mask_path(self.path, name), labels, self.classes)
+        with (self.path / TAGS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"name": name, "tags": tags, "fallback": fallback}) + "\n")
+        self.tags[name] = tags
+        if fallback:
+            self.fallbacks.append(name)
+
+    def finish(self, failures: Mapping[str, str]) -> None:
+        """Write the manifest as complete."""
+        content = {
+            **self.origin,
+            "complete": True,
+            "images": len(self.tags),
+            "fallbacks": self.fallbacks,
+            "failures": dict(failures),
+            "image_tags": self.tags,
+        }
+        write_json(self.path / MANIFEST, content)
+        (self.path / TAGS).unlink(missing_ok=True)
