@@ -1,3 +1,23 @@
-"""Image tags in, segmentation masks out."""
+"""Image tags in, segmentation masks out.
+
+from tag2mask import train, make_masks, evaluate
+train("photos", out="run", epochs=10)
+make_masks("run")
+print(evaluate("run/masks-train", truth="photos/masks").to_json()["miou"])
+"""
+
+from __future__ import annotations
+
+from typing import Any
 
 __version__ = "0.1.0"
+__all__ = ["evaluate", "make_masks", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the three verbs when they are asked for: torch costs two seconds."""
+    if name in __all__:
+        from tag2mask import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'tag2mask' has no attribute {name!r}")

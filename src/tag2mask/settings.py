@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tag2mask.errors import SettingsError
@@ -45,3 +47,49 @@ def known_keys(settings: type[BaseModel], prefix: str = "") -> list[str]:
         else:
             keys.append(f"{prefix}{name}")
     return keys
+
+
+def assign(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Put ``KEY=VALUE`` texts into nested settings; returns them.
+
+    Raises:
+        SettingsError: one has no ``=``.
+    """
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {assignment}: wanted KEY=VALUE, such as epochs=8")
+        put(values, key.strip(), parse_value(text))
+    return values
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: holds no settings; wanted lines such as epochs: 8")
+    return content
+
+
+def put(values: dict[str, Any], key: str, value: object) -> None:
+    """Set a dotted key."""
+    *path, last = key.split(".")
+    for part in path:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"setting {key}: {part} is a value, not a group")
+        values = inner
+    values[last] = value
+
+
+def parse_value(text: str) -> object:
+    """A number, true, false, null, a list or a string, as YAML reads it; 1e-3 is a number too."""
+    try:
+        return float(text) if "e" in text.lower() and text.strip()[:1] in "0123456789.-+" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return text

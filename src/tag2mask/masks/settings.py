@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from tag2mask.settings import Settings
+from tag2mask.settings import Settings, assign, parse_value
 
 
 class BackgroundSettings(Settings):
@@ -55,3 +56,21 @@ class MaskSettings(Settings):
         if isinstance(threshold, float) and not 0 <= threshold <= 1:
             raise ValueError("wanted mean, otsu or a number from 0 to 1")
         return threshold
+
+
+def read_mask_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> MaskSettings:
+    """Options as the command line gives them, then ``KEY=VALUE`` assignments.
+
+    ``scales`` may be a text with commas; a ``threshold`` that is a number also moves the background's.
+
+    Raises:
+        SettingsError: a setting is unknown or wrong.
+    """
+    values = dict(options)
+    if "scales" in values:
+        values["scales"] = [parse_value(scale) for scale in str(values["scales"]).split(",")]
+    if "threshold" in values:
+        values["threshold"] = parse_value(str(values["threshold"]))
+        if isinstance(values["threshold"], float):
+            values["background"] = {"value": values["threshold"]}
+    return MaskSettings.parse(assign(values, assignments), where="masks")

@@ -49,8 +49,8 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Bar]:
-    """A bar for ``total`` things of which ``done`` are done already; shown on a terminal only."""
+def progress_bar(description: str, total: int | None, done: int = 0) -> Iterator[Bar]:
+    """A bar for ``total`` things (None: unknown) of which ``done`` are done already; shown on a terminal only."""
     console = Console(file=sys.stderr)
     columns = [
         TextColumn("{task.description}"),

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field
 
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.transforms import AugmentSettings
-from tag2mask.errors import SettingsError
-from tag2mask.settings import Settings
+from tag2mask.settings import Settings, assign, put, read_yaml
 from tag2mask.vit.settings import BackboneSettings
 
-METHOD_PREFIX = "method."
+METHOD = re.compile(r"^\s*method\.")  # method.KEY=VALUE is a setting of the method itself
 
 
 class OptimiserSettings(Settings):
@@ -70,48 +69,8 @@ def read_settings(config: Path | None, assignments: Sequence[str], named: Mappin
     Raises:
         SettingsError: the file cannot be read, an assignment has no ``=``, or a setting is unknown or wrong.
     """
-    values: dict[str, Any] = {}
-    if config is not None:
-        values = read_yaml(config)
+    values: dict[str, Any] = {} if config is None else read_yaml(config)
     for key, value in named.items():
         put(values, key, value)
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise SettingsError(f"--set {assignment}: wanted KEY=VALUE, such as optimiser.lr_tokens=1e-3")
-        put(values, key.strip(), parse_value(text))
+    assign(values, [METHOD.sub("method_settings.", assignment) for assignment in assignments])
     return TrainSettings.parse(values, where=str(config) if config else "settings")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: holds no settings; wanted lines such as epochs: 8")
-    return content
-
-
-def put(values: dict[str, Any], key: str, value: object) -> None:
-    """Set a dotted key; ``method.KEY`` is a setting of the method itself."""
-    if key.startswith(METHOD_PREFIX):
-        key = "method_settings." + key.removeprefix(METHOD_PREFIX)
-    *path, last = key.split(".")
-    for part in path:
-        inner = values.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise SettingsError(f"setting {key}: {part} is a value, not a group")
-        values = inner
-    values[last] = value
-
-
-def parse_value(text: str) -> object:
-    """A number, true, false, null, a list or a string, as YAML reads it; 1e-3 is a number too."""
-    try:
-        return float(text) if "e" in text.lower() and text.strip()[:1] in "0123456789.-+" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return text

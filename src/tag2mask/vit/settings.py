@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from tag2mask.settings import Settings
 
 
 class BackboneSettings(Settings):
-    """A plain timm ViT; ``image_size`` is the side of training crops in pixels."""
+    """A plain timm ViT; ``image_size`` is the side of training crops in pixels.
+
+    ``patch``, ``width``, ``depth`` and ``heads`` make another model of the same kind, to be trained from scratch.
+    """
 
     name: str = "vit_small_patch14_dinov2"
     image_size: int = Field(224, gt=0)
     bands: int = Field(3, gt=0)
     drop_path: float = Field(0.1, ge=0, lt=1)
+    patch: int | None = Field(None, gt=0)
+    width: int | None = Field(None, gt=0)
+    depth: int | None = Field(None, gt=0)
+    heads: int | None = Field(None, gt=0)
+
+    def shape(self) -> dict[str, Any]:
+        """What differs from the named model, in timm's words."""
+        chosen = {"patch_size": self.patch, "embed_dim": self.width, "depth": self.depth, "num_heads": self.heads}
+        return {key: value for key, value in chosen.items() if value is not None}

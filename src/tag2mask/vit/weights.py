@@ -49,6 +49,8 @@ def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Mod
         SettingsError: the model is unknown or no plain ViT, or the image size does not fit its patch.
         WeightsError: the weights cannot be had, read, or do not fit.
     """
+    if weights == "hub" and settings.shape():
+        raise SettingsError(f"{settings.name} with {settings.shape()} has no pretrained weights: use --weights none")
     model = create(settings, pretrained=weights == "hub")
     if isinstance(weights, Path):
         return model, load_file(model, weights, settings)
@@ -63,7 +65,7 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
         near = timm.list_models(f"*{settings.name.split('_')[0]}*")[:3]
         raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {PLAIN}, {near}")
     with torch.device("meta"):
-        patch = require_patch(timm.create_model(settings.name, num_classes=0))
+        patch = require_patch(timm.create_model(settings.name, num_classes=0, **settings.shape()))
     if settings.image_size % patch:
         near_size = round(settings.image_size / patch) * patch
         raise SettingsError(
@@ -78,6 +80,7 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
             img_size=settings.image_size,
             dynamic_img_size=True,
             drop_path_rate=settings.drop_path,
+            **settings.shape(),
         )
     except (OSError, RuntimeError) as error:
         raise WeightsError(

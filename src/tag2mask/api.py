@@ -1,0 +1,46 @@
+"""The verbs as Python functions: paths may be text, settings are keywords, nested ones dotted dictionaries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tag2mask.evaluation import evaluate as evaluation
+from tag2mask.evaluation.evaluate import Scores
+from tag2mask.masks import make
+from tag2mask.masks.make import MaskSetSummary
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.training import loop
+from tag2mask.training.loop import TrainResult
+from tag2mask.training.settings import TrainSettings
+
+
+def train(data: str | Path, out: str | Path, *, resume: bool = False, **settings: Any) -> TrainResult:
+    """Learn from the tags of ``data``; ``settings`` are those of ``TrainSettings``, such as ``epochs=10``.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return loop.train(Path(data), Path(out), TrainSettings.parse(settings), resume)
+
+
+def make_masks(
+    run: str | Path, data: str | Path | None = None, out: str | Path | None = None, **settings: Any
+) -> MaskSetSummary:
+    """Paint the masks of a split; ``settings`` are those of ``MaskSettings``, such as ``split="val"``.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return make.make_masks(
+        Path(run), Path(data) if data else None, Path(out) if out else None, MaskSettings.parse(settings)
+    )
+
+
+def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) -> Scores:
+    """Score a mask set against label images.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return evaluation.evaluate(Path(mask_set), Path(truth), split)

@@ -1,0 +1,251 @@
+"""The command line: options in, one call, a table or JSON out. No logic lives here; torch is imported inside verbs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tag2mask.errors import Tag2MaskError
+
+app = typer.Typer(
+    help="Image tags in, segmentation masks out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; repeatable.")]
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A YAML file of settings.")]
+DataFolder = Annotated[Path, typer.Argument(metavar="DATA", help="The folder that holds images/ and labels.csv.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that train wrote.")]
+
+
+def main() -> None:
+    """Run a verb. A user's mistake is one line on stderr and exit code 2; Ctrl-C is 130."""
+    try:
+        app(standalone_mode=False)
+    except Tag2MaskError as error:
+        fail(f"error: {' '.join(str(error).split())}", 2)
+    except KeyboardInterrupt:
+        fail("interrupted: what is finished is saved; the same command goes on (train: with --resume)", 130)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # anything but a usage error of click is a defect of ours
+            raise
+        fail(f"error: {error.format_message()}", 2)
+
+
+def fail(line: str, code: int) -> None:
+    """Say one line and leave."""
+    print(line, file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+def emit(result: dict[str, Any], as_json: bool) -> None:
+    """The result as the last line of stdout, if it was asked for as JSON."""
+    if as_json:
+        print(json.dumps(result))  # noqa: T201
+
+
+def named(**options: object) -> dict[str, Any]:
+    """The options that were given, by dotted setting."""
+    return {key.replace("__", "."): value for key, value in options.items() if value is not None}
+
+
+@app.command()
+def check(data: DataFolder, settings: Assignments = None, as_json: Json = False) -> None:
+    """Look a data set over: counts, balance, everything that is wrong. Exit code 1 if training could not work."""
+    from tag2mask.data import DataSettings
+    from tag2mask.data.check import check as look_over
+    from tag2mask.settings import assign
+    from tag2mask.training.progress import progress_bar
+
+    chosen = DataSettings.parse(assign({}, settings or []))
+    with progress_bar("check", None) as bar:
+        report = look_over(data, chosen, bar.advance)
+    if not as_json:
+        print_check(report.to_json())
+    emit(report.to_json(), as_json)
+    if report.fatal:
+        raise typer.Exit(1)
+
+
+def print_check(report: dict[str, Any]) -> None:
+    """Tables of what a data set holds."""
+    console = Console(soft_wrap=True)
+    splits = ", ".join(f"{name} {count}" for name, count in report["splits"].items()) or "none"
+    console.print(
+        f"{report['photographs']} photographs, {report['tagged']} with tags; splits: {splits}", highlight=False
+    )
+    per_image = ", ".join(f"{count} with {tags}" for tags, count in report["tags_per_image"].items())
+    console.print(f"tags a photograph: {per_image}; truth masks: {report['masks']}", highlight=False)
+    table = Table("class", "photographs", "share")
+    for name, count in report["images_per_class"].items():
+        table.add_row(name, str(count), f"{100 * count / max(report['tagged'], 1):.1f} %")
+    console.print(table)
+    for problem in report["problems"]:
+        console.print(f"{problem['severity']}: {problem['message']}", highlight=False, markup=False)
+    errors = sum(problem["severity"] == "error" for problem in report["problems"])
+    console.print(f"{errors} errors, {len(report['problems']) - errors} warnings", highlight=False)
+
+
+@app.command()
+def train(
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="A new folder for the run.")],
+    method: Annotated[str | None, typer.Option(help="tokenmasking, or tokenmasking-paper.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT [vit_small_patch14_dinov2].")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of training crops in pixels [224].")] = None,
+    split: Annotated[str | None, typer.Option(help="Photographs to learn from [train].")] = None,
+    epochs: Annotated[int | None, typer.Option(help="[10]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="[8]")] = None,
+    seed: Annotated[int | None, typer.Option(help="[0]")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="auto|fp32|bf16|fp16", help="[auto]")] = None,
+    config: Config = None,
+    settings: Assignments = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Learn from tags; leaves a run."""
+    from tag2mask.training.loop import train as learn
+    from tag2mask.training.settings import read_settings
+
+    options = named(
+        method=method,
+        backbone__name=backbone,
+        weights=weights,
+        backbone__image_size=image_size,
+        split=split,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        precision=precision,
+    )
+    result = learn(data, out, read_settings(config, settings or [], options), resume)
+    if not as_json:
+        best = "no validation photographs" if result.best_ap is None else f"val AP {result.best_ap:.3f}"
+        print(f"{result.run}: {result.epochs} epochs, best {result.best_epoch} ({best})")  # noqa: T201
+    emit(result.to_json(), as_json)
+
+
+@app.command()
+def masks(
+    run: RunFolder,
+    data: Annotated[Path | None, typer.Option(help="Other photographs than the run's.")] = None,
+    split: Annotated[str | None, typer.Option(help="[train]; all for every photograph.")] = None,
+    tags: Annotated[str | None, typer.Option(metavar="given|predicted", help="[given]")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="[RUN/masks-SPLIT]")] = None,
+    scales: Annotated[str | None, typer.Option(help="Such as 1.0,1.25 [1.0]")] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored photograph.")] = False,
+    refine: Annotated[str | None, typer.Option(metavar="none|affinity", help="[none]")] = None,
+    threshold: Annotated[str | None, typer.Option(metavar="mean|otsu|NUMBER", help="Cut maps there.")] = None,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Paint the masks of a split; leaves a mask set."""
+    from tag2mask.masks.make import make_masks
+    from tag2mask.masks.settings import read_mask_settings
+
+    options = named(split=split, tags=tags, refine=refine, flip=flip or None, scales=scales, threshold=threshold)
+    summary = make_masks(run, data, out, read_mask_settings(options, settings or []))
+    if not as_json:
+        print(f"{summary.path}: {summary.images} masks, {len(summary.failures)} failures")  # noqa: T201
+    for name, reason in summary.failures.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)  # noqa: T201
+    emit(summary.to_json(), as_json)
+    if summary.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    mask_set: Annotated[Path, typer.Argument(metavar="MASKSET", help="The folder that masks wrote.")],
+    truth: Annotated[Path, typer.Option(metavar="DIR", help="NAME.png with true labels.")],
+    split: Annotated[str | None, typer.Option(help="A list of names: a file, or NAME for splits/NAME.txt.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a mask set against truth, beside painting at random."""
+    from tag2mask.evaluation.evaluate import evaluate as score
+
+    scores = score(mask_set, truth, split).to_json()
+    if not as_json:
+        print_scores(scores)
+    emit(scores, as_json)
+
+
+def print_scores(scores: dict[str, Any]) -> None:
+    """Scores as a table."""
+    console = Console(soft_wrap=True)
+    table = Table("class", "IoU")
+    for name, value in scores["per_class"].items():
+        table.add_row(name, "-" if value is None else f"{value:.1f}")
+    console.print(table)
+    low, high = scores["miou_interval_95"]
+    lines = [
+        f"mIoU {scores['miou']:.1f} (95 % interval over images {low:.1f} to {high:.1f}); "
+        f"painting at random among the tags: {scores['random_miou']:.1f}",
+        f"pixel accuracy {scores['pixel_accuracy']:.1f}, precision {scores['precision']:.1f}, "
+        f"recall {scores['recall']:.1f}, FP {scores['fp']:.1f}, FN {scores['fn']:.1f}",
+        f"{scores['images']} images, {scores['images_without_truth']} without truth; "
+        f"{scores['classes_averaged']} of {scores['classes']} classes averaged; tags {scores['tags']}",
+    ]
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    mask_set: Annotated[Path | None, typer.Option("--masks", metavar="MASKSET", help="[RUN/masks-train]")] = None,
+    truth: Annotated[Path | None, typer.Option(metavar="DIR", help="True labels, to be shown and scored.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="[RUN/report.html]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page about a run: pictures, curves, tables; no network needed."""
+    from tag2mask.report.page import write_report
+
+    path = write_report(run, mask_set, truth, out)
+    if not as_json:
+        print(path)  # noqa: T201
+    emit({"report": str(path)}, as_json)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")] = Path("demo"),
+    as_json: Json = False,
+) -> None:
+    """The whole way on scenes of handwritten digits: no download, about three minutes."""
+    from tag2mask.demo import run_demo
+
+    result = run_demo(out)
+    if not as_json:
+        print_scores(result["scores"])
+        print(f"report: {result['report']}")  # noqa: T201
+    emit(result, as_json)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Image tags in, segmentation masks out."""
+    if show:
+        import tag2mask
+
+        print(tag2mask.__version__)  # noqa: T201
+        raise typer.Exit
+
+
+if __name__ == "__main__":
+    main()

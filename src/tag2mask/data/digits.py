@@ -1,0 +1,118 @@
+"""The demo's photographs: scikit-learn's real handwritten digits on textured ground, with exact truth.
+
+Shapes: S side of a scene in pixels, y x pixels of a digit.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from sklearn.datasets import load_digits
+
+from tag2mask.data.classes import Classes
+
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+CLASSES = Classes(NAMES, "background")
+INK = 0.25  # share of full ink from which a pixel belongs to its digit
+Pixels = NDArray[np.float64]
+
+
+def write_scenes(root: Path, counts: dict[str, int], side: int = 64, seed: int = 0) -> None:
+    """A ``folder`` data set of scenes: ``counts`` per split. Each split has handwritten digits of its own.
+
+    Every scene has one to three digits of at least one class, slight overlap and clutter that is no digit.
+    """
+    generator = np.random.default_rng(seed)
+    for folder in ("images", "masks", "splits"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "classes.txt").write_text("\n".join(CLASSES.pixel_names) + "\n")
+    shares = deal(counts, generator)
+    rows = []
+    for split, count in counts.items():
+        names = [f"{split}_{index:04d}" for index in range(count)]
+        for name in names:
+            scene, truth = compose(shares[split], side, generator)
+            Image.fromarray(scene).save(root / "images" / f"{name}.png")
+            mask = Image.fromarray(truth)
+            mask.putpalette(CLASSES.palette().ravel().tolist())
+            mask.save(root / "masks" / f"{name}.png")
+            rows.append((f"{name}.png", ";".join(NAMES[value - 1] for value in np.unique(truth) if value > 0)))
+        (root / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
+    with (root / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "labels"), *rows])
+
+
+def deal(counts: dict[str, int], generator: np.random.Generator) -> dict[str, list[tuple[int, Pixels]]]:
+    """Handwritten digits for each split, (digit, ink ``(8, 8)`` from 0 to 1), in proportion to its scenes."""
+    digits = load_digits()
+    pool = [(int(target), image / 16) for target, image in zip(digits.target, digits.images, strict=True)]
+    order = generator.permutation(len(pool))
+    edges = np.round(np.cumsum([0, *counts.values()]) / sum(counts.values()) * len(pool)).astype(int)
+    return {split: [pool[index] for index in order[edges[i] : edges[i + 1]]] for i, split in enumerate(counts)}
+
+
+def compose(
+    digits: Sequence[tuple[int, Pixels]], side: int, generator: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """One scene ``(S, S, 3)`` and its truth ``(S, S)``: 0 ground, digit + 1 otherwise."""
+    scene = ground(side, generator)
+    clutter(scene, generator)
+    truth = np.zeros((side, side), np.uint8)
+    for _ in range(generator.integers(1, 4)):
+        value, ink = digits[int(generator.integers(len(digits)))]
+        place(scene, truth, value, enlarge(ink, generator), generator)
+    scene += generator.normal(0, 0.03, scene.shape)
+    return (scene.clip(0, 1) * 255).astype(np.uint8), truth
+
+
+def ground(side: int, generator: np.random.Generator) -> Pixels:
+    """Dark, softly spotted ground with a tint of its own."""
+    spots = ndimage.gaussian_filter(generator.normal(size=(side, side)), generator.uniform(1.5, 5), mode="wrap")
+    spots = (spots - spots.min()) / np.ptp(spots)
+    tint = generator.uniform(0.1, 0.35, 3)
+    return np.asarray(tint + 0.25 * spots[..., None] * generator.uniform(0.5, 1, 3))
+
+
+def clutter(scene: Pixels, generator: np.random.Generator) -> None:
+    """Short straight strokes, as bright as digits."""
+    side = len(scene)
+    for _ in range(generator.integers(2, 6)):
+        layer = Image.new("L", (side, side))
+        start = generator.uniform(0, side, 2)
+        end = start + generator.uniform(-side / 6, side / 6, 2)
+        ImageDraw.Draw(layer).line([*start, *end], fill=255, width=2)
+        blend(scene, ndimage.gaussian_filter(np.asarray(layer) / 255.0, 0.5), colour(generator))
+
+
+def enlarge(ink: Pixels, generator: np.random.Generator) -> Pixels:
+    """A digit at a random size and slant, smooth."""
+    turned = ndimage.rotate(ink, generator.uniform(-15, 15), order=1)
+    return np.asarray(ndimage.zoom(turned, generator.uniform(2.2, 3.2), order=3).clip(0, 1))
+
+
+def place(scene: Pixels, truth: NDArray[np.uint8], value: int, ink: Pixels, generator: np.random.Generator) -> None:
+    """Draw a digit over what is there; its pixels take its class. Of five places, the one that covers least."""
+    height, width = ink.shape
+    side = len(scene)
+    tries = [(generator.integers(side - height + 1), generator.integers(side - width + 1)) for _ in range(5)]
+    top, left = min(tries, key=lambda at: int((truth[at[0] : at[0] + height, at[1] : at[1] + width] > 0).sum()))
+    window = (slice(top, top + height), slice(left, left + width))
+    blend(scene[window], ink, colour(generator))
+    truth[window][ink >= INK] = value + 1
+
+
+def blend(window: Pixels, ink: Pixels, paint: NDArray[Any]) -> None:
+    """Put ``paint`` over a window as thickly as ``ink`` says."""
+    window += ink[..., None] * (paint - window)
+
+
+def colour(generator: np.random.Generator) -> NDArray[Any]:
+    """A bright colour."""
+    return generator.uniform(0.6, 1.0, 3)
