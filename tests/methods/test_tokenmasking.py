@@ -53,7 +53,7 @@ def test_training_needs_tags_of_the_right_shape() -> None:
 
 
 def test_attended_logits_are_the_attention_weighted_activations() -> None:
-    method = build(attended_layers=2, map_layers=2).eval()
+    method = build(attended_layers=2, map_layers=2, maps="attention").eval()
     images = torch.randn(2, 3, 64, 48)
     with torch.no_grad():
         evidence = method(images, ask=Ask(maps=True))
@@ -62,6 +62,14 @@ def test_attended_logits_are_the_attention_weighted_activations() -> None:
     assert evidence.maps_BChw.shape == (2, 4, 4, 3)
     wanted = (evidence.maps_BChw.flatten(2) / 2 * activation_BCM).sum(-1) + method.head.bias
     torch.testing.assert_close(evidence.scores_BC, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_relative_maps_are_each_tokens_share() -> None:
+    images = torch.randn(2, 3, 64, 48)
+    with torch.no_grad():
+        attention = build(maps="attention").eval()(images, ask=Ask(maps=True)).maps_BChw
+        relative = build(maps="relative").eval()(images, ask=Ask(maps=True)).maps_BChw
+    torch.testing.assert_close(relative, attention / attention.sum(1, keepdim=True))
 
 
 def test_attended_loss_moves_attention_and_tokens() -> None:
@@ -112,6 +120,7 @@ def test_the_paper_preset_is_the_paper() -> None:
     settings = METHODS["tokenmasking-paper"].settings.parse(METHODS["tokenmasking-paper"].preset)
     assert (settings.reads, settings.head, settings.class_attention) == ("token", "concat", "all")
     assert (settings.masking_ratio, settings.registers, settings.pruning, settings.gate_penalty) == (0.5, 1, True, 0.01)
+    assert (settings.maps, settings.map_layers) == ("attention", None)
 
 
 def test_pruned_method_gives_the_same_evidence() -> None:

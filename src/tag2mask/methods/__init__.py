@@ -36,7 +36,7 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
         "tokenmasking": MethodEntry(TokenMaskingSettings, {}, TokenMasking),
         "tokenmasking-paper": MethodEntry(
             TokenMaskingSettings,
-            {"reads": "token", "head": "concat", "pruning": True, "map_layers": None},
+            {"reads": "token", "head": "concat", "pruning": True, "map_layers": None, "maps": "attention"},
             TokenMasking,
         ),
     }

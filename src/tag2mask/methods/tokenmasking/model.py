@@ -70,7 +70,7 @@ class TokenMasking(Method):
             scores_BC=logits_BC,
             logits={"class_tokens": logits_BC},
             terms={"gates": self.penalty()} if self.training and self.settings.pruning else {},
-            maps_BChw=on_grid(tap.class_maps(self.map_layers), features.grid) if tap and ask.maps else None,
+            maps_BChw=on_grid(self.maps(tap), features.grid) if tap and ask.maps else None,
             affinity_BMM=None if tap is None else tap.affinity_BMM,
         )
 
@@ -94,6 +94,13 @@ class TokenMasking(Method):
         attention_BCM = tap.class_maps(self.attended_layers) / len(self.attended_layers)
         read_BCD: Tensor = attention_BCM.to(patch_BMD.dtype) @ patch_BMD
         return read_BCD
+
+    def maps(self, tap: Tap) -> Tensor:
+        """Class maps ``(B, C, M)``: attention of the map layers, or each token's share of it."""
+        attention_BCM = tap.class_maps(self.map_layers)
+        if self.settings.maps == "attention":
+            return attention_BCM
+        return attention_BCM / attention_BCM.sum(1, keepdim=True)
 
     def penalty(self) -> Tensor:
         """L_reg: lambda times the expected number of open heads."""

@@ -19,7 +19,9 @@ class TokenMaskingSettings(Settings):
     ``per_token`` a vector of its own for every class, ``shared`` one vector for all, ``mean`` the mean over the width.
     ``final_norm`` reads after the backbone's last norm, otherwise from the raw residual stream.
     ``masking_ratio``, ``registers`` and ``pruning`` are the paper's three ablations.
-    ``map_layers`` are the last K layers whose attention makes the maps; None takes all of them.
+    ``map_layers`` are the last K layers whose attention makes the maps; None takes all of them. ``maps`` are that
+    ``attention``, or ``relative``: its share among all class tokens' attention to the patch, A_c / sum_c' A_c', which
+    drops what every token looks at.
     """
 
     reads: Literal["attended", "token"] = "attended"
@@ -32,4 +34,5 @@ class TokenMaskingSettings(Settings):
     gate_penalty: float = Field(0.01, ge=0)
     token_noise: float = Field(0.02, ge=0)
     attended_layers: int = Field(3, ge=1)
-    map_layers: int | None = Field(6, ge=1)
+    map_layers: int | None = Field(3, ge=1)
+    maps: Literal["relative", "attention"] = "relative"

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tag2mask.data import SOURCES, DataSettings, open_dataset
+from tag2mask.errors import DataError, SettingsError, SplitMissingError, Tag2MaskError
+
+PLAIN = DataSettings()
+
+
+def test_a_split_in_the_lists_order_with_tags_and_truth(squares: Path) -> None:
+    dataset = open_dataset(squares, PLAIN, "train")
+    assert dataset.classes.names == ("red", "green", "blue")
+    assert [sample.name for sample in dataset] == [f"p{i:02d}" for i in range(8)]
+    assert dataset[0].image == squares / "images/p00.png"
+    assert dataset[0].truth == squares / "masks/p00.png"
+    assert len(dataset[0].tags) == 2
+    assert len(open_dataset(squares, PLAIN, None)) == len(open_dataset(squares, PLAIN, "all")) == 12
+
+
+def test_background_is_no_tag_and_moves_pixel_values(make_squares: Callable[..., Path]) -> None:
+    classes = open_dataset(make_squares(background=True), PLAIN, "train").classes
+    assert (classes.names, classes.background, classes.offset) == (("red", "green", "blue"), "background", 1)
+    assert classes.pixel_names == ("background", "red", "green", "blue")
+
+
+def test_an_empty_tag_list_is_a_negative_and_no_row_is_unknown(squares: Path) -> None:
+    lines = (squares / "labels.csv").read_text().splitlines()
+    (squares / "labels.csv").write_text("\n".join([lines[0], "p00.png,", *lines[3:]]) + "\n")
+    dataset = open_dataset(squares, PLAIN, "train")
+    assert dataset[0].tags == ()
+    assert dataset[1].tags is None
+
+
+def test_a_column_a_class(squares: Path) -> None:
+    (squares / "labels.csv").write_text("image,red,green,blue\np00.png,1,0,1\np01.png,0,0,0\n")
+    dataset = open_dataset(squares, PLAIN, "train")
+    assert (dataset[0].tags, dataset[1].tags, dataset[2].tags) == ((0, 2), (), None)
+
+
+def test_a_folder_per_class(tmp_path: Path) -> None:
+    for name in ("cat/a.png", "cat/b.png", "dog/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    dataset = open_dataset(tmp_path, PLAIN, "all")
+    assert dataset.classes.names == ("cat", "dog")
+    assert [(sample.name, sample.tags) for sample in dataset] == [("cat/a", (0,)), ("cat/b", (0,)), ("dog/a", (1,))]
+
+
+def test_other_names_for_the_files(squares: Path) -> None:
+    (squares / "labels.csv").rename(squares / "mine.csv")
+    (squares / "masks").rename(squares / "truth")
+    dataset = open_dataset(squares, DataSettings(labels="mine.csv", masks="truth"), "val")
+    assert dataset[0].truth == squares / "truth/p08.png"
+
+
+BAD_TABLES = {
+    "": "is empty",
+    "image,labels\n": "has no rows",
+    "file,tags\np00.png,red\n": "line 1: the header is 'file,tags'",
+    "image,labels\np00.png,rad\n": "line 2: tag 'rad' is not among the classes; did you mean red",
+    "image,labels\np00.png,red\np00.png,blue\n": "line 3: p00.png stands in line 2 already",
+    "image,labels\nnone.png,red\n": "line 2: none.png is not in",
+    "image,labels\np00.png,red,blue\n": "line 2: 3 fields where the header has 2",
+    "image,red\np00.png,yes\n": "line 2, column red: 'yes' is neither 0 nor 1",
+}
+
+
+@pytest.mark.parametrize("content", BAD_TABLES)
+def test_bad_tables_are_one_line_that_says_where(squares: Path, content: str) -> None:
+    (squares / "labels.csv").write_text(content)
+    with pytest.raises(DataError) as error:
+        open_dataset(squares, PLAIN, "train")
+    assert str(squares / "labels.csv") in str(error.value)
+    assert BAD_TABLES[content] in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_lists_that_cannot_be_used(squares: Path) -> None:
+    with pytest.raises(SplitMissingError, match="there is no such split; there are train, val"):
+        open_dataset(squares, PLAIN, "test")
+    (squares / "splits/val.txt").write_text("p00\nnone\n")
+    with pytest.raises(DataError, match=r"val\.txt, line 2: none is not in"):
+        open_dataset(squares, PLAIN, "val")
+    (squares / "splits/val.txt").write_text("")
+    with pytest.raises(DataError, match=r"val\.txt: is empty"):
+        open_dataset(squares, PLAIN, "val")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_missing_root_is_a_clear_error(source: str, tmp_path: Path) -> None:
+    with pytest.raises(Tag2MaskError, match="there is no such folder"):
+        open_dataset(tmp_path / "none", DataSettings(source=source), "train")
+
+
+def test_unknown_sources_name_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="source 'vocc' is unknown; there are folder"):
+        open_dataset(tmp_path, DataSettings(source="vocc"), None)
+
+
+@pytest.mark.real
+def test_the_shared_photographs(shared_data: Path) -> None:
+    train = open_dataset(shared_data, PLAIN, "train")
+    assert (len(train), len(train.classes), train.classes.background) == (354, 21, None)
+    assert all(sample.tags is None and sample.truth is None for sample in open_dataset(shared_data, PLAIN, "test"))
+    things = DataSettings(labels="labels_things.csv", classes="classes_things.txt", masks="masks_things")
+    assert open_dataset(shared_data, things, "val").classes.background == "background"

@@ -1,0 +1,88 @@
+"""Closed forms of reference_methods.md sections 8.4 and 8.7."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tag2mask.masks.paint import BARE, cut, fill_nearest, normalise, otsu, paint, paint_ordered
+from tag2mask.masks.refine import spread
+from tag2mask.masks.settings import BackgroundSettings, MaskSettings
+
+
+def test_normalise() -> None:
+    assert normalise(np.array([[0.0, 1], [2, 4]])) == pytest.approx(np.array([[0, 0.25], [0.5, 1]]), abs=1e-7)
+    assert (normalise(np.full((2, 2), 3.0)) == 0).all()
+    refined = normalise(np.array([[0.57, 0.39], [0.425, 0.1]]))
+    assert refined == pytest.approx(np.array([[1, 0.617021], [0.691489, 0]]), abs=1e-6)
+
+
+def test_affinity_rows_weigh_the_sources() -> None:
+    affinity = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.1, 0.5, 0.2, 0.2], [0.25] * 4, [0, 0, 0.5, 0.5]])
+    refined = spread(torch.tensor([[[[1, 0.5], [0, 0.2]]]]), affinity[None])
+    torch.testing.assert_close(refined, torch.tensor([[[[0.57, 0.39], [0.425, 0.1]]]]))
+
+
+def test_ordered_painting_vectors() -> None:
+    maps = np.array([[[0.9, 0.1], [0.6, 0.4]], [[0.2, 0.8], [0.3, 0.7]]])
+    for logits in ([2.0, 1.0], [2.0, 3.0]):
+        assert paint_ordered(maps, [0, 1], logits, "mean").tolist() == [[0, 1], [0, 1]]
+
+
+def test_the_highest_logit_wins_and_the_rest_stays_bare() -> None:
+    maps = np.array([[[0.9, 0.1], [0.8, 0.2]], [[0.9, 0.8], [0.1, 0.2]]])
+    assert paint_ordered(maps, [0, 1], [1.0, 2.0], "mean").tolist() == [[1, 1], [0, BARE]]
+    assert paint_ordered(maps, [0, 1], [2.0, 1.0], "mean").tolist() == [[0, 1], [0, BARE]]
+
+
+def test_a_map_without_mass_is_skipped() -> None:
+    assert (paint_ordered(np.zeros((1, 2, 2)), [3], [1.0], "mean") == BARE).all()
+
+
+def test_fill_nearest() -> None:
+    filled = fill_nearest(np.array([[2, -1, -1, -1, 5]]))[0].tolist()
+    assert filled in ([2, 2, 2, 5, 5], [2, 2, 5, 5, 5])  # the middle is as near to either end
+    corner = np.full((3, 3), -1)
+    corner[0, 0], corner[2, 2] = 3, 7
+    filled = fill_nearest(corner)
+    assert (filled[0, 1], filled[1, 0], filled[1, 2], filled[2, 1]) == (3, 3, 7, 7)
+    assert (fill_nearest(np.full((2, 2), -1)) == -1).all()
+
+
+def test_otsu_parts_two_levels() -> None:
+    levels = np.concatenate([np.full(70, 0.1), np.full(30, 0.8)]).reshape(10, 10)
+    assert 0.1 < otsu(levels) < 0.8
+    assert cut(levels, "otsu") == otsu(levels)
+    assert cut(levels, 0.3) == 0.3
+
+
+MAPS = np.array([[[0.0, 0.2], [0.6, 1.0]]])
+
+
+@pytest.mark.parametrize(
+    ("background", "wanted"),
+    [
+        ({"policy": "none"}, [[4, 4], [4, 4]]),
+        ({"policy": "threshold", "value": 0.4}, [[0, 0], [4, 4]]),
+        ({"policy": "power", "value": 1.0}, [[0, 0], [4, 4]]),
+        ({"policy": "power", "value": 4.0}, [[0, 0], [4, 4]]),
+        ({"policy": "power", "value": 12.0}, [[0, 4], [4, 4]]),
+    ],
+)
+def test_background_policies(background: dict[str, object], wanted: list[list[int]]) -> None:
+    settings = MaskSettings(background=BackgroundSettings.parse(background))
+    assert paint(MAPS, [4], [1.0], True, settings).tolist() == wanted
+    assert (paint(MAPS, [4], [1.0], False, settings) == 4).all()
+
+
+def test_power_vectors() -> None:
+    """(1 - max)^alpha: max .7 gives .3 and 5.314e-7 for alpha 1 and 12; max .2 gives .8 and .068719."""
+    for value, alpha, wanted in ((0.7, 1, 0.3), (0.7, 12, 5.314e-7), (0.2, 1, 0.8), (0.2, 12, 0.068719)):
+        assert (1 - value) ** alpha == pytest.approx(wanted, rel=1e-3)
+
+
+def test_no_class_leaves_background_or_bare_pixels() -> None:
+    none = np.zeros((0, 2, 3))
+    assert (paint(none, [], [], True, MaskSettings()) == 0).all()
+    assert (paint(none, [], [], False, MaskSettings()) == BARE).all()

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tag2mask import train
+from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
+from tag2mask.training import checkpoint, files, loop
+from tag2mask.training.run import open_run
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model.safetensors")
+
+
+def equal(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def rows(run: Path) -> list[dict[str, object]]:
+    """Metrics without the clock."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
+
+
+def test_a_run_holds_what_later_verbs_need(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    result = train(squares, tmp_path / "run", **small)
+    run = open_run(tmp_path / "run")
+    assert (result.epochs, len(run.metrics()), run.data) == (2, 2, squares.resolve())
+    assert run.classes.names == ("red", "green", "blue")
+    assert set(run.metrics()[0]) >= {"epoch", "loss", "lr", "val_ap", "val_f1", "val_ap_per_class", "open_heads"}
+    assert result.best_ap == max(row["val_ap"] for row in run.metrics())
+    assert not run.load_method().training
+    assert len(run.checkpoint_hash()) == 64
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(
+    squares: Path, tmp_path: Path, small: dict[str, object]
+) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(squares, tmp_path / name, **small, seed=seed)
+    assert equal(tmp_path / "a", tmp_path / "b")
+    assert not equal(tmp_path / "a", tmp_path / "c")
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_resumed_after_any_step_it_is_the_uninterrupted_run_bit_for_bit(
+    squares: Path, tmp_path: Path, small: dict[str, object], stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small["method_settings"] = {**small["method_settings"], "pruning": True, "masking_ratio": 0.5}
+    train(squares, tmp_path / "whole", **small)
+    step = loop.Trainer.step
+
+    def interrupted(self: loop.Trainer, images: torch.Tensor, tags: torch.Tensor) -> bool:
+        moved = step(self, images, tags)
+        if self.progress.step == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+        return moved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(squares, tmp_path / "halved", **small)
+    train(squares, tmp_path / "halved", resume=True, **small)
+    assert equal(tmp_path / "whole", tmp_path / "halved")
+    assert rows(tmp_path / "whole") == rows(tmp_path / "halved")
+
+
+def test_killed_outright_it_resumes_to_the_same_weights(
+    squares: Path, tmp_path: Path, small: dict[str, object]
+) -> None:
+    small |= {"epochs": 6, "save_minutes": 0.0}
+    train(squares, tmp_path / "whole", **small)
+    call = f"from tag2mask import train; train({str(squares)!r}, {str(tmp_path / 'killed')!r}, **{small!r})"
+    process = subprocess.Popen([sys.executable, "-c", call], stderr=subprocess.DEVNULL)
+    while not (tmp_path / "killed" / checkpoint.STATE).exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    train(squares, tmp_path / "killed", resume=True, **small)
+    assert equal(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_interrupted_in_the_middle_of_a_checkpoint_the_one_before_is_whole(
+    squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(squares, tmp_path / "whole", **small)
+    save, calls = files.save_file, []
+
+    def half_written(tensors: object, path: Path, metadata: object) -> None:
+        calls.append(path)
+        if len(calls) == 4:  # model and state of the first epoch, the model of the second, now its state
+            path.write_bytes(b"half")
+            raise KeyboardInterrupt
+        save(tensors, path, metadata)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "save_file", half_written)
+        with pytest.raises(KeyboardInterrupt):
+            train(squares, tmp_path / "run", **small)
+    train(squares, tmp_path / "run", resume=True, **small)
+    assert equal(tmp_path / "whole", tmp_path / "run")
+
+
+def test_accumulated_batches_are_one_larger_batch(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    small["method_settings"] = {**small["method_settings"], "masking_ratio": 0.0}
+    small["backbone"] = {**small["backbone"], "drop_path": 0.0}
+    train(squares, tmp_path / "whole", **{**small, "batch_size": 8})
+    train(squares, tmp_path / "parts", **{**small, "batch_size": 4, "accumulate": 2})
+    a, b = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], atol=2e-4, rtol=1e-3)
+
+
+def test_no_truth_is_opened(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    for path in (squares / "masks").iterdir():
+        path.unlink()
+        path.mkdir()  # opening it would fail
+    train(squares, tmp_path / "run", **small)
+
+
+def test_without_validation_photographs_the_last_weights_are_kept(
+    squares: Path, tmp_path: Path, small: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (squares / "splits/val.txt").unlink()
+    result = train(squares, tmp_path / "run", **small)
+    assert (result.best_ap, result.best_epoch) == (None, 2)
+    assert "the last weights are kept" in capfd.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(
+    squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tag2mask.methods.tokenmasking.model.TokenMasking.loss",
+        lambda self, evidence, tags: {"bce": evidence.scores_BC.sum() * float("nan")},
+    )
+    with pytest.raises(RunError, match="the loss is nan at epoch 1, step 1; .* lower optimiser.lr_tokens"):
+        train(squares, tmp_path / "run", **small)
+
+
+def test_folders_in_the_way(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").write_text("mine")
+    with pytest.raises(RunError, match="full is not empty; choose another --out, or go on with --resume"):
+        train(squares, tmp_path / "full", **small)
+    with pytest.raises(RunError, match=r"full is not a run: config\.yaml is missing"):
+        train(squares, tmp_path / "full", resume=True, **small)
+    assert (tmp_path / "full/mine.txt").read_text() == "mine"
+
+
+def test_resuming_with_another_setting_names_it(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    train(squares, tmp_path / "run", **small)
+    with pytest.raises(RunError, match="was trained with epochs=2, not 3; resume with the same settings"):
+        train(squares, tmp_path / "run", resume=True, **{**small, "epochs": 3})
+
+
+def test_bad_photographs_are_named(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    (squares / "images/p03.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"p03\.png: is no image"):
+        train(squares, tmp_path / "run", **small)
+
+
+def test_bad_input_leaves_no_folder(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"no weights")
+    for settings, error in (
+        ({"weights": str(tmp_path / "w.safetensors")}, WeightsError),
+        ({"method": "none"}, SettingsError),
+        ({"data": {"bands": 1}}, SettingsError),
+        ({"split": "none"}, DataError),
+    ):
+        with pytest.raises(error):
+            train(squares, tmp_path / "run", **{**small, **settings})
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_split_without_tags_cannot_be_learned_from(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    (squares / "labels.csv").write_text("image,labels\np11.png,red\n")
+    with pytest.raises(DataError, match="no photograph of this split has tags"):
+        train(squares, tmp_path / "run", **small)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "classes.json", "model.safetensors"])
+def test_a_run_with_a_file_gone_says_which(squares: Path, tmp_path: Path, small: dict[str, object], name: str) -> None:
+    train(squares, tmp_path / "run", **small)
+    (tmp_path / "run" / name).unlink()
+    with pytest.raises(RunError, match=name.replace(".", r"\.") + " is missing"):
+        open_run(tmp_path / "run").load_method()

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tag2mask.errors import SettingsError
+from tag2mask.methods import build_method
+from tag2mask.training.batches import EpochBatches, mix
+from tag2mask.training.schedule import parameter_groups, rate
+from tag2mask.training.scores import tag_scores
+from tag2mask.training.settings import OptimiserSettings, TrainSettings, read_settings
+from tag2mask.vit.settings import BackboneSettings
+
+
+def test_defaults_then_file_then_options_then_assignments(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("epochs: 3\nseed: 5\nbackbone: {image_size: 112}\n")
+    settings = read_settings(
+        tmp_path / "a.yaml",
+        ["method.masking_ratio=0.2", "optimiser.lr_tokens=1e-3", "backbone.drop_path=0", "weights=none"],
+        {"seed": 7, "backbone.name": "deit_tiny_patch16_224"},
+    )
+    assert (settings.epochs, settings.seed, settings.weights) == (3, 7, "none")
+    assert settings.backbone == BackboneSettings(name="deit_tiny_patch16_224", image_size=112, drop_path=0)
+    assert settings.method_settings == {"masking_ratio": 0.2}
+    assert settings.optimiser.lr_tokens == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("epoch=3", "unknown setting epoch; did you mean epochs?"),
+        ("optimiser.lr_token=1", "unknown setting optimiser.lr_token; did you mean optimiser.lr_tokens?"),
+        ("epochs=0", "epochs: Input should be greater than 0, got 0"),
+        ("epochs=many", "epochs: Input should be a valid integer"),
+        ("epochs", "--set epochs: wanted KEY=VALUE"),
+        ("seed.x=1", "seed"),
+    ],
+)
+def test_wrong_settings_are_one_line(assignment: str, message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read_settings(None, [assignment], {"seed": 1})
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["- a list", "a: [", "just text"])
+def test_files_that_hold_no_settings(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.yaml").write_text(content)
+    with pytest.raises(SettingsError, match=r"a\.yaml"):
+        read_settings(tmp_path / "a.yaml", [], {})
+    with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read"):
+        read_settings(tmp_path / "none.yaml", [], {})
+
+
+def test_rate_rises_then_falls_as_a_cosine() -> None:
+    settings = OptimiserSettings(warmup=0.1, final=0.0)
+    assert [rate(step, 100, settings) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
+    assert rate(10, 100, settings) == 1.0
+    assert rate(55, 100, settings) == pytest.approx(0.5)
+    assert rate(99, 100, settings) == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+    assert rate(0, 1, settings) == 1.0
+
+
+def test_groups_give_layers_and_kinds_their_own_rates() -> None:
+    method, _ = build_method(
+        "tokenmasking",
+        2,
+        BackboneSettings(name="vit_tiny_patch16_224", image_size=32, depth=3),
+        {"pruning": True},
+        "none",
+    )
+    settings = OptimiserSettings(lr_backbone=1.0, lr_tokens=5.0, lr_gates=7.0, layer_decay=0.5, weight_decay=0.1)
+    found = {
+        id(parameter): (group["base"], group["weight_decay"])
+        for group in parameter_groups(method, settings)
+        for parameter in group["params"]
+    }
+    assert len(found) == len(list(method.parameters()))
+    assert found[id(method.vit.blocks[2].mlp.fc1.weight)] == (1.0, 0.1)
+    assert found[id(method.vit.blocks[2].mlp.fc1.bias)] == (1.0, 0.0)
+    assert found[id(method.vit.blocks[0].mlp.fc1.weight)] == (0.25, 0.1)
+    assert found[id(method.vit.patch_embed.proj.weight)] == (0.125, 0.1)
+    assert found[id(method.vit.class_CD)] == (5.0, 0.0)
+    assert found[id(method.vit.attentions[0].gate.log_alpha_H)] == (7.0, 0.0)
+
+
+def test_batches_are_a_function_of_seed_and_epoch() -> None:
+    whole = list(EpochBatches(10, 4, seed=1, epoch=2))
+    assert [len(batch) for batch in whole] == [4, 4, 2]
+    assert sorted(index for batch in whole for _, index in batch) == list(range(10))
+    assert list(EpochBatches(10, 4, seed=1, epoch=2, start=1)) == whole[1:]
+    assert list(EpochBatches(10, 4, seed=1, epoch=3)) != whole
+    assert list(EpochBatches(10, 4, seed=2, epoch=2)) != whole
+    assert len({mix(a, b) for a in range(50) for b in range(50)}) == 2500
+
+
+def test_tag_scores_leave_out_classes_nobody_has() -> None:
+    tags = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]])
+    scores = np.array([[3.0, -1, 0], [-1.0, 2, 0], [1.0, -2, 0]])
+    found = tag_scores(scores, tags)
+    assert found.ap_per_class == pytest.approx((1.0, (1 + 2 / 3) / 2, None))
+    assert found.mean_ap == pytest.approx((1.0 + (1 + 2 / 3) / 2) / 2)
+    assert found.f1 == pytest.approx((1.0 + 2 / 3) / 2)
+    assert tag_scores(scores, np.zeros((3, 3))).mean_ap == 0
+
+
+def test_settings_survive_the_file() -> None:
+    settings = TrainSettings(method_settings={"registers": 0})
+    assert TrainSettings.parse(settings.model_dump(mode="json")) == settings
