@@ -15,7 +15,7 @@ from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
 
 
-def train(data: str | Path, out: str | Path, *, resume: bool = False, **settings: Any) -> TrainResult:
+def train(data: str | Path, /, out: str | Path, *, resume: bool = False, **settings: Any) -> TrainResult:
     """Learn from the tags of ``data``; ``settings`` are those of ``TrainSettings``, such as ``epochs=10``.
 
     Raises:

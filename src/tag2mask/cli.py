@@ -13,6 +13,8 @@ from rich.table import Table
 
 from tag2mask.errors import Tag2MaskError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     help="Image tags in, segmentation masks out.",
     no_args_is_help=True,
@@ -30,18 +32,20 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that 
 
 def main() -> None:
     """Run a verb. A user's mistake is one line on stderr and exit code 2; Ctrl-C is 130."""
+    code = 0
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False) or 0  # typer returns the codes of Exit, and 130 for Ctrl-C
     except Tag2MaskError as error:
         fail(f"error: {' '.join(str(error).split())}", 2)
     except KeyboardInterrupt:
-        fail("interrupted: what is finished is saved; the same command goes on (train: with --resume)", 130)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # anything but a usage error of click is a defect of ours
             raise
         fail(f"error: {error.format_message()}", 2)
+    if code == INTERRUPTED:
+        fail("interrupted: what is finished is saved; the same command goes on (train: with --resume)", code)
+    sys.exit(code)
 
 
 def fail(line: str, code: int) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import timm
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -63,18 +64,21 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
         RunError: ``out`` is not empty, or cannot be resumed with these settings.
         KeyboardInterrupt: after the step in hand was saved.
     """
-    accelerator = Accelerator(
-        mixed_precision=mixed_precision(settings.precision), gradient_accumulation_steps=settings.accumulate
-    )
     photographs = open_dataset(data, settings.data, settings.split)
     validation = open_validation(data, settings)
     require_same_bands(settings)
-    prepare_folder(out, data, settings, resume)
+    require_folder(out, settings, resume)
     torch.manual_seed(settings.seed)
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Any = "none" if resume else settings.weights_source()
     method, report = build_method(
         settings.method, len(photographs.classes), settings.backbone, settings.method_settings, weights
+    )
+    AcceleratorState._reset_state(
+        reset_partial_state=True
+    )  # a run before in this process may have had another precision
+    accelerator = Accelerator(
+        mixed_precision=mixed_precision(settings.precision), gradient_accumulation_steps=settings.accumulate
     )
     with deferred_interrupt() as interrupt:
         trainer = Trainer(accelerator, method, photographs, validation, settings, out, interrupt)
@@ -116,12 +120,11 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
 
 
-def prepare_folder(out: Path, data: Path, settings: TrainSettings, resume: bool) -> None:
-    """An empty folder for a new run, or one whose settings are these for a resumed one."""
+def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
+    """Nothing stands in the way of a new run, or the settings are those of the run to resume."""
     if not resume:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunError(f"{out} is not empty; choose another --out, or go on with --resume")
-        out.mkdir(parents=True, exist_ok=True)
         return
     before = layout.open_run(out).settings.model_dump()
     for key, value in settings.model_dump().items():
@@ -136,6 +139,7 @@ def write_run_header(
 ) -> None:
     """Everything a run holds before its first step."""
     mean, std = normalisation(settings.backbone)
+    out.mkdir(parents=True, exist_ok=True)
     write_json(out / layout.CLASSES, photographs.classes.to_json())
     write_json(out / layout.WEIGHTS, asdict(report))
     write_yaml(
@@ -269,7 +273,8 @@ class Trainer:
         images = progress.sums.pop("images")
         row: dict[str, Any] = {"epoch": progress.epoch + 1, "step": progress.step}
         row["loss"] = {name: value / images for name, value in progress.sums.items()}
-        row["lr"] = [group["lr"] for group in self.optimiser.param_groups]
+        factor = rate(progress.step - 1, self.steps, self.settings.optimiser)
+        row["lr"] = [group["base"] * factor for group in self.optimiser.param_groups]
         row["open_heads"] = self.method.open_heads()
         if self.accelerator.is_main_process:
             row |= self.validate()

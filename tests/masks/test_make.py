@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tag2mask import evaluate, make_masks
+from tag2mask.data import Classes
+from tag2mask.data.reading import read_mask
+from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
+from tag2mask.masks import make
+from tag2mask.masks.localize import localize
+from tag2mask.masks.refine import REFINERS
+from tag2mask.masks.settings import MaskSettings, read_mask_settings
+from tag2mask.masks.write import MaskSetWriter, mask_path, open_mask_set, write_mask
+from tag2mask.training.run import open_run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained / "run", tmp_path / "run"))
+
+
+def test_a_mask_set_is_complete_and_says_where_it_came_from(run: Path, trained: Path) -> None:
+    summary = make_masks(run, split="val")
+    made = open_mask_set(run / "masks-val")
+    assert (summary.images, summary.failures, summary.path) == (4, {}, run / "masks-val")
+    assert made.names() == ["p08", "p09", "p10", "p11"]
+    assert made.classes.pixel_names == ("background", "red", "green", "blue")
+    manifest = made.manifest
+    assert manifest["checkpoint_sha256"] == open_run(run).checkpoint_hash()
+    assert (manifest["complete"], manifest["truth_used"], manifest["labels_used"]) == (
+        True,
+        "none",
+        "image tags, given",
+    )
+    assert manifest["settings"]["split"] == "val"
+    for name in made.names():
+        mask = Image.open(made.mask(name))
+        assert mask.mode == "P"
+        assert mask.size == Image.open(trained / f"squares/images/{name}.png").size
+        allowed = {0} | {made.classes.names.index(tag) + 1 for tag in manifest["image_tags"][name]}
+        assert set(np.unique(np.asarray(mask)).tolist()) <= allowed
+
+
+@pytest.mark.parametrize("refine", REFINERS)
+def test_every_refiner_paints(run: Path, refine: str) -> None:
+    assert make_masks(run, split="val", refine=refine).images == 4
+
+
+def test_interrupted_it_goes_on_and_ends_the_same(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_masks(run, out=run / "whole", batch_size=1)
+    paint, calls = make.Painter.paint, []
+
+    def interrupted(self: make.Painter, batch: object) -> None:
+        calls.append(batch)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        paint(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(make.Painter, "paint", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make_masks(run, out=run / "halved", batch_size=1)
+    assert not open_mask_set(run / "halved").manifest["complete"]
+    before = {path: path.stat().st_mtime_ns for path in (run / "halved/masks").iterdir()}
+    assert len(before) == 3
+    make_masks(run, out=run / "halved", batch_size=1)
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    whole, halved = open_mask_set(run / "whole"), open_mask_set(run / "halved")
+    assert whole.manifest == halved.manifest
+    for name in whole.names():
+        assert whole.mask(name).read_bytes() == halved.mask(name).read_bytes()
+
+
+def test_another_call_into_the_same_folder_is_refused(run: Path) -> None:
+    make_masks(run, split="val", out=run / "set")
+    with pytest.raises(MaskSetError, match="is not empty: it holds masks of another settings"):
+        make_masks(run, split="val", out=run / "set", flip=True)
+    (run / "other").mkdir()
+    (run / "other/mine.txt").touch()
+    with pytest.raises(MaskSetError, match="other is not empty and no mask set"):
+        make_masks(run, split="val", out=run / "other")
+
+
+def test_a_photograph_that_cannot_be_read_is_noted_and_the_others_go_on(
+    run: Path, trained: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
+    (data / "images/p09.png").write_bytes(b"no image")
+    summary = make_masks(run, data, tmp_path / "set", split="val")
+    assert (summary.images, list(summary.failures)) == (3, ["p09"])
+    assert "p09.png: is no image" in open_mask_set(tmp_path / "set").manifest["failures"]["p09"]
+
+
+def test_given_tags_must_be_there_and_predicted_ones_need_none(run: Path, trained: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
+    (data / "labels.csv").write_text("image,labels\np00.png,red\n")
+    with pytest.raises(
+        DataError, match="4 of 4 photographs of split val have no tags, p08 first; use --tags predicted"
+    ):
+        make_masks(run, data, tmp_path / "set", split="val")
+    assert not (tmp_path / "set").exists()
+    assert make_masks(run, data, tmp_path / "set", split="val", tags="predicted").images == 4
+
+
+def test_without_background_a_photograph_without_predicted_tags_gets_the_likeliest(
+    run: Path, trained: Path, tmp_path: Path
+) -> None:
+    painter = make.Painter.__new__(make.Painter)
+    painter.settings = MaskSettings(tags="predicted")
+    opened = open_run(run)
+    painter.run = opened
+    assert painter.tags_of(None, torch.tensor([-2.0, -1.0, -3.0])) == ([], False)
+    painter.run = type(opened)(**{**vars(opened), "classes": Classes(opened.classes.names)})
+    assert painter.tags_of(None, torch.tensor([-2.0, -1.0, -3.0])) == ([1], True)
+    assert painter.tags_of(None, torch.tensor([2.0, -1.0, 3.0])) == ([0, 2], False)
+
+
+def test_a_negative_photograph_is_all_background(run: Path, trained: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
+    table = (data / "labels.csv").read_text().splitlines()
+    (data / "labels.csv").write_text("\n".join(line if "p08" not in line else "p08.png," for line in table) + "\n")
+    make_masks(run, data, tmp_path / "set", split="val")
+    assert (read_mask(open_mask_set(tmp_path / "set").mask("p08")) == 0).all()
+
+
+def test_maps_keep_the_photographs_proportions_and_flips_are_flipped_back(run: Path) -> None:
+    method = open_run(run).load_method()
+    image = torch.rand(3, 40, 70)
+    mirrored = image.flip(-1)
+    stats = ((0.5,) * 3, (0.5,) * 3)
+    settings = MaskSettings(flip=True, scales=(1.0, 1.5))
+    [one] = localize(method, [image], 32, *stats, settings)
+    [other] = localize(method, [mirrored], 32, *stats, settings)
+    assert one.maps_CYX.shape == (3, 32, 56)
+    torch.testing.assert_close(one.maps_CYX, other.maps_CYX.flip(-1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(one.scores_C, other.scores_C, atol=1e-5, rtol=1e-4)
+
+
+def test_above_254_classes_masks_have_16_bits(tmp_path: Path) -> None:
+    classes = Classes(tuple(f"c{i}" for i in range(300)))
+    assert classes.ignore == 65535
+    writer = MaskSetWriter(tmp_path / "set", classes, {"settings": {}})
+    labels = np.array([[0, 299], [255, 65535]])
+    writer.add("deep/a", labels, ["c0"], False)
+    writer.finish({})
+    made = open_mask_set(tmp_path / "set")
+    assert made.names() == ["deep/a"]
+    assert (read_mask(made.mask("deep/a")) == labels).all()
+
+
+def test_masks_are_indexed_with_the_classes_palette(tmp_path: Path) -> None:
+    classes = Classes(("a", "b"), "background")
+    write_mask(mask_path(tmp_path, "x"), np.array([[0, 1], [2, 255]]), classes)
+    image = Image.open(tmp_path / "masks/x.png")
+    assert image.mode == "P"
+    assert image.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]  # VOC's colours
+    assert (read_mask(tmp_path / "masks/x.png") == [[0, 1], [2, 255]]).all()
+
+
+def test_evaluation_end_to_end(run: Path, trained: Path) -> None:
+    make_masks(run, split="all", out=run / "all")
+    scores = evaluate(run / "all", truth=trained / "squares/masks").to_json()
+    assert (scores["images"], scores["images_without_truth"], scores["classes"]) == (12, 0, 4)
+    assert 0 <= scores["miou"] <= 100
+    assert 0 < scores["random_miou"] < 40
+    assert evaluate(run / "all", truth=trained / "squares/masks", split="val").to_json()["images"] == 4
+
+
+def test_perfect_masks_score_100(run: Path, trained: Path) -> None:
+    make_masks(run, split="val")
+    for name in open_mask_set(run / "masks-val").names():
+        shutil.copy(trained / f"squares/masks/{name}.png", run / f"masks-val/masks/{name}.png")
+    scores = evaluate(run / "masks-val", truth=trained / "squares/masks").to_json()
+    assert (scores["miou"], scores["pixel_accuracy"], scores["miou_interval_95"]) == (100, 100, [100, 100])
+
+
+def test_truth_that_does_not_fit_is_named(run: Path, trained: Path, tmp_path: Path) -> None:
+    make_masks(run, split="val")
+    truth = Path(shutil.copytree(trained / "squares/masks", tmp_path / "truth"))
+    Image.new("L", (3, 3)).save(truth / "p08.png")
+    with pytest.raises(DataError, match=r"truth/p08\.png does not fit .*truth is \(3, 3\)"):
+        evaluate(run / "masks-val", truth=truth)
+    with pytest.raises(DataError, match="there is no such folder"):
+        evaluate(run / "masks-val", truth=tmp_path / "none")
+    with pytest.raises(MaskSetError, match="none of its 4 masks has a truth of the same name"):
+        evaluate(run / "masks-val", truth=run)
+
+
+def test_what_is_no_run_or_mask_set_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run"):
+        make_masks(tmp_path)
+    with pytest.raises(MaskSetError, match="is not a mask set"):
+        evaluate(tmp_path, truth=tmp_path)
+
+
+def test_settings_from_the_command_line() -> None:
+    settings = read_mask_settings({"scales": "1.0,1.25", "threshold": "0.3"}, ["paint=ordered"])
+    assert (settings.scales, settings.threshold, settings.background.value) == ((1.0, 1.25), 0.3, 0.3)
+    assert (settings.paint, read_mask_settings({"threshold": "otsu"}, []).threshold) == ("ordered", "otsu")
+    for assignment in ("scales=[]", "scales=[0]", "threshold=1.5", "threshold=high", "tags=some", "flop=1"):
+        with pytest.raises(SettingsError):
+            read_mask_settings({}, [assignment])
+
+
+def test_the_manifest_is_json_and_no_tags_file_is_left(run: Path) -> None:
+    make_masks(run, split="val")
+    assert json.loads((run / "masks-val/manifest.json").read_text())["images"] == 4
+    assert sorted(path.name for path in (run / "masks-val").iterdir()) == ["classes.json", "manifest.json", "masks"]

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from tag2mask.cli import app, main
+
+VERBS = {
+    "check": ["--json", "--set"],
+    "demo": ["--json", "--out"],
+    "evaluate": ["--json", "--split", "--truth"],
+    "masks": [
+        "--data",
+        "--flip",
+        "--json",
+        "--out",
+        "--refine",
+        "--scales",
+        "--set",
+        "--split",
+        "--tags",
+        "--threshold",
+    ],
+    "report": ["--json", "--masks", "--out", "--truth"],
+    "train": [
+        "--backbone",
+        "--batch-size",
+        "--config",
+        "--epochs",
+        "--image-size",
+        "--json",
+        "--method",
+        "--out",
+        "--precision",
+        "--resume",
+        "--seed",
+        "--set",
+        "--split",
+        "--weights",
+    ],
+}
+SMALL = [
+    f"--set={text}"
+    for text in (
+        "backbone.patch=8",
+        "backbone.width=24",
+        "backbone.depth=2",
+        "backbone.heads=3",
+        "method.map_layers=2",
+        "method.attended_layers=2",
+    )
+]
+SMALL += ["--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=32", "--batch-size=4", "--precision=fp32"]
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["tag2mask", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_the_command_line_is_frozen() -> None:
+    group = typer.main.get_command(app)
+    found = {
+        name: sorted(option for parameter in command.params for option in parameter.opts if option.startswith("--"))
+        for name, command in group.commands.items()
+    }
+    assert found == VERBS
+
+
+def test_help_does_not_import_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['tag2mask', '--help']\n"
+        "from tag2mask.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "masks" in done.stdout
+
+
+def test_the_whole_way(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    verbs = [
+        ["check", squares],
+        ["train", squares, "--out", run, "--epochs", 1, *SMALL],
+        ["masks", run, "--split", "val", "--flip", "--scales", "1.0,1.5", "--refine", "affinity"],
+        ["evaluate", run / "masks-val", "--truth", squares / "masks"],
+        ["report", run, "--truth", squares / "masks"],
+    ]
+    keys = ["photographs", "best_ap", "images", "miou", "report"]
+    for verb, key in zip(verbs, keys, strict=True):
+        assert call(monkeypatch, *verb, "--json") == 0
+        assert key in json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert call(monkeypatch, *verbs[0]) == call(monkeypatch, *verbs[3]) == 0
+    out = capsys.readouterr().out
+    assert "painting at random among the tags" in out
+    assert "0 errors" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["train", "{data}", "--out", "{tmp}/run", "--weights", "{tmp}/none.pth"], "none.pth does not exist"),
+        (["train", "{data}", "--out", "{data}", "--weights", "none"], "is not empty"),
+        (["train", "{data}", "--out", "{tmp}/run", "--set", "epoch=1"], "did you mean epochs?"),
+        (["train", "{tmp}/none", "--out", "{tmp}/run"], "there is no such folder"),
+        (["masks", "{tmp}"], "is not a run"),
+        (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
+        (["report", "{tmp}"], "is not a run"),
+        (["train"], "Missing argument"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(
+    arguments: list[str],
+    part: str,
+    squares: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    filled = [argument.format(data=squares, tmp=tmp_path) for argument in arguments]
+    assert call(monkeypatch, *filled) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = [line for line in captured.err.splitlines() if line]
+    assert len(lines) == 1
+    assert part in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_check_exits_with_1_if_training_could_not_work(squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (squares / "images/p00.png").unlink()
+    assert call(monkeypatch, "check", squares) == 1
+
+
+def test_masks_exits_with_1_if_a_photograph_failed(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
+    (data / "images/p08.png").write_bytes(b"")
+    assert call(monkeypatch, "masks", trained / "run", "--data", data, "--split", "val", "--out", tmp_path / "set") == 1
+    assert "failed: p08:" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line_exit_code_130_and_nothing_is_lost(squares: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tag2mask", "train", squares, "--out", tmp_path / "run", "--epochs", "400", *SMALL]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"})
+    while not (tmp_path / "run/metrics.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.splitlines()[-1].startswith("interrupted: what is finished is saved")
+    assert "Traceback" not in error
+    assert (tmp_path / "run/state.safetensors").exists()
