@@ -1,4 +1,4 @@
-"""The demo's photographs: scikit-learn's real handwritten digits on textured ground, with exact truth.
+"""The demo's photographs: scikit-learn's real handwritten digits as stickers on textured ground, with exact truth.
 
 Shapes: S side of a scene in pixels, y x pixels of a digit.
 """
@@ -21,6 +21,7 @@ from tag2mask.data.classes import Classes
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CLASSES = Classes(NAMES, "background")
 INK = 0.25  # share of full ink from which a pixel belongs to its digit
+RIM = 2  # pixels of sticker around the digit
 Pixels = NDArray[np.float64]
 
 
@@ -98,14 +99,17 @@ def enlarge(ink: Pixels, generator: np.random.Generator) -> Pixels:
 
 
 def place(scene: Pixels, truth: NDArray[np.uint8], value: int, ink: Pixels, generator: np.random.Generator) -> None:
-    """Draw a digit over what is there; its pixels take its class. Of five places, the one that covers least."""
+    """Stick a digit over what is there; the sticker takes its class. Of five places, the one that covers least."""
+    ink = np.pad(ink, RIM)
+    sticker = ndimage.binary_fill_holes(ndimage.binary_dilation(ink >= INK, iterations=RIM))
     height, width = ink.shape
     side = len(scene)
     tries = [(generator.integers(side - height + 1), generator.integers(side - width + 1)) for _ in range(5)]
     top, left = min(tries, key=lambda at: int((truth[at[0] : at[0] + height, at[1] : at[1] + width] > 0).sum()))
     window = (slice(top, top + height), slice(left, left + width))
+    blend(scene[window], sticker.astype(np.float64), generator.uniform(0, 0.35, 3))
     blend(scene[window], ink, colour(generator))
-    truth[window][ink >= INK] = value + 1
+    truth[window][sticker] = value + 1
 
 
 def blend(window: Pixels, ink: Pixels, paint: NDArray[Any]) -> None:
