@@ -31,13 +31,16 @@ VARIANTS: dict[str, list[str]] = {
     "no register": ["method.registers=0"],
     "pruning": ["method.pruning=true"],
     "classes do not see each other": ["method.class_attention=no_classes"],
-    "token, own vector": ["method.reads=token"],
-    "token, shared vector": ["method.reads=token", "method.head=shared"],
-    "token, mean, raw stream": ["method.reads=token", "method.head=mean", "method.final_norm=false"],
+    "token + own vector": ["method.reads=token"],
+    "token + shared vector": ["method.reads=token", "method.head=shared"],
+    "token + mean + raw stream": ["method.reads=token", "method.head=mean", "method.final_norm=false"],
     "paper": ["method=tokenmasking-paper"],
-    "paper, no pruning": ["method=tokenmasking-paper", "method.pruning=false"],
+    "paper without pruning": ["method=tokenmasking-paper", "method.pruning=false"],
 }
-MASKS = {"maps": {}, "maps, affinity, flip": {"refine": "affinity", "flip": True}}
+MASKS: dict[str, dict[str, Any]] = {
+    "attention": {},
+    "attention + affinity + flip": {"refine": "affinity", "flip": True},
+}
 
 
 def main() -> None:
@@ -46,7 +49,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--weights")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--variants", default=",".join(VARIANTS), help="names, or parts of them")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="with commas between")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--table", action="store_true")
@@ -68,7 +71,7 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
     """Train, paint the training split with its tags, score."""
-    run = arguments.out / f"{variant.replace(' ', '_').replace(',', '').replace('%', '')}-{seed}"
+    run = arguments.out / f"{variant.replace(' ', '_').replace('%', '').replace('+', '')}-{seed}"
     shutil.rmtree(run, ignore_errors=True)
     settings = read_settings(None, [*arguments.set, *VARIANTS[variant]], {"weights": arguments.weights, "seed": seed})
     start = time.monotonic()
