@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tag2mask.data import DataSettings, open_dataset
+from tag2mask.data.reading import read_mask
 from tag2mask.evaluation.chance import random_counts
 from tag2mask.evaluation.confusion import confusion
 from tag2mask.evaluation.iou import mean_known, miou_interval, score_table
@@ -76,3 +80,14 @@ def test_the_interval_holds_the_score_and_narrows_with_more_images() -> None:
 
     few, many = interval(10), interval(160)
     assert many[1] - many[0] < few[1] - few[0]
+
+
+@pytest.mark.real
+def test_random_painting_on_the_shared_photographs(shared_data: Path) -> None:
+    """The issue's figure for painting at random among the given tags: 31."""
+    dataset = open_dataset(shared_data, DataSettings(), "train")
+    expected = np.zeros((21, 22))
+    for sample in dataset:
+        truth = read_mask(sample.truth)
+        expected += random_counts(confusion(truth, truth, 21, 255), sample.tags)
+    assert 100 * score_table(expected).miou == pytest.approx(31, abs=0.5)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +15,21 @@ from typing import Any, Literal
 import numpy as np
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.folder import ALL, find_images, open_folder, read_classes, strip_suffix
+from tag2mask.data.folder import (
+    ALL,
+    find_images,
+    is_class_folders,
+    open_folder,
+    read_classes,
+    read_lines,
+    split_folders,
+    strip_suffix,
+    truth_of,
+)
 from tag2mask.data.reading import read_image, read_mask
 from tag2mask.data.sample import Sample
 from tag2mask.data.settings import DataSettings
-from tag2mask.data.tags_table import TagRow, read_tag_rows, tag_index
+from tag2mask.data.tags_table import TagRow, read_table, repeated_rows, tag_index
 from tag2mask.errors import DataError
 
 
@@ -73,8 +83,10 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
         return report
     report.photographs, report.classes, report.background = len(samples), classes.names, classes.background
     count_tags(samples, classes, report)
-    check_splits(root, {sample.name: sample.image for sample in samples}, report)
-    check_files(samples, classes, settings, report, tick)
+    split_of = check_splits(root, settings, [sample.name for sample in samples], report)
+    count_training(samples, split_of, report)
+    check_files(samples, split_of, classes, settings, report, tick)
+    check_orphans(root / settings.masks, {sample.name for sample in samples}, report)
     return report
 
 
@@ -84,24 +96,27 @@ def collect(root: Path, settings: DataSettings, report: CheckReport) -> tuple[li
     Raises:
         DataError: there is nothing to look over.
     """
-    table = root / settings.labels
-    if not table.exists() and not (root / "images").exists():
+    if is_class_folders(root, settings):
         dataset = open_folder(root, settings, ALL)
         return list(dataset), dataset.classes
-    rows = read_tag_rows(table)
-    classes = read_classes(root / settings.classes, rows)
+    path = root / settings.labels
+    table = read_table(path)
+    classes = read_classes(root / settings.classes, table.tags)
     images = find_images(root / "images")
     tags: dict[str, tuple[int, ...]] = {}
-    for row in rows:
+    for row in table.rows:
         name = strip_suffix(row.image)
         if name not in images:
-            report.error(f"{table}, line {row.line}: {row.image} is not in {root / 'images'}")
-        tags[name] = known_tags(table, row, classes, report)
+            report.error(
+                f"{path}, line {row.line}: {row.image} is not in {root / 'images'}; put it there or take the row out"
+            )
+        tags[name] = known_tags(path, row, classes, report)
+    for problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
+        report.error(problem)
+    for column in table.columns or ():
+        known_tags(path, TagRow("", (column,), 1), classes, report)
     masks = root / settings.masks
-    samples = [
-        Sample(name, path, tags.get(name), mask if (mask := masks / f"{name}.png").exists() else None)
-        for name, path in images.items()
-    ]
+    samples = [Sample(name, image, tags.get(name), truth_of(masks, name)) for name, image in images.items()]
     return samples, classes
 
 
@@ -132,29 +147,55 @@ def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport)
             report.warn(f"class {name}: every photograph has this tag, so nothing tells it from its absence")
 
 
-def check_splits(root: Path, images: dict[str, Path], report: CheckReport) -> None:
-    """Lists name photographs that are there, each in one list only."""
-    first: dict[str, str] = {}
+def check_splits(root: Path, settings: DataSettings, images: Iterable[str], report: CheckReport) -> dict[str, str]:
+    """Lists name photographs that are there, each in one list only; returns the split of each photograph."""
+    split_of: dict[str, str] = {}
+    folders = split_folders(root, settings)
+    if folders:
+        split_of = {name: name.partition("/")[0] for name in images}
+        report.splits = dict(Counter(split_of.values()))
+        return split_of
+    known = set(images)
     for path in sorted((root / "splits").glob("*.txt")):
-        names = [strip_suffix(line.strip()) for line in path.read_text(encoding="utf-8").splitlines()]
-        report.splits[path.stem] = len([name for name in names if name])
-        for line, name in enumerate(names, start=1):
-            if not name:
-                continue
-            if name not in images:
-                report.error(f"{path}, line {line}: {name} is not in {root / 'images'}")
-            if name in first:
-                report.warn(f"{path}, line {line}: {name} is in {first[name]} too")
-            first.setdefault(name, path.name)
-        if not any(names):
+        try:
+            lines = [(line, strip_suffix(text)) for line, text in enumerate(read_lines(path), start=1) if text]
+        except DataError as error:
+            report.error(str(error))
+            continue
+        report.splits[path.stem] = len(lines)
+        for line, name in lines:
+            if name not in known:
+                report.error(f"{path}, line {line}: {name} is not in {root}; put it there or take the line out")
+            if name in split_of:
+                report.warn(f"{path}, line {line}: {name} is in {split_of[name]}.txt already; take one line out")
+            split_of.setdefault(name, path.stem)
+        if not lines:
             report.error(f"{path}: is empty; write one name a line")
+    return split_of
+
+
+def count_training(samples: Iterable[Sample], split_of: Mapping[str, str], report: CheckReport) -> None:
+    """Photographs of the split ``train`` have tags."""
+    training = [sample for sample in samples if split_of.get(sample.name) == "train"]
+    untagged = [sample.name for sample in training if sample.tags is None]
+    if untagged and len(untagged) == len(training):
+        report.error("no photograph of split train has tags; training learns from tags")
+    elif untagged:
+        report.warn(f"{len(untagged)} photographs of split train have no tags, {untagged[0]} first; they teach nothing")
+    if report.splits and "train" not in report.splits:
+        report.warn(f"there is no split train; train with --split {next(iter(report.splits))} or --split all")
 
 
 def check_files(
-    samples: Iterable[Sample], classes: Classes, settings: DataSettings, report: CheckReport, tick: Callable[[], None]
+    samples: Iterable[Sample],
+    split_of: Mapping[str, str],
+    classes: Classes,
+    settings: DataSettings,
+    report: CheckReport,
+    tick: Callable[[], None],
 ) -> None:
     """Every photograph and mask can be read; no photograph is there twice; masks fit."""
-    seen: dict[str, str] = {}
+    seen: dict[str, Sample] = {}
     for sample in samples:
         try:
             size = read_image(sample.image, settings.bands).shape[:2]
@@ -162,14 +203,34 @@ def check_files(
             report.error(str(error))
             tick()
             continue
-        digest = hashlib.sha256(sample.image.read_bytes()).hexdigest()
-        if digest in seen:
-            report.warn(f"{sample.image}: is the same file as {seen[digest]}")
-        seen.setdefault(digest, sample.image.name)
+        other = seen.setdefault(hashlib.sha256(sample.image.read_bytes()).hexdigest(), sample)
+        if other is not sample:
+            check_twins(sample, other, split_of, report)
         if sample.truth is not None:
             report.masks += 1
             check_mask(sample.truth, size, classes, report)
         tick()
+
+
+def check_twins(sample: Sample, other: Sample, split_of: Mapping[str, str], report: CheckReport) -> None:
+    """Two photographs with the same content: worse across splits, or with different tags."""
+    message = f"{sample.image}: is the same file as {other.image}"
+    ours, theirs = split_of.get(sample.name), split_of.get(other.name)
+    if ours != theirs and ours and theirs:
+        message += f", one in split {ours}, one in split {theirs}: scores would count what was learned from"
+    if sample.tags is not None and other.tags is not None and set(sample.tags) != set(other.tags):
+        message += ", with other tags"
+    report.warn(f"{message}; delete one")
+
+
+def check_orphans(masks: Path, names: set[str], report: CheckReport) -> None:
+    """Truth masks belong to photographs."""
+    if not masks.is_dir():
+        return
+    found = [path.relative_to(masks).as_posix() for path in sorted(masks.rglob("*.png"))]
+    orphans = [name for name in found if strip_suffix(name) not in names]
+    if orphans:
+        report.warn(f"{masks}: {len(orphans)} masks have no photograph of that name, {orphans[0]} first; rename them")
 
 
 def check_mask(path: Path, size: tuple[int, ...], classes: Classes, report: CheckReport) -> None:
@@ -180,8 +241,12 @@ def check_mask(path: Path, size: tuple[int, ...], classes: Classes, report: Chec
         report.warn(str(error))
         return
     if mask.shape != size:
-        report.warn(f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its photograph {size[1]} x {size[0]}")
+        report.warn(
+            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its photograph {size[1]} x {size[0]}; scoring needs both alike"
+        )
     allowed = {*range(len(classes.pixel_names)), classes.ignore}
     foreign = sorted(set(np.unique(mask).tolist()) - allowed)
     if foreign:
-        report.warn(f"{path}: holds {foreign[0]}, which is no class")
+        report.warn(
+            f"{path}: holds {foreign[0]}, which is no class; values are line numbers of the class list from 0, and {classes.ignore}"
+        )

@@ -8,21 +8,24 @@
     splits/train.txt    names, one a line; optional
     masks/NAME.png      truth, for scoring only; optional
 
-or, without ``labels.csv``, a folder of photographs per class: ``cat/1.jpg``, ``dog/2.jpg``.
+or, without ``labels.csv``, a folder of photographs per class: ``cat/1.jpg``, ``dog/2.jpg``, with the same optional
+files, or below a folder per split: ``train/cat/1.jpg``, ``val/dog/2.jpg``. Names are then ``train/cat/1``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.sample import Sample
 from tag2mask.data.samples import ListDataset
 from tag2mask.data.settings import DataSettings
-from tag2mask.data.tags_table import TagRow, read_tag_rows, tag_index
+from tag2mask.data.tags_table import TagRow, TagTable, read_table, repeated_rows, tag_index
 from tag2mask.errors import DataError, SplitMissingError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".npy"})
+SPLIT_FOLDERS = frozenset({"train", "val", "test"})
 BACKGROUND = "background"
 ALL = "all"
 
@@ -35,49 +38,87 @@ def open_folder(root: Path, settings: DataSettings, split: str | None = None) ->
     """
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; give the one that holds images/ and {settings.labels}")
-    if not (root / settings.labels).exists() and not (root / "images").exists():
-        return open_class_folders(root, split)
-    table = root / settings.labels
-    rows = read_tag_rows(table)
-    classes = read_classes(root / settings.classes, rows)
-    tags = {strip_suffix(row.image): row_tags(table, row, classes) for row in rows}
+    if is_class_folders(root, settings):
+        return open_class_folders(root, settings, split)
+    path = root / settings.labels
+    table = read_table(path)
+    classes = read_classes(root / settings.classes, table.tags)
     images = find_images(root / "images")
-    missing = [row for row in rows if strip_suffix(row.image) not in images]
-    if missing:
-        raise DataError(
-            f"{table}, line {missing[0].line}: {missing[0].image} is not in {root / 'images'}; "
-            f"put it there or take the row out ({len(missing)} such rows)"
-        )
+    tags = read_tags(root, path, table, classes, images)
     names = split_names(root, split, images)
     masks = root / settings.masks
     samples = (Sample(name, images[name], tags.get(name), truth_of(masks, name)) for name in names)
     return ListDataset(classes, tuple(samples))
 
 
-def open_class_folders(root: Path, split: str | None) -> ListDataset:
+def is_class_folders(root: Path, settings: DataSettings) -> bool:
+    """Whether the photographs lie in a folder per class."""
+    return not (root / settings.labels).exists() and not (root / "images").exists()
+
+
+def open_class_folders(root: Path, settings: DataSettings, split: str | None) -> ListDataset:
     """A folder per class, ``ROOT/CLASS`` or ``ROOT/SPLIT/CLASS``; a photograph's tag is its folder's name."""
-    base = root / split if split not in (None, ALL) else root
-    if not base.is_dir():
-        raise SplitMissingError(
-            f"{base}: there is no such folder; a split of class folders is a folder {root}/SPLIT/CLASS"
-        )
-    folders = sorted(path for path in base.iterdir() if path.is_dir() and find_images(path))
+    splits = split_folders(root, settings)
+    folders = [inner for outer in splits or [root] for inner in photograph_folders(outer, settings.masks)]
     if not folders:
-        raise DataError(f"{root}: holds neither labels.csv nor class folders with photographs")
-    classes = Classes(tuple(path.name for path in folders))
-    samples = [
-        Sample(f"{folder.name}/{name}", image, (index,))
-        for index, folder in enumerate(folders)
-        for name, image in find_images(folder).items()
-    ]
-    return ListDataset(classes, tuple(samples))
+        raise DataError(f"{root}: holds neither {settings.labels} nor class folders with photographs")
+    classes = read_classes(root / settings.classes, sorted({folder.name for folder in folders}))
+    images, tags = {}, {}
+    for folder in folders:
+        tag = tag_index(folder.name, classes.names, f"{folder}")
+        for name, image in find_images(folder).items():
+            whole = f"{folder.relative_to(root).as_posix()}/{name}"
+            images[whole], tags[whole] = image, (tag,)
+    names = names_below(root, split, images, splits) if splits else split_names(root, split, images)
+    masks = root / settings.masks
+    return ListDataset(classes, tuple(Sample(name, images[name], tags[name], truth_of(masks, name)) for name in names))
 
 
-def read_classes(path: Path, rows: list[TagRow]) -> Classes:
-    """The classes of ``classes.txt``, or without that file the tags in use, sorted."""
+def photograph_folders(root: Path, *others: str) -> list[Path]:
+    """The folders in ``root`` with photographs anywhere below, but for ``others`` and hidden ones."""
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [path for path in folders if path.name not in others and find_images(path)]
+
+
+def split_folders(root: Path, settings: DataSettings) -> list[Path]:
+    """Folders train, val, test that hold class folders and nothing else does; a class may be called train too."""
+    if not is_class_folders(root, settings):
+        return []
+    folders = photograph_folders(root, settings.masks)
+    direct = [path for folder in folders for path in folder.iterdir() if path.is_file() and is_image(path)]
+    return folders if not direct and all(folder.name in SPLIT_FOLDERS for folder in folders) else []
+
+
+def names_below(root: Path, split: str | None, images: Iterable[str], folders: Sequence[Path]) -> list[str]:
+    """Names of the photographs below a split's folder."""
+    if split in (None, ALL):
+        return list(images)
+    if split not in {folder.name for folder in folders}:
+        there = ", ".join(folder.name for folder in folders)
+        raise SplitMissingError(f"{root / str(split)}: there is no such split; there are {there}")
+    return [name for name in images if name.startswith(f"{split}/")]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list, without the white space around them.
+
+    Raises:
+        DataError: it is not UTF-8 or cannot be read.
+    """
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {line}: is not UTF-8; save the file in that encoding") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_classes(path: Path, tags: Sequence[str]) -> Classes:
+    """The classes of ``classes.txt``, or without that file ``tags``."""
     if not path.exists():
-        return Classes(tuple(sorted({tag for row in rows for tag in row.tags})))
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return require_some(path, Classes(tuple(tags)))
+    names = [line for line in read_lines(path) if line]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DataError(f"{path}: {repeated[0]} stands there twice; a class has one line")
@@ -94,6 +135,28 @@ def require_some(path: Path, classes: Classes) -> Classes:
     return classes
 
 
+def read_tags(
+    root: Path, path: Path, table: TagTable, classes: Classes, images: dict[str, Path]
+) -> dict[str, tuple[int, ...]]:
+    """Tags by a photograph's name.
+
+    Raises:
+        DataError: an unknown tag or column, a photograph that is not there, two rows of one photograph.
+    """
+    for column in table.columns or ():
+        tag_index(column, classes.names, f"{path}, line 1")
+    tags = {strip_suffix(row.image): row_tags(path, row, classes) for row in table.rows}
+    for problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
+        raise DataError(problem)
+    missing = [row for row in table.rows if strip_suffix(row.image) not in images]
+    if missing:
+        raise DataError(
+            f"{path}, line {missing[0].line}: {missing[0].image} is not in {root / 'images'}; "
+            f"put it there or take the row out ({len(missing)} such rows)"
+        )
+    return tags
+
+
 def row_tags(table: Path, row: TagRow, classes: Classes) -> tuple[int, ...]:
     """The tags of a row as indices."""
     where = f"{table}, line {row.line}"
@@ -106,12 +169,17 @@ def find_images(folder: Path) -> dict[str, Path]:
         raise DataError(f"{folder}: there is no such folder; put the photographs there")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        if is_image(path) and path.is_file():
             name = strip_suffix(path.relative_to(folder).as_posix())
             if name in found:
                 raise DataError(f"{path}: {found[name].name} has the same name; masks are named after photographs")
             found[name] = path
     return found
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's name is a photograph's."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def strip_suffix(name: str) -> str:
@@ -133,12 +201,14 @@ def split_names(root: Path, split: str | None, images: dict[str, Path]) -> list[
             f"{path}: there is no such split; {'there are ' + ', '.join(there) if there else 'use all'}"
         )
     names = []
-    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        name = strip_suffix(text.strip())
+    for line, text in enumerate(read_lines(path), start=1):
+        name = strip_suffix(text)
         if not name:
             continue
         if name not in images:
-            raise DataError(f"{path}, line {line}: {name} is not in {root / 'images'}")
+            raise DataError(
+                f"{path}, line {line}: {name} is not in {root}; put the photograph there or take the line out"
+            )
         names.append(name)
     if not names:
         raise DataError(f"{path}: is empty; write one name a line")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,65 +20,90 @@ class TagRow:
     line: int
 
 
-def read_tag_rows(path: Path) -> list[TagRow]:
-    """All rows.
+@dataclass(frozen=True)
+class TagTable:
+    """All rows, and the names of the 0/1 columns if the table has that form."""
+
+    rows: tuple[TagRow, ...]
+    columns: tuple[str, ...] | None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Every tag the table knows: its columns, or the tags in use, sorted."""
+        return self.columns or tuple(sorted({tag for row in self.rows for tag in row.tags}))
+
+
+def read_table(path: Path) -> TagTable:
+    """The whole table.
 
     Raises:
-        DataError: no file, empty, not UTF-8, another header, a cell that is neither 0 nor 1, an image twice.
+        DataError: no file, empty, not UTF-8, another header, a cell that is neither 0 nor 1, an image without a name.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            rows = list(parse_rows(path, header, reader))
+            columns = read_header(path, [name.strip() for name in next(reader, [])])
+            rows = tuple(parse_rows(path, columns, reader))
     except FileNotFoundError:
         raise DataError(f"{path}: the table of tags is missing; make it with the header image,labels") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: is no CSV in UTF-8: {error}") from None
     if not rows:
         raise DataError(f"{path}: has no rows; give one row a photograph: image,labels")
-    refuse_repeated(path, rows)
-    return rows
+    return TagTable(rows, columns)
 
 
-def parse_rows(path: Path, header: list[str], reader: Iterator[list[str]]) -> Iterator[TagRow]:
-    """The rows below a header of either form."""
+def read_header(path: Path, header: list[str]) -> tuple[str, ...] | None:
+    """Names of the 0/1 columns; None for ``image,labels``."""
     if not any(header):
         raise DataError(f"{path}: is empty; the first line must be image,labels")
-    lists = header == ["image", "labels"]
-    if header[0] != "image" or len(header) < 2 or ("labels" in header and not lists):
+    if header == ["image", "labels"]:
+        return None
+    columns = header[1:]
+    if header[0] != "image" or not columns or not all(columns) or "labels" in columns:
         raise DataError(
             f"{path}, line 1: the header is {','.join(header)!r}; "
             "wanted image,labels with ; between tags, or image and one 0/1 column a class"
         )
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if repeated:
+        raise DataError(f"{path}, line 1: column {repeated[0]} stands there twice; a class has one column")
+    return tuple(columns)
+
+
+def parse_rows(path: Path, columns: tuple[str, ...] | None, reader: Iterator[list[str]]) -> Iterator[TagRow]:
+    """The rows below a header of either form."""
+    fields = 2 if columns is None else 1 + len(columns)
     for line, cells in enumerate(reader, start=2):
         if not any(cell.strip() for cell in cells):
             continue
-        if len(cells) != len(header):
-            raise DataError(f"{path}, line {line}: {len(cells)} fields where the header has {len(header)}")
+        if len(cells) != fields:
+            raise DataError(f"{path}, line {line}: {len(cells)} fields where the header has {fields}")
         name = cells[0].strip()
-        if lists:
+        if not name:
+            raise DataError(f"{path}, line {line}: names no image; the first field is its file name")
+        if columns is None:
             tags = tuple(dict.fromkeys(tag.strip() for tag in cells[1].split(";") if tag.strip()))
         else:
-            tags = marked(path, line, header, cells)
+            tags = marked(path, line, columns, cells[1:])
         yield TagRow(name, tags, line)
 
 
-def marked(path: Path, line: int, header: list[str], cells: list[str]) -> tuple[str, ...]:
+def marked(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
     """Names of the columns that hold a 1."""
-    for name, cell in zip(header[1:], cells[1:], strict=True):
+    for name, cell in zip(columns, cells, strict=True):
         if cell.strip() not in ("0", "1"):
             raise DataError(f"{path}, line {line}, column {name}: {cell!r} is neither 0 nor 1")
-    return tuple(name for name, cell in zip(header[1:], cells[1:], strict=True) if cell.strip() == "1")
+    return tuple(name for name, cell in zip(columns, cells, strict=True) if cell.strip() == "1")
 
 
-def refuse_repeated(path: Path, rows: list[TagRow]) -> None:
-    """An image has one row."""
+def repeated_rows(path: Path, named_rows: Iterable[tuple[str, TagRow]]) -> Iterator[str]:
+    """What is wrong where two rows speak of the same photograph."""
     first: dict[str, int] = {}
-    for row in rows:
-        if row.image in first:
-            raise DataError(f"{path}, line {row.line}: {row.image} stands in line {first[row.image]} already")
-        first[row.image] = row.line
+    for name, row in named_rows:
+        if name in first:
+            yield f"{path}, line {row.line}: {row.image} stands in line {first[name]} already; take one row out"
+        first.setdefault(name, row.line)
 
 
 def tag_index(tag: str, names: Sequence[str], where: str) -> int:

@@ -55,7 +55,8 @@ def eval_resize(
     Returns the tensor and the height and width before padding.
     """
     size = fitted_size(image.shape[1], image.shape[2], side)
-    resized = F.interpolate(image[None], size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    resized = F.interpolate(image[None], size=size, mode="bicubic", antialias=True, align_corners=False)[0]
+    resized = resized.clamp(image.amin((1, 2), keepdim=True), image.amax((1, 2), keepdim=True))  # bicubic overshoots
     normalised = v2.functional.normalize(resized, list(mean), list(std))
     padded = F.pad(normalised, (0, -size[1] % patch, 0, -size[0] % patch), mode="replicate")
-    return padded[0], size
+    return padded, size
