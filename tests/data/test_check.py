@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tag2mask.data import DataSettings
 from tag2mask.data.check import CheckReport, check
-from tag2mask.data.digits import NAMES, write_scenes
 
 
 def messages(report: CheckReport, severity: str) -> str:
@@ -44,7 +44,7 @@ def test_everything_that_is_wrong_is_found_in_one_pass(squares: Path) -> None:
     ):
         assert part in messages(report, "error")
     for part in (
-        "p00b.png: is the same file as p00.png",
+        f"p00b.png: is the same file as {squares / 'images/p00.png'}",
         "p04.png: is 4 x 4, its photograph 48 x 48",
         "p05.png: holds 9, which is no class",
         "val.txt, line 5: p01 is in train.txt too",
@@ -65,15 +65,65 @@ def test_a_table_that_cannot_be_read_is_fatal(squares: Path) -> None:
     assert check(squares, DataSettings()).fatal
 
 
-def test_digit_scenes_are_a_sound_folder_with_exact_tags(tmp_path: Path) -> None:
-    write_scenes(tmp_path, {"train": 12, "val": 4}, side=64)
-    report = check(tmp_path, DataSettings())
-    assert (report.problems == [], report.background, report.splits) == (
-        all(count > 0 for count in report.images_per_class.values()),
-        "background",
-        {"train": 12, "val": 4},
+def test_the_same_file_across_splits_is_called_out(squares: Path) -> None:
+    shutil.copy(squares / "images/p00.png", squares / "images/p09.png")
+    found = messages(check(squares, DataSettings()), "warning")
+    assert "p09.png: is the same file as" in found
+    assert "one in split val, one in split train: splits must share no photograph" in found
+
+
+def test_masks_without_photograph_are_counted(squares: Path) -> None:
+    (squares / "images/p00.png").rename(squares / "images/q00.png")
+    text = (squares / "labels.csv").read_text().replace("p00", "q00")
+    (squares / "labels.csv").write_text(text)
+    (squares / "splits/train.txt").write_text("q00\n")
+    assert "1 masks have no photograph of that name, p00.png first" in messages(
+        check(squares, DataSettings()), "warning"
     )
-    rows = dict(line.split(",") for line in (tmp_path / "labels.csv").read_text().splitlines()[1:])
-    for name, tags in rows.items():
-        values = np.unique(np.asarray(Image.open(tmp_path / "masks" / name)))
-        assert tags.split(";") == [NAMES[value - 1] for value in values if value > 0]
+
+
+def test_a_training_split_without_tags_is_fatal(squares: Path) -> None:
+    (squares / "labels.csv").write_text("image,labels\np08.png,red\n")
+    assert "no photograph of split train has tags" in messages(check(squares, DataSettings()), "error")
+    (squares / "labels.csv").write_text("image,labels\np00.png,red\n")
+    report = check(squares, DataSettings())
+    assert not report.fatal
+    assert "7 photographs of split train have no tags, p01 first" in messages(report, "warning")
+
+
+def test_rows_and_columns_are_checked_like_opening_does(squares: Path) -> None:
+    (squares / "labels.csv").write_text("image,labels\np00.png,red\np00,blue\n")
+    assert "line 3: p00 stands in line 2 already" in messages(check(squares, DataSettings()), "error")
+    (squares / "labels.csv").write_text("image,red,violet\np00.png,1,0\n")
+    assert "line 1: tag 'violet' is not among the classes" in messages(check(squares, DataSettings()), "error")
+
+
+def test_lists_that_are_no_text_are_one_problem(squares: Path) -> None:
+    (squares / "splits/train.txt").write_bytes(b"p00\np\xe9\n")
+    report = check(squares, DataSettings())
+    assert [problem.severity for problem in report.problems] == ["error"]
+    assert "train.txt, line 2: is not UTF-8" in report.problems[0].message
+
+
+def test_class_folders_are_counted_by_split(tmp_path: Path) -> None:
+    for index, name in enumerate(("train/cat/a.png", "train/dog/a.png", "val/dog/a.png")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / name)
+    report = check(tmp_path, DataSettings())
+    assert not report.problems
+    assert (report.splits, report.images_per_class) == ({"train": 2, "val": 1}, {"cat": 1, "dog": 2})
+
+
+def test_a_missing_folder_is_one_fatal_problem(tmp_path: Path) -> None:
+    report = check(tmp_path / "none", DataSettings())
+    assert [problem.severity for problem in report.problems] == ["error"]
+    assert "there is no such folder" in report.problems[0].message
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("kind", "names"), [("", 21), ("_things", 16)])
+def test_the_shared_photographs_are_sound(shared_data: Path, kind: str, names: int) -> None:
+    settings = DataSettings(labels=f"labels{kind}.csv", classes=f"classes{kind}.txt", masks=f"masks{kind}")
+    report = check(shared_data, settings)
+    assert not report.fatal
+    assert (report.photographs, report.tagged, report.masks, len(report.classes)) == (591, 472, 472, names)

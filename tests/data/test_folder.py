@@ -51,6 +51,54 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     assert [(sample.name, sample.tags) for sample in dataset] == [("cat/a", (0,)), ("cat/b", (0,)), ("dog/a", (1,))]
 
 
+def save_images(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(root / name)
+
+
+def test_class_folders_of_all_splits_share_their_classes(tmp_path: Path) -> None:
+    save_images(tmp_path, "train/cat/a.png", "train/dog/a.png", "val/dog/a.png", "masks/val/dog/a.png")
+    val = open_dataset(tmp_path, PLAIN, "val")
+    assert val.classes.names == ("cat", "dog")
+    assert [(sample.name, sample.tags) for sample in val] == [("val/dog/a", (1,))]
+    assert val[0].truth == tmp_path / "masks/val/dog/a.png"
+    assert len(open_dataset(tmp_path, PLAIN, None)) == 3
+    with pytest.raises(SplitMissingError, match="there is no such split; there are train, val"):
+        open_dataset(tmp_path, PLAIN, "test")
+
+
+def test_class_folders_with_lists_masks_and_a_class_called_train(tmp_path: Path) -> None:
+    save_images(tmp_path, "train/a.png", "bus/a.png", "masks/bus/a.png")
+    assert open_dataset(tmp_path, PLAIN, "train").classes.names == ("bus", "train")
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits/train.txt").write_text("bus/a.png\n")
+    (tmp_path / "classes.txt").write_text("background\ntrain\nbus\n")
+    dataset = open_dataset(tmp_path, PLAIN, "train")
+    assert dataset.classes.pixel_names == ("background", "train", "bus")
+    assert [(sample.name, sample.tags, sample.truth) for sample in dataset] == [
+        ("bus/a", (1,), tmp_path / "masks/bus/a.png")
+    ]
+    (tmp_path / "classes.txt").write_text("train\nbuss\n")
+    with pytest.raises(DataError, match="bus: tag 'bus' is not among the classes; did you mean buss"):
+        open_dataset(tmp_path, PLAIN, "train")
+
+
+def test_columns_name_the_classes_where_there_is_no_list(squares: Path) -> None:
+    (squares / "classes.txt").unlink()
+    (squares / "labels.csv").write_text("image,red,green,blue\np00.png,1,0,0\n")
+    assert open_dataset(squares, PLAIN, "train").classes.names == ("red", "green", "blue")
+
+
+def test_lists_from_other_editors(squares: Path) -> None:
+    (squares / "classes.txt").write_bytes(b"\xef\xbb\xbfred\r\ngreen\r\nblue\r\n")
+    (squares / "splits/val.txt").write_bytes(b"\xef\xbb\xbfp08.png\r\n")
+    assert [sample.name for sample in open_dataset(squares, PLAIN, "val")] == ["p08"]
+    (squares / "classes.txt").write_bytes(b"red\ngr\xe9en\n")
+    with pytest.raises(DataError, match=r"classes\.txt, line 2: is not UTF-8"):
+        open_dataset(squares, PLAIN, "val")
+
+
 def test_other_names_for_the_files(squares: Path) -> None:
     (squares / "labels.csv").rename(squares / "mine.csv")
     (squares / "masks").rename(squares / "truth")
@@ -66,6 +114,8 @@ BAD_TABLES = {
     "image,labels\np00.png,red\np00.png,blue\n": "line 3: p00.png stands in line 2 already",
     "image,labels\nnone.png,red\n": "line 2: none.png is not in",
     "image,labels\np00.png,red,blue\n": "line 2: 3 fields where the header has 2",
+    "image,labels\np00.png,red\np00,blue\n": "line 3: p00 stands in line 2 already",
+    "image,red,violet\np00.png,1,0\n": "line 1: tag 'violet' is not among the classes",
     "image,red\np00.png,yes\n": "line 2, column red: 'yes' is neither 0 nor 1",
 }
 

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tag2mask.data.reading import read_image, read_mask, to_float
-from tag2mask.data.transforms import AugmentSettings, eval_resize, train_transform
 from tag2mask.errors import DataError
 
 
@@ -62,14 +60,36 @@ def test_masks_of_8_and_16_bits_and_no_colour(tmp_path: Path) -> None:
         read_mask(tmp_path / "b.png")
 
 
-def test_evaluation_keeps_proportions_and_pads_to_whole_patches() -> None:
-    pixels, size = eval_resize(torch.rand(3, 213, 320), 224, 14, (0.5,) * 3, (0.5,) * 3)
-    assert size == (224, 337)
-    assert pixels.shape == (3, 224, 350)
-    assert torch.equal(pixels[:, :, 336:337].expand(-1, -1, 14), pixels[:, :, 336:])
+UNUSABLE = {
+    "int64": (np.zeros((2, 2, 5), np.int64), "holds int64; store uint8, uint16, or floats"),
+    "not finite": (np.full((2, 2, 5), np.nan, np.float32), "holds values that are not finite"),
+    "no pixels": (np.zeros((0, 2, 5), np.uint8), "has no pixels"),
+    "flat": (np.zeros((2, 5), np.uint8), r"has shape \(2, 5\), wanted \(height, width, 5\)"),
+}
 
 
-@pytest.mark.parametrize("bands", [1, 3, 13])
-def test_training_crops_of_any_bands(bands: int) -> None:
-    transform = train_transform(32, (0.5,) * bands, (0.25,) * bands, AugmentSettings())
-    assert transform(torch.rand(bands, 40, 56)).shape == (bands, 32, 32)
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_arrays_that_would_train_to_nothing_are_refused(tmp_path: Path, kind: str) -> None:
+    pixels, message = UNUSABLE[kind]
+    np.save(tmp_path / "a.npy", pixels)
+    with pytest.raises(DataError, match=message):
+        read_image(tmp_path / "a.npy", 5)
+
+
+def test_an_archive_of_arrays_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", a=np.zeros((2, 2, 5)))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(DataError, match=r"a\.npy: is an archive of arrays"):
+        read_image(tmp_path / "a.npy", 5)
+
+
+def test_gray_of_more_than_8_bits_keeps_its_depth(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 6), 65535, np.uint16)).save(tmp_path / "a.png")
+    assert (to_float(read_image(tmp_path / "a.png", 3)) == 1).all()
+    Image.fromarray(np.full((4, 6), 0.25, np.float32)).save(tmp_path / "a.tif")
+    assert (to_float(read_image(tmp_path / "a.tif", 1)) == 0.25).all()
+    Image.fromarray(np.full((4, 6), 70000, np.int32)).save(tmp_path / "b.tif")
+    with pytest.raises(DataError, match=r"b\.tif: holds values outside 16 bits"):
+        read_image(tmp_path / "b.tif", 3)
+    with pytest.raises(DataError, match=r"a\.png: has 1 band, wanted 4"):
+        read_image(tmp_path / "a.png", 4)

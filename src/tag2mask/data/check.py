@@ -161,13 +161,14 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
             lines = [(line, strip_suffix(text)) for line, text in enumerate(read_lines(path), start=1) if text]
         except DataError as error:
             report.error(str(error))
+            report.splits[path.stem] = 0
             continue
         report.splits[path.stem] = len(lines)
         for line, name in lines:
             if name not in known:
                 report.error(f"{path}, line {line}: {name} is not in {root}; put it there or take the line out")
             if name in split_of:
-                report.warn(f"{path}, line {line}: {name} is in {split_of[name]}.txt already; take one line out")
+                report.warn(f"{path}, line {line}: {name} is in {split_of[name]}.txt too; take one line out")
             split_of.setdefault(name, path.stem)
         if not lines:
             report.error(f"{path}: is empty; write one name a line")
@@ -217,7 +218,7 @@ def check_twins(sample: Sample, other: Sample, split_of: Mapping[str, str], repo
     message = f"{sample.image}: is the same file as {other.image}"
     ours, theirs = split_of.get(sample.name), split_of.get(other.name)
     if ours != theirs and ours and theirs:
-        message += f", one in split {ours}, one in split {theirs}: scores would count what was learned from"
+        message += f", one in split {ours}, one in split {theirs}: splits must share no photograph"
     if sample.tags is not None and other.tags is not None and set(sample.tags) != set(other.tags):
         message += ", with other tags"
     report.warn(f"{message}; delete one")
@@ -242,11 +243,11 @@ def check_mask(path: Path, size: tuple[int, ...], classes: Classes, report: Chec
         return
     if mask.shape != size:
         report.warn(
-            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its photograph {size[1]} x {size[0]}; scoring needs both alike"
+            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its photograph {size[1]} x {size[0]}; make them alike"
         )
     allowed = {*range(len(classes.pixel_names)), classes.ignore}
     foreign = sorted(set(np.unique(mask).tolist()) - allowed)
     if foreign:
         report.warn(
-            f"{path}: holds {foreign[0]}, which is no class; values are line numbers of the class list from 0, and {classes.ignore}"
+            f"{path}: holds {foreign[0]}, which is no class; a class is its line number from 0, {classes.ignore} none"
         )

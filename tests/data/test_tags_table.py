@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tag2mask.data.tags_table import read_table, tag_index
+from tag2mask.errors import DataError
+
+
+def table(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    return tmp_path / "labels.csv"
+
+
+def test_lists_of_tags_keep_their_order_and_lose_repeats_and_spaces(tmp_path: Path) -> None:
+    read = read_table(table(tmp_path, 'image,labels\na.jpg, sofa ;cat;sofa\n\n"b, c.jpg",\n'))
+    assert [(row.image, row.tags, row.line) for row in read.rows] == [
+        ("a.jpg", ("sofa", "cat"), 2),
+        ("b, c.jpg", (), 4),
+    ]
+    assert (read.columns, read.tags) == (None, ("cat", "sofa"))
+
+
+def test_columns_are_all_classes_even_those_without_a_1(tmp_path: Path) -> None:
+    read = read_table(table(tmp_path, "image,sofa,cat,dog\na.jpg,1, 0,0\n"))
+    assert read.rows[0].tags == ("sofa",)
+    assert read.tags == ("sofa", "cat", "dog")
+
+
+def test_tables_of_spreadsheets_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert read_table(table(tmp_path, "\ufeffimage,labels\na.jpg,cat\n")).rows[0].tags == ("cat",)
+
+
+BAD = {
+    "": "is empty; the first line must be image,labels",
+    "\n": "is empty; the first line must be image,labels",
+    "image\na.jpg\n": "line 1: the header is 'image'",
+    "image;labels\na.jpg;cat\n": "line 1: the header is 'image;labels'; wanted image,labels",
+    "image,,cat\na.jpg,0,1\n": "line 1: the header is 'image,,cat'",
+    "image,cat,cat\na.jpg,0,1\n": "line 1: column cat stands there twice",
+    "image,labels\n,cat\n": "line 2: names no image",
+    "image,cat\na.jpg,\n": "line 2, column cat: '' is neither 0 nor 1",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_tables_say_where(tmp_path: Path, text: str) -> None:
+    path = table(tmp_path, text)
+    with pytest.raises(DataError) as error:
+        read_table(path)
+    assert BAD[text] in str(error.value)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_tables_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes("image,labels\na.jpg,café\n".encode("latin-1"))
+    with pytest.raises(DataError, match="is no CSV in UTF-8"):
+        read_table(tmp_path / "labels.csv")
+    with pytest.raises(DataError, match=r"none\.csv: the table of tags is missing; make it"):
+        read_table(tmp_path / "none.csv")
+
+
+def test_unknown_tags_name_the_nearest_or_what_there_is() -> None:
+    assert tag_index("cat", ("dog", "cat"), "here") == 1
+    with pytest.raises(DataError, match="here: tag 'cta' is not among the classes; did you mean cat"):
+        tag_index("cta", ("dog", "cat"), "here")
+    with pytest.raises(DataError, match="known: dog, cat"):
+        tag_index("zzz", ("dog", "cat"), "here")

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tag2mask.data.transforms import AugmentSettings, eval_resize, fitted_size, train_transform
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [(213, 320, (224, 337)), (320, 213, (337, 224)), (5, 5, (224, 224)), (1, 3, (224, 672))],
+)
+def test_the_short_side_fits_and_proportions_stay(height: int, width: int, expected: tuple[int, int]) -> None:
+    assert fitted_size(height, width, 224) == expected
+
+
+def test_evaluation_pads_to_whole_patches_by_repeating_the_edge() -> None:
+    pixels, size = eval_resize(torch.rand(3, 213, 320), 224, 14, (0.5,) * 3, (0.5,) * 3)
+    assert size == (224, 337)
+    assert pixels.shape == (3, 224, 350)
+    assert torch.equal(pixels[:, :, 336:337].expand(-1, -1, 14), pixels[:, :, 336:])
+
+
+def test_evaluation_leaves_the_range_of_floats_alone() -> None:
+    image = torch.full((2, 8, 8), -20.0)
+    image[1, :, 4:] = 3.0
+    pixels, _ = eval_resize(image, 16, 8, (0.0,) * 2, (1.0,) * 2)
+    assert torch.equal(pixels[0], torch.full((16, 16), -20.0))
+    assert (pixels[1].min(), pixels[1].max()) == (-20.0, 3.0)
+
+
+def test_evaluation_at_the_same_size_only_normalises() -> None:
+    image = torch.rand(3, 32, 48)
+    pixels, size = eval_resize(image, 32, 16, (0.5,) * 3, (0.25,) * 3)
+    assert size == (32, 48)
+    torch.testing.assert_close(pixels, (image - 0.5) / 0.25, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 13])
+def test_training_crops_of_any_bands(bands: int) -> None:
+    transform = train_transform(32, (0.5,) * bands, (0.25,) * bands, AugmentSettings())
+    assert transform(torch.rand(bands, 40, 56)).shape == (bands, 32, 32)
+
+
+def test_training_draws_from_torch_alone() -> None:
+    transform = train_transform(16, (0.5,) * 3, (0.25,) * 3, AugmentSettings())
+    image = torch.rand(3, 40, 56)
+    torch.manual_seed(1)
+    first = transform(image)
+    torch.manual_seed(1)
+    assert torch.equal(first, transform(image))
