@@ -49,7 +49,6 @@ class TrainResult:
     best_epoch: int
     best_ap: float | None
     seconds: float
-    weights: str
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -86,7 +85,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
             trainer.progress = load_state(out, method, trainer.optimiser.optimizer)
         elif accelerator.is_main_process:
             write_run_header(out, data, photographs, settings, report)
-        return trainer.run(report.summary())
+        return trainer.run(f"resumed at step {trainer.progress.step}" if resume else report.summary())
 
 
 def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
@@ -190,11 +189,11 @@ class Trainer:
         self.steps = settings.epochs * math.ceil(share / settings.accumulate)
         self.saved_at = time.monotonic()
 
-    def run(self, weights: str) -> TrainResult:
-        """Train to the end from where ``progress`` stands."""
+    def run(self, opening: str) -> TrainResult:
+        """Train to the end from where ``progress`` stands; ``opening`` is the first line to say."""
         with progress_bar("train", self.steps, self.progress.step) as bar:
             if self.accelerator.is_main_process:
-                bar.say(weights)
+                bar.say(opening)
                 if not self.validation:
                     bar.say("no tagged validation photographs: the last weights are kept, not the best")
             while self.progress.epoch < self.settings.epochs:
@@ -206,7 +205,6 @@ class Trainer:
             self.settings.epochs if best is None else best,
             self.progress.best_ap,
             round(self.progress.seconds, 1),
-            weights,
         )
 
     def run_epoch(self, bar: Bar) -> None:
