@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -10,7 +11,7 @@ import pytest
 from tag2mask import make_masks, train
 from tag2mask.errors import MaskSetError
 from tag2mask.report.charts import line_chart, nice_step
-from tag2mask.report.page import write_report
+from tag2mask.report.page import head_rows, own_mask_set, write_report
 
 
 def test_the_page_stands_alone_and_shows_everything(trained: Path, tmp_path: Path) -> None:
@@ -26,21 +27,66 @@ def test_the_page_stands_alone_and_shows_everything(trained: Path, tmp_path: Pat
 
 
 def test_names_are_escaped(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
-    evil = "<script>alert(1)</script>"
-    for name in ("classes.txt", "labels.csv"):
+    evil, evil_file = "<script>alert(1)</script>", "p00<i onload=1>"
+    for name in ("classes.txt", "labels.csv", "splits/train.txt"):
         path = squares / name
-        path.write_text(path.read_text().replace("red", evil))
+        path.write_text(path.read_text().replace("red", evil).replace("p00", evil_file))
+    for folder in ("images", "masks"):
+        (squares / folder / "p00.png").rename(squares / folder / f"{evil_file}.png")
     train(squares, tmp_path / "run", **small)
     make_masks(tmp_path / "run")
     page = write_report(tmp_path / "run").read_text()
-    assert evil not in page
+    assert "<script" not in page
+    assert "<i onload" not in page
     assert "&lt;script&gt;" in page
+    assert "p00&lt;i onload=1&gt;" in page
 
 
 def test_without_masks_it_says_how_to_make_some(trained: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained / "run", tmp_path / "run"))
     with pytest.raises(MaskSetError, match="has no mask set yet: make one with tag2mask masks"):
         write_report(run)
+
+
+def test_truth_of_the_data_set_is_shown_unasked_if_there_is_any(trained: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
+    shutil.rmtree(data / "masks")
+    for photographs, shown in ((trained / "squares", True), (data, False)):
+        made = make_masks(trained / "run", photographs, tmp_path / f"set-{shown}", split="val")
+        page = write_report(trained / "run", made.path, out=tmp_path / "new/report.html").read_text()
+        assert ("painted at random" in page) == (">truth<" in page) == shown
+        assert page.count("<img") == (4 if shown else 3) * 4 + 4
+
+
+def test_of_several_mask_sets_that_of_train_is_shown(trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained / "run", tmp_path / "run"))
+    assert own_mask_set_after(run, "val") == run / "masks-val"
+    make_masks(run, out=run / "masks-other", split="val")
+    with pytest.raises(MaskSetError, match="has 2 mask sets: name one with --masks"):
+        write_report(run)
+    assert own_mask_set_after(run, "train") == run / "masks-train"
+
+
+def own_mask_set_after(run: Path, split: str) -> Path:
+    make_masks(run, split=split)
+    return own_mask_set(run)
+
+
+def test_an_unfinished_mask_set_is_refused(trained: Path, tmp_path: Path) -> None:
+    made = make_masks(trained / "run", out=tmp_path / "set", split="val")
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    (made.path / "manifest.json").write_text(json.dumps({**manifest, "complete": False}))
+    with pytest.raises(MaskSetError, match="is not finished: run the same tag2mask masks again"):
+        write_report(trained / "run", made.path)
+
+
+def test_open_heads_are_told_for_some_epochs_the_first_and_the_last_among_them() -> None:
+    rows = head_rows([{"epoch": epoch, "open_heads": [4, 6 - epoch % 3]} for epoch in range(1, 31)])
+    assert len(rows) == 8
+    assert [rows[0]["epoch"], rows[-1]["epoch"]] == ["1", "30"]
+    assert rows[-1]["cells"] == [(4, 67), (6, 100)]
+    assert rows[-1]["sum"] == 10
+    assert head_rows([{"epoch": 1, "open_heads": None}]) == []
 
 
 @pytest.mark.parametrize(("rough", "step"), [(0.1, 0.1), (0.17, 0.2), (0.3, 0.5), (7, 10), (12, 20), (0.012, 0.02)])
@@ -52,3 +98,10 @@ def test_a_chart_of_one_epoch() -> None:
     chart = line_chart("t", "y", [1], {"a": [0.0]})
     assert len(chart.lines[0].points) == 1
     assert chart.y_ticks[0].label == "0"
+
+
+def test_the_axis_holds_the_highest_value_or_goes_to_its_given_top() -> None:
+    labels = [tick.label for tick in line_chart("t", "y", [1, 2], {"a": [0.3, 0.87]}).y_ticks]
+    assert labels[-1] == "1"
+    labels = [tick.label for tick in line_chart("t", "y", [1, 2], {"a": [0.1, 0.2]}, top=1.0).y_ticks]
+    assert labels == ["0", "0.2", "0.4", "0.6", "0.8", "1"]

@@ -50,10 +50,12 @@ class Chart:
     y_ticks: tuple[Tick, ...]
 
 
-def line_chart(title: str, y_label: str, epochs: Sequence[int], series: Mapping[str, Sequence[float]]) -> Chart:
-    """Series over epochs; the y axis starts at 0."""
-    top = max((value for values in series.values() for value in values), default=1.0) or 1.0
-    step = nice_step(top / 4)
+def line_chart(
+    title: str, y_label: str, epochs: Sequence[int], series: Mapping[str, Sequence[float]], top: float | None = None
+) -> Chart:
+    """Series over epochs; the y axis goes from 0 to ``top``, or to what the highest value needs."""
+    top = top or max((value for values in series.values() for value in values), default=1.0) or 1.0
+    step = nice_step(top / 5)
     top = step * -(-top // step)
     first, last = epochs[0], max(epochs[-1], epochs[0] + 1)
 

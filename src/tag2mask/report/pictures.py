@@ -29,12 +29,13 @@ def rgb(pixels: NDArray[Any]) -> Picture:
 
 
 def heat(picture: Picture, map_yx: NDArray[Any]) -> Picture:
-    """A normalised map over a photograph."""
+    """A normalised map over a photograph, which shows through where the map is low."""
     position = map_yx.clip(0, 1) * (len(HEAT) - 1)
     lower = np.minimum(position.astype(int), len(HEAT) - 2)
     share = (position - lower)[..., None]
     colours = HEAT[lower] * (1 - share) + HEAT[lower + 1] * share
-    return np.asarray(0.35 * picture + 0.65 * colours, np.uint8)
+    cover = (0.35 + 0.4 * map_yx.clip(0, 1))[..., None]
+    return np.asarray((1 - cover) * picture + cover * colours, np.uint8)
 
 
 def overlay(picture: Picture, labels: NDArray[Any], classes: Classes) -> Picture:
@@ -47,7 +48,7 @@ def overlay(picture: Picture, labels: NDArray[Any], classes: Classes) -> Picture
     return np.asarray(picture * (1 - share) + colours * share, np.uint8)
 
 
-def data_uri(picture: Picture, side: int = 220) -> str:
+def data_uri(picture: Picture, side: int = 320) -> str:
     """A JPEG of at most ``side`` pixels on the long side."""
     image = Image.fromarray(picture)
     image.thumbnail((side, side))
