@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +15,8 @@ import pytest
 import typer
 
 from tag2mask.cli import app, main
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.training.settings import TrainSettings
 
 VERBS = {
     "check": ["--json", "--set"],
@@ -80,6 +84,36 @@ def test_the_command_line_is_frozen() -> None:
     assert found == VERBS
 
 
+def test_help_lists_the_verbs_in_the_order_of_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "--help") == 0
+    shown = capsys.readouterr().out
+    listed = re.findall(r"^  (\w+)  ", shown.split("Commands:")[1], re.MULTILINE)
+    assert listed == ["check", "train", "masks", "evaluate", "report", "demo"]
+    assert call(monkeypatch) == 0
+    assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize(
+    ("verb", "settings", "places"),
+    [
+        ("train", TrainSettings(), {"backbone": "backbone.name", "image_size": "backbone.image_size"}),
+        ("masks", MaskSettings(), {}),
+    ],
+)
+def test_help_tells_the_defaults_that_hold(
+    verb: str, settings: TrainSettings | MaskSettings, places: dict[str, str]
+) -> None:
+    command = typer.main.get_command(app).commands[verb]
+    told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
+    found = {places.get(name, name): match[1] for name, match in told.items() if match}
+    assert len(found) == {"train": 8, "masks": 4}[verb]
+    for place, value in found.items():
+        actual = operator.attrgetter(place)(settings)
+        assert value == str(actual[0] if isinstance(actual, tuple) else actual), place
+
+
 def test_help_does_not_import_torch() -> None:
     code = (
         "import sys; sys.argv = ['tag2mask', '--help']\n"
@@ -123,6 +157,7 @@ def test_the_whole_way(
         (["masks", "{tmp}"], "is not a run"),
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
         (["report", "{tmp}"], "is not a run"),
+        (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),
         (["train"], "Missing argument"),
         (["frobnicate"], "No such command"),
     ],

@@ -8,7 +8,10 @@ print(evaluate("run/masks-train", truth="photos/masks").to_json()["miou"])
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tag2mask.api import evaluate, make_masks, train
 
 __version__ = "0.1.0"
 __all__ = ["evaluate", "make_masks", "train"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -14,10 +14,10 @@ from rich.table import Table
 from tag2mask.errors import Tag2MaskError
 
 INTERRUPTED = 130
+# click's UsageError, wherever this release of typer keeps its click.
+USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
-    help="Image tags in, segmentation masks out.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -31,18 +31,18 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that 
 
 
 def main() -> None:
-    """Run a verb. A user's mistake is one line on stderr and exit code 2; Ctrl-C is 130."""
+    """Run a verb. What the user can mend is one line on stderr and exit code 2; Ctrl-C is 130."""
     code = 0
     try:
         code = app(standalone_mode=False) or 0  # typer returns the codes of Exit, and 130 for Ctrl-C
     except Tag2MaskError as error:
         fail(f"error: {' '.join(str(error).split())}", 2)
+    except USAGE_ERROR as error:
+        fail(f"error: {error.format_message()}", 2)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        fail(f"error: {error}", 2)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except Exception as error:
-        if not hasattr(error, "format_message"):  # anything but a usage error of click is a defect of ours
-            raise
-        fail(f"error: {error.format_message()}", 2)
     if code == INTERRUPTED:
         fail("interrupted: what is finished is saved; the same command goes on (train: with --resume)", code)
     sys.exit(code)
@@ -67,7 +67,10 @@ def named(**options: object) -> dict[str, Any]:
 
 @app.command()
 def check(data: DataFolder, settings: Assignments = None, as_json: Json = False) -> None:
-    """Look a data set over: counts, balance, everything that is wrong. Exit code 1 if training could not work."""
+    """Look a data set over: counts and what is wrong.
+
+    Exit code 1 if training could not work.
+    """
     from tag2mask.data import DataSettings
     from tag2mask.data.check import check as look_over
     from tag2mask.settings import assign
@@ -111,10 +114,10 @@ def train(
     weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of training crops in pixels [224].")] = None,
     split: Annotated[str | None, typer.Option(help="Photographs to learn from [train].")] = None,
-    epochs: Annotated[int | None, typer.Option(help="[10]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="[8]")] = None,
-    seed: Annotated[int | None, typer.Option(help="[0]")] = None,
-    precision: Annotated[str | None, typer.Option(metavar="auto|fp32|bf16|fp16", help="[auto]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [10].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Photographs a step [8].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random [0].")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="auto|fp32|bf16|fp16", help="Of the numbers [auto].")] = None,
     config: Config = None,
     settings: Assignments = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -146,12 +149,14 @@ def train(
 def masks(
     run: RunFolder,
     data: Annotated[Path | None, typer.Option(help="Other photographs than the run's.")] = None,
-    split: Annotated[str | None, typer.Option(help="[train]; all for every photograph.")] = None,
-    tags: Annotated[str | None, typer.Option(metavar="given|predicted", help="[given]")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="[RUN/masks-SPLIT]")] = None,
-    scales: Annotated[str | None, typer.Option(help="Such as 1.0,1.25 [1.0]")] = None,
+    split: Annotated[str | None, typer.Option(help="Photographs to paint, or all [train].")] = None,
+    tags: Annotated[str | None, typer.Option(metavar="given|predicted", help="Which tags to paint [given].")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder [RUN/masks-SPLIT].")] = None,
+    scales: Annotated[str | None, typer.Option(help="Sum maps over scales, such as 1.0,1.25 [1.0].")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored photograph.")] = False,
-    refine: Annotated[str | None, typer.Option(metavar="none|affinity", help="[none]")] = None,
+    refine: Annotated[
+        str | None, typer.Option(metavar="none|affinity", help="Spread maps over like patches [none].")
+    ] = None,
     threshold: Annotated[str | None, typer.Option(metavar="mean|otsu|NUMBER", help="Cut maps there.")] = None,
     settings: Assignments = None,
     as_json: Json = False,
@@ -210,12 +215,14 @@ def print_scores(scores: dict[str, Any]) -> None:
 @app.command()
 def report(
     run: RunFolder,
-    mask_set: Annotated[Path | None, typer.Option("--masks", metavar="MASKSET", help="[RUN/masks-train]")] = None,
-    truth: Annotated[Path | None, typer.Option(metavar="DIR", help="True labels, to be shown and scored.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="[RUN/report.html]")] = None,
+    mask_set: Annotated[
+        Path | None, typer.Option("--masks", metavar="MASKSET", help="[RUN/masks-train, or its only one]")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(metavar="DIR", help="True labels [the data set's, if any].")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The page [RUN/report.html].")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML page about a run: pictures, curves, tables; no network needed."""
+    """Write one HTML page: pictures, curves, tables."""
     from tag2mask.report.page import write_report
 
     path = write_report(run, mask_set, truth, out)
@@ -229,7 +236,10 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")] = Path("demo"),
     as_json: Json = False,
 ) -> None:
-    """The whole way on scenes of handwritten digits: no download, about three minutes."""
+    """The whole way on scenes of handwritten digits.
+
+    No download; about three minutes on two cores.
+    """
     from tag2mask.demo import run_demo
 
     result = run_demo(out)
@@ -240,7 +250,8 @@ def demo(
 
 
 @app.callback(invoke_without_command=True)
-def version(
+def top(
+    context: typer.Context,
     show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Image tags in, segmentation masks out."""
@@ -248,7 +259,8 @@ def version(
         import tag2mask
 
         print(tag2mask.__version__)  # noqa: T201
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        print(context.get_help())  # noqa: T201
 
 
 if __name__ == "__main__":
