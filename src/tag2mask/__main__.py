@@ -2,4 +2,5 @@
 
 from tag2mask.cli import main
 
-main()
+if __name__ == "__main__":
+    main()
