@@ -22,6 +22,7 @@ NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 CLASSES = Classes(NAMES, "background")
 INK = 0.25  # share of full ink from which a pixel belongs to its digit
 RIM = 2  # pixels of sticker around the digit
+GRID = 8  # stickers stand on this grid: free places would take a transformer from scratch longer than a demo may last
 Pixels = NDArray[np.float64]
 
 
@@ -93,9 +94,9 @@ def clutter(scene: Pixels, generator: np.random.Generator) -> None:
 
 
 def enlarge(ink: Pixels, generator: np.random.Generator) -> Pixels:
-    """A digit at a random size and slant, smooth."""
-    turned = ndimage.rotate(ink, generator.uniform(-15, 15), order=1)
-    return np.asarray(ndimage.zoom(turned, generator.uniform(2.2, 3.2), order=3).clip(0, 1))
+    """A digit at a slightly random size and slant, smooth."""
+    turned = ndimage.rotate(ink, generator.uniform(-8, 8), order=1, reshape=False)
+    return np.asarray(ndimage.zoom(turned, generator.uniform(2.4, 3.0), order=3).clip(0, 1))
 
 
 def place(scene: Pixels, truth: NDArray[np.uint8], value: int, ink: Pixels, generator: np.random.Generator) -> None:
@@ -104,7 +105,7 @@ def place(scene: Pixels, truth: NDArray[np.uint8], value: int, ink: Pixels, gene
     sticker = ndimage.binary_fill_holes(ndimage.binary_dilation(ink >= INK, iterations=RIM))
     height, width = ink.shape
     side = len(scene)
-    tries = [(generator.integers(side - height + 1), generator.integers(side - width + 1)) for _ in range(5)]
+    tries = [GRID * generator.integers((side - np.array([height, width])) // GRID + 1) for _ in range(5)]
     top, left = min(tries, key=lambda at: int((truth[at[0] : at[0] + height, at[1] : at[1] + width] > 0).sum()))
     window = (slice(top, top + height), slice(left, left + width))
     blend(scene[window], sticker.astype(np.float64), generator.uniform(0, 0.35, 3))
