@@ -10,34 +10,38 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import accelerate
 import numpy as np
-import timm
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-import tag2mask
 from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.data.loading import TaggedImages, multi_hot
 from tag2mask.data.reading import read_image, to_float
 from tag2mask.data.transforms import eval_resize, train_transform
-from tag2mask.errors import RunError, SettingsError, SplitMissingError
+from tag2mask.errors import RunError
 from tag2mask.methods import Method, build_method
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.checkpoint import Progress, load_state, save_state
-from tag2mask.training.files import write_json, write_json_lines, write_tensors, write_yaml
+from tag2mask.training.files import write_json_lines, write_tensors
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.schedule import parameter_groups, rate
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import TrainSettings
-from tag2mask.vit.weights import WeightsReport, normalisation
+from tag2mask.training.start import (
+    mixed_precision,
+    open_validation,
+    require_folder,
+    require_same_bands,
+    write_run_header,
+)
+from tag2mask.vit.weights import normalisation
 
 
 @dataclass(frozen=True)
@@ -86,77 +90,6 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
         elif accelerator.is_main_process:
             write_run_header(out, data, photographs, settings, report)
         return trainer.run(f"resumed at step {trainer.progress.step}" if resume else report.summary())
-
-
-def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
-    """Photographs of the validation split that have tags; none if the data has no such split."""
-    if settings.val_split is None:
-        return []
-    try:
-        dataset = open_dataset(data, settings.data, settings.val_split)
-    except SplitMissingError:
-        if "val_split" in settings.model_fields_set:
-            raise
-        return []
-    return [sample for sample in dataset if sample.tags is not None]
-
-
-def require_same_bands(settings: TrainSettings) -> None:
-    """Photographs and patch embedding agree on the number of bands."""
-    if settings.data.bands != settings.backbone.bands:
-        raise SettingsError(
-            f"data.bands is {settings.data.bands}, backbone.bands {settings.backbone.bands}: set both to the same"
-        )
-
-
-def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
-    """What accelerate calls it; ``auto`` is bf16 where the device computes in it, otherwise fp32."""
-    if precision != "auto":
-        return "no" if precision == "fp32" else precision
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    capabilities = torch.cpu.get_capabilities()
-    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
-
-
-def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
-    """Nothing stands in the way of a new run, or the settings are those of the run to resume."""
-    if not resume:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise RunError(f"{out} is not empty; choose another --out, or go on with --resume")
-        return
-    before = layout.open_run(out).settings.model_dump()
-    for key, value in settings.model_dump().items():
-        if key not in ("workers", "save_minutes") and before[key] != value:
-            raise RunError(
-                f"{out} was trained with {key}={before[key]!r}, not {value!r}; resume with the same settings"
-            )
-
-
-def write_run_header(
-    out: Path, data: Path, photographs: Dataset, settings: TrainSettings, report: WeightsReport
-) -> None:
-    """Everything a run holds before its first step."""
-    mean, std = normalisation(settings.backbone)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / layout.CLASSES, photographs.classes.to_json())
-    write_json(out / layout.WEIGHTS, asdict(report))
-    write_yaml(
-        out / layout.CONFIG,
-        {
-            "settings": settings.model_dump(mode="json"),
-            "data": str(data.resolve()),
-            "photographs": len(photographs),
-            "mean": list(mean),
-            "std": list(std),
-            "versions": {
-                "tag2mask": tag2mask.__version__,
-                "torch": str(torch.__version__),
-                "timm": timm.__version__,
-                "accelerate": accelerate.__version__,
-            },
-        },
-    )
 
 
 class Trainer:

@@ -1,0 +1,90 @@
+"""What has to hold before the first step, and what a run folder holds then."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import accelerate
+import timm
+import torch
+
+import tag2mask
+from tag2mask.data import Dataset, Sample, open_dataset
+from tag2mask.errors import RunError, SettingsError, SplitMissingError
+from tag2mask.training import run as layout
+from tag2mask.training.files import write_json, write_yaml
+from tag2mask.training.settings import TrainSettings
+from tag2mask.vit.weights import WeightsReport, normalisation
+
+
+def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
+    """Photographs of the validation split that have tags; none if the data has no such split."""
+    if settings.val_split is None:
+        return []
+    try:
+        dataset = open_dataset(data, settings.data, settings.val_split)
+    except SplitMissingError:
+        if "val_split" in settings.model_fields_set:
+            raise
+        return []
+    return [sample for sample in dataset if sample.tags is not None]
+
+
+def require_same_bands(settings: TrainSettings) -> None:
+    """Photographs and patch embedding agree on the number of bands."""
+    if settings.data.bands != settings.backbone.bands:
+        raise SettingsError(
+            f"data.bands is {settings.data.bands}, backbone.bands {settings.backbone.bands}: set both to the same"
+        )
+
+
+def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
+    """What accelerate calls it; ``auto`` is bf16 where the device computes in it, otherwise fp32."""
+    if precision != "auto":
+        return "no" if precision == "fp32" else precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
+
+
+def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
+    """Nothing stands in the way of a new run, or the settings are those of the run to resume."""
+    if not resume:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunError(f"{out} is not empty; choose another --out, or go on with --resume")
+        return
+    before = layout.open_run(out).settings.model_dump()
+    for key, value in settings.model_dump().items():
+        if key not in ("workers", "save_minutes") and before[key] != value:
+            raise RunError(
+                f"{out} was trained with {key}={before[key]!r}, not {value!r}; resume with the same settings"
+            )
+
+
+def write_run_header(
+    out: Path, data: Path, photographs: Dataset, settings: TrainSettings, report: WeightsReport
+) -> None:
+    """Everything a run holds before its first step."""
+    mean, std = normalisation(settings.backbone)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / layout.CLASSES, photographs.classes.to_json())
+    write_json(out / layout.WEIGHTS, asdict(report))
+    write_yaml(
+        out / layout.CONFIG,
+        {
+            "settings": settings.model_dump(mode="json"),
+            "data": str(data.resolve()),
+            "photographs": len(photographs),
+            "mean": list(mean),
+            "std": list(std),
+            "versions": {
+                "tag2mask": tag2mask.__version__,
+                "torch": str(torch.__version__),
+                "timm": timm.__version__,
+                "accelerate": accelerate.__version__,
+            },
+        },
+    )
