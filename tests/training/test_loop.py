@@ -81,7 +81,9 @@ def test_killed_outright_it_resumes_to_the_same_weights(
 ) -> None:
     small |= {"epochs": 6, "save_minutes": 0.0}
     train(squares, tmp_path / "whole", **small)
-    call = f"from tag2mask import train; train({str(squares)!r}, {str(tmp_path / 'killed')!r}, **{small!r})"
+    # The same number of threads as here: it decides the order of sums, and with it the last bits.
+    threads = f"import torch; torch.set_num_threads({torch.get_num_threads()})"
+    call = f"{threads}; from tag2mask import train; train({str(squares)!r}, {str(tmp_path / 'killed')!r}, **{small!r})"
     process = subprocess.Popen([sys.executable, "-c", call], stderr=subprocess.DEVNULL)
     while not (tmp_path / "killed" / checkpoint.STATE).exists():
         assert process.poll() is None
