@@ -69,6 +69,8 @@ def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
         DataError: truth is missing or does not fit.
     """
     opened = open_mask_set(mask_set)
+    if not opened.manifest.get("complete"):
+        raise MaskSetError(f"{mask_set} is not finished; run the same tag2mask masks command again")
     if not truth.is_dir():
         raise DataError(f"{truth}: there is no such folder; give the one that holds NAME.png with true labels")
     names = opened.names()

@@ -19,7 +19,7 @@ from tag2mask.settings import Settings
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
 
-__all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "build_method"]
+__all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "build_method", "method_settings"]
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,18 @@ def build_method(
         SettingsError: unknown method, backbone or setting.
         WeightsError: weights that cannot be had or do not fit.
     """
+    settings = method_settings(name, method)
+    model, report = build_backbone(backbone, weights)
+    return METHODS[name].build(model, classes, settings), report
+
+
+def method_settings(name: str, method: Mapping[str, Any]) -> Settings:
+    """All settings of a method: its defaults, its preset, then ``method``.
+
+    Raises:
+        SettingsError: unknown method or setting.
+    """
     if name not in METHODS:
         raise SettingsError(f"method {name!r} is unknown; there are {', '.join(METHODS)}")
     entry = METHODS[name]
-    settings = entry.settings.parse({**entry.preset, **method}, where=f"method {name}")
-    model, report = build_backbone(backbone, weights)
-    return entry.build(model, classes, settings), report
+    return entry.settings.parse({**entry.preset, **method}, where=f"method {name}")

@@ -24,7 +24,7 @@ from tag2mask.data.loading import TaggedImages, multi_hot
 from tag2mask.data.reading import read_image, to_float
 from tag2mask.data.transforms import eval_resize, train_transform
 from tag2mask.errors import RunError
-from tag2mask.methods import Method, build_method
+from tag2mask.methods import Method, build_method, method_settings
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.checkpoint import Progress, load_state, save_state
@@ -67,6 +67,9 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
         RunError: ``out`` is not empty, or cannot be resumed with these settings.
         KeyboardInterrupt: after the step in hand was saved.
     """
+    # Written out in full, so that a run outlives a change of defaults.
+    chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
+    settings = settings.model_copy(update={"method_settings": chosen})
     photographs = open_dataset(data, settings.data, settings.split)
     validation = open_validation(data, settings)
     require_same_bands(settings)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tag2mask.errors import SettingsError
+
 if TYPE_CHECKING:
     from tag2mask.vit.attention import Pass
 
@@ -55,11 +57,11 @@ class Tap:
         """Sum of the class-to-patch rows of these layers; those without an open head are left out.
 
         Raises:
-            RuntimeError: none of them has an open head.
+            SettingsError: none of them has an open head.
         """
         read = [self.layer_maps[layer] for layer in sorted(layers) if layer in self.layer_maps]
         if not read:
-            raise RuntimeError(f"no attention head is open in layers {sorted(layers)}: lower the gates' penalty")
+            raise SettingsError(f"no attention head is open in layers {sorted(layers)}: lower the gates' penalty")
         return torch.stack(read).sum(0)
 
 
