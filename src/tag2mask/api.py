@@ -1,4 +1,4 @@
-"""The verbs as Python functions: paths may be text, settings are keywords, nested ones dotted dictionaries."""
+"""The verbs as Python functions: paths may be text, settings are keywords, groups of them dictionaries."""
 
 from __future__ import annotations
 
