@@ -1,6 +1,7 @@
 """TokenMasking's evidence: variants times seeds on a folder of photographs, each trained, painted, scored.
 
-    python benchmarks/ablate.py DATA --weights FILE --out DIR [--variants a,b] [--seeds 0,1,2] [--set KEY=VALUE]...
+    python benchmarks/ablate.py DATA --weights FILE --out DIR [--variants a,b] [--seeds 0,1,2] [--masks attention]
+        [--set KEY=VALUE]...
 
 A row is appended to DIR/results.jsonl as soon as it is there, and a finished row is not made again. ``--table`` prints
 mean and spread of what is there.
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--variants", default=",".join(VARIANTS), help="with commas between")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--masks", default=",".join(MASKS), help="ways to paint, with commas between")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
@@ -80,9 +82,9 @@ def measure(arguments: argparse.Namespace, variant: str, seed: int) -> dict[str,
     row["train_minutes"] = round((time.monotonic() - start) / 60, 2)
     heads = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["open_heads"]
     row["open_heads"] = None if heads is None else sum(heads)
-    for name, masks in MASKS.items():
+    for name in arguments.masks.split(","):
         start = time.monotonic()
-        made = make_masks(run, out=run / name, settings=MaskSettings.parse(masks))
+        made = make_masks(run, out=run / name, settings=MaskSettings.parse(MASKS[name]))
         row[f"{name}: minutes"] = round((time.monotonic() - start) / 60, 2)
         scores = evaluate(made.path, arguments.data / "masks").to_json()
         row[name], row["random"] = scores["miou"], scores["random_miou"]
@@ -97,12 +99,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Mean and range over seeds, as Markdown."""
-    print(f"| variant | seeds | val AP | {' | '.join(f'mIoU, {name}' for name in MASKS)} | random | open heads |")
-    print("|---" * (5 + len(MASKS)) + "|")
+    painted = [name for name in MASKS if all(name in row for row in rows)]
+    print(f"| variant | seeds | val AP | {' | '.join(f'mIoU, {name}' for name in painted)} | random | open heads |")
+    print("|---" * (5 + len(painted)) + "|")
     for variant in dict.fromkeys(row["variant"] for row in rows):
         some = [row for row in rows if row["variant"] == variant]
         cells = [spread([row["ap"] for row in some], 3)]
-        cells += [spread([row[name] for row in some], 1) for name in (*MASKS, "random")]
+        cells += [spread([row[name] for row in some], 1) for name in (*painted, "random")]
         heads = [row["open_heads"] for row in some]
         cells.append("-" if None in heads else spread(heads, 0))
         print(f"| {variant} | {len(some)} | {' | '.join(cells)} |")
