@@ -1,10 +1,9 @@
 """TokenMasking's evidence: variants times seeds on a folder of photographs, each trained, painted, scored.
 
-    python benchmarks/ablate.py DATA --weights FILE --out DIR [--variants a,b] [--seeds 0,1,2] [--masks attention]
-        [--set KEY=VALUE]...
+    python benchmarks/ablate.py DATA --weights FILE --out DIR [--variants a,b] [--seeds 0,1,2] [--set KEY=VALUE]...
 
-A row is appended to DIR/results.jsonl as soon as it is there, and a finished row is not made again. ``--table`` prints
-mean and spread of what is there.
+Every variant and seed has a run in DIR; what is finished is not made again. ``--table`` prints mean and standard
+deviation of what is there.
 """
 
 from __future__ import annotations
@@ -21,8 +20,11 @@ from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.training.loop import train
+from tag2mask.training.run import open_run
 from tag2mask.training.settings import read_settings
 
+ROW = "row.json"
+TOKEN = ["method.reads=token", "method.maps=attention"]
 VARIANTS: dict[str, list[str]] = {
     "tokenmasking": [],
     "masking 0 %": ["method.masking_ratio=0"],
@@ -32,16 +34,14 @@ VARIANTS: dict[str, list[str]] = {
     "no register": ["method.registers=0"],
     "pruning": ["method.pruning=true"],
     "classes do not see each other": ["method.class_attention=no_classes"],
-    "token + own vector": ["method.reads=token"],
-    "token + shared vector": ["method.reads=token", "method.head=shared"],
-    "token + mean + raw stream": ["method.reads=token", "method.head=mean", "method.final_norm=false"],
+    "token + own vector": [*TOKEN],
+    "token + shared vector": [*TOKEN, "method.head=shared"],
+    "token + mean + raw stream": [*TOKEN, "method.head=mean", "method.final_norm=false"],
     "paper": ["method=tokenmasking-paper"],
     "paper without pruning": ["method=tokenmasking-paper", "method.pruning=false"],
 }
-MASKS: dict[str, dict[str, Any]] = {
-    "attention": {},
-    "attention + affinity + flip": {"refine": "affinity", "flip": True},
-}
+# How each run is painted; contributions exist where the head reads the patches that a token attends to.
+MASKS = ("attention", "contribution")
 
 
 def main() -> None:
@@ -52,62 +52,53 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--variants", default=",".join(VARIANTS), help="with commas between")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--masks", default=",".join(MASKS), help="ways to paint, with commas between")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
-    results = arguments.out / "results.jsonl"
     if arguments.table:
-        print_table(read_rows(results))
+        print_table([json.loads(path.read_text()) for path in sorted(arguments.out.glob(f"*/{ROW}"))])
         return
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for seed in map(int, arguments.seeds.split(",")):
         for variant in arguments.variants.split(","):
-            done = {(row["variant"], row["seed"]) for row in read_rows(results)}
-            if (variant, seed) not in done:
-                row = measure(arguments, variant, seed)
-                with results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
+            print(json.dumps(measure(arguments, variant, seed)), flush=True)
 
 
 def measure(arguments: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
-    """Train, paint the training split with its tags, score."""
+    """Train, paint the training split with its tags, score; every part only if it is not there yet."""
     run = arguments.out / f"{variant.replace(' ', '_').replace('%', '').replace('+', '')}-{seed}"
-    shutil.rmtree(run, ignore_errors=True)
-    settings = read_settings(None, [*arguments.set, *VARIANTS[variant]], {"weights": arguments.weights, "seed": seed})
-    start = time.monotonic()
-    trained = train(arguments.data, run, settings)
-    row: dict[str, Any] = {"variant": variant, "seed": seed, "ap": trained.best_ap}
-    row["train_minutes"] = round((time.monotonic() - start) / 60, 2)
-    heads = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["open_heads"]
-    row["open_heads"] = None if heads is None else sum(heads)
-    for name in arguments.masks.split(","):
+    if not (run / ROW).exists():
+        shutil.rmtree(run, ignore_errors=True)
+        options = {"weights": arguments.weights, "seed": seed}
+        settings = read_settings(None, [*arguments.set, *VARIANTS[variant]], options)
         start = time.monotonic()
-        made = make_masks(run, out=run / name, settings=MaskSettings.parse(MASKS[name]))
-        row[f"{name}: minutes"] = round((time.monotonic() - start) / 60, 2)
-        scores = evaluate(made.path, arguments.data / "masks").to_json()
-        row[name], row["random"] = scores["miou"], scores["random_miou"]
-    (run / "state.safetensors").unlink()
+        trained = train(arguments.data, run, settings)
+        minutes = round((time.monotonic() - start) / 60, 2)
+        heads = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["open_heads"]
+        row = {"variant": variant, "seed": seed, "ap": trained.best_ap, "train_minutes": minutes}
+        row["open_heads"] = None if heads is None else sum(heads)
+        (run / ROW).write_text(json.dumps(row))
+        (run / "state.safetensors").unlink()
+    row = json.loads((run / ROW).read_text())
+    for name in MASKS:
+        reads_token = name == "contribution" and open_run(run).settings.method_settings["reads"] == "token"
+        if name not in row and not reads_token:
+            made = make_masks(run, out=run / name, settings=MaskSettings(method={"maps": name}))
+            scores = evaluate(made.path, arguments.data / "masks").to_json()
+            row[name], row["random"] = scores["miou"], scores["random_miou"]
+            (run / ROW).write_text(json.dumps(row))
     return row
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows made so far."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Mean and range over seeds, as Markdown."""
-    painted = [name for name in MASKS if all(name in row for row in rows)]
-    print(f"| variant | seeds | val AP | {' | '.join(f'mIoU, {name}' for name in painted)} | random | open heads |")
-    print("|---" * (5 + len(painted)) + "|")
-    for variant in dict.fromkeys(row["variant"] for row in rows):
+    """Mean and standard deviation over seeds, as Markdown."""
+    print(f"| variant | seeds | val AP | {' | '.join(f'mIoU, {name}' for name in MASKS)} | random | open heads |")
+    print("|---" * (5 + len(MASKS)) + "|")
+    for variant in (name for name in VARIANTS if any(row["variant"] == name for row in rows)):
         some = [row for row in rows if row["variant"] == variant]
         cells = [spread([row["ap"] for row in some], 3)]
-        cells += [spread([row[name] for row in some], 1) for name in (*painted, "random")]
-        heads = [row["open_heads"] for row in some]
-        cells.append("-" if None in heads else spread(heads, 0))
+        for name in (*MASKS, "random", "open_heads"):
+            values = [row[name] for row in some if row.get(name) is not None]
+            cells.append(spread(values, 0 if name == "open_heads" else 1) if values else "-")
         print(f"| {variant} | {len(some)} | {' | '.join(cells)} |")
 
 

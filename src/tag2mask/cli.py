@@ -155,7 +155,8 @@ def masks(
     scales: Annotated[str | None, typer.Option(help="Sum maps over scales, such as 1.0,1.25 [1.0].")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored photograph.")] = False,
     refine: Annotated[
-        str | None, typer.Option(metavar="none|affinity", help="Spread maps over like patches [none].")
+        str | None,
+        typer.Option(metavar="none|affinity|pamr", help="Spread maps over alike patches, pixels, or both [none]."),
     ] = None,
     threshold: Annotated[str | None, typer.Option(metavar="mean|otsu|NUMBER", help="Cut maps there.")] = None,
     settings: Assignments = None,

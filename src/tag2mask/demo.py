@@ -31,17 +31,17 @@ TRAIN: dict[str, Any] = {
     "method_settings": {
         "class_attention": "readers",
         "masking_ratio": 0.0,
-        "attended_layers": 1,
-        "map_layers": 3,
-        "maps": "attention",
+        "attended_layers": 2,
+        "map_layers": 2,
     },
     "weights": "none",
     "epochs": 12,
     "batch_size": 16,
-    "optimiser": {"lr_backbone": 1e-3, "lr_tokens": 3e-3},
-    "augment": {"min_scale": 1.0, "flip": 0.0, "colour": 0.0},
+    "optimiser": {"lr_backbone": 1e-3, "lr_tokens": 3e-3, "clip": 1.0},
+    "precision": "fp32",
+    "augment": {"min_scale": 1.0, "flip": 0.0, "colour": 0.0, "hide": 0.6},
 }
-MASKS: dict[str, Any] = {"split": "test", "background": {"value": 0.2}}
+MASKS: dict[str, Any] = {"split": "test", "refine": "pamr", "background": {"value": 0.2}}
 
 
 def run_demo(out: Path) -> dict[str, Any]:

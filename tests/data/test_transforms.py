@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tag2mask.data.transforms import AugmentSettings, eval_resize, fitted_size, train_transform
+from tag2mask.data.transforms import AugmentSettings, Hide, eval_resize, fitted_size, train_transform
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,16 @@ def test_training_draws_from_torch_alone() -> None:
     first = transform(image)
     torch.manual_seed(1)
     assert torch.equal(first, transform(image))
+
+
+def test_hiding_covers_whole_cells_by_the_mean() -> None:
+    torch.manual_seed(0)
+    hide = Hide(0.8)
+    seen = torch.stack([hide(torch.ones(2, 32, 48)) for _ in range(300)])
+    cells = seen.unfold(2, 4, 4).unfold(3, 6, 6).flatten(4)
+    assert torch.equal(cells.amin(-1), cells.amax(-1))
+    assert torch.equal(seen[:, 0], seen[:, 1])
+    hidden = 1 - seen.flatten(1).mean(1)
+    assert hidden.mean().item() == pytest.approx(0.4, abs=0.03)
+    assert hidden.max() > 0.7
+    assert hidden.min() < 0.1

@@ -14,7 +14,7 @@ from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.masks import make
-from tag2mask.masks.localize import localize
+from tag2mask.masks.localize import localize, share
 from tag2mask.masks.refine import REFINERS
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.masks.write import MaskSetWriter, mask_path, open_mask_set, write_mask
@@ -53,15 +53,34 @@ def test_every_refiner_paints(run: Path, refine: str) -> None:
     assert make_masks(run, split="val", refine=refine).images == 4
 
 
+def test_relative_maps_are_shares_and_follow_the_background(run: Path) -> None:
+    maps = torch.tensor([[[[3.0, 0.0]], [[1.0, 0.0]]]])
+    torch.testing.assert_close(share(maps), torch.tensor([[[[0.75, 0.0]], [[0.25, 0.0]]]]))
+    make_masks(run, split="val")
+    assert open_mask_set(run / "masks-val").manifest["settings"]["relative"] is False  # squares have a background
+    make_masks(run, split="val", out=run / "shares", relative=True)
+    assert open_mask_set(run / "shares").manifest["settings"]["relative"] is True
+
+
+def test_the_method_can_be_changed_where_weights_do_not_care(run: Path) -> None:
+    make_masks(run, split="val", out=run / "attention", method={"maps": "attention", "map_layers": 1})
+    assert open_mask_set(run / "attention").manifest["settings"]["method"] == {"maps": "attention", "map_layers": 1}
+    with pytest.raises(SettingsError, match="did you mean map_layers"):
+        make_masks(run, split="val", out=run / "typo", method={"map_layer": 1})
+    with pytest.raises(RunError, match="cannot be loaded"):
+        make_masks(run, split="val", out=run / "other", method={"registers": 0})
+    assert not (run / "typo").exists()
+
+
 def test_interrupted_it_goes_on_and_ends_the_same(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_masks(run, out=run / "whole", batch_size=1)
     paint, calls = make.Painter.paint, []
 
-    def interrupted(self: make.Painter, batch: object) -> None:
+    def interrupted(self: make.Painter, batch: object, writer: MaskSetWriter) -> None:
         calls.append(batch)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        paint(self, batch)
+        paint(self, batch, writer)
 
     with monkeypatch.context() as patch:
         patch.setattr(make.Painter, "paint", interrupted)

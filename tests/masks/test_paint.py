@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tag2mask.masks.paint import BARE, cut, fill_nearest, normalise, otsu, paint, paint_ordered
-from tag2mask.masks.refine import spread
+from tag2mask.masks.refine.affinity import spread
 from tag2mask.masks.settings import BackgroundSettings, MaskSettings
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from tag2mask.errors import SettingsError
 from tag2mask.methods import METHODS, Ask, build_method
-from tag2mask.methods.tokenmasking.heads import build_head
+from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.model import TokenMasking, keep_mask, mask_absent
 from tag2mask.vit.settings import BackboneSettings
 
@@ -36,7 +36,7 @@ def test_masking_drops_only_absent_classes_at_the_given_rate(ratio: float) -> No
 
 
 def test_masking_is_for_training_only_and_drawn_anew() -> None:
-    method = build(reads="token", head="concat", pruning=False)
+    method = build(reads="token", head="concat", maps="attention")
     images, tags = torch.randn(2, 3, 64, 64), torch.tensor([[1.0, 0, 0, 0], [0, 0, 1.0, 0]])
     with torch.no_grad():
         drawn = [method(images, tags).scores_BC for _ in range(4)]
@@ -64,12 +64,23 @@ def test_attended_logits_are_the_attention_weighted_activations() -> None:
     torch.testing.assert_close(evidence.scores_BC, wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_relative_maps_are_each_tokens_share() -> None:
-    images = torch.randn(2, 3, 64, 48)
+def test_contributions_add_up_to_the_logit() -> None:
+    method = build(attended_layers=2, map_layers=2).eval()
+    assert isinstance(method.head, VectorHead)
+    torch.nn.init.constant_(method.head.vector_D, 0.1)
+    method.vit.norm = torch.nn.Softplus()  # nothing below 0: the clamp has nothing to do
+    images = torch.randn(2, 3, 48, 64)
     with torch.no_grad():
-        attention = build(maps="attention").eval()(images, ask=Ask(maps=True)).maps_BChw
-        relative = build(maps="relative").eval()(images, ask=Ask(maps=True)).maps_BChw
-    torch.testing.assert_close(relative, attention / attention.sum(1, keepdim=True))
+        evidence = method(images, ask=Ask(maps=True))
+    assert evidence.maps_BChw is not None
+    logits = evidence.maps_BChw.sum((2, 3)) / 2 + method.head.bias
+    torch.testing.assert_close(logits, evidence.scores_BC)
+
+
+@pytest.mark.parametrize("wrong", [{"reads": "token"}, {"head": "concat"}])
+def test_contributions_need_a_vector_and_patches(wrong: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="maps=attention"):
+        build(**wrong)
 
 
 def test_attended_loss_moves_attention_and_tokens() -> None:
@@ -92,7 +103,7 @@ def test_gate_penalty_is_lambda_times_the_expected_number_of_open_heads() -> Non
 @pytest.mark.parametrize("reads", ["attended", "token"])
 @pytest.mark.parametrize("head", ["concat", "per_token", "shared", "mean"])
 def test_every_head_on_every_reading(head: str, reads: str) -> None:
-    method = build(head=head, reads=reads, final_norm=head != "mean")
+    method = build(head=head, reads=reads, maps="attention", final_norm=head != "mean")
     assert method.eval()(torch.randn(2, 3, 64, 64)).scores_BC.shape == (2, 4)
 
 

@@ -96,7 +96,7 @@ def clutter(scene: Pixels, generator: np.random.Generator) -> None:
 def enlarge(ink: Pixels, generator: np.random.Generator) -> Pixels:
     """A digit at a slightly random size and slant, smooth."""
     turned = ndimage.rotate(ink, generator.uniform(-8, 8), order=1, reshape=False)
-    return np.asarray(ndimage.zoom(turned, generator.uniform(2.4, 3.0), order=3).clip(0, 1))
+    return np.asarray(ndimage.zoom(turned, generator.uniform(1.8, 2.25), order=3).clip(0, 1))
 
 
 def place(scene: Pixels, truth: NDArray[np.uint8], value: int, ink: Pixels, generator: np.random.Generator) -> None:

@@ -17,11 +17,15 @@ from tag2mask.settings import Settings
 
 
 class AugmentSettings(Settings):
-    """Random changes to training photographs; ``colour`` jitters three bands and leaves others alone."""
+    """Random changes to training photographs; ``colour`` jitters three bands and leaves others alone.
+
+    ``hide`` covers cells of an 8 x 8 grid, a share of up to that much: a class has to be found by all its parts.
+    """
 
     min_scale: float = Field(0.35, gt=0, le=1)
     flip: float = Field(0.5, ge=0, le=1)
     colour: float = Field(0.3, ge=0, le=1)
+    hide: float = Field(0.0, ge=0, lt=1)
 
 
 def train_transform(
@@ -37,8 +41,29 @@ def train_transform(
     if len(mean) == 3 and augment.colour > 0:
         steps.append(v2.ColorJitter(augment.colour, augment.colour, augment.colour))
     steps.append(v2.Normalize(list(mean), list(std)))
+    if augment.hide > 0:
+        steps.append(Hide(augment.hide))
     compose: Callable[[Tensor], Tensor] = v2.Compose(steps)
     return compose
+
+
+class Hide(torch.nn.Module):
+    """Cells of a grid set to 0, the mean colour: each with a chance drawn uniformly below ``share`` once a photograph.
+
+    Singh and Lee, "Hide-and-Seek", ICCV 2017, where the chance is fixed.
+    """
+
+    CELLS = 8
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(bands, Y, X)``, normalised."""
+        chance = self.share * torch.rand(())
+        seen = (torch.rand(1, 1, self.CELLS, self.CELLS) >= chance).float()
+        return image * F.interpolate(seen, size=image.shape[-2:], mode="nearest")[0]
 
 
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:

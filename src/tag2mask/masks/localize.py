@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tag2mask.data.transforms import eval_resize
-from tag2mask.errors import SettingsError
-from tag2mask.masks.refine import REFINERS
+from tag2mask.masks.refine import refine_patches
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.methods import Method
+from tag2mask.methods import Ask, Method
+
+EPS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,8 @@ def localize(
     std: Sequence[float],
     settings: MaskSettings,
 ) -> list[Localized]:
-    """Class maps of photographs of one size, ``(bands, Y, X)`` in [0, 1] each; the aspect ratio is kept.
-
-    Raises:
-        SettingsError: the refiner is unknown.
-    """
-    if settings.refine not in REFINERS:
-        raise SettingsError(f"refiner {settings.refine!r} is unknown; there are {', '.join(REFINERS)}")
-    refine, ask = REFINERS[settings.refine]
+    """Class maps of photographs of one size, ``(bands, Y, X)`` in [0, 1] each; the aspect ratio is kept."""
+    ask = Ask(maps=True, affinity="affinity" in settings.refine)
     device = next(method.parameters()).device
     scores: list[Tensor] = []
     total_BCYX: Tensor | None = None
@@ -54,13 +49,20 @@ def localize(
         for mirrored in (False, True) if settings.flip else (False,):
             # The padding stays right and below: the photograph is mirrored, not the padded batch.
             evidence = method(mirror(batch, size[1]) if mirrored else batch, ask=ask)
-            maps_BCYX = to_pixels(refine(evidence), method.patch, size)
+            assert evidence.maps_BChw is not None
+            maps_BChw = share(evidence.maps_BChw) if settings.relative else evidence.maps_BChw
+            maps_BCYX = to_pixels(refine_patches(evidence, maps_BChw, settings.refine), method.patch, size)
             maps_BCYX = maps_BCYX.flip(-1) if mirrored else maps_BCYX
             scores.append(evidence.scores_BC)
             total_BCYX = maps_BCYX if total_BCYX is None else total_BCYX + resize(maps_BCYX, total_BCYX.shape[-2:])
     assert total_BCYX is not None
     scores_BC = torch.stack(scores).mean(0).float().cpu()
     return [Localized(scores_BC[i], total_BCYX[i].float().cpu()) for i in range(len(images))]
+
+
+def share(maps_BChw: Tensor) -> Tensor:
+    """Each class's share of all classes' maps at a patch; 0 where all are 0."""
+    return maps_BChw / (maps_BChw.sum(1, keepdim=True) + EPS)
 
 
 def mirror(batch: Tensor, width: int) -> Tensor:

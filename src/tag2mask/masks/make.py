@@ -21,6 +21,7 @@ from tag2mask.data.reading import read_image, to_float
 from tag2mask.errors import DataError
 from tag2mask.masks.localize import Localized, localize, resize
 from tag2mask.masks.paint import BARE, paint
+from tag2mask.masks.refine import PIXEL_REFINERS, refine_pixels, require_refiners
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.training.progress import progress_bar
@@ -53,19 +54,22 @@ def make_masks(
     """
     settings = settings or MaskSettings()
     opened = open_run(run)
+    if settings.relative is None:
+        settings = settings.model_copy(update={"relative": opened.classes.background is None})
     dataset = open_dataset(data or opened.data, opened.settings.data, settings.split)
     if dataset.classes != opened.classes:
         raise DataError(f"{data}: its classes are not those that {run} was trained on")
     if settings.tags == "given":
         require_tags(list(dataset), settings.split)
     out = out or run / f"masks-{settings.split}"
+    require_refiners(settings.refine)
+    painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
     writer = MaskSetWriter(out, opened.classes, origin(opened, data or opened.data, settings))
     failures: dict[str, str] = {}
     samples = [sample for sample in dataset if not writer.has(sample.name)]
     with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
-        painter = Painter(opened, settings, writer)
         for batch in batches(samples, opened.settings.data.bands, settings.batch_size, failures):
-            painter.paint(batch)
+            painter.paint(batch, writer)
             bar.advance(len(batch))
     writer.finish(failures)
     return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
@@ -118,22 +122,20 @@ def batches(
 class Painter:
     """Localizes and paints photographs with one run and one group of settings."""
 
-    def __init__(self, run: Run, settings: MaskSettings, writer: MaskSetWriter) -> None:
+    def __init__(self, run: Run, settings: MaskSettings) -> None:
         self.run = run
         self.settings = settings
-        self.writer = writer
-        self.method = run.load_method("cuda" if torch.cuda.is_available() else "cpu")
+        self.method = run.load_method("cuda" if torch.cuda.is_available() else "cpu", settings.method)
         self.side = settings.side or run.settings.backbone.image_size
 
-    def paint(self, batch: Sequence[tuple[Sample, Tensor]]) -> None:
+    def paint(self, batch: Sequence[tuple[Sample, Tensor]], writer: MaskSetWriter) -> None:
         """Write the masks of photographs of one size."""
         images = [image for _, image in batch]
         found = localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
         for (sample, image), localized in zip(batch, found, strict=True):
             tags, fallback = self.tags_of(sample, localized.scores_C)
-            size = (image.shape[1], image.shape[2])
-            labels = paint_photograph(localized, tags, size, self.run.classes, self.settings)
-            self.writer.add(sample.name, labels, [self.run.classes.names[tag] for tag in tags], fallback)
+            labels = paint_photograph(localized, tags, image, self.run.classes, self.settings)
+            writer.add(sample.name, labels, [self.run.classes.names[tag] for tag in tags], fallback)
 
     def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
         """The tags to paint, and whether the highest logit had to stand in because none was above 0."""
@@ -147,15 +149,27 @@ class Painter:
 
 
 def paint_photograph(
-    localized: Localized, tags: Sequence[int], size: tuple[int, int], classes: Classes, settings: MaskSettings
+    localized: Localized, tags: Sequence[int], image: Tensor, classes: Classes, settings: MaskSettings
 ) -> NDArray[np.int64]:
-    """The label image of a photograph at its own size; pixels without any class are ignore."""
-    if not tags:
-        empty = np.zeros((0, *size), np.float32)
-        labels = paint(empty, [], [], classes.background is not None, settings)
-    else:
-        maps_KYX = resize(localized.maps_CYX[None, list(tags)], size)[0].numpy()
-        values = [tag + classes.offset for tag in tags]
-        logits = localized.scores_C[list(tags)].tolist()
-        labels = paint(maps_KYX, values, logits, classes.background is not None, settings)
+    """The label image of a photograph ``(bands, Y, X)`` in [0, 1]; pixels without any class are ignore."""
+    maps_KYX = finished_maps(localized, tags, image, settings)
+    logits = localized.scores_C[list(tags)].tolist()
+    values = [tag + classes.offset for tag in tags]
+    labels = paint(maps_KYX.numpy(), values, logits, classes.background is not None, settings)
     return np.where(labels == BARE, classes.ignore, labels)
+
+
+def finished_maps(localized: Localized, tags: Sequence[int], image: Tensor, settings: MaskSettings) -> Tensor:
+    """The class maps of ``tags`` at the photograph's size, refined on pixels: ``(K, Y, X)``, ready to be painted.
+
+    Refiners see photographs at most at the long side ``refine_side``; the maps of larger ones are enlarged after them.
+    """
+    size = image.shape[-2:]
+    if not tags:
+        return torch.zeros(0, *size)
+    maps_1KYX = localized.maps_CYX[None, list(tags)]
+    if any(name in PIXEL_REFINERS for name in settings.refine):
+        shrink = min(1.0, settings.refine_side / max(size))
+        small = [max(round(side * shrink), 1) for side in size]
+        maps_1KYX = refine_pixels(resize(image[None], small)[0], resize(maps_1KYX, small)[0], settings.refine)[None]
+    return resize(maps_1KYX, size)[0]

@@ -36,27 +36,25 @@ def paint(
     With a background (value 0) bare pixels are background; without one every pixel gets a class. No class at all
     leaves background, or bare pixels where there is none.
     """
-    bare = 0 if has_background else BARE
     if not values:
-        return np.full(maps_KYX.shape[-2:], bare, np.int64)
+        return np.full(maps_KYX.shape[-2:], 0 if has_background else BARE, np.int64)
     maps_KYX = normalise(maps_KYX)
     policy = settings.background.policy if has_background else "none"
     if settings.paint == "ordered":
         labels = paint_ordered(maps_KYX, values, logits, settings.threshold)
         return np.where(labels == BARE, 0, labels) if policy != "none" else fill_nearest(labels)
-    labels = np.asarray(values, np.int64)[maps_KYX.argmax(0)]
-    return np.where(is_background(maps_KYX.max(0), settings.background, policy), 0, labels)
+    if policy != "none":  # it stands first: a tie is background
+        ground_YX = background_score(maps_KYX.max(0), settings.background)
+        maps_KYX, values = np.concatenate([ground_YX[None], maps_KYX]), [0, *values]
+    labels_of: NDArray[np.int64] = np.asarray(values, np.int64)
+    return np.asarray(labels_of[maps_KYX.argmax(0)])
 
 
-def is_background(best_YX: Maps, settings: BackgroundSettings, policy: str) -> NDArray[np.bool_]:
-    """Where the background beats the best map."""
-    match policy:
-        case "threshold":
-            return np.asarray(best_YX <= settings.value)  # a tie is background, which stands first
-        case "power":
-            return np.asarray((1 - best_YX) ** settings.value >= best_YX)
-        case _:
-            return np.zeros(best_YX.shape, np.bool_)
+def background_score(best_YX: Maps, settings: BackgroundSettings) -> Maps:
+    """What the background sets against the best of the maps."""
+    if settings.policy == "power":
+        return np.asarray((1 - best_YX) ** settings.value)
+    return np.full_like(best_YX, settings.value)
 
 
 def paint_ordered(

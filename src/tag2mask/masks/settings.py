@@ -27,6 +27,11 @@ class MaskSettings(Settings):
     ``paint``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
     way: every map is cut at ``threshold`` and painted, classes from the lowest to the highest logit, and what stays
     bare gets the nearest paint. ``side`` is the short side of photographs at scale 1, the run's image size if None.
+    ``method`` changes settings of the run's method that its weights do not depend on, such as ``map_layers``.
+    ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
+    the classes have no background, since shares say nothing about patches that belong to no class.
+    ``refine`` names refiners in their order; those on pixels see the photograph with a long side of at most
+    ``refine_side``.
     ``background`` counts only where the classes have one.
     """
 
@@ -34,12 +39,23 @@ class MaskSettings(Settings):
     tags: Literal["given", "predicted"] = "given"
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
-    refine: str = "none"
+    method: dict[str, Any] = Field(default_factory=dict)
+    relative: bool | None = None
+    refine: tuple[str, ...] = ()
+    refine_side: int = Field(640, gt=0)
     paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Literal["mean", "otsu"] | float = "mean"
     background: BackgroundSettings = BackgroundSettings()
     side: int | None = Field(None, gt=0)
     batch_size: int = Field(8, gt=0)
+
+    @field_validator("refine", mode="before")
+    @classmethod
+    def chain(cls, refine: Any) -> Any:
+        """A text with commas is a list of refiners, ``none`` an empty one."""
+        if isinstance(refine, str):
+            return tuple(name.strip() for name in refine.split(",") if name.strip() not in ("", "none"))
+        return refine
 
     @field_validator("scales")
     @classmethod

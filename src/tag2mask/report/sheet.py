@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.reading import read_image, read_mask, to_float
-from tag2mask.masks.localize import Localized, localize, resize
+from tag2mask.masks.localize import Localized, localize
+from tag2mask.masks.make import finished_maps
 from tag2mask.masks.paint import normalise
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
@@ -66,7 +68,7 @@ def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> list[Row]:
     chosen = spread(masks.names(), SHOWN)
     settings = MaskSettings.parse(masks.manifest["settings"])
     dataset = open_dataset(Path(masks.manifest["data"]), run.settings.data, settings.split)
-    method = run.load_method()
+    method = run.load_method(changes=settings.method)
     return [sheet_row(run, method, masks, sample, truth, settings) for sample in dataset if sample.name in chosen]
 
 
@@ -82,9 +84,11 @@ def sheet_row(
     pixels = read_image(sample.image, run.settings.data.bands)
     picture = rgb(pixels)
     side = settings.side or run.settings.backbone.image_size
-    [found] = localize(method, [to_float(pixels)], side, run.mean, run.std, settings)
+    image = to_float(pixels)
+    [found] = localize(method, [image], side, run.mean, run.std, settings)
     tags = [run.classes.names.index(tag) for tag in masks.manifest["image_tags"].get(sample.name, [])]
     tags.sort(key=lambda tag: -float(found.scores_C[tag]))
+    shown = tags[:MAPS_SHOWN]
     labels = read_mask(masks.mask(sample.name))
     path = truth / f"{sample.name}.png" if truth else None
     true = read_mask(path) if path and path.is_file() else None
@@ -94,7 +98,7 @@ def sheet_row(
         data_uri(overlay(picture, labels, run.classes)),
         tuple(keys_in(run.classes, labels, true)),
         None if true is None else data_uri(overlay(picture, true, run.classes)),
-        tuple(shown_maps(run.classes, picture, found, tags[:MAPS_SHOWN])),
+        tuple(shown_maps(run.classes, picture, found, finished_maps(found, shown, image, settings), shown)),
         max(len(tags) - MAPS_SHOWN, 0),
     )
 
@@ -106,12 +110,11 @@ def keys_in(classes: Classes, *images: NDArray[np.integer] | None) -> list[Key]:
     return [keys[value] for value in values if value < len(keys)]
 
 
-def shown_maps(classes: Classes, picture: Picture, found: Localized, tags: Sequence[int]) -> list[Map]:
+def shown_maps(
+    classes: Classes, picture: Picture, found: Localized, maps_KYX: Tensor, tags: Sequence[int]
+) -> list[Map]:
     """The class maps of ``tags``, each stretched to its own range, over the photograph."""
-    if not tags:
-        return []
-    maps_KYX = normalise(resize(found.maps_CYX[None, list(tags)], picture.shape[:2])[0].numpy())
     return [
-        Map(data_uri(heat(picture, map_YX)), classes.names[tag], float(found.scores_C[tag]))
-        for tag, map_YX in zip(tags, maps_KYX, strict=True)
+        Map(data_uri(heat(picture, normalise(map_YX))), classes.names[tag], float(found.scores_C[tag]))
+        for tag, map_YX in zip(tags, maps_KYX.numpy(), strict=True)
     ]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,16 +72,16 @@ class Run:
             raise RunError(f"{path} is missing: the first epoch was never finished; go on with tag2mask train --resume")
         return path
 
-    def load_method(self, device: torch.device | str = "cpu") -> Method:
-        """The trained method in evaluation mode.
+    def load_method(self, device: torch.device | str = "cpu", changes: Mapping[str, Any] | None = None) -> Method:
+        """The trained method in evaluation mode, with ``changes`` of its settings.
 
         Raises:
             RunError: the weights are missing, damaged, or of another architecture.
+            SettingsError: a change is none of the method's settings.
         """
         settings = self.settings
-        method, _ = build_method(
-            settings.method, len(self.classes), settings.backbone, settings.method_settings, "none"
-        )
+        chosen = {**settings.method_settings, **(changes or {})}
+        method, _ = build_method(settings.method, len(self.classes), settings.backbone, chosen, "none")
         path = self.weights_path()
         try:
             method.load_state_dict(load_file(path), strict=True)

@@ -1,6 +1,6 @@
 """From class tokens to class logits.
 
-Shapes: B batch, C classes, D width.
+Shapes: B batch, C classes, D width, M patches.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ class VectorHead(nn.Module):
     def forward(self, class_BCD: Tensor) -> Tensor:
         """``(B, C, D)`` to ``(B, C)``."""
         return (class_BCD * self.vector_D).sum(-1) + self.bias
+
+    def evidence(self, patch_BMD: Tensor) -> Tensor:
+        """w_c . x_m: how much every patch speaks for every class, ``(B, M, D)`` to ``(B, C or 1, M)``."""
+        spoken: Tensor = self.vector_D @ patch_BMD.transpose(1, 2)
+        return spoken
 
 
 class MeanHead(nn.Module):

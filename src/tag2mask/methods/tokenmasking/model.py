@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tag2mask.errors import SettingsError
 from tag2mask.methods.base import Ask, Evidence, Method
-from tag2mask.methods.tokenmasking.heads import build_head
+from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.gates import HardConcrete
 from tag2mask.vit.tap import Tap
@@ -27,13 +27,10 @@ class TokenMasking(Method):
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT; ``mean`` over normalised tokens; more map layers than layers.
+            SettingsError: ``backbone`` is no plain ViT; more map layers than layers; settings that exclude each other.
         """
         super().__init__()
-        if settings.head == "mean" and settings.final_norm:
-            raise SettingsError(
-                "head mean learns nothing on normalised tokens, whose mean is fixed: set final_norm=false"
-            )
+        require_consistent(settings)
         self.settings = settings
         self.vit = ViT(
             backbone,
@@ -70,7 +67,7 @@ class TokenMasking(Method):
             scores_BC=logits_BC,
             logits={"class_tokens": logits_BC},
             terms={"gates": self.penalty()} if self.training and self.settings.pruning else {},
-            maps_BChw=on_grid(self.maps(tap), features.grid) if tap and ask.maps else None,
+            maps_BChw=on_grid(self.maps(features, tap), features.grid) if tap and ask.maps else None,
             affinity_BMM=None if tap is None else tap.affinity_BMM,
         )
 
@@ -82,25 +79,30 @@ class TokenMasking(Method):
     def read(self, features: Features, tap: Tap | None) -> Tensor:
         """What stands for each class at the head, ``(B, C, D)``: its token, or the patches that its token attends to.
 
-        ``attended`` leaves attention as the only way from the photograph to a logit, sum_m A_cm (w_c . x_m): the loss
+        ``attended`` leaves attention as the only way from the photograph to a logit, sum_m A_c(m) (w_c . x_m): the loss
         moves a token's attention to the patches that speak for its class, and off all patches when there is none.
         """
-        norm = self.vit.norm if self.settings.final_norm else nn.Identity()
         if self.settings.reads == "token":
-            token_BCD: Tensor = norm(features.class_BCD)
-            return token_BCD
+            return self.final(features.class_BCD)
         assert tap is not None
-        patch_BMD = norm(features.patch_BMD)
+        patch_BMD = self.final(features.patch_BMD)
         attention_BCM = tap.class_maps(self.attended_layers) / len(self.attended_layers)
         read_BCD: Tensor = attention_BCM.to(patch_BMD.dtype) @ patch_BMD
         return read_BCD
 
-    def maps(self, tap: Tap) -> Tensor:
-        """Class maps ``(B, C, M)``: attention of the map layers, or each token's share of it."""
+    def final(self, x_BND: Tensor) -> Tensor:
+        """Tokens after the backbone's last norm, or from the raw residual stream."""
+        if not self.settings.final_norm:
+            return x_BND
+        normed: Tensor = self.vit.norm(x_BND)
+        return normed
+
+    def maps(self, features: Features, tap: Tap) -> Tensor:
+        """Class maps ``(B, C, M)``: attention A_c(m) of the map layers, or what it adds to the logit of its class."""
         attention_BCM = tap.class_maps(self.map_layers)
-        if self.settings.maps == "attention":
+        if not isinstance(self.head, VectorHead) or self.settings.maps == "attention":
             return attention_BCM
-        return attention_BCM / attention_BCM.sum(1, keepdim=True)
+        return attention_BCM * self.head.evidence(self.final(features.patch_BMD).float()).clamp_min(0)
 
     def penalty(self) -> Tensor:
         """L_reg: lambda times the expected number of open heads."""
@@ -137,6 +139,22 @@ class TokenMasking(Method):
     def open_heads(self) -> list[int] | None:
         """Open heads, layer by layer; None when nothing is pruned."""
         return self.vit.open_heads() if self.settings.pruning else None
+
+
+def require_consistent(settings: TokenMaskingSettings) -> None:
+    """No setting makes another meaningless.
+
+    Raises:
+        SettingsError: one does.
+    """
+    if settings.head == "mean" and settings.final_norm:
+        raise SettingsError("head mean learns nothing on normalised tokens, whose mean is fixed: set final_norm=false")
+    additive = settings.reads == "attended" and settings.head in ("per_token", "shared")
+    if settings.maps == "contribution" and not additive:
+        raise SettingsError(
+            "maps contribution needs reads=attended and head per_token or shared, where every patch adds a part to the "
+            "logit; otherwise set method.maps=attention"
+        )
 
 
 def on_grid(maps_BCM: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -20,8 +20,7 @@ class TokenMaskingSettings(Settings):
     ``final_norm`` reads after the backbone's last norm, otherwise from the raw residual stream.
     ``masking_ratio``, ``registers`` and ``pruning`` are the paper's three ablations.
     ``map_layers`` are the last K layers whose attention makes the maps; None takes all of them. ``maps`` are that
-    ``attention``, or ``relative``: its share among all class tokens' attention to the patch, A_c / sum_c' A_c', which
-    drops what every token looks at.
+    ``attention`` alone, or each patch's ``contribution`` to the logit, A_c(m) max(w_c . x_m, 0).
     """
 
     reads: Literal["attended", "token"] = "attended"
@@ -35,4 +34,4 @@ class TokenMaskingSettings(Settings):
     token_noise: float = Field(0.02, ge=0)
     attended_layers: int = Field(3, ge=1)
     map_layers: int | None = Field(3, ge=1)
-    maps: Literal["relative", "attention"] = "relative"
+    maps: Literal["contribution", "attention"] = "contribution"

@@ -1,0 +1,53 @@
+"""Refiners: what spreads class maps, on the patch grid by evidence or on pixels by the photograph's colours.
+
+A new refiner is a file here and a line in one of the two dicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from torch import Tensor
+
+from tag2mask.errors import SettingsError
+from tag2mask.masks.refine.affinity import affinity
+from tag2mask.masks.refine.pamr import pamr
+from tag2mask.methods import Evidence
+
+# Evidence and class maps (B, C, h, w) to class maps.
+PATCH_REFINERS: Mapping[str, Callable[[Evidence, Tensor], Tensor]] = MappingProxyType({"affinity": affinity})
+# A photograph (bands, Y, X) in [0, 1] and class maps (K, Y, X) to class maps.
+PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType({"pamr": pamr})
+REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS)
+
+
+def require_refiners(names: Sequence[str]) -> None:
+    """All of them exist, and those on patches come before those on pixels.
+
+    Raises:
+        SettingsError: otherwise.
+    """
+    for name in names:
+        if name not in REFINERS:
+            raise SettingsError(f"refiner {name!r} is unknown; there are none, {', '.join(REFINERS)}")
+    if list(names) != sorted(names, key=lambda name: name in PIXEL_REFINERS):
+        raise SettingsError(
+            f"refine={','.join(names)}: {', '.join(PATCH_REFINERS)} works on patches and has to be first"
+        )
+
+
+def refine_patches(evidence: Evidence, maps_BChw: Tensor, names: Sequence[str]) -> Tensor:
+    """Class maps ``(B, C, h, w)`` after the refiners among ``names`` that work on patches."""
+    for name in names:
+        if name in PATCH_REFINERS:
+            maps_BChw = PATCH_REFINERS[name](evidence, maps_BChw)
+    return maps_BChw
+
+
+def refine_pixels(image: Tensor, maps_KYX: Tensor, names: Sequence[str]) -> Tensor:
+    """Class maps after the refiners among ``names`` that work on pixels."""
+    for name in names:
+        if name in PIXEL_REFINERS:
+            maps_KYX = PIXEL_REFINERS[name](image, maps_KYX)
+    return maps_KYX
