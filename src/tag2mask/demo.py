@@ -14,7 +14,7 @@ from tag2mask.report.page import write_report
 from tag2mask.training.loop import train
 from tag2mask.training.settings import TrainSettings
 
-SCENES = {"train": 2200, "val": 100, "test": 100}
+SCENES = {"train": 6400, "val": 100, "test": 100}
 SIDE = 64
 # A transformer of a digit's size from scratch: rotary positions learn fastest; class tokens only read, through the last
 # layer's attention alone, since a layer that sees raw patches cannot tell digits.
@@ -35,7 +35,7 @@ TRAIN: dict[str, Any] = {
         "map_layers": 2,
     },
     "weights": "none",
-    "epochs": 12,
+    "epochs": 4,
     "batch_size": 16,
     "optimiser": {"lr_backbone": 1e-3, "lr_tokens": 3e-3, "clip": 1.0},
     "precision": "fp32",

@@ -32,8 +32,9 @@ class Settings(BaseModel):
             key = ".".join(str(part) for part in first["loc"])
             if first["type"] != "extra_forbidden":
                 raise SettingsError(f"{where}: {key}: {first['msg']}, got {first['input']!r}") from None
-            near = difflib.get_close_matches(key, known_keys(cls), n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known_keys(cls))}"
+            known = known_keys(cls)
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known) or 'none'}"
             raise SettingsError(f"{where}: unknown setting {key}{hint}") from None
 
 

@@ -93,7 +93,7 @@ def test_attended_loss_moves_attention_and_tokens() -> None:
 
 def test_gate_penalty_is_lambda_times_the_expected_number_of_open_heads() -> None:
     method = build(pruning=True, gate_penalty=0.01)
-    for gate in method.gates():
+    for gate in method.vit.gates():
         gate.log_alpha_H.data.zero_()
     assert method.penalty().item() == pytest.approx(0.01 * 12 * 3 * 0.688112, abs=1e-5)
     assert method.open_heads() == [3] * 12
@@ -136,7 +136,7 @@ def test_the_paper_preset_is_the_paper() -> None:
 
 def test_pruned_method_gives_the_same_evidence() -> None:
     method = build(pruning=True).eval()
-    for gate in method.gates():
+    for gate in method.vit.gates():
         nn.init.normal_(gate.log_alpha_H, std=4)
     images, ask = torch.randn(1, 3, 64, 64), Ask(maps=True, affinity=True)
     with torch.no_grad():

@@ -35,7 +35,7 @@ def write_scenes(root: Path, counts: dict[str, int], side: int = 64, seed: int =
     for folder in ("images", "masks", "splits"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "classes.txt").write_text("\n".join(CLASSES.pixel_names) + "\n")
-    shares = deal(counts, generator)
+    shares = deal(list(counts), generator)
     rows = []
     for split, count in counts.items():
         names = [f"{split}_{index:04d}" for index in range(count)]
@@ -51,13 +51,14 @@ def write_scenes(root: Path, counts: dict[str, int], side: int = 64, seed: int =
         csv.writer(file).writerows([("image", "labels"), *rows])
 
 
-def deal(counts: dict[str, int], generator: np.random.Generator) -> dict[str, list[tuple[int, Pixels]]]:
-    """Handwritten digits for each split, (digit, ink ``(8, 8)`` from 0 to 1), in proportion to its scenes."""
+def deal(splits: Sequence[str], generator: np.random.Generator) -> dict[str, list[tuple[int, Pixels]]]:
+    """Handwritten digits for each split, (digit, ink ``(8, 8)`` from 0 to 1); train gets eight times a share."""
     digits = load_digits()
     pool = [(int(target), image / 16) for target, image in zip(digits.target, digits.images, strict=True)]
     order = generator.permutation(len(pool))
-    edges = np.round(np.cumsum([0, *counts.values()]) / sum(counts.values()) * len(pool)).astype(int)
-    return {split: [pool[index] for index in order[edges[i] : edges[i + 1]]] for i, split in enumerate(counts)}
+    shares = [8 if split == "train" else 1 for split in splits]
+    edges = np.round(np.cumsum([0, *shares]) / sum(shares) * len(pool)).astype(int)
+    return {split: [pool[index] for index in order[edges[i] : edges[i + 1]]] for i, split in enumerate(splits)}
 
 
 def compose(

@@ -14,7 +14,10 @@ from torch import nn
 
 from tag2mask.errors import SettingsError
 from tag2mask.methods.base import Ask, Evidence, Method
+from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout
+from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
 from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
+from tag2mask.methods.weaktr import WeakTr, WeakTrSettings
 from tag2mask.settings import Settings
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
@@ -39,6 +42,19 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
             {"reads": "token", "head": "concat", "pruning": True, "map_layers": None, "maps": "attention"},
             TokenMasking,
         ),
+        "mctformer-v1": MethodEntry(MCTformerSettings, {"patches": "none"}, MCTformer),
+        "mctformer-v2": MethodEntry(MCTformerSettings, {}, MCTformer),
+        "mctformer-plus": MethodEntry(
+            MCTformerSettings,
+            {"patches": "rank", "contrast": 1.0, "fusion": "root", "map_layers": None},
+            MCTformer,
+        ),
+        "weaktr": MethodEntry(WeakTrSettings, {}, WeakTr),
+        "weaktr-random": MethodEntry(WeakTrSettings, {"query": "random"}, WeakTr),
+        "gradcam": MethodEntry(BaselineSettings, {}, GradCAM),
+        "tscam": MethodEntry(BaselineSettings, {}, TSCAM),
+        "rollout": MethodEntry(BaselineSettings, {}, Rollout),
+        "linear": MethodEntry(BaselineSettings, {}, LinearCAM),
     }
 )
 

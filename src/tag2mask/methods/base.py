@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -58,3 +59,23 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def open_heads(self) -> list[int] | None:
         """Open attention heads in every layer, or None for a method without gates."""
+
+
+def require_tags(tags: Tensor | None, images: int, classes: int) -> Tensor:
+    """The tags, if they are multi-hot ``(B, C)``.
+
+    Raises:
+        ValueError: there are none, or they have another shape.
+    """
+    if tags is None or tuple(tags.shape) != (images, classes):
+        got = "none" if tags is None else tuple(tags.shape)
+        raise ValueError(f"training needs multi-hot tags of shape {(images, classes)}, got {got}")
+    return tags
+
+
+def soft_margins(evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    """The multi-label soft margin loss of every branch: the mean over classes and images."""
+    return {
+        name: F.multilabel_soft_margin_loss(logits_BC.float(), tags.float())
+        for name, logits_BC in evidence.logits.items()
+    }

@@ -82,7 +82,7 @@ class GatedAttention(nn.Module):
             gate_H = self.gate()
             out = out * gate_H.to(out.dtype).view(1, -1, 1, 1)
         if attn_mask.tap is not None:
-            attn_mask.tap.read(attn_mask.layer, q, k, self.evaluation_gate(x_BND), attn_mask)
+            attn_mask.tap.read(attn_mask.layer, q, k, out, self.evaluation_gate(x_BND), attn_mask)
         out = self.norm(out.transpose(1, 2).flatten(2))
         if self.token_gate is not None:
             out = out * self.token_gate(x_BND).sigmoid()

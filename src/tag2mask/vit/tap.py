@@ -1,6 +1,6 @@
 """Reading attention while a forward pass goes on, layer by layer, keeping only what was asked for.
 
-Shapes: B batch, N tokens, H heads, d head width, C classes, M patches, R rows.
+Shapes: B batch, N tokens, D width, H heads, d head width, C classes, M patches, R rows.
 """
 
 from __future__ import annotations
@@ -21,21 +21,39 @@ class Tap:
 
     Heads are averaged with their evaluation gates as weights, so closed heads do not count and a layer without an open
     head is left out. ``affinity_BMM`` is None until a layer was read; ``rows`` keeps ``(B, H, C, M)`` of every layer if
-    ``per_head`` asks for it.
+    ``per_head`` asks for it. ``wants_tokens`` keeps the class tokens ``(B, C, D)`` that leave every layer,
+    ``wants_heads`` every layer's queries and keys, to make its attention again later, and as ``peaks`` the largest
+    outputs of its heads ``(B, H, d)``. ``leaf_layer`` cuts the graph before that layer: its input becomes ``leaf``.
     """
 
     def __init__(
-        self, map_layers: frozenset[int], affinity_layers: frozenset[int] = frozenset(), per_head: bool = False
+        self,
+        map_layers: frozenset[int],
+        affinity_layers: frozenset[int] = frozenset(),
+        per_head: bool = False,
+        wants_tokens: bool = False,
+        wants_heads: bool = False,
+        leaf_layer: int | None = None,
     ) -> None:
         self.map_layers = map_layers
         self.affinity_layers = affinity_layers
         self.per_head = per_head
+        self.wants_tokens = wants_tokens
+        self.wants_heads = wants_heads
+        self.leaf_layer = leaf_layer
         self.layer_maps: dict[int, Tensor] = {}
         self.affinity_BMM: Tensor | None = None
         self.rows: dict[int, Tensor] = {}
+        self.class_tokens: list[Tensor] = []
+        self.projections: list[tuple[Tensor, Tensor, Pass]] = []
+        self.peaks: list[Tensor] = []
+        self.leaf: Tensor | None = None
 
-    def read(self, layer: int, q: Tensor, k: Tensor, gate_H: Tensor, passing: Pass) -> None:
-        """Take what is wanted from one layer's ``(B, H, N, d)`` queries and keys."""
+    def read(self, layer: int, q: Tensor, k: Tensor, out: Tensor, gate_H: Tensor, passing: Pass) -> None:
+        """Take what is wanted from one layer's ``(B, H, N, d)`` queries, keys and head outputs."""
+        if self.wants_heads:
+            self.projections.append((q.detach(), k.detach(), passing))
+            self.peaks.append(out.detach().amax(2))
         total = gate_H.sum()
         if total <= 0:
             return
@@ -53,6 +71,18 @@ class Tap:
                 rows_BMM = rows_B1MM.squeeze(1)
                 self.affinity_BMM = rows_BMM if self.affinity_BMM is None else self.affinity_BMM.add_(rows_BMM)
 
+    def enter(self, layer: int, x_BND: Tensor) -> Tensor:
+        """What goes into a layer."""
+        if layer != self.leaf_layer:
+            return x_BND
+        self.leaf = x_BND.detach().requires_grad_()
+        return self.leaf
+
+    def leave(self, class_BCD: Tensor) -> None:
+        """Take the class tokens that leave a layer."""
+        if self.wants_tokens:
+            self.class_tokens.append(class_BCD)
+
     def class_maps(self, layers: frozenset[int]) -> Tensor:
         """Sum of the class-to-patch rows of these layers; those without an open head are left out.
 
@@ -67,8 +97,13 @@ class Tap:
 
 def softmax_rows(q: Tensor, k: Tensor, rows: slice, passing: Pass) -> Tensor:
     """Attention of the tokens ``rows`` on the patches, float32 ``(B, H, rows, M)``, after softmax over all tokens."""
+    return attention_rows(q, k, rows, passing)[..., passing.tokens.patch_slice]
+
+
+def attention_rows(q: Tensor, k: Tensor, rows: slice, passing: Pass) -> Tensor:
+    """Attention of the tokens ``rows`` on all tokens, float32 ``(B, H, rows, N)``."""
     scores = (q[:, :, rows] @ k.transpose(-2, -1)).float() * q.shape[-1] ** -0.5
     if passing.allowed_NN is not None:
         scores = scores.masked_fill(~passing.allowed_NN[rows], float("-inf"))
-    rows_BHRM: Tensor = scores.softmax(-1)[..., passing.tokens.patch_slice]
-    return rows_BHRM
+    rows_BHRN: Tensor = scores.softmax(-1)
+    return rows_BHRN

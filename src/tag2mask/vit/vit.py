@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tag2mask.errors import SettingsError
 from tag2mask.vit.attention import GatedAttention, Pass, Tokens
+from tag2mask.vit.gates import HardConcrete
 from tag2mask.vit.tap import Tap
 
 ClassAttention = Literal["all", "no_classes", "readers"]
@@ -91,7 +92,10 @@ class ViT(nn.Module):
         for layer, block in enumerate(self.blocks):
             passing = Pass(tokens, allowed_NN, tap, layer)
             rope = {} if ropes is None else {"rope": ropes[layer]}
+            x_BND = x_BND if tap is None else tap.enter(layer, x_BND)
             x_BND = block(x_BND, attn_mask=passing, **rope)
+            if tap is not None:
+                tap.leave(x_BND[:, : tokens.classes])
         return Features(x_BND[:, : tokens.classes], x_BND[:, tokens.patch_slice], grid)
 
     def embed(self, images: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tokens]:
@@ -140,6 +144,27 @@ class ViT(nn.Module):
             allowed_NN[C:, :C] = False
         return allowed_NN
 
+    def new_parameters(self) -> list[nn.Parameter]:
+        """The class tokens and our registers."""
+        return [self.class_CD, self.registers]
+
+    def gate_parameters(self) -> list[nn.Parameter]:
+        """One tensor of log alphas a layer; nothing without trainable gates."""
+        return [gate.log_alpha_H for gate in self.gates()]
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """Everything that came with the backbone."""
+        others = {id(parameter) for parameter in (*self.new_parameters(), *self.gate_parameters())}
+        return [parameter for parameter in self.parameters() if id(parameter) not in others]
+
+    def gates(self) -> list[HardConcrete]:
+        """The trainable gates, first layer first."""
+        return [attention.gate for attention in self.attentions if isinstance(attention.gate, HardConcrete)]
+
+    def drop_norm(self) -> None:
+        """Do without the last norm, for methods that read the raw residual stream."""
+        self.norm = nn.Identity()
+
     def open_heads(self) -> list[int]:
         """Heads with an evaluation gate above 0, layer by layer."""
         return [int((attention.evaluation_gate(self.class_CD) > 0).sum()) for attention in self.attentions]
@@ -148,6 +173,23 @@ class ViT(nn.Module):
         """Remove closed heads from the weights; the output in evaluation stays equal."""
         for attention in self.attentions:
             attention.prune()
+
+
+def last_layers(vit: ViT, count: int | None) -> frozenset[int]:
+    """The last ``count`` layers; None for all.
+
+    Raises:
+        SettingsError: there are not so many.
+    """
+    layers = len(vit.blocks)
+    if count is not None and count > layers:
+        raise SettingsError(f"the last {count} layers are asked for, the backbone has {layers}")
+    return frozenset(range(layers - (count or layers), layers))
+
+
+def on_grid(maps_BCM: Tensor, grid: tuple[int, int]) -> Tensor:
+    """``(B, C, M)`` as ``(B, C, h, w)``."""
+    return maps_BCM.reshape(*maps_BCM.shape[:2], *grid)
 
 
 def require_plain(backbone: nn.Module) -> VisionTransformer | Eva:

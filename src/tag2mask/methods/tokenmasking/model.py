@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tag2mask.errors import SettingsError
-from tag2mask.methods.base import Ask, Evidence, Method
+from tag2mask.methods.base import Ask, Evidence, Method, require_tags
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
-from tag2mask.vit.gates import HardConcrete
 from tag2mask.vit.tap import Tap
-from tag2mask.vit.vit import Features, ViT
+from tag2mask.vit.vit import Features, ViT, last_layers, on_grid
 
 
 class TokenMasking(Method):
@@ -60,7 +59,9 @@ class TokenMasking(Method):
         features = self.vit(images, tap)
         class_BCD = self.read(features, tap)
         if self.training:
-            class_BCD = mask_absent(class_BCD, self.require_tags(tags, len(images)), self.settings.masking_ratio)
+            class_BCD = mask_absent(
+                class_BCD, require_tags(tags, len(images), len(self.vit.class_CD)), self.settings.masking_ratio
+            )
         with torch.autocast(images.device.type, enabled=False):
             logits_BC = self.head(class_BCD.float())
         return Evidence(
@@ -73,7 +74,6 @@ class TokenMasking(Method):
 
     def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
         """L = L_cls + lambda sum_heads P(g > 0): binary cross-entropy on float32 logits, and the gates' penalty."""
-        tags = self.require_tags(tags, len(evidence.scores_BC))
         return {"bce": F.binary_cross_entropy_with_logits(evidence.scores_BC.float(), tags.float()), **evidence.terms}
 
     def read(self, features: Features, tap: Tap | None) -> Tensor:
@@ -106,11 +106,9 @@ class TokenMasking(Method):
 
     def penalty(self) -> Tensor:
         """L_reg: lambda times the expected number of open heads."""
-        return self.settings.gate_penalty * torch.stack([gate.open_probability().sum() for gate in self.gates()]).sum()
-
-    def gates(self) -> list[HardConcrete]:
-        """The trainable gates, first layer first."""
-        return [attention.gate for attention in self.vit.attentions if isinstance(attention.gate, HardConcrete)]
+        return (
+            self.settings.gate_penalty * torch.stack([gate.open_probability().sum() for gate in self.vit.gates()]).sum()
+        )
 
     def tap(self, ask: Ask) -> Tap | None:
         """What has to be read from the attention to give what is asked for."""
@@ -120,21 +118,13 @@ class TokenMasking(Method):
         affinity = self.all_layers if ask.affinity else frozenset()
         return Tap(layers, affinity) if layers or affinity else None
 
-    def require_tags(self, tags: Tensor | None, images: int) -> Tensor:
-        """The tags, if they are multi-hot ``(B, C)``."""
-        wanted = (images, len(self.vit.class_CD))
-        if tags is None or tuple(tags.shape) != wanted:
-            got = "none" if tags is None else tuple(tags.shape)
-            raise ValueError(f"training needs multi-hot tags of shape {wanted}, got {got}")
-        return tags
-
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The backbone's pretrained weights, the new tokens and head, and the gates."""
-        gates = [gate.log_alpha_H for gate in self.gates()]
-        tokens = [self.vit.class_CD, self.vit.registers, *self.head.parameters()]
-        new = {id(parameter) for parameter in gates + tokens}
-        backbone = [parameter for parameter in self.parameters() if id(parameter) not in new]
-        return {"backbone": backbone, "tokens": tokens, "gates": gates}
+        return {
+            "backbone": self.vit.pretrained_parameters(),
+            "tokens": [*self.vit.new_parameters(), *self.head.parameters()],
+            "gates": self.vit.gate_parameters(),
+        }
 
     def open_heads(self) -> list[int] | None:
         """Open heads, layer by layer; None when nothing is pruned."""
@@ -155,23 +145,6 @@ def require_consistent(settings: TokenMaskingSettings) -> None:
             "maps contribution needs reads=attended and head per_token or shared, where every patch adds a part to the "
             "logit; otherwise set method.maps=attention"
         )
-
-
-def on_grid(maps_BCM: Tensor, grid: tuple[int, int]) -> Tensor:
-    """``(B, C, M)`` as ``(B, C, h, w)``."""
-    return maps_BCM.reshape(*maps_BCM.shape[:2], *grid)
-
-
-def last_layers(vit: ViT, count: int | None) -> frozenset[int]:
-    """The last ``count`` layers; None for all.
-
-    Raises:
-        SettingsError: there are not so many.
-    """
-    layers = len(vit.blocks)
-    if count is not None and count > layers:
-        raise SettingsError(f"the last {count} layers are asked for, the backbone has {layers}")
-    return frozenset(range(layers - (count or layers), layers))
 
 
 def mask_absent(class_BCD: Tensor, tags_BC: Tensor, ratio: float) -> Tensor:

@@ -1,0 +1,62 @@
+"""A linear class activation map on the frozen backbone: what every method should beat.
+
+Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016.
+Shapes: B batch, C classes, D width, M patches, h w patch grid.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.settings import Settings
+from tag2mask.vit.tap import Tap
+from tag2mask.vit.vit import ViT, last_layers, on_grid
+
+
+class LinearCAM(Method):
+    """logit_c = w_c . mean_m x_m + b_c over normalised patch tokens; the map is max(w_c . x_m, 0)."""
+
+    def __init__(self, backbone: nn.Module, classes: int, settings: Settings) -> None:
+        """Build it around a timm ViT.
+
+        Raises:
+            SettingsError: ``backbone`` is no plain ViT.
+        """
+        super().__init__()
+        self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0).requires_grad_(False)
+        self.head = nn.Linear(self.vit.width, classes)
+        self.all_layers = last_layers(self.vit, None)
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self.vit.patch
+
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+        """Logits of the mean patch, and on demand maps and affinity."""
+        tap = Tap(frozenset(), self.all_layers if ask.affinity else frozenset())
+        with torch.no_grad():
+            features = self.vit(images, tap)
+            patch_BMD = self.vit.norm(features.patch_BMD)
+        logits_BC = self.head(patch_BMD.mean(1)).float()
+        maps_BCM = (patch_BMD @ self.head.weight.T).relu().transpose(1, 2).float() if ask.maps else None
+        return Evidence(
+            scores_BC=logits_BC,
+            logits={"patches": logits_BC},
+            maps_BChw=None if maps_BCM is None else on_grid(maps_BCM, features.grid),
+            affinity_BMM=tap.affinity_BMM,
+        )
+
+    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+        """Multi-label soft margin."""
+        return soft_margins(evidence, tags)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The head; the backbone stays as it is."""
+        return {"tokens": list(self.head.parameters())}
+
+    def open_heads(self) -> list[int] | None:
+        """No gates."""
+        return None

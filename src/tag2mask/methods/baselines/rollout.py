@@ -1,0 +1,73 @@
+"""Attention rollout of class tokens.
+
+Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020, for a class token a class.
+Shapes: B batch, C classes, D width, H heads, N tokens, h w patch grid.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.settings import Settings
+from tag2mask.vit.tap import Tap, attention_rows
+from tag2mask.vit.vit import ViT, last_layers, on_grid
+
+
+class Rollout(Method):
+    """Trained as MCTformer V1; the map is the class token's row of the product of (A_l + I) / 2 over all layers."""
+
+    def __init__(self, backbone: nn.Module, classes: int, settings: Settings) -> None:
+        """Build it around a timm ViT.
+
+        Raises:
+            SettingsError: ``backbone`` is no plain ViT.
+        """
+        super().__init__()
+        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0)
+        self.vit.drop_norm()
+        self.all_layers = last_layers(self.vit, None)
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self.vit.patch
+
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+        """Logits of the class tokens, and on demand maps and affinity."""
+        tap = Tap(frozenset(), self.all_layers if ask.affinity else frozenset(), wants_heads=ask.maps)
+        features = self.vit(images, tap)
+        logits_BC = features.class_BCD.float().mean(-1)
+        return Evidence(
+            scores_BC=logits_BC,
+            logits={"class_tokens": logits_BC},
+            maps_BChw=on_grid(rolled_out(tap), features.grid) if ask.maps else None,
+            affinity_BMM=tap.affinity_BMM,
+        )
+
+    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+        """Multi-label soft margin."""
+        return soft_margins(evidence, tags)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The backbone's pretrained weights, and the class tokens."""
+        return {"backbone": self.vit.pretrained_parameters(), "tokens": self.vit.new_parameters()}
+
+    def open_heads(self) -> list[int] | None:
+        """No gates."""
+        return None
+
+
+def rolled_out(tap: Tap) -> Tensor:
+    """Class rows ``(B, C, M)`` of the product, from the last layer to the first: one layer's attention at a time."""
+    tokens = tap.projections[-1][2].tokens
+    row_BCN: Tensor | None = None
+    for q, k, passing in reversed(tap.projections):
+        attention_BNN = attention_rows(q, k, slice(None), passing).mean(1)
+        if row_BCN is None:
+            one_CN = torch.eye(attention_BNN.shape[-1], device=q.device)[: tokens.classes]
+            row_BCN = one_CN.expand(len(q), -1, -1)
+        row_BCN = (row_BCN + row_BCN @ attention_BNN) / 2
+    assert row_BCN is not None
+    return row_BCN[..., tokens.patch_slice]

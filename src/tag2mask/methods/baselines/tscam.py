@@ -1,0 +1,72 @@
+"""TS-CAM: class activations of patches, coupled with the class token's attention.
+
+Gao et al., "TS-CAM: Token Semantic Coupled Attention Map for Weakly Supervised Object Localization", ICCV 2021.
+Shapes: B batch, C classes, D width, M patches, h w patch grid.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.methods.patch_head import PatchHead, mean_pooling
+from tag2mask.settings import Settings
+from tag2mask.vit.tap import Tap
+from tag2mask.vit.vit import ViT, last_layers, on_grid
+
+
+class TSCAM(Method):
+    """logit_c = mean_m S_c(m), S a 3 x 3 convolution of patch tokens; the map is A(m) max(S_c(m), 0).
+
+    A is the one class token's attention, the mean over all layers: it is the same for all classes.
+    """
+
+    def __init__(self, backbone: nn.Module, classes: int, settings: Settings) -> None:
+        """Build it around a timm ViT.
+
+        Raises:
+            SettingsError: ``backbone`` is no plain ViT.
+        """
+        super().__init__()
+        self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0)
+        self.vit.drop_norm()
+        self.patch_head = PatchHead(classes, self.vit.width)
+        self.all_layers = last_layers(self.vit, None)
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self.vit.patch
+
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+        """Logits of the patches, and on demand maps and affinity."""
+        tap = Tap(
+            self.all_layers if ask.maps else frozenset(),
+            self.all_layers if ask.affinity else frozenset(),
+        )
+        features = self.vit(images, tap)
+        semantic_BChw = self.patch_head(features)
+        logits_BC = mean_pooling(semantic_BChw)
+        coupled_BChw = None
+        if ask.maps:
+            attention_B1M = tap.class_maps(self.all_layers) / len(self.all_layers)
+            coupled_BChw = on_grid(attention_B1M, features.grid) * semantic_BChw.relu()
+        return Evidence(
+            scores_BC=logits_BC,
+            logits={"patches": logits_BC},
+            maps_BChw=coupled_BChw,
+            affinity_BMM=tap.affinity_BMM,
+        )
+
+    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+        """Multi-label soft margin."""
+        return soft_margins(evidence, tags)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The backbone's pretrained weights, and the class token with the patch head."""
+        new = [*self.vit.new_parameters(), *self.patch_head.parameters()]
+        return {"backbone": self.vit.pretrained_parameters(), "tokens": new}
+
+    def open_heads(self) -> list[int] | None:
+        """No gates."""
+        return None

@@ -1,0 +1,106 @@
+"""MCTformer V1, V2 and +: a class token a class, read by the mean over its width, with a patch branch beside it.
+
+Xu et al., "Multi-class Token Transformer for Weakly Supervised Semantic Segmentation", CVPR 2022 (V1, V2);
+"MCTformer+", 2023 (rank pooling, class-token contrast). Implemented from the papers' text.
+Shapes: B batch, C classes, D width, M patches, h w patch grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tag2mask.methods.base import Ask, Evidence, Method, require_tags, soft_margins
+from tag2mask.methods.mctformer.settings import MCTformerSettings
+from tag2mask.methods.patch_head import PatchHead, mean_pooling, rank_pooling
+from tag2mask.vit.tap import Tap
+from tag2mask.vit.vit import ViT, last_layers, on_grid
+
+
+class MCTformer(Method):
+    """All three versions. Tokens are read from the raw residual stream: the backbone's final norm is not used."""
+
+    def __init__(self, backbone: nn.Module, classes: int, settings: MCTformerSettings) -> None:
+        """Build it around a timm ViT.
+
+        Raises:
+            SettingsError: ``backbone`` is no plain ViT; more map layers than layers.
+        """
+        super().__init__()
+        self.settings = settings
+        # All class tokens start as the pretrained one; only the loss tells them apart.
+        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0)
+        self.vit.drop_norm()
+        self.patch_head = None if settings.patches == "none" else PatchHead(classes, self.vit.width)
+        self.all_layers = last_layers(self.vit, None)
+        self.map_layers = last_layers(self.vit, settings.map_layers)
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self.vit.patch
+
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+        """Logits of class tokens and patches, and on demand class maps and affinity; ``tags`` only for the contrast."""
+        tap = Tap(
+            self.map_layers if ask.maps else frozenset(),
+            self.all_layers if ask.affinity else frozenset(),
+            wants_tokens=self.training and self.settings.contrast > 0,
+        )
+        features = self.vit(images, tap)
+        logits = {"class_tokens": features.class_BCD.float().mean(-1)}
+        activations_BChw = None if self.patch_head is None else self.patch_head(features)
+        if activations_BChw is not None:
+            pool = rank_pooling if self.settings.patches == "rank" else mean_pooling
+            logits["patches"] = pool(activations_BChw)
+        return Evidence(
+            scores_BC=torch.stack(list(logits.values())).mean(0),
+            logits=logits,
+            terms={"contrast": self.contrast(tap, tags)} if tap.wants_tokens else {},
+            maps_BChw=self.fuse(tap, activations_BChw, features.grid) if ask.maps else None,
+            affinity_BMM=tap.affinity_BMM,
+        )
+
+    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+        """Multi-label soft margin of each branch, and the weighted contrast of class tokens."""
+        return {**soft_margins(evidence, tags), **evidence.terms}
+
+    def contrast(self, tap: Tap, tags: Tensor | None) -> Tensor:
+        """The weighted contrast of class tokens."""
+        class_BCD = tap.class_tokens[0]
+        return self.settings.contrast * contrast(tap.class_tokens, require_tags(tags, *class_BCD.shape[:2]))
+
+    def fuse(self, tap: Tap, activations_BChw: Tensor | None, grid: tuple[int, int]) -> Tensor:
+        """S = sum_l A_l over the map layers (V1); S relu(F) (V2); sqrt(mean_l A_l relu(F)) (+)."""
+        attention_BChw = on_grid(tap.class_maps(self.map_layers), grid)
+        if activations_BChw is None:
+            return attention_BChw
+        fused_BChw = attention_BChw * activations_BChw.relu()
+        return fused_BChw if self.settings.fusion == "product" else (fused_BChw / len(self.map_layers)).sqrt()
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The backbone's pretrained weights, and the class tokens with the patch head."""
+        head = [] if self.patch_head is None else list(self.patch_head.parameters())
+        return {"backbone": self.vit.pretrained_parameters(), "tokens": [*self.vit.new_parameters(), *head]}
+
+    def open_heads(self) -> list[int] | None:
+        """No gates."""
+        return None
+
+
+def contrast(tokens: Sequence[Tensor], tags_BC: Tensor) -> Tensor:
+    """Each present class's token must be most like itself: cross-entropy of the tokens' cosines against the identity.
+
+    ``tokens`` are the class tokens ``(B, C, D)`` of every layer; the mean over layers and images.
+    """
+    present_BC = tags_BC.float()
+    terms = []
+    for class_BCD in tokens:
+        unit_BCD = F.normalize(class_BCD.float(), dim=-1)
+        cosine_BCC = unit_BCD @ unit_BCD.transpose(1, 2)
+        own_BC = -cosine_BCC.log_softmax(-1).diagonal(dim1=1, dim2=2)
+        terms.append(((own_BC * present_BC).sum(1) / (present_BC.sum(1) + 1e-8)).mean())
+    return torch.stack(terms).mean()

@@ -1,0 +1,135 @@
+"""WeakTr: every attention head weighed by a small network, coarse activation maps spread by the weighed affinity.
+
+Zhu et al., "WeakTr: Exploring Plain Vision Transformer for Weakly-supervised Semantic Segmentation", 2023.
+Implemented from the paper's text. Equation numbers are the paper's.
+Shapes: B batch, C classes, D width, K heads of all layers, d head width, M patches, h w patch grid.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.methods.patch_head import PatchHead, mean_pooling
+from tag2mask.methods.weaktr.settings import WeakTrSettings
+from tag2mask.vit.tap import Tap, softmax_rows
+from tag2mask.vit.vit import ViT, last_layers, on_grid
+
+
+class AdaptiveFusion(nn.Module):
+    """Adaptive attention fusion: a weight in (0, 1) for each of K heads from what it put out.
+
+    Head-wise d -> 8 -> 1 without an activation between, then K -> K / reduction -> K; 1,825 numbers at d = 64, K = 72.
+    """
+
+    HIDDEN = 8
+
+    def __init__(self, heads: int, head_width: int, reduction: int) -> None:
+        super().__init__()
+        self.headwise = nn.Sequential(nn.Linear(head_width, self.HIDDEN), nn.Linear(self.HIDDEN, 1))
+        hidden = max(heads // reduction, 1)
+        self.across = nn.Sequential(
+            nn.Linear(heads, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, heads, bias=False), nn.Sigmoid()
+        )
+
+    def forward(self, query_BKd: Tensor) -> Tensor:
+        """``(B, K, d)`` to weights ``(B, K)``."""
+        weight_BK: Tensor = self.across(self.headwise(query_BKd).squeeze(-1))
+        return weight_BK
+
+
+class WeakTr(Method):
+    """The CAM network. Tokens are read from the raw residual stream: the backbone's final norm is not used.
+
+    Attention, head outputs and coarse maps are detached before the fusion: the fine loss trains the fusion alone.
+    """
+
+    def __init__(self, backbone: nn.Module, classes: int, settings: WeakTrSettings) -> None:
+        """Build it around a timm ViT.
+
+        Raises:
+            SettingsError: ``backbone`` is no plain ViT.
+        """
+        super().__init__()
+        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0)
+        self.vit.drop_norm()
+        self.patch_head = PatchHead(classes, self.vit.width)
+        attentions = self.vit.attentions
+        self.layers, self.heads, width = len(attentions), attentions[0].heads, attentions[0].head_width
+        self.fusion = AdaptiveFusion(self.layers * self.heads, width, settings.reduction)
+        self.random_Kd: Tensor | None
+        random_Kd = torch.randn(self.layers * self.heads, width) if settings.query == "random" else None
+        self.register_buffer("random_Kd", random_Kd)
+        self.fine_scale = nn.Parameter(torch.tensor([1.0, 0.0])) if settings.fine_scale == "learned" else None
+        self.all_layers = last_layers(self.vit, None)
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self.vit.patch
+
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+        """Logits of class tokens, coarse and fine maps; on demand the fine maps and the weighed affinity."""
+        tap = Tap(self.all_layers, per_head=True, wants_heads=True)
+        features = self.vit(images, tap)
+        coarse_BChw = self.patch_head(features)
+        with torch.autocast(images.device.type, enabled=False):
+            weight_BK = self.weigh(tap)
+            affinity_BMM = self.affinity(tap, weight_BK)
+            attention_BCM = self.class_attention(tap, weight_BK)
+            seed_BCM = coarse_BChw.relu().detach().flatten(2) * attention_BCM
+            fine_BChw = on_grid(seed_BCM @ affinity_BMM.transpose(1, 2), features.grid)  # Eq. 8
+        logits = {
+            "class_tokens": features.class_BCD.float().mean(-1),
+            "coarse": mean_pooling(coarse_BChw),
+            "fine": self.rescaled(mean_pooling(fine_BChw)),
+        }
+        return Evidence(
+            # Fine logits are never below 0 without a learned scale: presence is what the other two say.
+            scores_BC=(logits["class_tokens"] + logits["coarse"]) / 2,
+            logits=logits,
+            maps_BChw=fine_BChw if ask.maps else None,
+            affinity_BMM=affinity_BMM if ask.affinity else None,
+        )
+
+    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+        """Multi-label soft margin of class tokens, coarse and fine maps, all of weight 1."""
+        return soft_margins(evidence, tags)
+
+    def weigh(self, tap: Tap) -> Tensor:
+        """W' ``(B, K)`` from the largest output of every head over all tokens, heads in head-major order (Eq. 4)."""
+        peaks_BKd = torch.stack(tap.peaks, 2).flatten(1, 2).float()
+        query_BKd = peaks_BKd if self.random_Kd is None else self.random_Kd.expand(len(peaks_BKd), -1, -1)
+        weight_BK: Tensor = self.fusion(query_BKd)
+        return weight_BK
+
+    def class_attention(self, tap: Tap, weight_BK: Tensor) -> Tensor:
+        """Class rows of A^ = (1/K) sum_i W'_i A_i, ``(B, C, M)`` (Eq. 5)."""
+        rows_BKCM = torch.stack([tap.rows[layer].detach() for layer in range(self.layers)], 2).flatten(1, 2)
+        return torch.einsum("bk,bkcm->bcm", weight_BK, rows_BKCM) / weight_BK.shape[1]
+
+    def affinity(self, tap: Tap, weight_BK: Tensor) -> Tensor:
+        """Patch rows of A^, ``(B, M, M)``, made again layer by layer from queries and keys."""
+        weight_BHL = weight_BK.view(-1, self.heads, self.layers)
+        total_BMM: Tensor | None = None
+        for layer, (q, k, passing) in enumerate(tap.projections):
+            rows_BHMM = softmax_rows(q, k, passing.tokens.patch_slice, passing)
+            part_BMM = torch.einsum("bh,bhmn->bmn", weight_BHL[:, :, layer], rows_BHMM)
+            total_BMM = part_BMM if total_BMM is None else total_BMM + part_BMM
+        assert total_BMM is not None
+        return total_BMM / weight_BK.shape[1]
+
+    def rescaled(self, logits_BC: Tensor) -> Tensor:
+        """Fine logits as they are, or with the learned scale and bias."""
+        return logits_BC if self.fine_scale is None else logits_BC * self.fine_scale[0] + self.fine_scale[1]
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The backbone's pretrained weights; the class tokens, the patch head and the fusion."""
+        new = [*self.vit.new_parameters(), *self.patch_head.parameters(), *self.fusion.parameters()]
+        scale = [] if self.fine_scale is None else [self.fine_scale]
+        return {"backbone": self.vit.pretrained_parameters(), "tokens": new + scale}
+
+    def open_heads(self) -> list[int] | None:
+        """No gates."""
+        return None

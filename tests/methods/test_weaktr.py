@@ -1,0 +1,94 @@
+"""WeakTr: the fusion's size, its gradients, its equations."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tag2mask.methods import Ask, build_method
+from tag2mask.methods.weaktr import WeakTr
+from tag2mask.methods.weaktr.model import AdaptiveFusion
+from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.tap import Tap
+
+TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.0)
+
+
+def build(**settings: object) -> WeakTr:
+    torch.manual_seed(0)
+    method, _ = build_method("weaktr", 4, TINY, settings, "none")
+    assert isinstance(method, WeakTr)
+    return method
+
+
+def test_the_fusion_has_1825_parameters() -> None:
+    sizes = [parameter.numel() for parameter in AdaptiveFusion(72, 64, 8).parameters()]
+    assert sum(sizes) == 1825
+    assert len(sizes) == 6
+
+
+def test_a_fusion_without_weights_halves_every_head() -> None:
+    fusion = AdaptiveFusion(36, 64, 8)
+    torch.nn.init.zeros_(fusion.across[2].weight)
+    assert torch.equal(fusion(torch.randn(2, 36, 64)), torch.full((2, 36), 0.5))
+
+
+def test_the_fine_loss_trains_the_fusion_alone() -> None:
+    method = build()
+    images, tags = torch.randn(2, 3, 64, 64), torch.eye(4)[:2]
+    method.loss(method(images, tags), tags)["fine"].backward()
+    moved = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
+    assert moved == {f"fusion.{name}" for name, _ in method.fusion.named_parameters()}
+
+
+def test_equal_weights_are_the_plain_mean_over_heads_and_layers() -> None:
+    method = build().eval()
+    torch.nn.init.zeros_(method.fusion.across[2].weight)  # W' = 1/2 everywhere
+    images, layers = torch.randn(2, 3, 48, 64), frozenset(range(12))
+    with torch.no_grad():
+        evidence = method(images, ask=Ask(maps=True, affinity=True))
+        tap = Tap(layers, layers)
+        features = method.vit(images, tap)
+        affinity = tap.affinity_BMM / 12 / 2
+        attention = tap.class_maps(layers) / 12 / 2
+        seed = method.patch_head(features).relu().flatten(2) * attention
+    torch.testing.assert_close(evidence.affinity_BMM, affinity)
+    wanted = torch.einsum("bmn,bcn->bcm", affinity, seed).reshape(2, 4, 3, 4)
+    torch.testing.assert_close(evidence.maps_BChw, wanted)
+
+
+def test_the_fine_loss_has_a_floor_that_a_learned_scale_removes() -> None:
+    images, tags = torch.randn(2, 3, 64, 64), torch.eye(4)[:2]
+    method = build().eval()
+    evidence = method(images)
+    assert (evidence.logits["fine"] >= 0).all()
+    assert method.loss(evidence, tags)["fine"].item() >= 0.75 * math.log(2)
+    scaled = build(fine_scale="learned").eval()
+    with torch.no_grad():
+        scaled.fine_scale[1] = -5.0
+    assert (scaled(images).logits["fine"] < 0).all()
+
+
+def test_random_queries_stay() -> None:
+    torch.manual_seed(0)
+    method, _ = build_method("weaktr-random", 4, TINY, {}, "none")
+    assert isinstance(method, WeakTr)
+    assert "random_Kd" in method.state_dict()
+    weights = [method.weigh(tap) for tap in (ran(method), ran(method))]
+    assert torch.equal(*weights)
+    method = build()
+    weights = [method.weigh(tap) for tap in (ran(method), ran(method))]
+    assert not torch.equal(*weights)
+
+
+def ran(method: WeakTr) -> Tap:
+    tap = Tap(frozenset(), wants_heads=True)
+    method.vit(torch.randn(1, 3, 64, 64), tap)
+    return tap
+
+
+@pytest.mark.parametrize("reduction", [1, 8, 100])
+def test_any_reduction(reduction: int) -> None:
+    assert build(reduction=reduction)(torch.randn(1, 3, 64, 64)).scores_BC.shape == (1, 4)
