@@ -156,7 +156,10 @@ def masks(
     flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored photograph.")] = False,
     refine: Annotated[
         str | None,
-        typer.Option(metavar="none|affinity|pamr", help="Spread maps over alike patches, pixels, or both [none]."),
+        typer.Option(
+            metavar="none|affinity|pamr|crf",
+            help="Spread maps over alike patches and pixels; several with commas [none].",
+        ),
     ] = None,
     threshold: Annotated[str | None, typer.Option(metavar="mean|otsu|NUMBER", help="Cut maps there.")] = None,
     settings: Assignments = None,

@@ -5,8 +5,9 @@ Shapes: C classes, K classes to paint, Y X pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.reading import read_image, to_float
 from tag2mask.errors import DataError
 from tag2mask.masks.localize import Localized, localize, resize
-from tag2mask.masks.paint import BARE, paint
-from tag2mask.masks.refine import PIXEL_REFINERS, refine_pixels, require_refiners
+from tag2mask.masks.paint import BARE, Maps, paint
+from tag2mask.masks.refine import CRF, PIXEL_REFINERS, refine_pixels, require_refiners
+from tag2mask.masks.refine.crf import crf
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.training.progress import progress_bar
@@ -155,21 +157,35 @@ def paint_photograph(
     maps_KYX = finished_maps(localized, tags, image, settings)
     logits = localized.scores_C[list(tags)].tolist()
     values = [tag + classes.offset for tag in tags]
-    labels = paint(maps_KYX.numpy(), values, logits, classes.background is not None, settings)
+    sharpen = partial(sharpened, image, settings)
+    labels = paint(maps_KYX.numpy(), values, logits, classes.background is not None, settings, sharpen)
     return np.where(labels == BARE, classes.ignore, labels)
 
 
 def finished_maps(localized: Localized, tags: Sequence[int], image: Tensor, settings: MaskSettings) -> Tensor:
-    """The class maps of ``tags`` at the photograph's size, refined on pixels: ``(K, Y, X)``, ready to be painted.
-
-    Refiners see photographs at most at the long side ``refine_side``; the maps of larger ones are enlarged after them.
-    """
-    size = image.shape[-2:]
+    """The class maps of ``tags`` at the photograph's size, refined on pixels: ``(K, Y, X)``, ready to be painted."""
     if not tags:
-        return torch.zeros(0, *size)
-    maps_1KYX = localized.maps_CYX[None, list(tags)]
-    if any(name in PIXEL_REFINERS for name in settings.refine):
-        shrink = min(1.0, settings.refine_side / max(size))
-        small = [max(round(side * shrink), 1) for side in size]
-        maps_1KYX = refine_pixels(resize(image[None], small)[0], resize(maps_1KYX, small)[0], settings.refine)[None]
-    return resize(maps_1KYX, size)[0]
+        return torch.zeros(0, *image.shape[-2:])
+    maps_KYX = resize(localized.maps_CYX[None, list(tags)], image.shape[-2:])[0]
+    if not any(name in PIXEL_REFINERS for name in settings.refine):
+        return maps_KYX
+    return at_refine_side(image, maps_KYX, settings, partial(refine_pixels, names=settings.refine))
+
+
+def sharpened(image: Tensor, settings: MaskSettings, scores_SYX: Maps) -> Maps:
+    """The scores of classes and background, after the CRF if it is asked for."""
+    if CRF not in settings.refine:
+        return scores_SYX
+    scores = torch.from_numpy(scores_SYX)
+    return at_refine_side(image, scores, settings, partial(crf, settings=settings.crf)).numpy()
+
+
+def at_refine_side(
+    image: Tensor, maps_KYX: Tensor, settings: MaskSettings, refine: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """``refine`` sees photograph and maps with a long side of ``refine_side`` at most; its result has the full size."""
+    size = image.shape[-2:]
+    shrink = min(1.0, settings.refine_side / max(size))
+    small = [max(round(side * shrink), 1) for side in size]
+    refined = refine(resize(image[None], small)[0], resize(maps_KYX[None], small)[0])
+    return resize(refined[None], size)[0]

@@ -5,7 +5,7 @@ Shapes: K classes to paint, Y X pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -29,25 +29,31 @@ def normalise(maps_KYX: Maps) -> Maps:
 
 
 def paint(
-    maps_KYX: Maps, values: Sequence[int], logits: Sequence[float], has_background: bool, settings: MaskSettings
+    maps_KYX: Maps,
+    values: Sequence[int],
+    logits: Sequence[float],
+    has_background: bool,
+    settings: MaskSettings,
+    sharpen: Callable[[Maps], Maps] = lambda scores_SYX: scores_SYX,
 ) -> Labels:
     """A label image ``(Y, X)`` from raw maps of the classes with these pixel values and logits.
 
     With a background (value 0) bare pixels are background; without one every pixel gets a class. No class at all
-    leaves background, or bare pixels where there is none.
+    leaves background, or bare pixels where there is none. ``sharpen`` works on the scores that compete: the normalised
+    maps, before them the background's score if there is one.
     """
     if not values:
         return np.full(maps_KYX.shape[-2:], 0 if has_background else BARE, np.int64)
     maps_KYX = normalise(maps_KYX)
     policy = settings.background.policy if has_background else "none"
     if settings.paint == "ordered":
-        labels = paint_ordered(maps_KYX, values, logits, settings.threshold)
+        labels = paint_ordered(sharpen(maps_KYX), values, logits, settings.threshold)
         return np.where(labels == BARE, 0, labels) if policy != "none" else fill_nearest(labels)
     if policy != "none":  # it stands first: a tie is background
         ground_YX = background_score(maps_KYX.max(0), settings.background)
         maps_KYX, values = np.concatenate([ground_YX[None], maps_KYX]), [0, *values]
     labels_of: NDArray[np.int64] = np.asarray(values, np.int64)
-    return np.asarray(labels_of[maps_KYX.argmax(0)])
+    return np.asarray(labels_of[sharpen(maps_KYX).argmax(0)])
 
 
 def background_score(best_YX: Maps, settings: BackgroundSettings) -> Maps:

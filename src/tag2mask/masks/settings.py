@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from tag2mask.masks.refine.crf import CRF_PRESETS, CRFSettings
 from tag2mask.settings import Settings, assign, parse_value
 
 
@@ -43,6 +44,7 @@ class MaskSettings(Settings):
     relative: bool | None = None
     refine: tuple[str, ...] = ()
     refine_side: int = Field(640, gt=0)
+    crf: CRFSettings = CRFSettings()
     paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Literal["mean", "otsu"] | float = "mean"
     background: BackgroundSettings = BackgroundSettings()
@@ -56,6 +58,16 @@ class MaskSettings(Settings):
         if isinstance(refine, str):
             return tuple(name.strip() for name in refine.split(",") if name.strip() not in ("", "none"))
         return refine
+
+    @field_validator("crf", mode="before")
+    @classmethod
+    def preset(cls, crf: Any) -> Any:
+        """A name stands for one of the papers' constants."""
+        if not isinstance(crf, str):
+            return crf
+        if crf not in CRF_PRESETS:
+            raise ValueError(f"wanted settings or one of {', '.join(CRF_PRESETS)}")
+        return CRF_PRESETS[crf]
 
     @field_validator("scales")
     @classmethod

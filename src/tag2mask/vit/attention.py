@@ -77,7 +77,7 @@ class GatedAttention(nn.Module):
     def forward(self, x_BND: Tensor, attn_mask: Pass, rope: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """``(B, N, D)`` to ``(B, N, D)``; reports to the pass's tap."""
         q, k, v = self.project(x_BND, attn_mask.tokens, rope)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask.allowed_NN, is_causal=is_causal)
+        out = attend(q, k, v, attn_mask.allowed_NN, explicit=self.training and x_BND.device.type == "cpu")
         if self.gate is not None:
             gate_H = self.gate()
             out = out * gate_H.to(out.dtype).view(1, -1, 1, 1)
@@ -133,6 +133,17 @@ class GatedAttention(nn.Module):
         self.proj = linear(self.proj.weight[:, rows], self.proj.bias)
         self.heads, self.kept = len(keep), [self.kept[head] for head in keep]
         self.gate = FixedGates(gate_H[keep].detach().clone())
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, allowed_NN: Tensor | None, explicit: bool) -> Tensor:
+    """Softmax attention, fused or written out; half precision on a CPU trains faster written out."""
+    if not explicit or q.dtype == torch.float32:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed_NN)
+    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    if allowed_NN is not None:
+        scores = scores.masked_fill(~allowed_NN, float("-inf"))
+    out: Tensor = scores.softmax(-1).to(v.dtype) @ v
+    return out
 
 
 def joint_projection(source: Attention | AttentionRope | EvaAttention) -> nn.Linear:

@@ -1,6 +1,7 @@
 """Refiners: what spreads class maps, on the patch grid by evidence or on pixels by the photograph's colours.
 
-A new refiner is a file here and a line in one of the two dicts.
+A new refiner is a file here and a line in one of the dicts. They follow one another in the dicts' order: on patches, on
+pixels, and last the CRF, which works on the scores that compete for a pixel, the background's among them.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from tag2mask.methods import Evidence
 PATCH_REFINERS: Mapping[str, Callable[[Evidence, Tensor], Tensor]] = MappingProxyType({"affinity": affinity})
 # A photograph (bands, Y, X) in [0, 1] and class maps (K, Y, X) to class maps.
 PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType({"pamr": pamr})
-REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS)
+CRF = "crf"
+REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS, CRF)
 
 
 def require_refiners(names: Sequence[str]) -> None:
-    """All of them exist, and those on patches come before those on pixels.
+    """All of them exist and stand in order.
 
     Raises:
         SettingsError: otherwise.
@@ -31,10 +33,9 @@ def require_refiners(names: Sequence[str]) -> None:
     for name in names:
         if name not in REFINERS:
             raise SettingsError(f"refiner {name!r} is unknown; there are none, {', '.join(REFINERS)}")
-    if list(names) != sorted(names, key=lambda name: name in PIXEL_REFINERS):
-        raise SettingsError(
-            f"refine={','.join(names)}: {', '.join(PATCH_REFINERS)} works on patches and has to be first"
-        )
+    in_order = [name for name in REFINERS if name in names]
+    if list(names) != in_order:
+        raise SettingsError(f"refiners work in one order: {','.join(in_order)}, not {','.join(names)}")
 
 
 def refine_patches(evidence: Evidence, maps_BChw: Tensor, names: Sequence[str]) -> Tensor:

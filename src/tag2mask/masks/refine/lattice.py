@@ -1,0 +1,99 @@
+"""Gaussian filtering of values at N points of a d-dimensional space on a permutohedral lattice, in torch.
+
+Adams, Baek and Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice", Eurographics 2010.
+Shapes: N points, d dimensions, V lattice vertices, C channels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Lattice:
+    """The lattice around ``features (N, d)``, in units of the filter's standard deviation; built once, used often."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.dimensions = features.shape[1]
+        vertex_NK, self.weight_NK = surround(features.float())
+        self.radix = vertex_NK.flatten(0, 1).amax(0) - vertex_NK.flatten(0, 1).amin(0) + 1 + 2 * (self.dimensions + 1)
+        self.low = vertex_NK.flatten(0, 1).amin(0) - (self.dimensions + 1)
+        codes, place = torch.unique(self.code(vertex_NK).flatten(), return_inverse=True)
+        self.place_NK = place.view(self.weight_NK.shape)
+        self.vertices = len(codes)
+        self.neighbours = self.find_neighbours(vertex_NK.flatten(0, 1), place, codes)
+
+    def code(self, vertices: Tensor) -> Tensor:
+        """One integer a vertex: its first d coordinates as digits."""
+        code = torch.zeros(vertices.shape[:-1], dtype=torch.int64, device=vertices.device)
+        for i in range(self.dimensions):
+            code = code * self.radix[i] + (vertices[..., i] - self.low[i])
+        return code
+
+    def find_neighbours(self, vertices: Tensor, place: Tensor, codes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Along each of the d + 1 axes, which vertices stand before and after; V where there is none."""
+        own = torch.empty(self.vertices, self.dimensions, dtype=vertices.dtype, device=vertices.device)
+        own[place] = vertices
+        found = []
+        for axis in range(self.dimensions + 1):
+            step = torch.ones(self.dimensions, dtype=own.dtype, device=own.device)
+            if axis < self.dimensions:
+                step[axis] = -self.dimensions
+            found.append((self.look_up(own - step, codes), self.look_up(own + step, codes)))
+        return found
+
+    def look_up(self, vertices: Tensor, codes: Tensor) -> Tensor:
+        """Their places among the lattice's vertices, V for those it does not have."""
+        wanted = self.code(vertices)
+        place = torch.searchsorted(codes, wanted).clamp_max(self.vertices - 1)
+        found: Tensor = torch.where(codes[place] == wanted, place, self.vertices)
+        return found
+
+    def filter(self, values_NC: Tensor) -> Tensor:
+        """Each point's Gaussian-weighted sum over all points, ``(N, C)``: splat, blur along every axis, slice."""
+        N, C = values_NC.shape
+        lattice_VC = values_NC.new_zeros(self.vertices + 1, C)  # the last row stays 0
+        for k in range(self.dimensions + 1):
+            lattice_VC.index_add_(0, self.place_NK[:, k], values_NC * self.weight_NK[:, k, None])
+        for before, after in self.neighbours:
+            blurred = lattice_VC[:-1] + 0.5 * (lattice_VC[before] + lattice_VC[after])
+            lattice_VC = torch.cat([blurred, lattice_VC.new_zeros(1, C)])
+        out_NC = values_NC.new_zeros(N, C)
+        for k in range(self.dimensions + 1):
+            out_NC += lattice_VC[self.place_NK[:, k]] * self.weight_NK[:, k, None]
+        return out_NC / (1 + 2**-self.dimensions)
+
+
+def surround(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The simplex around each point: integer vertices ``(N, d + 1, d)`` (the last coordinate is left out), weights."""
+    N, d = features.shape
+    device = features.device
+    scale = [math.sqrt(2 / 3) * (d + 1) / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
+    scaled = features * torch.tensor(scale, device=device)
+    # Onto the hyperplane where coordinates sum to 0.
+    later = scaled.flip(1).cumsum(1).flip(1)  # later[i] = sum of scaled[i:]
+    elevated = torch.cat([later, torch.zeros(N, 1, device=device)], 1)
+    elevated[:, 1:] -= torch.arange(1, d + 1, device=device) * scaled
+    # The nearest point whose coordinates are multiples of d + 1, and the order of what is left.
+    rounded = (elevated / (d + 1)).round() * (d + 1)
+    excess = (rounded.sum(1) / (d + 1)).round().long()
+    rest = elevated - rounded
+    order = rest.argsort(dim=1, descending=True, stable=True)
+    rank = torch.empty_like(order)
+    rank.scatter_(1, order, torch.arange(d + 1, device=device).expand(N, -1).contiguous())
+    rank += excess[:, None]
+    rounded = rounded + ((rank < 0).float() - (rank > d).float()) * (d + 1)
+    rank = rank % (d + 1)
+    # Barycentric weights from the sorted remainders.
+    rest = (elevated - rounded) / (d + 1)
+    weight = torch.zeros(N, d + 2, device=device)
+    weight.scatter_add_(1, d - rank, rest)
+    weight.scatter_add_(1, d + 1 - rank, -rest)
+    weight[:, 0] += 1 + weight[:, d + 1]
+    # Vertex k of the simplex: k more in the lowest ranks, k - (d + 1) in the others.
+    k = torch.arange(d + 1, device=device).view(1, -1, 1)
+    raised = torch.where(rank[:, None, :] <= d - k, k, k - (d + 1))
+    vertices = rounded.long()[:, None, :] + raised
+    return vertices[..., :d].contiguous(), weight[:, : d + 1].contiguous()
