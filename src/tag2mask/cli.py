@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tag2mask.errors import Tag2MaskError
+from tag2mask.errors import SettingsError, Tag2MaskError
 
 INTERRUPTED = 130
 # click's UsageError, wherever this release of typer keeps its click.
@@ -109,7 +110,9 @@ def print_check(report: dict[str, Any]) -> None:
 def train(
     data: DataFolder,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="A new folder for the run.")],
-    method: Annotated[str | None, typer.Option(help="tokenmasking, or tokenmasking-paper.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="tokenmasking, mctformer-v2, weaktr, linear, ... [tokenmasking].")
+    ] = None,
     backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT [vit_small_patch14_dinov2].")] = None,
     weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of training crops in pixels [224].")] = None,
@@ -233,6 +236,40 @@ def report(
     if not as_json:
         print(path)  # noqa: T201
     emit({"report": str(path)}, as_json)
+
+
+@app.command()
+def compare(
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder for all of it; called again it goes on.")],
+    methods: Annotated[str, typer.Option(metavar="A,B,C", help="Methods, with commas between.")],
+    seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Seeds, with commas between.")] = "0",
+    budget_minutes: Annotated[
+        float | None, typer.Option(metavar="M", min=0.01, help="Training time of each; else its epochs decide.")
+    ] = None,
+    refine: Annotated[str | None, typer.Option(metavar="none|affinity|pamr|crf", help="As in masks [none].")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
+    config: Config = None,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Train several methods alike, paint, score: which one suits these photographs?"""
+    from tag2mask.compare import Comparison, markdown
+    from tag2mask.compare import compare as run_comparison
+    from tag2mask.masks.settings import read_mask_settings
+    from tag2mask.training.settings import read_settings
+
+    if not re.fullmatch(r"\d+(,\d+)*", seeds):
+        raise SettingsError(f"--seeds {seeds}: wanted whole numbers with commas between, such as 0,1,2")
+    train = read_settings(config, settings or [], named(weights=weights)).model_dump(mode="json", exclude_unset=True)
+    names = [name.strip() for name in methods.split(",")]
+    masks_as = read_mask_settings(named(refine=refine), [])
+    plan = Comparison(data, out, names, [int(seed) for seed in seeds.split(",")], budget_minutes, train, masks_as)
+    result = run_comparison(plan)
+    if not as_json:
+        print(markdown(result["table"]))  # noqa: T201
+        print(f"painting at random among the tags: {result['table'][0]['random']}; page: {result['report']}")  # noqa: T201
+    emit(result, as_json)
 
 
 @app.command()

@@ -33,27 +33,37 @@ def write_report(run: Path, mask_set: Path | None = None, truth: Path | None = N
     truth = truth or own_truth(opened, masks)
     scores = evaluate(masks.path, truth).to_json() if truth else None
     metrics = opened.metrics()
-    environment = Environment(
-        loader=PackageLoader("tag2mask.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.get_template("page.html.j2").render(
-        run=opened,
-        masks=masks,
-        metrics=metrics,
-        charts=charts(metrics),
-        classes=class_rows(opened, metrics, scores),
-        heads=head_rows(metrics),
-        rows=contact_sheet(opened, masks, truth),
-        scores=scores,
-        settings=flat(opened.settings.model_dump(mode="json")),
-        weights=json.loads((run / WEIGHTS).read_text(encoding="utf-8")) if (run / WEIGHTS).is_file() else {},
-        manifest=flat({key: value for key, value in masks.manifest.items() if key not in ("image_tags", "failures")}),
-        failures=masks.manifest["failures"],
+    page = (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            run=opened,
+            masks=masks,
+            metrics=metrics,
+            charts=charts(metrics),
+            classes=class_rows(opened, metrics, scores),
+            heads=head_rows(metrics),
+            rows=contact_sheet(opened, masks, truth),
+            scores=scores,
+            settings=flat(opened.settings.model_dump(mode="json")),
+            weights=json.loads((run / WEIGHTS).read_text(encoding="utf-8")) if (run / WEIGHTS).is_file() else {},
+            manifest=flat(
+                {key: value for key, value in masks.manifest.items() if key not in ("image_tags", "failures")}
+            ),
+            failures=masks.manifest["failures"],
+        )
     )
     path = out or run / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
     return path
+
+
+def templates() -> Environment:
+    """The pages' templates; everything put into them is escaped."""
+    return Environment(
+        loader=PackageLoader("tag2mask.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
 
 
 def own_mask_set(run: Path) -> Path:

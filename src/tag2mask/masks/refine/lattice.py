@@ -63,7 +63,7 @@ class Lattice:
         out_NC = values_NC.new_zeros(N, C)
         for k in range(self.dimensions + 1):
             out_NC += lattice_VC[self.place_NK[:, k]] * self.weight_NK[:, k, None]
-        return out_NC / (1 + 2**-self.dimensions)
+        return out_NC / (1.0 + 0.5**self.dimensions)
 
 
 def surround(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,257 @@
+"""Which method suits this data: each trained for the same time, painted, scored, in one table and one page."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from tag2mask.data import open_dataset
+from tag2mask.errors import RunError, SettingsError
+from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.masks.make import make_masks
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.methods import METHODS, build_method
+from tag2mask.report.comparison import write_comparison
+from tag2mask.training.files import write_json
+from tag2mask.training.run import MODEL
+from tag2mask.training.settings import TrainSettings
+from tag2mask.training.start import mixed_precision
+
+PLAN = "plan.json"
+MASKS = "masks"
+WARM_UP, TIMED = 2, 3  # steps
+COLUMNS = ("mIoU", "val AP", "minutes", "peak MiB", "million parameters")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared on what; ``train`` holds settings for every method, ``masks`` those of the mask sets."""
+
+    data: Path
+    out: Path
+    methods: Sequence[str]
+    seeds: Sequence[int]
+    budget_minutes: float | None
+    train: Mapping[str, Any]
+    masks: MaskSettings
+
+    def settings(self, method: str, seed: int, epochs: int | None) -> TrainSettings:
+        """Training settings of one run."""
+        chosen = {**self.train, "method": method, "seed": seed}
+        return TrainSettings.parse(chosen if epochs is None else {**chosen, "epochs": epochs})
+
+
+def compare(plan: Comparison) -> dict[str, Any]:
+    """Make what is missing below ``out``; returns the table's rows and the page's path.
+
+    Raises:
+        SettingsError: a method is unknown.
+        RunError: a training failed, or ``out`` holds another comparison.
+    """
+    for method in plan.methods:
+        if method not in METHODS:
+            raise SettingsError(f"method {method!r} is unknown; there are {', '.join(METHODS)}")
+    data = TrainSettings.parse(plan.train).data
+    photographs = open_dataset(plan.data, data, plan.masks.split)
+    epochs = planned_epochs(plan)
+    rows = []
+    for seed in plan.seeds:
+        for method in plan.methods:
+            folder = plan.out / f"{method}-{seed}"
+            row = finished_row(folder) or measure(plan, method, seed, epochs[method], folder)
+            rows.append(row)
+            print(json.dumps(row), file=sys.stderr, flush=True)  # noqa: T201
+    table = summary(rows)
+    seed = plan.seeds[0]
+    page = write_comparison(
+        plan.out / "compare.html",
+        [{**line, "cells": {name: shown(line, name) for name in COLUMNS}} for line in table],
+        COLUMNS,
+        list(photographs),
+        {line["method"]: plan.out / f"{line['method']}-{seed}" / MASKS for line in table},
+        truth_folder(plan),
+        seed,
+        data.bands,
+    )
+    write_json(plan.out / "compare.json", {"rows": rows, "table": table})
+    return {"table": table, "rows": rows, "report": str(page)}
+
+
+def planned_epochs(plan: Comparison) -> dict[str, int | None]:
+    """Epochs of every method: as many as fit into the budget by a short timing, kept in ``plan.json``.
+
+    Raises:
+        RunError: ``out`` was planned with another budget or other settings.
+    """
+    wanted = json.loads(json.dumps({"budget_minutes": plan.budget_minutes, "train": dict(plan.train)}))
+    path = plan.out / PLAN
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {**wanted, "epochs": {}}
+    for key, value in wanted.items():
+        if found[key] != value:
+            raise RunError(f"{path} was planned with {key}={found[key]}, not {value}; choose another --out")
+    for method in plan.methods:
+        if method not in found["epochs"]:
+            found["epochs"][method] = None if plan.budget_minutes is None else epochs_in(plan, method)
+            plan.out.mkdir(parents=True, exist_ok=True)
+            write_json(path, found)
+    return {method: found["epochs"][method] for method in plan.methods}
+
+
+def epochs_in(plan: Comparison, method: str) -> int:
+    """Whole epochs, one at least, that the budget holds by the time of a few steps on noise."""
+    assert plan.budget_minutes is not None
+    settings = plan.settings(method, 0, None)
+    dataset = open_dataset(plan.data, settings.data, settings.split)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, _ = build_method(method, len(dataset.classes), settings.backbone, settings.method_settings, "none")
+    model.to(device).train()
+    side = settings.backbone.image_size
+    images = torch.randn(settings.batch_size, settings.data.bands, side, side, device=device)
+    tags = torch.zeros(settings.batch_size, len(dataset.classes), device=device)
+    precision = mixed_precision(settings.precision)
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    start = 0.0
+    for step in range(WARM_UP + TIMED):
+        if step == WARM_UP:
+            start = time.monotonic()
+        with torch.autocast(device.type, kind, enabled=kind != torch.float32):
+            evidence = model(images, tags)
+        torch.autograd.backward(torch.stack(list(model.loss(evidence, tags).values())).sum())
+        model.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+    seconds = (time.monotonic() - start) / TIMED
+    tagged = sum(sample.tags is not None for sample in dataset)
+    return max(int(plan.budget_minutes * 60 / (seconds * -(-tagged // settings.batch_size))), 1)
+
+
+def finished_row(folder: Path) -> dict[str, Any] | None:
+    """What an earlier call measured, if it came to the end."""
+    path = folder / "row.json"
+    if not path.is_file():
+        return None
+    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return row
+
+
+def measure(plan: Comparison, method: str, seed: int, epochs: int | None, folder: Path) -> dict[str, Any]:
+    """Train in a process of its own, so that its peak memory is its own; paint; score where there is truth."""
+    settings = plan.settings(method, seed, epochs)
+    run = folder / "run"
+    trained, peak = train_apart(plan.data, run, settings)
+    masks = folder / MASKS
+    made = make_masks(run, out=masks, settings=plan.masks)
+    truth = truth_folder(plan)
+    scores = evaluate(made.path, truth).to_json() if truth else {"miou": None, "random_miou": None}
+    with safe_open(run / MODEL, "pt") as file:
+        numbers = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    row = {
+        "method": method,
+        "seed": seed,
+        "epochs": settings.epochs,
+        "mIoU": scores["miou"],
+        "random": scores["random_miou"],
+        "val AP": trained["best_ap"],
+        "minutes": round(trained["seconds"] / 60, 2),
+        "peak MiB": peak,
+        "million parameters": round(numbers / 1e6, 3),
+    }
+    write_json(folder / "row.json", row)
+    (run / "state.safetensors").unlink()
+    return row
+
+
+def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[str, Any], int]:
+    """Train, or go on, as another process; its result and its largest resident memory in MiB.
+
+    Raises:
+        RunError: it failed; its own message is above.
+        KeyboardInterrupt: it was interrupted.
+    """
+    config = run.parent / "train.yaml"
+    run.parent.mkdir(parents=True, exist_ok=True)
+    write_json(config, settings.model_dump(mode="json", exclude_unset=True))  # JSON is YAML
+    command = [
+        sys.executable,
+        "-m",
+        "tag2mask",
+        "train",
+        str(data),
+        "--out",
+        str(run),
+        "--config",
+        str(config),
+        "--json",
+    ]
+    if (run / "state.safetensors").is_file():
+        command.append("--resume")
+    elif run.exists():
+        shutil.rmtree(run)  # stopped before its first checkpoint
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode == 130:
+        raise KeyboardInterrupt
+    if process.returncode:
+        raise RunError(
+            f"training {settings.method} with seed {settings.seed} failed, see above; call compare again to go on"
+        )
+    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return result, round(usage.ru_maxrss / 1024)
+
+
+def truth_folder(plan: Comparison) -> Path | None:
+    """The data set's truth, if it has any."""
+    folder = plan.data / TrainSettings.parse(plan.train).data.masks
+    return folder if folder.is_dir() else None
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a method: mean and standard deviation over seeds, the best mIoU (or AP) first."""
+    table = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        line: dict[str, Any] = {
+            "method": method,
+            "seeds": len(own),
+            "epochs": own[0]["epochs"],
+            "random": own[0]["random"],
+        }
+        for column in COLUMNS:
+            values = [row[column] for row in own if row[column] is not None]
+            line[column] = statistics.mean(values) if values else None
+            line[f"{column} sd"] = statistics.stdev(values) if len(values) > 1 else None
+        table.append(line)
+    return sorted(table, key=lambda line: -(line["mIoU"] if line["mIoU"] is not None else line["val AP"] or 0.0))
+
+
+def markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    """The table for a README."""
+    lines = [f"| method | seeds | epochs | {' | '.join(COLUMNS)} |", "|---" * (3 + len(COLUMNS)) + "|"]
+    for line in table:
+        cells = [shown(line, column) for column in COLUMNS]
+        lines.append(f"| {line['method']} | {line['seeds']} | {line['epochs']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def shown(line: Mapping[str, Any], column: str) -> str:
+    """A mean and its standard deviation."""
+    mean, deviation, digits = line[column], line[f"{column} sd"], 3 if column == "val AP" else 1
+    if mean is None:
+        return "-"
+    return f"{mean:.{digits}f}" if deviation is None else f"{mean:.{digits}f} ± {deviation:.{digits}f}"

@@ -1,0 +1,57 @@
+"""Comparing methods: every method through the whole of it, on generated squares."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tag2mask import compare as module
+from tag2mask.compare import Comparison, compare, epochs_in, markdown
+from tag2mask.errors import RunError, SettingsError
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.methods import METHODS
+
+TRAIN = {
+    "backbone": {"name": "vit_tiny_patch16_224", "image_size": 32, "patch": 8, "width": 24, "depth": 3, "heads": 3},
+    "weights": "none",
+    "epochs": 1,
+    "batch_size": 4,
+}
+
+
+def plan(data: Path, out: Path, methods: tuple[str, ...], budget: float | None = None) -> Comparison:
+    return Comparison(data, out, methods, (0, 1), budget, TRAIN, MaskSettings())
+
+
+def test_a_comparison_is_a_table_and_a_page_and_goes_on(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = compare(plan(squares, tmp_path / "out", ("linear",)))
+    assert [line["method"] for line in result["table"]] == ["linear"]
+    assert (result["table"][0]["seeds"], result["table"][0]["epochs"]) == (2, 1)
+    assert result["table"][0]["peak MiB"] > 100
+    page = Path(result["report"]).read_text(encoding="utf-8")
+    assert page.count("<img") == 8 * 3  # photograph, truth, one method
+    assert "http" not in page
+    monkeypatch.setattr(module, "train_apart", lambda *_: pytest.fail("made again"))
+    assert compare(plan(squares, tmp_path / "out", ("linear",)))["rows"] == result["rows"]
+    with pytest.raises(RunError, match=r"was planned with budget_minutes=None, not 1\.0"):
+        compare(plan(squares, tmp_path / "out", ("linear",), 1.0))
+    assert json.loads((tmp_path / "out/compare.json").read_text())["table"] == result["table"]
+    assert markdown(result["table"]).count("\n") == 2
+
+
+def test_unknown_methods_are_named_before_anything_is_made(squares: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="'weaktor' is unknown; there are tokenmasking, "):
+        compare(plan(squares, tmp_path / "out", ("linear", "weaktor")))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_budget_becomes_whole_epochs(squares: Path, tmp_path: Path, method: str) -> None:
+    short = epochs_in(plan(squares, tmp_path, (method,), 1e-6), method)
+    long = epochs_in(plan(squares, tmp_path, (method,), 1.0), method)
+    assert short == 1
+    assert long > 1
