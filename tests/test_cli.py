@@ -20,6 +20,17 @@ from tag2mask.training.settings import TrainSettings
 
 VERBS = {
     "check": ["--json", "--set"],
+    "compare": [
+        "--budget-minutes",
+        "--config",
+        "--json",
+        "--methods",
+        "--out",
+        "--refine",
+        "--seeds",
+        "--set",
+        "--weights",
+    ],
     "demo": ["--json", "--out"],
     "evaluate": ["--json", "--split", "--truth"],
     "masks": [
@@ -90,7 +101,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  (\w+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    assert listed == ["check", "train", "masks", "evaluate", "report", "demo"]
+    assert listed == ["check", "train", "masks", "evaluate", "report", "compare", "demo"]
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
 
@@ -108,7 +119,7 @@ def test_help_tells_the_defaults_that_hold(
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    assert len(found) == {"train": 8, "masks": 4}[verb]
+    assert len(found) == {"train": 9, "masks": 4}[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
         assert value == str(next(iter(actual), "none") if isinstance(actual, tuple) else actual), place
@@ -155,6 +166,8 @@ def test_the_whole_way(
         (["train", "{data}", "--out", "{tmp}/run", "--set", "epoch=1"], "did you mean epochs?"),
         (["train", "{tmp}/none", "--out", "{tmp}/run"], "there is no such folder"),
         (["masks", "{tmp}"], "is not a run"),
+        (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linear", "--seeds", "a"], "wanted whole numbers"),
+        (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linar", "--weights", "none"], "'linar' is unknown"),
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
         (["report", "{tmp}"], "is not a run"),
         (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),

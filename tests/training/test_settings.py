@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tag2mask.errors import SettingsError
 from tag2mask.methods import build_method
@@ -12,6 +13,7 @@ from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.schedule import parameter_groups, rate
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import OptimiserSettings, TrainSettings, read_settings
+from tag2mask.training.start import mixed_precision
 from tag2mask.vit.settings import BackboneSettings
 
 
@@ -110,3 +112,12 @@ def test_tag_scores_leave_out_classes_nobody_has() -> None:
 def test_settings_survive_the_file() -> None:
     settings = TrainSettings(method_settings={"registers": 0})
     assert TrainSettings.parse(settings.model_dump(mode="json")) == settings
+
+
+def test_fp16_wants_a_gpu() -> None:
+    if torch.cuda.is_available():
+        assert mixed_precision("fp16") == "fp16"
+    else:
+        with pytest.raises(SettingsError, match="needs a GPU"):
+            mixed_precision("fp16")
+    assert mixed_precision("fp32") == "no"

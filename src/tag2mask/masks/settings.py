@@ -19,7 +19,7 @@ class BackgroundSettings(Settings):
     """
 
     policy: Literal["none", "threshold", "power"] = "threshold"
-    value: float = Field(0.4, gt=0)
+    value: float = Field(0.1, gt=0)
 
 
 class MaskSettings(Settings):

@@ -31,7 +31,8 @@ class EpochBatches:
         self.start = start
 
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size) - self.start
+        # On several devices ``start`` is rounded up to a multiple of their number, past the end maybe.
+        return max(-(-self.count // self.batch_size) - self.start, 0)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the step in hand."""
+"""Ctrl-C that waits for the step in hand, and workers that leave it to the main process."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def deferred_interrupt() -> Iterator[Interrupt]:
         yield interrupt
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def ignore_interrupt(worker: int) -> None:
+    """For a loader's worker process: it also gets the terminal's Ctrl-C, and must live until the step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -29,7 +29,7 @@ from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.checkpoint import Progress, load_state, save_state
 from tag2mask.training.files import write_json_lines, write_tensors
-from tag2mask.training.interrupt import Interrupt, deferred_interrupt
+from tag2mask.training.interrupt import Interrupt, deferred_interrupt, ignore_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.schedule import parameter_groups, rate
 from tag2mask.training.scores import tag_scores
@@ -150,7 +150,12 @@ class Trainer:
             len(self.images), self.settings.batch_size, self.settings.seed, progress.epoch, progress.batch
         )
         loader = self.accelerator.prepare(
-            DataLoader(self.images, batch_sampler=batches, num_workers=self.settings.workers)
+            DataLoader(
+                self.images,
+                batch_sampler=batches,
+                num_workers=self.settings.workers,
+                worker_init_fn=ignore_interrupt,
+            )
         )
         self.model.train()
         clock = time.monotonic()

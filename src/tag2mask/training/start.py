@@ -41,7 +41,13 @@ def require_same_bands(settings: TrainSettings) -> None:
 
 
 def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
-    """What accelerate calls it; ``auto`` is bf16 where the device computes in it, otherwise fp32."""
+    """What accelerate calls it; ``auto`` is bf16 where the device computes in it, otherwise fp32.
+
+    Raises:
+        SettingsError: fp16 without a GPU.
+    """
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise SettingsError("precision fp16 needs a GPU: use bf16, fp32 or auto")
     if precision != "auto":
         return "no" if precision == "fp32" else precision
     if torch.cuda.is_available():
