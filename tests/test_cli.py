@@ -44,6 +44,7 @@ VERBS = {
         "--split",
         "--tags",
         "--threshold",
+        "--tune-on-truth",
     ],
     "report": ["--json", "--masks", "--out", "--truth"],
     "train": [

@@ -165,15 +165,24 @@ def masks(
         ),
     ] = None,
     threshold: Annotated[str | None, typer.Option(metavar="mean|otsu|NUMBER", help="Cut maps there.")] = None,
+    tune_on_truth: Annotated[
+        str | None, typer.Option(metavar="SPLIT", help="Choose the background's threshold by this split's true masks.")
+    ] = None,
     settings: Assignments = None,
     as_json: Json = False,
 ) -> None:
     """Paint the masks of a split; leaves a mask set."""
+    from tag2mask.evaluation.sweep import tune_background
     from tag2mask.masks.make import make_masks
     from tag2mask.masks.settings import read_mask_settings
 
     options = named(split=split, tags=tags, refine=refine, flip=flip or None, scales=scales, threshold=threshold)
-    summary = make_masks(run, data, out, read_mask_settings(options, settings or []))
+    chosen = read_mask_settings(options, settings or [])
+    if tune_on_truth is not None:
+        tuned = tune_background(run, data, chosen, tune_on_truth)
+        chosen = tuned.settings
+        print(tuned.line(), file=sys.stderr)  # noqa: T201
+    summary = make_masks(run, data, out, chosen)
     if not as_json:
         print(f"{summary.path}: {summary.images} masks, {len(summary.failures)} failures")  # noqa: T201
     for name, reason in summary.failures.items():

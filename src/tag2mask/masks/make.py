@@ -54,17 +54,14 @@ def make_masks(
         DataError: photographs cannot be found, or their tags are to be used and are not there.
         MaskSetError: ``out`` holds something else.
     """
-    settings = settings or MaskSettings()
     opened = open_run(run)
-    if settings.relative is None:
-        settings = settings.model_copy(update={"relative": opened.classes.background is None})
+    settings = resolved(settings or MaskSettings(), opened)
     dataset = open_dataset(data or opened.data, opened.settings.data, settings.split)
     if dataset.classes != opened.classes:
         raise DataError(f"{data}: its classes are not those that {run} was trained on")
     if settings.tags == "given":
         require_tags(list(dataset), settings.split)
     out = out or run / f"masks-{settings.split}"
-    require_refiners(settings.refine)
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
     writer = MaskSetWriter(out, opened.classes, origin(opened, data or opened.data, settings))
     failures: dict[str, str] = {}
@@ -75,6 +72,18 @@ def make_masks(
             bar.advance(len(batch))
     writer.finish(failures)
     return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
+
+
+def resolved(settings: MaskSettings, run: Run) -> MaskSettings:
+    """The settings with everything decided that depends on the run.
+
+    Raises:
+        SettingsError: a refiner is unknown or out of order.
+    """
+    require_refiners(settings.refine)
+    if settings.relative is not None:
+        return settings
+    return settings.model_copy(update={"relative": run.classes.background is None})
 
 
 def require_tags(samples: Sequence[Sample], split: str) -> None:
@@ -98,8 +107,14 @@ def origin(run: Run, data: Path, settings: MaskSettings) -> dict[str, Any]:
         "data": str(data.resolve()),
         "settings": settings.model_dump(mode="json"),
         "labels_used": f"image tags, {settings.tags}",
-        "truth_used": "none",
+        "truth_used": truth_used(settings),
     }
+
+
+def truth_used(settings: MaskSettings) -> str:
+    """What these masks owe to pixel labels."""
+    split = settings.background.tuned_on
+    return "none" if split is None else f"background threshold tuned on the truth of split {split}"
 
 
 def batches(
@@ -130,11 +145,14 @@ class Painter:
         self.method = run.load_method("cuda" if torch.cuda.is_available() else "cpu", settings.method)
         self.side = settings.side or run.settings.backbone.image_size
 
+    def localize(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
+        """Class maps of photographs of one size."""
+        images = [image for _, image in batch]
+        return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
+
     def paint(self, batch: Sequence[tuple[Sample, Tensor]], writer: MaskSetWriter) -> None:
         """Write the masks of photographs of one size."""
-        images = [image for _, image in batch]
-        found = localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
-        for (sample, image), localized in zip(batch, found, strict=True):
+        for (sample, image), localized in zip(batch, self.localize(batch), strict=True):
             tags, fallback = self.tags_of(sample, localized.scores_C)
             labels = paint_photograph(localized, tags, image, self.run.classes, self.settings)
             writer.add(sample.name, labels, [self.run.classes.names[tag] for tag in tags], fallback)

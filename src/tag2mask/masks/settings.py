@@ -15,11 +15,13 @@ class BackgroundSettings(Settings):
     """Where no class is.
 
     ``none``: every pixel gets a class. ``threshold``: a pixel is background where all maps are below ``value``.
-    ``power``: background scores (1 - max map) ** ``value`` and competes with the maps.
+    ``power``: background scores (1 - max map) ** ``value`` and competes with the maps. ``tuned_on`` names the split
+    whose truth chose ``value``, if any did.
     """
 
     policy: Literal["none", "threshold", "power"] = "threshold"
     value: float = Field(0.1, gt=0)
+    tuned_on: str | None = None
 
 
 class MaskSettings(Settings):

@@ -1,0 +1,118 @@
+"""All background thresholds in one pass over the photographs. It opens truth, and says so.
+
+Shapes: T thresholds, K pixel classes (the background first), Y X pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.data import open_dataset
+from tag2mask.data.reading import read_mask
+from tag2mask.errors import DataError, SettingsError
+from tag2mask.evaluation.iou import mean_known
+from tag2mask.masks.make import Painter, batches, finished_maps, resolved
+from tag2mask.masks.paint import normalise
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.training.progress import progress_bar
+from tag2mask.training.run import open_run
+
+BINS = 1000
+
+
+class ThresholdSweep:
+    """Counts by the height of the best map, from which the mean IoU at every threshold follows."""
+
+    def __init__(self, classes: int, ignore: int) -> None:
+        self.ignore = ignore
+        self.hit = np.zeros((BINS, classes), np.int64)  # the best class is the true one
+        self.predicted = np.zeros((BINS, classes), np.int64)
+        self.ground = np.zeros(BINS, np.int64)  # the truth is background
+        self.true = np.zeros(classes, np.int64)
+
+    def add(self, best_YX: NDArray[Any], class_YX: NDArray[Any], truth_YX: NDArray[Any]) -> None:
+        """One photograph: the best normalised map's height, the pixel value of its class, the truth."""
+        valid = truth_YX != self.ignore
+        bins = np.minimum((best_YX[valid] * BINS).astype(np.int64), BINS - 1)
+        found, true = class_YX[valid].astype(np.int64), truth_YX[valid].astype(np.int64)
+        np.add.at(self.predicted, (bins, found), 1)
+        np.add.at(self.hit, (bins[found == true], found[found == true]), 1)
+        np.add.at(self.ground, bins[true == 0], 1)
+        self.true += np.bincount(true, minlength=len(self.true))[: len(self.true)]
+
+    def miou(self) -> NDArray[np.float64]:
+        """Mean IoU ``(T,)`` at thresholds 0, 0.001, ..., 0.999: below is background."""
+        hit_TK = above(self.hit)
+        predicted_TK = above(self.predicted)
+        below_T = self.predicted.sum() - predicted_TK.sum(1)
+        hit_TK[:, 0] = self.ground.sum() - above(self.ground)
+        predicted_TK[:, 0] = below_T
+        union_TK = predicted_TK + self.true - hit_TK
+        with np.errstate(divide="ignore", invalid="ignore"):
+            iou_TK = np.where(union_TK > 0, hit_TK / union_TK, np.nan)
+        return np.array([mean_known(iou_K) for iou_K in iou_TK])
+
+
+def above(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums over a bin and all above it."""
+    return np.asarray(counts[::-1].cumsum(0)[::-1].copy())
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best threshold and what it scores, beside what the settings' own scores."""
+
+    settings: MaskSettings
+    threshold: float
+    miou: float
+    miou_before: float
+
+    def line(self) -> str:
+        """What was found, in one line."""
+        return (
+            f"background threshold {self.threshold} by truth: mIoU {self.miou:.1f} on those photographs "
+            f"(as set: {self.miou_before:.1f}); the mask set's manifest says so"
+        )
+
+
+def tune_background(run: Path, data: Path | None, settings: MaskSettings, split: str) -> Tuned:
+    """The threshold with the best mean IoU on the truth of ``split``, with the tags that the settings ask for.
+
+    Raises:
+        SettingsError: there is nothing to tune.
+        DataError: no photograph of the split has truth.
+    """
+    opened = open_run(run)
+    settings = resolved(settings, opened)
+    if opened.classes.background is None or settings.background.policy != "threshold":
+        raise SettingsError("there is no threshold to tune: the classes have no background, or its policy is another")
+    dataset = open_dataset(data or opened.data, opened.settings.data, split)
+    samples = [sample for sample in dataset if sample.truth is not None and sample.truth.is_file()]
+    if settings.tags == "given":
+        samples = [sample for sample in samples if sample.tags is not None]
+    if not samples:
+        raise DataError(f"no photograph of split {split} has truth to tune on")
+    painter = Painter(opened, settings)
+    sweep = ThresholdSweep(len(opened.classes.pixel_names), opened.classes.ignore)
+    with progress_bar("tune", len(samples)) as bar:
+        for batch in batches(samples, opened.settings.data.bands, settings.batch_size, {}):
+            for (sample, image), localized in zip(batch, painter.localize(batch), strict=True):
+                assert sample.truth is not None
+                tags, _ = painter.tags_of(sample, localized.scores_C)
+                # A map of nothing but 0 for the background first: photographs without any tag are background.
+                maps_KYX = normalise(finished_maps(localized, tags, image, settings).numpy())
+                maps_KYX = np.concatenate([np.zeros((1, *maps_KYX.shape[1:])), maps_KYX])
+                values = np.array([0, *(tag + opened.classes.offset for tag in tags)])
+                sweep.add(maps_KYX.max(0), values[maps_KYX.argmax(0)], read_mask(sample.truth))
+            bar.advance(len(batch))
+    miou_T = sweep.miou()
+    best = int(np.nanargmax(miou_T[1:])) + 1
+    before = float(miou_T[min(round(settings.background.value * BINS), BINS - 1)])
+    background = settings.background.model_copy(update={"value": best / BINS, "tuned_on": split})
+    chosen = settings.model_copy(update={"background": background})
+    return Tuned(chosen, best / BINS, 100 * float(miou_T[best]), 100 * before)
