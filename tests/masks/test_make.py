@@ -14,10 +14,11 @@ from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.masks import make
-from tag2mask.masks.localize import localize, share
+from tag2mask.masks.localize import by_tiles, localize, share, starts
 from tag2mask.masks.refine import REFINERS
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.masks.write import MaskSetWriter, mask_path, open_mask_set, write_mask
+from tag2mask.methods import Evidence
 from tag2mask.training.run import open_run
 
 
@@ -232,3 +233,38 @@ def test_the_manifest_is_json_and_no_tags_file_is_left(run: Path) -> None:
     make_masks(run, split="val")
     assert json.loads((run / "masks-val/manifest.json").read_text())["images"] == 4
     assert sorted(path.name for path in (run / "masks-val").iterdir()) == ["classes.json", "manifest.json", "masks"]
+
+
+def test_tiles_cover_evenly_with_overlap() -> None:
+    for length, tile in ((10, 4), (9, 9), (100, 16), (5, 8), (7, 1)):
+        begins = starts(length, tile)
+        assert begins[0] == 0
+        assert begins[-1] == max(length - tile, 0)
+        steps = np.diff(begins)
+        assert (steps <= max(tile - tile // 4, 1)).all()
+        assert (steps > 0).all()
+
+
+class Brightness(torch.nn.Module):
+    """Stands for a method: a patch's map is its mean, whatever else the pass holds."""
+
+    patch = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, int]] = []
+
+    def forward(self, images: torch.Tensor, ask: object) -> Evidence:
+        self.seen.append((images.shape[2], images.shape[3]))
+        maps = torch.nn.functional.avg_pool2d(images.mean(1, keepdim=True), 4)
+        return Evidence(scores_BC=maps.amax((2, 3)), logits={}, maps_BChw=maps)
+
+
+def test_tiles_put_together_are_the_whole() -> None:
+    torch.manual_seed(0)
+    images, method = torch.rand(2, 3, 64, 100), Brightness()
+    whole = by_tiles(method, images, MaskSettings())  # type: ignore[arg-type]
+    tiled = by_tiles(method, images, MaskSettings(max_patches=50))  # type: ignore[arg-type]
+    torch.testing.assert_close(whole, tiled)
+    assert method.seen[0] == (64, 100)
+    assert set(method.seen[1:]) == {(28, 28)}  # 7 x 7 patches

@@ -5,6 +5,7 @@ Shapes: B batch, C classes, h w patch grid, Y X pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,6 @@ def localize(
     settings: MaskSettings,
 ) -> list[Localized]:
     """Class maps of photographs of one size, ``(bands, Y, X)`` in [0, 1] each; the aspect ratio is kept."""
-    ask = Ask(maps=True, affinity="affinity" in settings.refine)
     device = next(method.parameters()).device
     scores: list[Tensor] = []
     total_BCYX: Tensor | None = None
@@ -48,16 +48,64 @@ def localize(
         size = resized[0][1]
         for mirrored in (False, True) if settings.flip else (False,):
             # The padding stays right and below: the photograph is mirrored, not the padded batch.
-            evidence = method(mirror(batch, size[1]) if mirrored else batch, ask=ask)
-            assert evidence.maps_BChw is not None
-            maps_BChw = share(evidence.maps_BChw) if settings.relative else evidence.maps_BChw
-            maps_BCYX = to_pixels(refine_patches(evidence, maps_BChw, settings.refine), method.patch, size)
+            scores_BC, maps_BChw = by_tiles(method, mirror(batch, size[1]) if mirrored else batch, settings)
+            maps_BCYX = to_pixels(maps_BChw, method.patch, size)
             maps_BCYX = maps_BCYX.flip(-1) if mirrored else maps_BCYX
-            scores.append(evidence.scores_BC)
+            scores.append(scores_BC)
             total_BCYX = maps_BCYX if total_BCYX is None else total_BCYX + resize(maps_BCYX, total_BCYX.shape[-2:])
     assert total_BCYX is not None
     scores_BC = torch.stack(scores).mean(0).float().cpu()
     return [Localized(scores_BC[i], total_BCYX[i].float().cpu()) for i in range(len(images))]
+
+
+def by_tiles(method: Method, batch: Tensor, settings: MaskSettings) -> tuple[Tensor, Tensor]:
+    """Logits ``(B, C)`` and class maps ``(B, C, h, w)``; more patches than ``max_patches`` are looked at in tiles.
+
+    Where tiles overlap, their maps are blended by the distance to the tile's edge; a class is as present as in the tile
+    where it is most.
+    """
+    h, w = (side // method.patch for side in batch.shape[-2:])
+    if h * w <= settings.max_patches:
+        return one_pass(method, batch, settings)
+    tile = max(math.isqrt(settings.max_patches), 1)
+    high, wide = min(tile, h), min(tile, w)
+    weight_hw = ramp(high, batch.device)[:, None] * ramp(wide, batch.device)
+    scores: list[Tensor] = []
+    total_BChw, covered_hw = None, torch.zeros(h, w, device=batch.device)
+    for top in starts(h, high):
+        for left in starts(w, wide):
+            y, x = top * method.patch, left * method.patch
+            part = batch[..., y : y + high * method.patch, x : x + wide * method.patch]
+            scores_BC, maps_BChw = one_pass(method, part, settings)
+            scores.append(scores_BC)
+            if total_BChw is None:
+                total_BChw = maps_BChw.new_zeros(*maps_BChw.shape[:2], h, w)
+            total_BChw[..., top : top + high, left : left + wide] += maps_BChw * weight_hw
+            covered_hw[top : top + high, left : left + wide] += weight_hw
+    assert total_BChw is not None
+    return torch.stack(scores).amax(0), total_BChw / covered_hw
+
+
+def one_pass(method: Method, batch: Tensor, settings: MaskSettings) -> tuple[Tensor, Tensor]:
+    """Logits and class maps, relative and refined on patches as the settings say."""
+    evidence = method(batch, ask=Ask(maps=True, affinity="affinity" in settings.refine))
+    assert evidence.maps_BChw is not None
+    maps_BChw = share(evidence.maps_BChw) if settings.relative else evidence.maps_BChw
+    return evidence.scores_BC, refine_patches(evidence, maps_BChw, settings.refine)
+
+
+def starts(length: int, tile: int) -> list[int]:
+    """Where tiles begin that cover ``length`` evenly and overlap by a quarter at least."""
+    if tile >= length:
+        return [0]
+    count = 1 + math.ceil((length - tile) / max(tile - tile // 4, 1))
+    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+
+
+def ramp(length: int, device: torch.device) -> Tensor:
+    """Weights that fall towards both ends, ``(length,)``."""
+    place = torch.arange(length, device=device)
+    return torch.minimum(place + 1, length - place).float()
 
 
 def share(maps_BChw: Tensor) -> Tensor:

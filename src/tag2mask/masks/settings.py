@@ -30,6 +30,7 @@ class MaskSettings(Settings):
     ``paint``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
     way: every map is cut at ``threshold`` and painted, classes from the lowest to the highest logit, and what stays
     bare gets the nearest paint. ``side`` is the short side of photographs at scale 1, the run's image size if None.
+    Photographs of more than ``max_patches`` patches at a scale are looked at in tiles.
     ``method`` changes settings of the run's method that its weights do not depend on, such as ``map_layers``.
     ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
     the classes have no background, since shares say nothing about patches that belong to no class.
@@ -52,6 +53,7 @@ class MaskSettings(Settings):
     background: BackgroundSettings = BackgroundSettings()
     side: int | None = Field(None, gt=0)
     batch_size: int = Field(8, gt=0)
+    max_patches: int = Field(4096, gt=0)
 
     @field_validator("refine", mode="before")
     @classmethod
