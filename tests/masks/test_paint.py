@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tag2mask.errors import SettingsError
 from tag2mask.masks.paint import BARE, cut, fill_nearest, normalise, otsu, paint, paint_ordered
 from tag2mask.masks.refine.affinity import spread
 from tag2mask.masks.settings import BackgroundSettings, MaskSettings
@@ -65,6 +66,8 @@ MAPS = np.array([[[0.0, 0.2], [0.6, 1.0]]])
     [
         ({"policy": "none"}, [[4, 4], [4, 4]]),
         ({"policy": "threshold", "value": 0.4}, [[0, 0], [4, 4]]),
+        ({"policy": "threshold", "value": "mean"}, [[0, 0], [4, 4]]),
+        ({"policy": "threshold", "value": "otsu"}, [[0, 0], [4, 4]]),
         ({"policy": "power", "value": 1.0}, [[0, 0], [4, 4]]),
         ({"policy": "power", "value": 4.0}, [[0, 0], [4, 4]]),
         ({"policy": "power", "value": 12.0}, [[0, 4], [4, 4]]),
@@ -74,6 +77,14 @@ def test_background_policies(background: dict[str, object], wanted: list[list[in
     settings = MaskSettings(background=BackgroundSettings.parse(background))
     assert paint(MAPS, [4], [1.0], True, settings).tolist() == wanted
     assert (paint(MAPS, [4], [1.0], False, settings) == 4).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"value": 0}, {"value": -0.5}, {"policy": "power", "value": "mean"}, {"value": "median"}]
+)
+def test_backgrounds_that_make_no_sense(wrong: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match="background"):
+        MaskSettings.parse({"background": wrong})
 
 
 def test_power_vectors() -> None:

@@ -65,18 +65,17 @@ def above(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best threshold and what it scores, beside what the settings' own scores."""
+    """The best threshold and what it scores."""
 
     settings: MaskSettings
     threshold: float
     miou: float
-    miou_before: float
 
     def line(self) -> str:
         """What was found, in one line."""
         return (
-            f"background threshold {self.threshold} by truth: mIoU {self.miou:.1f} on those photographs "
-            f"(as set: {self.miou_before:.1f}); the mask set's manifest says so"
+            f"background threshold {self.threshold} by truth: mIoU {self.miou:.1f} on those photographs; "
+            "the mask set's manifest says so"
         )
 
 
@@ -112,7 +111,6 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
             bar.advance(len(batch))
     miou_T = sweep.miou()
     best = int(np.nanargmax(miou_T[1:])) + 1
-    before = float(miou_T[min(round(settings.background.value * BINS), BINS - 1)])
     background = settings.background.model_copy(update={"value": best / BINS, "tuned_on": split})
     chosen = settings.model_copy(update={"background": background})
-    return Tuned(chosen, best / BINS, 100 * float(miou_T[best]), 100 * before)
+    return Tuned(chosen, best / BINS, 100 * float(miou_T[best]))

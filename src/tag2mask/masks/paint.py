@@ -50,17 +50,18 @@ def paint(
         labels = paint_ordered(sharpen(maps_KYX), values, logits, settings.threshold)
         return np.where(labels == BARE, 0, labels) if policy != "none" else fill_nearest(labels)
     if policy != "none":  # it stands first: a tie is background
-        ground_YX = background_score(maps_KYX.max(0), settings.background)
+        ground_YX = background_score(maps_KYX, settings.background)
         maps_KYX, values = np.concatenate([ground_YX[None], maps_KYX]), [0, *values]
     labels_of: NDArray[np.int64] = np.asarray(values, np.int64)
     return np.asarray(labels_of[sharpen(maps_KYX).argmax(0)])
 
 
-def background_score(best_YX: Maps, settings: BackgroundSettings) -> Maps:
-    """What the background sets against the best of the maps."""
+def background_score(maps_KYX: Maps, settings: BackgroundSettings) -> Maps:
+    """What the background sets against the best of the normalised maps, ``(Y, X)``."""
     if settings.policy == "power":
-        return np.asarray((1 - best_YX) ** settings.value)
-    return np.full_like(best_YX, settings.value)
+        return np.asarray((1 - maps_KYX.max(0)) ** settings.value)
+    cuts_K = np.array([cut(map_YX, settings.value) for map_YX in maps_KYX], maps_KYX.dtype)
+    return np.asarray(cuts_K[maps_KYX.argmax(0)])
 
 
 def paint_ordered(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tag2mask.masks.refine.crf import CRF_PRESETS, CRFSettings
 from tag2mask.settings import Settings, assign, parse_value
@@ -14,14 +14,24 @@ from tag2mask.settings import Settings, assign, parse_value
 class BackgroundSettings(Settings):
     """Where no class is.
 
-    ``none``: every pixel gets a class. ``threshold``: a pixel is background where all maps are below ``value``.
+    ``none``: every pixel gets a class. ``threshold``: a pixel is background where the best map is below ``value``, a
+    share of its range or its own ``mean`` or Otsu's threshold.
     ``power``: background scores (1 - max map) ** ``value`` and competes with the maps. ``tuned_on`` names the split
     whose truth chose ``value``, if any did.
     """
 
     policy: Literal["none", "threshold", "power"] = "threshold"
-    value: float = Field(0.1, gt=0)
+    value: Literal["mean", "otsu"] | float = 0.1
     tuned_on: str | None = None
+
+    @model_validator(mode="after")
+    def fits(self) -> BackgroundSettings:
+        """A number is above 0, and a power is a number."""
+        if isinstance(self.value, float) and self.value <= 0:
+            raise ValueError("background.value: wanted a number above 0, mean or otsu")
+        if self.policy == "power" and not isinstance(self.value, float):
+            raise ValueError("background.value: the policy power wants a number")
+        return self
 
 
 class MaskSettings(Settings):
@@ -93,7 +103,7 @@ class MaskSettings(Settings):
 def read_mask_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> MaskSettings:
     """Options as the command line gives them, then ``KEY=VALUE`` assignments.
 
-    ``scales`` may be a text with commas; a ``threshold`` that is a number also moves the background's.
+    ``scales`` may be a text with commas; a ``threshold`` also moves the background's.
 
     Raises:
         SettingsError: a setting is unknown or wrong.
@@ -103,6 +113,5 @@ def read_mask_settings(options: Mapping[str, Any], assignments: Sequence[str]) -
         values["scales"] = [parse_value(scale) for scale in str(values["scales"]).split(",")]
     if "threshold" in values:
         values["threshold"] = parse_value(str(values["threshold"]))
-        if isinstance(values["threshold"], float):
-            values["background"] = {"value": values["threshold"]}
+        values["background"] = {"value": values["threshold"]}
     return MaskSettings.parse(assign(values, assignments), where="masks")

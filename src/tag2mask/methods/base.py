@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tag2mask.vit.vit import ViT
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -39,10 +41,16 @@ class Evidence:
 class Method(nn.Module, ABC):
     """A method of weakly supervised segmentation. Abstract; a method is final: it overrides nothing that has a body."""
 
+    vit: ViT
+
     @property
-    @abstractmethod
     def patch(self) -> int:
-        """Side of a patch in pixels; the sides of images are multiples of it."""
+        """Side of a patch in pixels."""
+        return self.vit.patch
+
+    def open_heads(self) -> list[int] | None:
+        """Open attention heads in every layer, or None for a method without gates."""
+        return self.vit.open_heads() if self.vit.gated else None
 
     @abstractmethod
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:
@@ -55,10 +63,6 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """All trainable parameters: ``"backbone"`` (pretrained), ``"tokens"`` (new tokens and heads), ``"gates"``."""
-
-    @abstractmethod
-    def open_heads(self) -> list[int] | None:
-        """Open attention heads in every layer, or None for a method without gates."""
 
 
 def require_tags(tags: Tensor | None, images: int, classes: int) -> Tensor:

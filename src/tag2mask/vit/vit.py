@@ -59,6 +59,7 @@ class ViT(nn.Module):
         super().__init__()
         plain = require_plain(backbone)
         self.class_attention = class_attention
+        self.gated = gated
         self.patch = int(plain.patch_embed.patch_size[0])
         self.width = int(plain.embed_dim)
         self.patch_embed = plain.patch_embed

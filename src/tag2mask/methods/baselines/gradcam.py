@@ -29,11 +29,6 @@ class GradCAM(Method):
         self.head = nn.Linear(self.vit.width, classes)
         self.all_layers = last_layers(self.vit, None)
 
-    @property
-    def patch(self) -> int:
-        """Side of a patch in pixels."""
-        return self.vit.patch
-
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of the class token; maps need gradients, which are switched on for the last block alone."""
         affinity = self.all_layers if ask.affinity else frozenset()
@@ -71,7 +66,3 @@ class GradCAM(Method):
         """The backbone's pretrained weights, and the class token with the head."""
         new = [*self.vit.new_parameters(), *self.head.parameters()]
         return {"backbone": self.vit.pretrained_parameters(), "tokens": new}
-
-    def open_heads(self) -> list[int] | None:
-        """No gates."""
-        return None

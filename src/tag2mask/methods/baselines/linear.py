@@ -29,11 +29,6 @@ class LinearCAM(Method):
         self.head = nn.Linear(self.vit.width, classes)
         self.all_layers = last_layers(self.vit, None)
 
-    @property
-    def patch(self) -> int:
-        """Side of a patch in pixels."""
-        return self.vit.patch
-
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of the mean patch, and on demand maps and affinity."""
         tap = Tap(frozenset(), self.all_layers if ask.affinity else frozenset())
@@ -56,7 +51,3 @@ class LinearCAM(Method):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The head; the backbone stays as it is."""
         return {"tokens": list(self.head.parameters())}
-
-    def open_heads(self) -> list[int] | None:
-        """No gates."""
-        return None

@@ -29,11 +29,6 @@ class Rollout(Method):
         self.vit.drop_norm()
         self.all_layers = last_layers(self.vit, None)
 
-    @property
-    def patch(self) -> int:
-        """Side of a patch in pixels."""
-        return self.vit.patch
-
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of the class tokens, and on demand maps and affinity."""
         tap = Tap(frozenset(), self.all_layers if ask.affinity else frozenset(), wants_heads=ask.maps)
@@ -53,10 +48,6 @@ class Rollout(Method):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The backbone's pretrained weights, and the class tokens."""
         return {"backbone": self.vit.pretrained_parameters(), "tokens": self.vit.new_parameters()}
-
-    def open_heads(self) -> list[int] | None:
-        """No gates."""
-        return None
 
 
 def rolled_out(tap: Tap) -> Tensor:

@@ -33,11 +33,6 @@ class TSCAM(Method):
         self.patch_head = PatchHead(classes, self.vit.width)
         self.all_layers = last_layers(self.vit, None)
 
-    @property
-    def patch(self) -> int:
-        """Side of a patch in pixels."""
-        return self.vit.patch
-
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of the patches, and on demand maps and affinity."""
         tap = Tap(
@@ -66,7 +61,3 @@ class TSCAM(Method):
         """The backbone's pretrained weights, and the class token with the patch head."""
         new = [*self.vit.new_parameters(), *self.patch_head.parameters()]
         return {"backbone": self.vit.pretrained_parameters(), "tokens": new}
-
-    def open_heads(self) -> list[int] | None:
-        """No gates."""
-        return None

@@ -38,11 +38,6 @@ class MCTformer(Method):
         self.all_layers = last_layers(self.vit, None)
         self.map_layers = last_layers(self.vit, settings.map_layers)
 
-    @property
-    def patch(self) -> int:
-        """Side of a patch in pixels."""
-        return self.vit.patch
-
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of class tokens and patches, and on demand class maps and affinity; ``tags`` only for the contrast."""
         tap = Tap(
@@ -85,10 +80,6 @@ class MCTformer(Method):
         """The backbone's pretrained weights, and the class tokens with the patch head."""
         head = [] if self.patch_head is None else list(self.patch_head.parameters())
         return {"backbone": self.vit.pretrained_parameters(), "tokens": [*self.vit.new_parameters(), *head]}
-
-    def open_heads(self) -> list[int] | None:
-        """No gates."""
-        return None
 
 
 def contrast(tokens: Sequence[Tensor], tags_BC: Tensor) -> Tensor:

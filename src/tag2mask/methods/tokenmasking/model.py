@@ -44,11 +44,6 @@ class TokenMasking(Method):
         self.map_layers = last_layers(self.vit, settings.map_layers)
         self.attended_layers = last_layers(self.vit, settings.attended_layers)
 
-    @property
-    def patch(self) -> int:
-        """Side of a patch in pixels."""
-        return self.vit.patch
-
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of the class tokens, the gate penalty, and on demand class maps and affinity.
 
@@ -125,10 +120,6 @@ class TokenMasking(Method):
             "tokens": [*self.vit.new_parameters(), *self.head.parameters()],
             "gates": self.vit.gate_parameters(),
         }
-
-    def open_heads(self) -> list[int] | None:
-        """Open heads, layer by layer; None when nothing is pruned."""
-        return self.vit.open_heads() if self.settings.pruning else None
 
 
 def require_consistent(settings: TokenMaskingSettings) -> None:

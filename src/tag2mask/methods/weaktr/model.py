@@ -64,11 +64,6 @@ class WeakTr(Method):
         self.fine_scale = nn.Parameter(torch.tensor([1.0, 0.0])) if settings.fine_scale == "learned" else None
         self.all_layers = last_layers(self.vit, None)
 
-    @property
-    def patch(self) -> int:
-        """Side of a patch in pixels."""
-        return self.vit.patch
-
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of class tokens, coarse and fine maps; on demand the fine maps and the weighed affinity."""
         tap = Tap(self.all_layers, per_head=True, wants_heads=True)
@@ -129,7 +124,3 @@ class WeakTr(Method):
         new = [*self.vit.new_parameters(), *self.patch_head.parameters(), *self.fusion.parameters()]
         scale = [] if self.fine_scale is None else [self.fine_scale]
         return {"backbone": self.vit.pretrained_parameters(), "tokens": new + scale}
-
-    def open_heads(self) -> list[int] | None:
-        """No gates."""
-        return None
