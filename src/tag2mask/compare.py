@@ -15,24 +15,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
+from torch.utils.data import DataLoader
 
 from tag2mask.data import open_dataset
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.methods import METHODS, build_method
+from tag2mask.methods import METHODS
 from tag2mask.report.comparison import write_comparison
+from tag2mask.training.batches import EpochBatches
 from tag2mask.training.files import write_json
+from tag2mask.training.interrupt import Interrupt
+from tag2mask.training.loop import Trainer, prepare
 from tag2mask.training.run import MODEL
 from tag2mask.training.settings import TrainSettings
-from tag2mask.training.start import mixed_precision
+from tag2mask.training.start import open_validation
 
 PLAN = "plan.json"
 MASKS = "masks"
-WARM_UP, TIMED = 2, 3  # steps
+WARM_UP, TIMED = 2, 3  # steps, and photographs to validate
 COLUMNS = ("mIoU", "val AP", "minutes", "peak MiB", "million parameters")
 
 
@@ -111,31 +114,24 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
 
 
 def epochs_in(plan: Comparison, method: str) -> int:
-    """Whole epochs, one at least, that the budget holds by the time of a few steps on noise."""
+    """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated photographs."""
     assert plan.budget_minutes is not None
-    settings = plan.settings(method, 0, None)
-    dataset = open_dataset(plan.data, settings.data, settings.split)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, _ = build_method(method, len(dataset.classes), settings.backbone, settings.method_settings, "none")
-    model.to(device).train()
-    side = settings.backbone.image_size
-    images = torch.randn(settings.batch_size, settings.data.bands, side, side, device=device)
-    tags = torch.zeros(settings.batch_size, len(dataset.classes), device=device)
-    precision = mixed_precision(settings.precision)
-    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
-    start = 0.0
-    for step in range(WARM_UP + TIMED):
-        if step == WARM_UP:
-            start = time.monotonic()
-        with torch.autocast(device.type, kind, enabled=kind != torch.float32):
-            evidence = model(images, tags)
-        torch.autograd.backward(torch.stack(list(model.loss(evidence, tags).values())).sum())
-        model.zero_grad()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-    seconds = (time.monotonic() - start) / TIMED
-    tagged = sum(sample.tags is not None for sample in dataset)
-    return max(int(plan.budget_minutes * 60 / (seconds * -(-tagged // settings.batch_size))), 1)
+    settings = plan.settings(method, 0, 1)
+    photographs = open_dataset(plan.data, settings.data, settings.split)
+    validation = open_validation(plan.data, settings)
+    accelerator, model, _ = prepare(settings, len(photographs.classes), "none")
+    trainer = Trainer(accelerator, model, photographs, validation[:TIMED], settings, plan.out, Interrupt())
+    batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
+    timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
+    clock = [time.monotonic()]
+    for images, tags in DataLoader(trainer.images, batch_sampler=timed, num_workers=settings.workers):
+        trainer.step(images.to(accelerator.device), tags.to(accelerator.device))
+        clock.append(time.monotonic())
+    trainer.validate()
+    looked = time.monotonic() - clock[-1]
+    epoch = len(batches) * (clock[-1] - clock[WARM_UP]) / TIMED
+    epoch += looked * len(validation) / max(len(trainer.validation), 1)
+    return max(int(plan.budget_minutes * 60 / epoch), 1)
 
 
 def finished_row(folder: Path) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ from tag2mask.training.start import (
     require_same_bands,
     write_run_header,
 )
-from tag2mask.vit.weights import normalisation
+from tag2mask.vit.weights import Weights, WeightsReport, normalisation
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,9 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     validation = open_validation(data, settings)
     require_same_bands(settings)
     require_folder(out, settings, resume)
-    torch.manual_seed(settings.seed)
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
-    weights: Any = "none" if resume else settings.weights_source()
-    method, report = build_method(
-        settings.method, len(photographs.classes), settings.backbone, settings.method_settings, weights
-    )
-    AcceleratorState._reset_state(
-        reset_partial_state=True
-    )  # a run before in this process may have had another precision
-    accelerator = Accelerator(
-        mixed_precision=mixed_precision(settings.precision), gradient_accumulation_steps=settings.accumulate
-    )
+    weights: Weights = "none" if resume else settings.weights_source()
+    accelerator, method, report = prepare(settings, len(photographs.classes), weights)
     with deferred_interrupt() as interrupt:
         trainer = Trainer(accelerator, method, photographs, validation, settings, out, interrupt)
         if resume:
@@ -93,6 +84,18 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
         elif accelerator.is_main_process:
             write_run_header(out, data, photographs, settings, report)
         return trainer.run(f"resumed at step {trainer.progress.step}" if resume else report.summary())
+
+
+def prepare(settings: TrainSettings, classes: int, weights: Weights) -> tuple[Accelerator, Method, WeightsReport]:
+    """The devices, and the method for ``classes`` tags with the settings' seed."""
+    torch.manual_seed(settings.seed)
+    method, report = build_method(settings.method, classes, settings.backbone, settings.method_settings, weights)
+    # A run before in this process may have had another precision.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(
+        mixed_precision=mixed_precision(settings.precision), gradient_accumulation_steps=settings.accumulate
+    )
+    return accelerator, method, report
 
 
 class Trainer:
