@@ -164,7 +164,12 @@ def masks(
             help="Spread maps over alike patches and pixels; several with commas [none].",
         ),
     ] = None,
-    threshold: Annotated[str | None, typer.Option(metavar="mean|otsu|NUMBER", help="Cut maps there.")] = None,
+    layers: Annotated[int | None, typer.Option(metavar="K", help="Attention of the last K layers.")] = None,
+    heads: Annotated[str | None, typer.Option(metavar="open|all", help="Heads that count, if gated [open].")] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER|mean|otsu|agreement", help="Cut maps there; 0.1,cow=0.2 for one class [0.1]."),
+    ] = None,
     tune_on_truth: Annotated[
         str | None, typer.Option(metavar="SPLIT", help="Choose the background's threshold by this split's true masks.")
     ] = None,
@@ -177,6 +182,7 @@ def masks(
     from tag2mask.masks.settings import read_mask_settings
 
     options = named(split=split, tags=tags, refine=refine, flip=flip or None, scales=scales, threshold=threshold)
+    options["method"] = named(map_layers=layers, heads=heads)
     chosen = read_mask_settings(options, settings or [])
     if tune_on_truth is not None:
         tuned = tune_background(run, data, chosen, tune_on_truth)

@@ -73,6 +73,33 @@ def test_the_method_can_be_changed_where_weights_do_not_care(run: Path) -> None:
     assert not (run / "typo").exists()
 
 
+def test_a_threshold_by_agreement_is_a_number_in_the_manifest(run: Path, trained: Path, tmp_path: Path) -> None:
+    first = make_masks(run, split="val", out=run / "agreed", background={"value": "agreement"})
+    manifest = open_mask_set(first.path).manifest
+    background = manifest["settings"]["background"]
+    assert 0 < background["value"] < 1
+    assert -1 <= background["agreement"] <= 1
+    assert manifest["truth_used"] == "none"
+    assert make_masks(run, split="val", out=run / "agreed", background={"value": "agreement"}).images == 4  # goes on
+    data = shutil.copytree(trained / "squares", tmp_path / "squares")
+    lines = (data / "labels.csv").read_text().splitlines()
+    (data / "labels.csv").write_text("\n".join([lines[0], *(f"{line.split(',')[0]}," for line in lines[1:])]))
+    with pytest.raises(DataError, match="no photograph has a tag"):
+        make_masks(run, data, split="val", out=run / "none", background={"value": "agreement"})
+
+
+def test_a_class_may_have_a_threshold_of_its_own(run: Path, tmp_path: Path) -> None:
+    low = read_mask_settings({"split": "val", "threshold": "0.2,red=1"}, [])
+    make.make_masks(run, out=run / "own", settings=low)
+    make_masks(run, split="val", out=run / "plain", background={"value": 0.2})
+    gone = [read_mask(open_mask_set(run / "own").mask(name)) for name in ("p08", "p09", "p10", "p11")]
+    plain = [read_mask(open_mask_set(run / "plain").mask(name)) for name in ("p08", "p09", "p10", "p11")]
+    assert sum((labels == 1).sum() for labels in gone) < sum((labels == 1).sum() for labels in plain)
+    assert all((a[b > 1] == b[b > 1]).all() for a, b in zip(gone, plain, strict=True))
+    with pytest.raises(SettingsError, match=r"class 'redd', which .* does not have; did you mean red"):
+        make_masks(run, split="val", out=run / "typo", class_thresholds={"redd": 0.2})
+
+
 def test_interrupted_it_goes_on_and_ends_the_same(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_masks(run, out=run / "whole", batch_size=1)
     paint, calls = make.Painter.paint, []
@@ -224,6 +251,12 @@ def test_settings_from_the_command_line() -> None:
     settings = read_mask_settings({"scales": "1.0,1.25", "threshold": "0.3"}, ["paint=ordered"])
     assert (settings.scales, settings.threshold, settings.background.value) == ((1.0, 1.25), 0.3, 0.3)
     assert (settings.paint, read_mask_settings({"threshold": "otsu"}, []).threshold) == ("ordered", "otsu")
+    own = read_mask_settings({"threshold": "agreement,cow=0.2,sky=otsu"}, [])
+    assert own.class_thresholds == {"cow": 0.2, "sky": "otsu"}
+    assert (own.background.value, own.threshold) == ("agreement", "mean")
+    for text in ("0.1,cow=2", "cow=agreement", "0.1,cow"):
+        with pytest.raises(SettingsError):
+            read_mask_settings({"threshold": text}, [])
     for assignment in ("scales=[]", "scales=[0]", "threshold=1.5", "threshold=high", "tags=some", "flop=1"):
         with pytest.raises(SettingsError):
             read_mask_settings({}, [assignment])

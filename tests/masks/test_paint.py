@@ -28,17 +28,17 @@ def test_affinity_rows_weigh_the_sources() -> None:
 def test_ordered_painting_vectors() -> None:
     maps = np.array([[[0.9, 0.1], [0.6, 0.4]], [[0.2, 0.8], [0.3, 0.7]]])
     for logits in ([2.0, 1.0], [2.0, 3.0]):
-        assert paint_ordered(maps, [0, 1], logits, "mean").tolist() == [[0, 1], [0, 1]]
+        assert paint_ordered(maps, [0, 1], logits, ["mean", "mean"]).tolist() == [[0, 1], [0, 1]]
 
 
 def test_the_highest_logit_wins_and_the_rest_stays_bare() -> None:
     maps = np.array([[[0.9, 0.1], [0.8, 0.2]], [[0.9, 0.8], [0.1, 0.2]]])
-    assert paint_ordered(maps, [0, 1], [1.0, 2.0], "mean").tolist() == [[1, 1], [0, BARE]]
-    assert paint_ordered(maps, [0, 1], [2.0, 1.0], "mean").tolist() == [[0, 1], [0, BARE]]
+    assert paint_ordered(maps, [0, 1], [1.0, 2.0], ["mean", "mean"]).tolist() == [[1, 1], [0, BARE]]
+    assert paint_ordered(maps, [0, 1], [2.0, 1.0], ["mean", "mean"]).tolist() == [[0, 1], [0, BARE]]
 
 
 def test_a_map_without_mass_is_skipped() -> None:
-    assert (paint_ordered(np.zeros((1, 2, 2)), [3], [1.0], "mean") == BARE).all()
+    assert (paint_ordered(np.zeros((1, 2, 2)), [3], [1.0], ["mean"]) == BARE).all()
 
 
 def test_fill_nearest() -> None:

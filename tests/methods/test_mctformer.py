@@ -6,16 +6,14 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from tag2mask.errors import SettingsError
-from tag2mask.methods import Ask, Evidence, build_method
+from tag2mask.methods import Evidence, build_method
 from tag2mask.methods.base import soft_margins
 from tag2mask.methods.mctformer import MCTformer
 from tag2mask.methods.mctformer.model import contrast
 from tag2mask.methods.patch_head import rank_pooling
 from tag2mask.vit.settings import BackboneSettings
-from tag2mask.vit.tap import Tap
 
 TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.0)
 
@@ -73,26 +71,6 @@ def test_class_tokens_start_the_same_and_are_read_by_their_mean() -> None:
     with torch.no_grad():
         scores = method(images).scores_BC
         torch.testing.assert_close(scores, method.vit(images).class_BCD.mean(-1))
-
-
-def test_fusions() -> None:
-    images = torch.randn(2, 3, 48, 64)
-    for name, layers in (("mctformer-v2", (9, 10, 11)), ("mctformer-plus", range(12))):
-        method = build(name).eval()
-        with torch.no_grad():
-            evidence = method(images, ask=Ask(maps=True))
-            tap = Tap(frozenset(layers))
-            features = method.vit(images, tap)
-            attention = tap.class_maps(frozenset(layers)).reshape(2, 4, 3, 4)
-            activation = F.conv2d(
-                features.patch_BMD.transpose(1, 2).reshape(2, -1, 3, 4),
-                method.patch_head.conv.weight,
-                method.patch_head.conv.bias,
-                padding=1,
-            ).relu()
-        product = attention * activation
-        wanted = product if name == "mctformer-v2" else (product / 12).sqrt()
-        torch.testing.assert_close(evidence.maps_BChw, wanted)
 
 
 def test_plus_needs_tags_to_train_and_contrasts_every_layer() -> None:

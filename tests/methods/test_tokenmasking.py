@@ -146,3 +146,21 @@ def test_pruned_method_gives_the_same_evidence() -> None:
     torch.testing.assert_close(after.scores_BC, before.scores_BC, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(after.maps_BChw, before.maps_BChw, atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(after.affinity_BMM, before.affinity_BMM, atol=1e-6, rtol=1e-4)
+
+
+def test_all_heads_count_alike_in_maps_if_asked() -> None:
+    images = torch.randn(2, 3, 48, 64)
+    method = build("tokenmasking-paper", heads="all").eval()
+    with torch.no_grad():
+        whole = method(images, ask=Ask(maps=True)).maps_BChw
+        for gate in method.vit.gates():
+            gate.log_alpha_H.data[0] = 0.0  # half open: it counts half as much in the maps of open heads
+        method_open = build("tokenmasking-paper").eval()
+        method_open.load_state_dict(method.state_dict())
+        alike = method(images, ask=Ask(maps=True))
+        gated = method_open(images, ask=Ask(maps=True))
+    torch.testing.assert_close(alike.scores_BC, gated.scores_BC)
+    assert not torch.allclose(alike.maps_BChw, gated.maps_BChw)
+    assert not torch.allclose(alike.maps_BChw, whole)  # the gates still work on the features
+    with pytest.raises(SettingsError, match="heads all needs reads=token"):
+        build(pruning=True, heads="all", maps="attention")

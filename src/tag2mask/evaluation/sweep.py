@@ -16,13 +16,13 @@ from tag2mask.data import open_dataset
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.iou import mean_known
-from tag2mask.masks.make import Painter, batches, finished_maps, resolved
+from tag2mask.masks.agreement import BINS, above, in_bins
+from tag2mask.masks.make import resolved
 from tag2mask.masks.paint import normalise
+from tag2mask.masks.painter import Painter, batches, finished_maps
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.training.progress import progress_bar
 from tag2mask.training.run import open_run
-
-BINS = 1000
 
 
 class ThresholdSweep:
@@ -38,7 +38,7 @@ class ThresholdSweep:
     def add(self, best_YX: NDArray[Any], class_YX: NDArray[Any], truth_YX: NDArray[Any]) -> None:
         """One photograph: the best normalised map's height, the pixel value of its class, the truth."""
         valid = truth_YX != self.ignore
-        bins = np.minimum((best_YX[valid] * BINS).astype(np.int64), BINS - 1)
+        bins = in_bins(best_YX[valid])
         found, true = class_YX[valid].astype(np.int64), truth_YX[valid].astype(np.int64)
         np.add.at(self.predicted, (bins, found), 1)
         np.add.at(self.hit, (bins[found == true], found[found == true]), 1)
@@ -56,11 +56,6 @@ class ThresholdSweep:
         with np.errstate(divide="ignore", invalid="ignore"):
             iou_TK = np.where(union_TK > 0, hit_TK / union_TK, np.nan)
         return np.array([mean_known(iou_K) for iou_K in iou_TK])
-
-
-def above(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sums over a bin and all above it."""
-    return np.asarray(counts[::-1].cumsum(0)[::-1].copy())
 
 
 @dataclass(frozen=True)
@@ -90,6 +85,8 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
     settings = resolved(settings, opened)
     if opened.classes.background is None or settings.background.policy != "threshold":
         raise SettingsError("there is no threshold to tune: the classes have no background, or its policy is another")
+    if settings.class_thresholds:
+        raise SettingsError("--tune-on-truth chooses one threshold for all classes: leave those of single classes out")
     dataset = open_dataset(data or opened.data, opened.settings.data, split)
     samples = [sample for sample in dataset if sample.truth is not None and sample.truth.is_file()]
     if settings.tags == "given":

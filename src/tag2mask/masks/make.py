@@ -1,29 +1,21 @@
-"""A run and photographs in, a mask set out.
-
-Shapes: C classes, K classes to paint, Y X pixels.
-"""
+"""A run and photographs in, a mask set out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 import tag2mask
-from tag2mask.data import Classes, Sample, open_dataset
-from tag2mask.data.reading import read_image, to_float
-from tag2mask.errors import DataError
-from tag2mask.masks.localize import Localized, localize, resize
-from tag2mask.masks.paint import BARE, Maps, paint
-from tag2mask.masks.refine import CRF, PIXEL_REFINERS, refine_pixels, require_refiners
-from tag2mask.masks.refine.crf import crf
+from tag2mask.data import Sample, open_dataset
+from tag2mask.errors import DataError, SettingsError
+from tag2mask.masks.agreement import agreed
+from tag2mask.masks.painter import Painter, batches
+from tag2mask.masks.refine import require_refiners
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.training.progress import progress_bar
@@ -61,6 +53,8 @@ def make_masks(
         raise DataError(f"{data}: its classes are not those that {run} was trained on")
     if settings.tags == "given":
         require_tags(list(dataset), settings.split)
+    if settings.background.value == "agreement":
+        settings = agreed(opened, list(dataset), settings)
     out = out or run / f"masks-{settings.split}"
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
     writer = MaskSetWriter(out, opened.classes, origin(opened, data or opened.data, settings))
@@ -78,12 +72,20 @@ def resolved(settings: MaskSettings, run: Run) -> MaskSettings:
     """The settings with everything decided that depends on the run.
 
     Raises:
-        SettingsError: a refiner is unknown or out of order.
+        SettingsError: a refiner is unknown or out of order, or a class has a threshold that the run does not know.
     """
     require_refiners(settings.refine)
+    for name in settings.class_thresholds:
+        if name not in run.classes.names:
+            near = difflib.get_close_matches(name, run.classes.names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(run.classes.names)}"
+            raise SettingsError(f"a threshold is set for class {name!r}, which {run.path} does not have; {hint}")
+    has_background = run.classes.background is not None
+    if settings.background.value == "agreement" and not has_background:
+        raise SettingsError("the threshold agreement chooses what is background; the classes have none")
     if settings.relative is not None:
         return settings
-    return settings.model_copy(update={"relative": run.classes.background is None})
+    return settings.model_copy(update={"relative": not has_background})
 
 
 def require_tags(samples: Sequence[Sample], split: str) -> None:
@@ -115,95 +117,3 @@ def truth_used(settings: MaskSettings) -> str:
     """What these masks owe to pixel labels."""
     split = settings.background.tuned_on
     return "none" if split is None else f"background threshold tuned on the truth of split {split}"
-
-
-def batches(
-    samples: Sequence[Sample], bands: int, batch_size: int, failures: dict[str, str]
-) -> Iterator[list[tuple[Sample, Tensor]]]:
-    """Photographs ``(bands, Y, X)`` in [0, 1], neighbours of one size together; those that cannot be read are noted."""
-    batch: list[tuple[Sample, Tensor]] = []
-    for sample in samples:
-        try:
-            image = to_float(read_image(sample.image, bands))
-        except DataError as error:
-            failures[sample.name] = str(error)
-            continue
-        if batch and (len(batch) == batch_size or image.shape != batch[0][1].shape):
-            yield batch
-            batch = []
-        batch.append((sample, image))
-    if batch:
-        yield batch
-
-
-class Painter:
-    """Localizes and paints photographs with one run and one group of settings."""
-
-    def __init__(self, run: Run, settings: MaskSettings) -> None:
-        self.run = run
-        self.settings = settings
-        self.method = run.load_method("cuda" if torch.cuda.is_available() else "cpu", settings.method)
-        self.side = settings.side or run.settings.backbone.image_size
-
-    def localize(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
-        """Class maps of photographs of one size."""
-        images = [image for _, image in batch]
-        return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
-
-    def paint(self, batch: Sequence[tuple[Sample, Tensor]], writer: MaskSetWriter) -> None:
-        """Write the masks of photographs of one size."""
-        for (sample, image), localized in zip(batch, self.localize(batch), strict=True):
-            tags, fallback = self.tags_of(sample, localized.scores_C)
-            labels = paint_photograph(localized, tags, image, self.run.classes, self.settings)
-            writer.add(sample.name, labels, [self.run.classes.names[tag] for tag in tags], fallback)
-
-    def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
-        """The tags to paint, and whether the highest logit had to stand in because none was above 0."""
-        if self.settings.tags == "given":
-            assert sample.tags is not None
-            return sorted(sample.tags), False
-        predicted = (scores_C > 0).nonzero().flatten().tolist()
-        if predicted or self.run.classes.background is not None:
-            return predicted, False
-        return [int(scores_C.argmax())], True
-
-
-def paint_photograph(
-    localized: Localized, tags: Sequence[int], image: Tensor, classes: Classes, settings: MaskSettings
-) -> NDArray[np.int64]:
-    """The label image of a photograph ``(bands, Y, X)`` in [0, 1]; pixels without any class are ignore."""
-    maps_KYX = finished_maps(localized, tags, image, settings)
-    logits = localized.scores_C[list(tags)].tolist()
-    values = [tag + classes.offset for tag in tags]
-    sharpen = partial(sharpened, image, settings)
-    labels = paint(maps_KYX.numpy(), values, logits, classes.background is not None, settings, sharpen)
-    return np.where(labels == BARE, classes.ignore, labels)
-
-
-def finished_maps(localized: Localized, tags: Sequence[int], image: Tensor, settings: MaskSettings) -> Tensor:
-    """The class maps of ``tags`` at the photograph's size, refined on pixels: ``(K, Y, X)``, ready to be painted."""
-    if not tags:
-        return torch.zeros(0, *image.shape[-2:])
-    maps_KYX = resize(localized.maps_CYX[None, list(tags)], image.shape[-2:])[0]
-    if not any(name in PIXEL_REFINERS for name in settings.refine):
-        return maps_KYX
-    return at_refine_side(image, maps_KYX, settings, partial(refine_pixels, names=settings.refine))
-
-
-def sharpened(image: Tensor, settings: MaskSettings, scores_SYX: Maps) -> Maps:
-    """The scores of classes and background, after the CRF if it is asked for."""
-    if CRF not in settings.refine:
-        return scores_SYX
-    scores = torch.from_numpy(scores_SYX)
-    return at_refine_side(image, scores, settings, partial(crf, settings=settings.crf)).numpy()
-
-
-def at_refine_side(
-    image: Tensor, maps_KYX: Tensor, settings: MaskSettings, refine: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
-    """``refine`` sees photograph and maps with a long side of ``refine_side`` at most; its result has the full size."""
-    size = image.shape[-2:]
-    shrink = min(1.0, settings.refine_side / max(size))
-    small = [max(round(side * shrink), 1) for side in size]
-    refined = refine(resize(image[None], small)[0], resize(maps_KYX[None], small)[0])
-    return resize(refined[None], size)[0]

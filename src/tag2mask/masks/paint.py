@@ -6,13 +6,13 @@ Shapes: K classes to paint, Y X pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tag2mask.masks.settings import BackgroundSettings, MaskSettings
+from tag2mask.masks.settings import BackgroundSettings, MaskSettings, Threshold
 
 Maps = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
@@ -34,12 +34,14 @@ def paint(
     logits: Sequence[float],
     has_background: bool,
     settings: MaskSettings,
+    own: Sequence[Threshold | None] = (),
     sharpen: Callable[[Maps], Maps] = lambda scores_SYX: scores_SYX,
 ) -> Labels:
     """A label image ``(Y, X)`` from raw maps of the classes with these pixel values and logits.
 
     With a background (value 0) bare pixels are background; without one every pixel gets a class. No class at all
-    leaves background, or bare pixels where there is none. ``sharpen`` works on the scores that compete: the normalised
+    leaves background, or bare pixels where there is none. ``own`` are the thresholds of classes that have one; the
+    others take the settings'. ``sharpen`` works on the scores that compete: the normalised
     maps, before them the background's score if there is one.
     """
     if not values:
@@ -47,25 +49,33 @@ def paint(
     maps_KYX = normalise(maps_KYX)
     policy = settings.background.policy if has_background else "none"
     if settings.paint == "ordered":
-        labels = paint_ordered(sharpen(maps_KYX), values, logits, settings.threshold)
+        thresholds = chosen(own, settings.threshold, len(values))
+        labels = paint_ordered(sharpen(maps_KYX), values, logits, thresholds)
         return np.where(labels == BARE, 0, labels) if policy != "none" else fill_nearest(labels)
     if policy != "none":  # it stands first: a tie is background
-        ground_YX = background_score(maps_KYX, settings.background)
+        ground_YX = background_score(maps_KYX, settings.background, own)
         maps_KYX, values = np.concatenate([ground_YX[None], maps_KYX]), [0, *values]
     labels_of: NDArray[np.int64] = np.asarray(values, np.int64)
     return np.asarray(labels_of[sharpen(maps_KYX).argmax(0)])
 
 
-def background_score(maps_KYX: Maps, settings: BackgroundSettings) -> Maps:
+def chosen(own: Sequence[Threshold | None], general: Threshold, count: int) -> list[Threshold]:
+    """A threshold for each of ``count`` classes: its own, or the general one."""
+    return [general if threshold is None else threshold for threshold in own or [None] * count]
+
+
+def background_score(maps_KYX: Maps, settings: BackgroundSettings, own: Sequence[Threshold | None] = ()) -> Maps:
     """What the background sets against the best of the normalised maps, ``(Y, X)``."""
     if settings.policy == "power":
         return np.asarray((1 - maps_KYX.max(0)) ** settings.value)
-    cuts_K = np.array([cut(map_YX, settings.value) for map_YX in maps_KYX], maps_KYX.dtype)
+    assert settings.value != "agreement"  # it became a number before anything is painted
+    thresholds = chosen(own, settings.value, len(maps_KYX))
+    cuts_K = np.array([cut(*pair) for pair in zip(maps_KYX, thresholds, strict=True)], maps_KYX.dtype)
     return np.asarray(cuts_K[maps_KYX.argmax(0)])
 
 
 def paint_ordered(
-    maps_KYX: Maps, values: Sequence[int], logits: Sequence[float], threshold: Literal["mean", "otsu"] | float
+    maps_KYX: Maps, values: Sequence[int], logits: Sequence[float], thresholds: Sequence[Threshold]
 ) -> Labels:
     """Paint classes from the lowest to the highest logit (the highest wins); pixels below every threshold stay bare.
 
@@ -75,11 +85,11 @@ def paint_ordered(
     for index in np.argsort(np.asarray(logits), kind="stable"):
         map_YX = maps_KYX[index]
         if map_YX.mean() > 0:
-            labels[map_YX >= cut(map_YX, threshold)] = values[index]
+            labels[map_YX >= cut(map_YX, thresholds[index])] = values[index]
     return labels
 
 
-def cut(map_YX: Maps, threshold: Literal["mean", "otsu"] | float) -> float:
+def cut(map_YX: Maps, threshold: Threshold) -> float:
     """The value that a map is cut at."""
     match threshold:
         case "mean":

@@ -10,25 +10,28 @@ from pydantic import Field, field_validator, model_validator
 from tag2mask.masks.refine.crf import CRF_PRESETS, CRFSettings
 from tag2mask.settings import Settings, assign, parse_value
 
+Threshold = Literal["mean", "otsu"] | float
+
 
 class BackgroundSettings(Settings):
     """Where no class is.
 
     ``none``: every pixel gets a class. ``threshold``: a pixel is background where the best map is below ``value``, a
-    share of its range or its own ``mean`` or Otsu's threshold.
-    ``power``: background scores (1 - max map) ** ``value`` and competes with the maps. ``tuned_on`` names the split
-    whose truth chose ``value``, if any did.
+    share of its range, its own ``mean`` or Otsu's threshold, or by ``agreement`` the share at which two views of the
+    photographs agree best. ``power``: background scores (1 - max map) ** ``value`` and competes with the maps.
+    ``agreement`` is the kappa of the two views, if they chose ``value``; ``tuned_on`` names the split whose truth did.
     """
 
     policy: Literal["none", "threshold", "power"] = "threshold"
-    value: Literal["mean", "otsu"] | float = 0.1
+    value: Threshold | Literal["agreement"] = 0.1
+    agreement: float | None = None
     tuned_on: str | None = None
 
     @model_validator(mode="after")
     def fits(self) -> BackgroundSettings:
         """A number is above 0, and a power is a number."""
         if isinstance(self.value, float) and self.value <= 0:
-            raise ValueError("background.value: wanted a number above 0, mean or otsu")
+            raise ValueError("background.value: wanted a number above 0, mean, otsu or agreement")
         if self.policy == "power" and not isinstance(self.value, float):
             raise ValueError("background.value: the policy power wants a number")
         return self
@@ -46,7 +49,8 @@ class MaskSettings(Settings):
     the classes have no background, since shares say nothing about patches that belong to no class.
     ``refine`` names refiners in their order; those on pixels see the photograph with a long side of at most
     ``refine_side``.
-    ``background`` counts only where the classes have one.
+    ``background`` counts only where the classes have one. ``class_thresholds`` are those of single classes, by name;
+    they go before ``threshold`` and before the background's.
     """
 
     split: str = "train"
@@ -59,7 +63,8 @@ class MaskSettings(Settings):
     refine_side: int = Field(640, gt=0)
     crf: CRFSettings = CRFSettings()
     paint: Literal["argmax", "ordered"] = "argmax"
-    threshold: Literal["mean", "otsu"] | float = "mean"
+    threshold: Threshold = "mean"
+    class_thresholds: dict[str, Threshold] = Field(default_factory=dict)
     background: BackgroundSettings = BackgroundSettings()
     side: int | None = Field(None, gt=0)
     batch_size: int = Field(8, gt=0)
@@ -91,19 +96,21 @@ class MaskSettings(Settings):
             raise ValueError("wanted one scale or more, all above 0")
         return scales
 
-    @field_validator("threshold")
-    @classmethod
-    def share(cls, threshold: str | float) -> str | float:
-        """A number is a share of the normalised map."""
-        if isinstance(threshold, float) and not 0 <= threshold <= 1:
-            raise ValueError("wanted mean, otsu or a number from 0 to 1")
-        return threshold
+    @model_validator(mode="after")
+    def shares(self) -> MaskSettings:
+        """A threshold that is a number is a share of the normalised map, and the power of a background is none."""
+        for threshold in (self.threshold, *self.class_thresholds.values()):
+            if isinstance(threshold, float) and not 0 <= threshold <= 1:
+                raise ValueError("threshold: wanted mean, otsu or a number from 0 to 1")
+        if self.class_thresholds and self.background.policy == "power":
+            raise ValueError("class_thresholds: the policy power has no thresholds")
+        return self
 
 
 def read_mask_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> MaskSettings:
     """Options as the command line gives them, then ``KEY=VALUE`` assignments.
 
-    ``scales`` may be a text with commas; a ``threshold`` also moves the background's.
+    ``scales`` may be a text with commas; so may a ``threshold``, which also moves the background's: ``0.1,cow=0.2``.
 
     Raises:
         SettingsError: a setting is unknown or wrong.
@@ -112,6 +119,20 @@ def read_mask_settings(options: Mapping[str, Any], assignments: Sequence[str]) -
     if "scales" in values:
         values["scales"] = [parse_value(scale) for scale in str(values["scales"]).split(",")]
     if "threshold" in values:
-        values["threshold"] = parse_value(str(values["threshold"]))
-        values["background"] = {"value": values["threshold"]}
+        values |= thresholds(str(values.pop("threshold")))
     return MaskSettings.parse(assign(values, assignments), where="masks")
+
+
+def thresholds(text: str) -> dict[str, Any]:
+    """The settings that ``0.1,cow=0.2,sky=otsu`` stands for: a general threshold, and those of single classes."""
+    values: dict[str, Any] = {"class_thresholds": {}}
+    for part in text.split(","):
+        name, equals, own = part.rpartition("=")
+        if equals:
+            values["class_thresholds"][name.strip()] = parse_value(own)
+            continue
+        general = parse_value(part)
+        values["background"] = {"value": general}
+        if general != "agreement":  # between views of what is background: nothing to paint in order by
+            values["threshold"] = general
+    return values

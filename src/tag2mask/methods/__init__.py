@@ -14,7 +14,7 @@ from torch import nn
 
 from tag2mask.errors import SettingsError
 from tag2mask.methods.base import Ask, Evidence, Method
-from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout
+from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
 from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
 from tag2mask.methods.weaktr import WeakTr, WeakTrSettings
@@ -52,7 +52,7 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
         "weaktr": MethodEntry(WeakTrSettings, {}, WeakTr),
         "weaktr-random": MethodEntry(WeakTrSettings, {"query": "random"}, WeakTr),
         "gradcam": MethodEntry(BaselineSettings, {}, GradCAM),
-        "tscam": MethodEntry(BaselineSettings, {}, TSCAM),
+        "tscam": MethodEntry(TSCAMSettings, {}, TSCAM),
         "rollout": MethodEntry(BaselineSettings, {}, Rollout),
         "linear": MethodEntry(BaselineSettings, {}, LinearCAM),
     }

@@ -5,6 +5,7 @@ Shapes: B batch, N tokens, D width, H heads, d head width, C classes, M patches,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 class Tap:
     """Class-to-patch rows of ``map_layers``, layer by layer; patch-to-patch rows summed over ``affinity_layers``.
 
-    Heads are averaged with their evaluation gates as weights, so closed heads do not count and a layer without an open
-    head is left out. ``affinity_BMM`` is None until a layer was read; ``rows`` keeps ``(B, H, C, M)`` of every layer if
-    ``per_head`` asks for it. ``wants_tokens`` keeps the class tokens ``(B, C, D)`` that leave every layer,
-    ``wants_heads`` every layer's queries and keys, to make its attention again later, and as ``peaks`` the largest
-    outputs of its heads ``(B, H, d)``. ``leaf_layer`` cuts the graph before that layer: its input becomes ``leaf``.
+    Heads are averaged with weights that ``head_weights`` makes of their evaluation gates: the gates themselves, so that
+    closed heads do not count and a layer without an open head is left out. ``affinity_BMM`` is None until a layer was
+    read; ``rows`` keeps ``(B, H, C, M)`` of every layer if ``per_head`` asks for it. ``wants_tokens`` keeps the class
+    tokens ``(B, C, D)`` that leave every layer, ``wants_heads`` every layer's queries and keys, to make its attention
+    again later, and as ``peaks`` the largest outputs of its heads ``(B, H, d)``. ``leaf_layer`` cuts the graph before
+    that layer: its input becomes ``leaf``.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Tap:
         wants_tokens: bool = False,
         wants_heads: bool = False,
         leaf_layer: int | None = None,
+        head_weights: Callable[[Tensor], Tensor] = lambda gate_H: gate_H,
     ) -> None:
         self.map_layers = map_layers
         self.affinity_layers = affinity_layers
@@ -41,6 +44,7 @@ class Tap:
         self.wants_tokens = wants_tokens
         self.wants_heads = wants_heads
         self.leaf_layer = leaf_layer
+        self.head_weights = head_weights
         self.layer_maps: dict[int, Tensor] = {}
         self.affinity_BMM: Tensor | None = None
         self.rows: dict[int, Tensor] = {}
@@ -54,10 +58,11 @@ class Tap:
         if self.wants_heads:
             self.projections.append((q.detach(), k.detach(), passing))
             self.peaks.append(out.detach().amax(2))
-        total = gate_H.sum()
+        weight_H = self.head_weights(gate_H)
+        total = weight_H.sum()
         if total <= 0:
             return
-        weight_H = gate_H / total
+        weight_H = weight_H / total
         tokens = passing.tokens
         if layer in self.map_layers:
             rows_BHCM = softmax_rows(q, k, slice(0, tokens.classes), passing)

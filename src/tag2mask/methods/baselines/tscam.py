@@ -6,6 +6,7 @@ Shapes: B batch, C classes, D width, M patches, h w patch grid.
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
@@ -15,13 +16,19 @@ from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, last_layers, on_grid
 
 
+class TSCAMSettings(Settings):
+    """``map_layers`` are the last K layers whose attention makes the maps; None takes all of them, as in the paper."""
+
+    map_layers: int | None = Field(None, ge=1)
+
+
 class TSCAM(Method):
     """logit_c = mean_m S_c(m), S a 3 x 3 convolution of patch tokens; the map is A(m) max(S_c(m), 0).
 
-    A is the one class token's attention, the mean over all layers: it is the same for all classes.
+    A is the one class token's attention, the mean over layers: it is the same for all classes.
     """
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, classes: int, settings: TSCAMSettings) -> None:
         """Build it around a timm ViT.
 
         Raises:
@@ -32,11 +39,12 @@ class TSCAM(Method):
         self.vit.drop_norm()
         self.patch_head = PatchHead(classes, self.vit.width)
         self.all_layers = last_layers(self.vit, None)
+        self.map_layers = last_layers(self.vit, settings.map_layers)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of the patches, and on demand maps and affinity."""
         tap = Tap(
-            self.all_layers if ask.maps else frozenset(),
+            self.map_layers if ask.maps else frozenset(),
             self.all_layers if ask.affinity else frozenset(),
         )
         features = self.vit(images, tap)
@@ -44,7 +52,7 @@ class TSCAM(Method):
         logits_BC = mean_pooling(semantic_BChw)
         coupled_BChw = None
         if ask.maps:
-            attention_B1M = tap.class_maps(self.all_layers) / len(self.all_layers)
+            attention_B1M = tap.class_maps(self.map_layers) / len(self.map_layers)
             coupled_BChw = on_grid(attention_B1M, features.grid) * semantic_BChw.relu()
         return Evidence(
             scores_BC=logits_BC,

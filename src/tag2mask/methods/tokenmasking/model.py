@@ -7,6 +7,8 @@ Shapes: B batch, C classes, D width, H heads, L layers, M patches, h w patch gri
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import Features, ViT, last_layers, on_grid
+
+HEAD_WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {"open": lambda gate_H: gate_H, "all": torch.ones_like}
 
 
 class TokenMasking(Method):
@@ -111,7 +115,9 @@ class TokenMasking(Method):
         if self.settings.reads == "attended":
             layers |= self.attended_layers
         affinity = self.all_layers if ask.affinity else frozenset()
-        return Tap(layers, affinity) if layers or affinity else None
+        if not layers and not affinity:
+            return None
+        return Tap(layers, affinity, head_weights=HEAD_WEIGHTS[self.settings.heads])
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The backbone's pretrained weights, the new tokens and head, and the gates."""
@@ -130,6 +136,10 @@ def require_consistent(settings: TokenMaskingSettings) -> None:
     """
     if settings.head == "mean" and settings.final_norm:
         raise SettingsError("head mean learns nothing on normalised tokens, whose mean is fixed: set final_norm=false")
+    if settings.heads == "all" and settings.reads == "attended" and settings.pruning:
+        raise SettingsError(
+            "heads all needs reads=token: with reads=attended the logits come from the maps' heads, the open ones"
+        )
     additive = settings.reads == "attended" and settings.head in ("per_token", "shared")
     if settings.maps == "contribution" and not additive:
         raise SettingsError(

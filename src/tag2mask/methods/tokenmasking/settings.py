@@ -21,6 +21,7 @@ class TokenMaskingSettings(Settings):
     ``masking_ratio``, ``registers`` and ``pruning`` are the paper's three ablations.
     ``map_layers`` are the last K layers whose attention makes the maps; None takes all of them. ``maps`` are that
     ``attention`` alone, or each patch's ``contribution`` to the logit, A_c(m) max(w_c . x_m, 0).
+    ``heads`` that count in the maps: those whose gate is ``open``, by their gates, or ``all`` alike.
     """
 
     reads: Literal["attended", "token"] = "attended"
@@ -35,3 +36,4 @@ class TokenMaskingSettings(Settings):
     attended_layers: int = Field(3, ge=1)
     map_layers: int | None = Field(3, ge=1)
     maps: Literal["contribution", "attention"] = "contribution"
+    heads: Literal["open", "all"] = "open"

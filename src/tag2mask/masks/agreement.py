@@ -1,0 +1,105 @@
+"""A background threshold without truth: the one at which two views of the same photographs agree best.
+
+Shapes: T thresholds, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tag2mask.data import Sample
+from tag2mask.errors import DataError
+from tag2mask.masks.localize import Localized
+from tag2mask.masks.paint import normalise
+from tag2mask.masks.painter import Painter, batches, finished_maps
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.training.progress import progress_bar
+from tag2mask.training.run import Run
+
+BINS = 1000
+EPS = 1e-9
+PHOTOGRAPHS = 200  # as many, evenly spread, are looked at
+SMALLER = 0.75  # the scale of the second view
+
+
+def agreed(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskSettings:
+    """The settings with the background threshold at which photographs and their smaller mirror images agree best.
+
+    Raises:
+        DataError: no photograph has a tag.
+    """
+    smaller = settings.model_copy(update={"scales": tuple(SMALLER * scale for scale in settings.scales)})
+    painter, other = Painter(run, settings), Painter(run, smaller)
+    some = samples[:: -(-len(samples) // PHOTOGRAPHS)]
+    agreement = Agreement()
+    with progress_bar("agree", len(some)) as bar:
+        for batch in batches(some, run.settings.data.bands, settings.batch_size, {}):
+            mirrored = [(sample, image.flip(-1)) for sample, image in batch]
+            views = zip(mirrored, painter.localize(batch), other.localize(mirrored), batch, strict=True)
+            for (sample, mirror), first, second, (_, image) in views:
+                tags, _ = painter.tags_of(sample, first.scores_C)
+                if tags:
+                    seen_YX = best_height(second, tags, mirror, smaller)[:, ::-1]
+                    agreement.add(best_height(first, tags, image, settings), seen_YX)
+            bar.advance(len(batch))
+    if not agreement.first.any():
+        raise DataError(
+            "no photograph has a tag: there are no class maps that could agree; set --threshold to a number"
+        )
+    kappa = float(agreement.kappa().max())
+    found = {"value": agreement.best(), "agreement": round(kappa, 4)}
+    return settings.model_copy(update={"background": settings.background.model_copy(update=found)})
+
+
+def best_height(localized: Localized, tags: Sequence[int], image: Tensor, settings: MaskSettings) -> NDArray[Any]:
+    """The height of the best normalised map, ``(Y, X)``."""
+    return np.asarray(normalise(finished_maps(localized, tags, image, settings).numpy()).max(0))
+
+
+class Agreement:
+    """Counts by the height of the best map in two views, from which their agreement at every threshold follows."""
+
+    def __init__(self) -> None:
+        self.first = np.zeros(BINS, np.int64)
+        self.second = np.zeros(BINS, np.int64)
+        self.lower = np.zeros(BINS, np.int64)  # of both heights: above it both views see a class
+
+    def add(self, first_YX: NDArray[Any], second_YX: NDArray[Any]) -> None:
+        """One photograph: the best normalised map's height in both views."""
+        for counts, height_YX in (
+            (self.first, first_YX),
+            (self.second, second_YX),
+            (self.lower, np.minimum(first_YX, second_YX)),
+        ):
+            counts += np.bincount(in_bins(height_YX).ravel(), minlength=BINS)
+
+    def kappa(self) -> NDArray[np.float64]:
+        """Cohen's kappa ``(T,)`` of class against background at thresholds 0, 0.001, ..., 0.999.
+
+        (p_o - p_e) / (1 - p_e): what both views say alike, less what two views without any relation would. Where
+        either view is all of one kind it is 0, so neither end of the scale wins by saying nothing.
+        """
+        pixels = max(self.first.sum(), 1)
+        first_T, second_T, both_T = (above(counts) / pixels for counts in (self.first, self.second, self.lower))
+        observed_T = both_T + 1 - (first_T + second_T - both_T)
+        expected_T = first_T * second_T + (1 - first_T) * (1 - second_T)
+        return np.asarray((observed_T - expected_T) / np.maximum(1 - expected_T, EPS))
+
+    def best(self) -> float:
+        """The threshold, above 0, with the highest kappa."""
+        return (int(self.kappa()[1:].argmax()) + 1) / BINS
+
+
+def in_bins(height_YX: NDArray[Any]) -> NDArray[np.int64]:
+    """Heights from 0 to 1 as bins."""
+    return np.minimum((height_YX * BINS).astype(np.int64), BINS - 1)
+
+
+def above(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums over a bin and all above it."""
+    return np.asarray(counts[::-1].cumsum(0)[::-1].copy())
