@@ -36,8 +36,11 @@ VERBS = {
     "masks": [
         "--data",
         "--flip",
+        "--heads",
         "--json",
+        "--layers",
         "--out",
+        "--preset",
         "--refine",
         "--scales",
         "--set",
@@ -46,6 +49,7 @@ VERBS = {
         "--threshold",
         "--tune-on-truth",
     ],
+    "presets": ["--json"],
     "report": ["--json", "--masks", "--out", "--truth"],
     "train": [
         "--backbone",
@@ -57,6 +61,7 @@ VERBS = {
         "--method",
         "--out",
         "--precision",
+        "--preset",
         "--resume",
         "--seed",
         "--set",

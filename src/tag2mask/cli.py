@@ -27,6 +27,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; repeatable.")]
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A YAML file of settings.")]
+PresetName = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A paper's recipe; see presets.")]
 DataFolder = Annotated[Path, typer.Argument(metavar="DATA", help="The folder that holds images/ and labels.csv.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that train wrote.")]
 
@@ -121,6 +122,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Photographs a step [8].")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random [0].")] = None,
     precision: Annotated[str | None, typer.Option(metavar="auto|fp32|bf16|fp16", help="Of the numbers [auto].")] = None,
+    preset: PresetName = None,
     config: Config = None,
     settings: Assignments = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -141,7 +143,7 @@ def train(
         seed=seed,
         precision=precision,
     )
-    result = learn(data, out, read_settings(config, settings or [], options), resume)
+    result = learn(data, out, read_settings(config, settings or [], options, preset), resume)
     if not as_json:
         best = "no validation photographs" if result.best_ap is None else f"val AP {result.best_ap:.3f}"
         print(f"{result.run}: {result.epochs} epochs, best {result.best_epoch} ({best})")  # noqa: T201
@@ -173,6 +175,7 @@ def masks(
     tune_on_truth: Annotated[
         str | None, typer.Option(metavar="SPLIT", help="Choose the background's threshold by this split's true masks.")
     ] = None,
+    preset: PresetName = None,
     settings: Assignments = None,
     as_json: Json = False,
 ) -> None:
@@ -183,7 +186,7 @@ def masks(
 
     options = named(split=split, tags=tags, refine=refine, flip=flip or None, scales=scales, threshold=threshold)
     options["method"] = named(map_layers=layers, heads=heads)
-    chosen = read_mask_settings(options, settings or [])
+    chosen = read_mask_settings(options, settings or [], preset)
     if tune_on_truth is not None:
         tuned = tune_background(run, data, chosen, tune_on_truth)
         chosen = tuned.settings
@@ -285,6 +288,20 @@ def compare(
         print(markdown(result["table"]))  # noqa: T201
         print(f"painting at random among the tags: {result['table'][0]['random']}; page: {result['report']}")  # noqa: T201
     emit(result, as_json)
+
+
+@app.command()
+def presets(as_json: Json = False) -> None:
+    """The papers' recipes that --preset takes."""
+    from tag2mask.presets import preset_names, read_preset
+
+    titles = {name: read_preset(name).title for name in preset_names()}
+    if not as_json:
+        table = Table("preset", "what")
+        for row in titles.items():
+            table.add_row(*row)
+        Console(soft_wrap=True).print(table)
+    emit({"presets": titles}, as_json)
 
 
 @app.command()

@@ -88,6 +88,15 @@ def put(values: dict[str, Any], key: str, value: object) -> None:
     values[last] = value
 
 
+def merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Put ``changes`` into ``values``, groups key by key."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            merge(values[key], value)
+        else:
+            values[key] = value
+
+
 def parse_value(text: str) -> object:
     """A number, true, false, null, a list or a string, as YAML reads it; 1e-3 is a number too."""
     try:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -42,13 +44,15 @@ def test_training_crops_of_any_bands(bands: int) -> None:
     assert transform(torch.rand(bands, 40, 56)).shape == (bands, 32, 32)
 
 
-def test_training_draws_from_torch_alone() -> None:
-    transform = train_transform(16, (0.5,) * 3, (0.25,) * 3, AugmentSettings())
+@pytest.mark.parametrize("more", [{}, {"randaugment": 2, "erase": 1.0, "interpolation": "bicubic"}])
+def test_training_draws_from_torch_alone(more: dict[str, Any]) -> None:
+    transform = train_transform(16, (0.5,) * 3, (0.25,) * 3, AugmentSettings.parse(more))
     image = torch.rand(3, 40, 56)
     torch.manual_seed(1)
     first = transform(image)
     torch.manual_seed(1)
     assert torch.equal(first, transform(image))
+    assert not torch.equal(first, transform(image))
 
 
 def test_hiding_covers_whole_cells_by_the_mean() -> None:

@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tag2mask.errors import SettingsError
+from tag2mask.masks.make import make_masks
+from tag2mask.masks.settings import read_mask_settings
 from tag2mask.methods import build_method
+from tag2mask.presets import preset_names, read_preset
 from tag2mask.training.batches import EpochBatches, mix
-from tag2mask.training.schedule import parameter_groups, rate
+from tag2mask.training.loop import train
+from tag2mask.training.schedule import factor, kind, parameter_groups, rate
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import OptimiserSettings, TrainSettings, read_settings
 from tag2mask.training.start import mixed_precision
@@ -55,6 +60,78 @@ def test_files_that_hold_no_settings(tmp_path: Path, content: str) -> None:
         read_settings(tmp_path / "a.yaml", [], {})
     with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read"):
         read_settings(tmp_path / "none.yaml", [], {})
+
+
+@pytest.mark.parametrize(
+    ("preset", "wanted"),
+    [
+        ("mctformer-v2", {0: 1e-6, 1: 1e-6, 2: 1.33e-5, 3: 2.56e-5, 6: 6.160555e-5, 11: 5.898317e-5, 31: 3.625e-5}),
+        ("weaktr-voc", {0: 1e-6, 1: 1e-6, 2: 1.58e-5, 5: 6.02e-5, 6: 7.389259e-5, 11: 7.064583e-5, 31: 4.25e-5}),
+        ("weaktr-coco", {0: 1e-6, 1: 1e-6, 2: 5.8e-6, 5: 2.02e-5, 6: 2.474444e-5}),
+        ("mctformer-plus", {0: 1e-6, 1: 1e-6, 6: 3.060923e-5}),
+    ],
+)
+def test_parity_gives_the_released_rates(preset: str, wanted: dict[int, float]) -> None:
+    """Vectors of reference_methods.md section 8.2; epoch e runs at f(max(0, e - 1))."""
+    settings = read_settings(None, ["optimiser.parity=true"], {}, preset)
+    for epoch, rate_there in wanted.items():
+        for step in (7 * epoch, 7 * epoch + 6):  # all steps of an epoch alike
+            share = factor(step, 7 * settings.epochs, settings.epochs, settings.optimiser)
+            assert settings.optimiser.lr_tokens * share == pytest.approx(rate_there, rel=1e-4)
+
+
+def test_without_parity_the_base_rate_is_reached() -> None:
+    settings = read_settings(None, [], {}, "mctformer-v2")
+    rates = [factor(step, 600, 60, settings.optimiser) for step in range(600)]
+    assert max(rates) == 1.0
+    assert rates[-1] == pytest.approx(0.16, abs=1e-4)
+    assert rates[0] < rates[1] < rates[10]
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_trains_and_paints(name: str, squares: Path, small: dict[str, Any]) -> None:
+    tiny = {key: small[key] for key in ("weights", "precision")} | {"epochs": 1, "batch_size": 4}
+    named = {**tiny, **{f"backbone.{key}": value for key, value in small["backbone"].items()}}
+    settings = read_settings(None, ["backbone.depth=3"], named, name)
+    train(squares, squares / "run", settings)
+    masks = read_mask_settings({"split": "val"}, ["background.value=0.1"], name)
+    assert make_masks(squares / "run", settings=masks).images == 4
+
+
+def test_presets_are_listed_and_unknown_ones_named() -> None:
+    assert {"mctformer-v1", "mctformer-v2", "mctformer-plus", "weaktr-voc", "weaktr-coco"} <= set(preset_names())
+    assert read_preset("weaktr-voc").title == "WeakTr's CAM network on VOC 2012 (Zhu et al., 2023)"
+    with pytest.raises(SettingsError, match="preset 'weaktor' is unknown; there are "):
+        read_settings(None, [], {}, "weaktor")
+    changed = read_settings(None, ["optimiser.warmup=0"], {"epochs": 3}, "mctformer-v1")
+    assert (changed.epochs, changed.optimiser.warmup, changed.optimiser.weight_decay) == (3, 0, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("preset", "kinds"),
+    [
+        ("mctformer-v2", {"backbone", "heads"}),
+        ("mctformer-plus", {"backbone", "heads", "positions"}),
+        ("weaktr-voc", {"backbone", "heads", "tokens", "positions", "vectors"}),
+    ],
+)
+def test_decay_works_on_the_kinds_that_are_named(preset: str, kinds: set[str]) -> None:
+    settings = read_settings(None, [], {"weights": "none", "backbone.depth": 3}, preset)
+    method, _ = build_method(settings.method, 3, settings.backbone, {}, "none")
+    decayed = {
+        id(parameter)
+        for group in parameter_groups(method, settings.optimiser)
+        for parameter in group["params"]
+        if group["weight_decay"] > 0
+    }
+    names = {id(parameter): name for name, parameter in method.named_parameters()}
+    found = set()
+    for group, parameters in method.parameter_groups().items():
+        for parameter in parameters:
+            what = kind(group, names[id(parameter)], parameter)
+            assert (id(parameter) in decayed) == (what in kinds), names[id(parameter)]
+            found.add(what)
+    assert found == {"backbone", "heads", "tokens", "positions", "vectors"}
 
 
 def test_rate_rises_then_falls_as_a_cosine() -> None:

@@ -6,6 +6,7 @@ Shapes: Y X pixels, S side of a training crop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,29 +21,40 @@ class AugmentSettings(Settings):
     """Random changes to training photographs; ``colour`` jitters three bands and leaves others alone.
 
     ``hide`` covers cells of an 8 x 8 grid, a share of up to that much: a class has to be found by all its parts.
+    ``randaugment`` is how many of RandAugment's changes of magnitude 9 a photograph of three bands gets, ``erase`` how
+    often a rectangle becomes noise.
     """
 
     min_scale: float = Field(0.35, gt=0, le=1)
     flip: float = Field(0.5, ge=0, le=1)
     colour: float = Field(0.3, ge=0, le=1)
     hide: float = Field(0.0, ge=0, lt=1)
+    randaugment: int = Field(0, ge=0)
+    erase: float = Field(0.0, ge=0, le=1)
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
 def train_transform(
     size: int, mean: Sequence[float], std: Sequence[float], augment: AugmentSettings
 ) -> Callable[[Tensor], Tensor]:
     """``(bands, Y, X)`` in [0, 1] to a random crop ``(bands, S, S)``, normalised. Draws from torch's generator."""
-    steps: list[torch.nn.Module] = [
-        v2.RandomResizedCrop(
-            size, scale=(augment.min_scale, 1.0), interpolation=InterpolationMode.BILINEAR, antialias=True
-        ),
-        v2.RandomHorizontalFlip(augment.flip),
-    ]
+    crop = v2.RandomResizedCrop(
+        size,
+        scale=(augment.min_scale, 1.0),
+        interpolation=InterpolationMode(augment.interpolation),
+        antialias=True,
+    )
+    steps: list[torch.nn.Module] = [crop, v2.RandomHorizontalFlip(augment.flip)]
     if len(mean) == 3 and augment.colour > 0:
         steps.append(v2.ColorJitter(augment.colour, augment.colour, augment.colour))
+    if len(mean) == 3 and augment.randaugment > 0:
+        of_bytes = v2.RandAugment(augment.randaugment, magnitude=9, fill=[round(255 * value) for value in mean])
+        steps += [v2.ToDtype(torch.uint8, scale=True), of_bytes, v2.ToDtype(torch.float32, scale=True)]
     steps.append(v2.Normalize(list(mean), list(std)))
     if augment.hide > 0:
         steps.append(Hide(augment.hide))
+    if augment.erase > 0:
+        steps.append(v2.RandomErasing(augment.erase, value="random"))
     compose: Callable[[Tensor], Tensor] = v2.Compose(steps)
     return compose
 

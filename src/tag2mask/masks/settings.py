@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tag2mask.masks.refine.crf import CRF_PRESETS, CRFSettings
-from tag2mask.settings import Settings, assign, parse_value
+from tag2mask.presets import read_preset
+from tag2mask.settings import Settings, assign, merge, parse_value
 
 Threshold = Literal["mean", "otsu"] | float
 
@@ -107,19 +108,23 @@ class MaskSettings(Settings):
         return self
 
 
-def read_mask_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> MaskSettings:
-    """Options as the command line gives them, then ``KEY=VALUE`` assignments.
+def read_mask_settings(
+    options: Mapping[str, Any], assignments: Sequence[str], preset: str | None = None
+) -> MaskSettings:
+    """A preset, then options as the command line gives them, then ``KEY=VALUE`` assignments.
 
     ``scales`` may be a text with commas; so may a ``threshold``, which also moves the background's: ``0.1,cow=0.2``.
 
     Raises:
-        SettingsError: a setting is unknown or wrong.
+        SettingsError: there is no such preset, or a setting is unknown or wrong.
     """
-    values = dict(options)
-    if "scales" in values:
-        values["scales"] = [parse_value(scale) for scale in str(values["scales"]).split(",")]
-    if "threshold" in values:
-        values |= thresholds(str(values.pop("threshold")))
+    chosen = dict(options)
+    if "scales" in chosen:
+        chosen["scales"] = [parse_value(scale) for scale in str(chosen["scales"]).split(",")]
+    if "threshold" in chosen:
+        chosen |= thresholds(str(chosen.pop("threshold")))
+    values = {} if preset is None else read_preset(preset).masks
+    merge(values, chosen)
     return MaskSettings.parse(assign(values, assignments), where="masks")
 
 

@@ -31,7 +31,7 @@ from tag2mask.training.checkpoint import Progress, load_state, save_state
 from tag2mask.training.files import write_json_lines, write_tensors
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt, ignore_interrupt
 from tag2mask.training.progress import Bar, progress_bar
-from tag2mask.training.schedule import parameter_groups, rate
+from tag2mask.training.schedule import factor, parameter_groups
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import (
@@ -190,16 +190,20 @@ class Trainer:
         progress.sums["images"] = progress.sums.get("images", 0.0) + len(images)
         if not accelerator.sync_gradients:
             return False
-        norm = accelerator.clip_grad_norm_(self.model.parameters(), self.settings.optimiser.clip)
+        clip = self.settings.optimiser.clip
+        norm = accelerator.clip_grad_norm_(self.model.parameters(), math.inf if clip is None else clip)
         if accelerator.scaler is None:  # fp16's loss scaling meets infinities by itself
             self.require_finite(norm, "gradient")
-        factor = rate(progress.step, self.steps, self.settings.optimiser)
         for group in self.optimiser.param_groups:
-            group["lr"] = group["base"] * factor
+            group["lr"] = group["base"] * self.factor(progress.step)
         self.optimiser.step()
         self.optimiser.zero_grad()
         progress.step += 1
         return True
+
+    def factor(self, step: int) -> float:
+        """On the base rates at a step."""
+        return factor(step, self.steps, self.settings.epochs, self.settings.optimiser)
 
     def require_finite(self, value: Tensor, what: str) -> None:
         """Stop before a step that would spoil the weights."""
@@ -215,8 +219,7 @@ class Trainer:
         images = progress.sums.pop("images")
         row: dict[str, Any] = {"epoch": progress.epoch + 1, "step": progress.step}
         row["loss"] = {name: value / images for name, value in progress.sums.items()}
-        factor = rate(progress.step - 1, self.steps, self.settings.optimiser)
-        row["lr"] = [group["base"] * factor for group in self.optimiser.param_groups]
+        row["lr"] = [group["base"] * self.factor(progress.step - 1) for group in self.optimiser.param_groups]
         row["open_heads"] = self.method.open_heads()
         if self.accelerator.is_main_process:
             row |= self.validate()

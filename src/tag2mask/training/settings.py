@@ -11,16 +11,21 @@ from pydantic import Field
 
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.transforms import AugmentSettings
-from tag2mask.settings import Settings, assign, put, read_yaml
+from tag2mask.presets import read_preset
+from tag2mask.settings import Settings, assign, merge, put, read_yaml
 from tag2mask.vit.settings import BackboneSettings
 
+ParameterKind = Literal["backbone", "heads", "tokens", "positions", "vectors"]
 METHOD = re.compile(r"^\s*method\.")  # method.KEY=VALUE is a setting of the method itself
 
 
 class OptimiserSettings(Settings):
     """AdamW with warm-up and cosine; one learning rate each for pretrained weights, new tokens and heads, and gates.
 
-    ``layer_decay`` multiplies the backbone's rate once for every layer below the last.
+    ``layer_decay`` multiplies the backbone's rate once for every layer below the last. ``weight_decay`` works on the
+    kinds of parameters in ``decay``: the backbone's matrices, those of new heads, tokens, position embeddings, and
+    vectors (biases and norms); never on gates. The rate rises from ``start`` and falls to ``final``, both as shares of
+    the base rate. ``parity`` keeps what MCTformer's and WeakTr's released code does with it: see ``schedule.released``.
     """
 
     lr_backbone: float = Field(1e-5, gt=0)
@@ -28,9 +33,12 @@ class OptimiserSettings(Settings):
     lr_gates: float = Field(2e-2, gt=0)
     layer_decay: float = Field(1.0, gt=0, le=1)
     weight_decay: float = Field(0.05, ge=0)
+    decay: tuple[ParameterKind, ...] = ("backbone",)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
-    final: float = Field(0.01, ge=0, le=1, description="last rate over the first")
-    clip: float = Field(5.0, gt=0, description="largest gradient norm")
+    start: float = Field(0.0, ge=0, le=1)
+    final: float = Field(0.01, ge=0, le=1)
+    parity: bool = False
+    clip: float | None = Field(5.0, gt=0, description="largest gradient norm")
 
 
 class TrainSettings(Settings):
@@ -63,13 +71,18 @@ class TrainSettings(Settings):
         return Path(self.weights)
 
 
-def read_settings(config: Path | None, assignments: Sequence[str], named: Mapping[str, Any]) -> TrainSettings:
-    """Defaults, then a YAML file, then named options, then ``KEY=VALUE`` assignments.
+def read_settings(
+    config: Path | None, assignments: Sequence[str], named: Mapping[str, Any], preset: str | None = None
+) -> TrainSettings:
+    """Defaults, then a preset, then a YAML file, then named options, then ``KEY=VALUE`` assignments.
 
     Raises:
-        SettingsError: the file cannot be read, an assignment has no ``=``, or a setting is unknown or wrong.
+        SettingsError: there is no such preset, the file cannot be read, an assignment has no ``=``, or a setting is
+            unknown or wrong.
     """
-    values: dict[str, Any] = {} if config is None else read_yaml(config)
+    values = {} if preset is None else read_preset(preset).train
+    if config is not None:
+        merge(values, read_yaml(config))
     for key, value in named.items():
         put(values, key, value)
     assign(values, [METHOD.sub("method_settings.", assignment) for assignment in assignments])
