@@ -11,6 +11,7 @@ time by tiles at a short side of 1400) in a process of its own, and prints that 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -20,13 +21,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tag2mask.masks.refine.crf import CRFSettings, crf, unary
+from tag2mask.masks.refine.crf import CRFSettings, crf, crf_in_cpp
 from tag2mask.masks.refine.pamr import pamr
 from tag2mask.training.run import open_run
 
@@ -48,9 +48,8 @@ def main() -> None:
     print(f"{torch.get_num_threads()} threads, {arguments.size[0]} x {arguments.size[1]} pixels, seconds a photograph")
     print(f"| refiner | {arguments.present} classes | {arguments.classes} classes |\n|---|---|---|")
     ways: dict[str, Callable[[Tensor, Tensor], object]] = {"pamr": pamr, "crf": lambda x, m: crf(x, m, CRFSettings())}
-    oracle = pydensecrf()
-    if oracle:
-        ways["crf, pydensecrf2"] = oracle
+    if importlib.util.find_spec("pydensecrf"):
+        ways["crf, pydensecrf2"] = lambda x, m: crf_in_cpp(x, m, CRFSettings())
     for name, refine in ways.items():
         few = best_of(arguments.rounds, refine, image, maps[: arguments.present])
         many = best_of(arguments.rounds, refine, image, maps)
@@ -70,27 +69,6 @@ def best_of(rounds: int, refine: Callable[[Tensor, Tensor], object], image: Tens
         refine(image, maps)
         seconds.append(time.perf_counter() - start)
     return min(seconds)
-
-
-def pydensecrf() -> Callable[[Tensor, Tensor], object] | None:
-    """The C++ CRF with the same kernels, if it is installed."""
-    try:
-        from pydensecrf import densecrf
-    except ImportError:
-        return None
-
-    def refine(image: Tensor, maps: Tensor) -> object:
-        settings = CRFSettings()
-        field = densecrf.DenseCRF2D(maps.shape[2], maps.shape[1], len(maps))
-        field.setUnaryEnergy(unary(maps, settings).flatten(1).contiguous().numpy())
-        field.addPairwiseGaussian(sxy=settings.place, compat=settings.place_weight)
-        pixels = np.ascontiguousarray((image * 255).round().byte().permute(1, 2, 0).numpy())
-        field.addPairwiseBilateral(
-            sxy=settings.colour_place, srgb=settings.colour, rgbim=pixels, compat=settings.colour_weight
-        )
-        return field.inference(settings.iterations)
-
-    return refine
 
 
 def measure_large(run: Path) -> None:

@@ -107,7 +107,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  (\w+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    assert listed == ["check", "train", "masks", "evaluate", "report", "compare", "demo"]
+    assert listed == ["check", "train", "masks", "evaluate", "report", "compare", "presets", "demo"]
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from tag2mask.errors import SettingsError
 from tag2mask.masks.refine import PIXEL_REFINERS, require_refiners
-from tag2mask.masks.refine.crf import CRF_PRESETS, CRFSettings, NormalisedKernel, crf, places, unary
+from tag2mask.masks.refine.crf import (
+    CRF_PRESETS,
+    CRFSettings,
+    NormalisedKernel,
+    crf,
+    crf_in_cpp,
+    places,
+    require_engine,
+    unary,
+)
 from tag2mask.masks.refine.lattice import Lattice, surround
 from tag2mask.masks.refine.pamr import DILATIONS, neighbour_weights, neighbours, pamr
 from tag2mask.masks.settings import MaskSettings
@@ -138,6 +150,24 @@ def test_the_crf_is_that_of_pydensecrf(preset: str) -> None:
     )
     wanted = torch.tensor(np.array(oracle.inference(settings.iterations))).reshape(4, 48, 60)
     torch.testing.assert_close(crf(image, scores, settings), wanted, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 13])
+def test_the_engine_in_cpp_gives_the_same(bands: int) -> None:
+    pytest.importorskip("pydensecrf.densecrf", reason="the extra is not there: pip install pydensecrf2")
+    torch.manual_seed(0)
+    image, scores = torch.rand(bands, 20, 24), torch.rand(3, 20, 24)
+    settings = CRFSettings(place_weight=0.0, iterations=3)
+    torch.testing.assert_close(crf_in_cpp(image, scores, settings), crf(image, scores, settings), atol=1e-3, rtol=0)
+    assert crf_in_cpp(image, scores[:1], settings).tolist() == torch.ones(1, 20, 24).tolist()
+
+
+def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_engine("torch")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    require_engine("torch")
+    with pytest.raises(SettingsError, match=re.escape("pip install 'tag2mask[crf]'")):
+        require_engine("pydensecrf2")
 
 
 @pytest.mark.parametrize("bands", [1, 3, 13])

@@ -16,6 +16,7 @@ from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.agreement import agreed
 from tag2mask.masks.painter import Painter, batches
 from tag2mask.masks.refine import require_refiners
+from tag2mask.masks.refine.crf import require_engine
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.training.progress import progress_bar
@@ -72,9 +73,11 @@ def resolved(settings: MaskSettings, run: Run) -> MaskSettings:
     """The settings with everything decided that depends on the run.
 
     Raises:
-        SettingsError: a refiner is unknown or out of order, or a class has a threshold that the run does not know.
+        SettingsError: a refiner is unknown, out of order or lacks its extra, or a threshold is for a class that the
+            run does not know.
     """
     require_refiners(settings.refine)
+    require_engine(settings.crf_engine)
     for name in settings.class_thresholds:
         if name not in run.classes.names:
             near = difflib.get_close_matches(name, run.classes.names, n=1)

@@ -19,7 +19,7 @@ from tag2mask.errors import DataError
 from tag2mask.masks.localize import Localized, localize, resize
 from tag2mask.masks.paint import BARE, Maps, paint
 from tag2mask.masks.refine import CRF, PIXEL_REFINERS, refine_pixels
-from tag2mask.masks.refine.crf import crf
+from tag2mask.masks.refine.crf import CRF_ENGINES
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.training.run import Run
@@ -103,8 +103,9 @@ def sharpened(image: Tensor, settings: MaskSettings, scores_SYX: Maps) -> Maps:
     """The scores of classes and background, after the CRF if it is asked for."""
     if CRF not in settings.refine:
         return scores_SYX
+    engine = CRF_ENGINES[settings.crf_engine]
     scores = torch.from_numpy(scores_SYX)
-    return at_refine_side(image, scores, settings, partial(crf, settings=settings.crf)).numpy()
+    return at_refine_side(image, scores, settings, lambda x, y: engine(x, y, settings.crf)).numpy()
 
 
 def at_refine_side(

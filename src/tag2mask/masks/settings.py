@@ -63,6 +63,7 @@ class MaskSettings(Settings):
     refine: tuple[str, ...] = ()
     refine_side: int = Field(640, gt=0)
     crf: CRFSettings = CRFSettings()
+    crf_engine: Literal["torch", "pydensecrf2"] = "torch"
     paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Threshold = "mean"
     class_thresholds: dict[str, Threshold] = Field(default_factory=dict)
