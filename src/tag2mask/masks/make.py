@@ -19,11 +19,12 @@ from torch import Tensor
 import tag2mask
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.reading import read_image, to_float
-from tag2mask.errors import DataError
+from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.localize import Localized, localize, resize
 from tag2mask.masks.paint import BARE, Maps, paint
-from tag2mask.masks.refine import CRF, PIXEL_REFINERS, refine_pixels, require_refiners
+from tag2mask.masks.refine import CRF, PIXEL_REFINERS, WALK, refine_pixels, require_refiners
 from tag2mask.masks.refine.crf import crf
+from tag2mask.masks.refine.walk import Walk, open_walk
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.training.progress import progress_bar
@@ -63,7 +64,7 @@ def make_masks(
         require_tags(list(dataset), settings.split)
     out = out or run / f"masks-{settings.split}"
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
-    writer = MaskSetWriter(out, opened.classes, origin(opened, data or opened.data, settings))
+    writer = MaskSetWriter(out, opened.classes, origin(opened, data or opened.data, settings, painter.walk))
     failures: dict[str, str] = {}
     samples = [sample for sample in dataset if not writer.has(sample.name)]
     with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
@@ -78,9 +79,11 @@ def resolved(settings: MaskSettings, run: Run) -> MaskSettings:
     """The settings with everything decided that depends on the run.
 
     Raises:
-        SettingsError: a refiner is unknown or out of order.
+        SettingsError: a refiner is unknown or out of order, or the walk's folder is missing or not used.
     """
     require_refiners(settings.refine)
+    if (WALK in settings.refine) != (settings.walk is not None):
+        raise SettingsError("--refine walk and --walk WALK belong together: WALK is what tag2mask refine-train wrote")
     if settings.relative is not None:
         return settings
     return settings.model_copy(update={"relative": run.classes.background is None})
@@ -96,7 +99,7 @@ def require_tags(samples: Sequence[Sample], split: str) -> None:
         )
 
 
-def origin(run: Run, data: Path, settings: MaskSettings) -> dict[str, Any]:
+def origin(run: Run, data: Path, settings: MaskSettings, walk: Walk | None) -> dict[str, Any]:
     """Everything that decides what the masks look like."""
     return {
         "tool": f"tag2mask {tag2mask.__version__}",
@@ -104,6 +107,7 @@ def origin(run: Run, data: Path, settings: MaskSettings) -> dict[str, Any]:
         "run": run.path.resolve().name,
         "checkpoint_sha256": run.checkpoint_hash(),
         "method": run.settings.method,
+        "walk": None if walk is None else walk.origin(),
         "data": str(data.resolve()),
         "settings": settings.model_dump(mode="json"),
         "labels_used": f"image tags, {settings.tags}",
@@ -142,7 +146,11 @@ class Painter:
     def __init__(self, run: Run, settings: MaskSettings) -> None:
         self.run = run
         self.settings = settings
-        self.method = run.load_method("cuda" if torch.cuda.is_available() else "cpu", settings.method)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.method = run.load_method(device, settings.method)
+        self.walk = None if settings.walk is None else open_walk(Path(settings.walk), device)
+        if self.walk is not None and len(self.walk.mean) != run.settings.data.bands:
+            raise SettingsError(f"{self.walk.path} was trained on {len(self.walk.mean)} bands, {run.path} on others")
         self.side = settings.side or run.settings.backbone.image_size
 
     def localize(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
@@ -154,7 +162,7 @@ class Painter:
         """Write the masks of photographs of one size."""
         for (sample, image), localized in zip(batch, self.localize(batch), strict=True):
             tags, fallback = self.tags_of(sample, localized.scores_C)
-            labels = paint_photograph(localized, tags, image, self.run.classes, self.settings)
+            labels = paint_photograph(localized, tags, image, self.run.classes, self.settings, self.walk)
             writer.add(sample.name, labels, [self.run.classes.names[tag] for tag in tags], fallback)
 
     def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
@@ -169,13 +177,18 @@ class Painter:
 
 
 def paint_photograph(
-    localized: Localized, tags: Sequence[int], image: Tensor, classes: Classes, settings: MaskSettings
+    localized: Localized,
+    tags: Sequence[int],
+    image: Tensor,
+    classes: Classes,
+    settings: MaskSettings,
+    walk: Walk | None = None,
 ) -> NDArray[np.int64]:
     """The label image of a photograph ``(bands, Y, X)`` in [0, 1]; pixels without any class are ignore."""
     maps_KYX = finished_maps(localized, tags, image, settings)
     logits = localized.scores_C[list(tags)].tolist()
     values = [tag + classes.offset for tag in tags]
-    sharpen = partial(sharpened, image, settings)
+    sharpen = partial(sharpened, image, settings, walk)
     labels = paint(maps_KYX.numpy(), values, logits, classes.background is not None, settings, sharpen)
     return np.where(labels == BARE, classes.ignore, labels)
 
@@ -190,12 +203,14 @@ def finished_maps(localized: Localized, tags: Sequence[int], image: Tensor, sett
     return at_refine_side(image, maps_KYX, settings, partial(refine_pixels, names=settings.refine))
 
 
-def sharpened(image: Tensor, settings: MaskSettings, scores_SYX: Maps) -> Maps:
-    """The scores of classes and background, after the CRF if it is asked for."""
-    if CRF not in settings.refine:
-        return scores_SYX
+def sharpened(image: Tensor, settings: MaskSettings, walk: Walk | None, scores_SYX: Maps) -> Maps:
+    """The scores of classes and background, after the walk and the CRF if they are asked for."""
     scores = torch.from_numpy(scores_SYX)
-    return at_refine_side(image, scores, settings, partial(crf, settings=settings.crf)).numpy()
+    if walk is not None:
+        scores = walk(image, scores)
+    if CRF in settings.refine:
+        scores = at_refine_side(image, scores, settings, partial(crf, settings=settings.crf))
+    return scores.numpy()
 
 
 def at_refine_side(

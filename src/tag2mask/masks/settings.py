@@ -45,7 +45,7 @@ class MaskSettings(Settings):
     ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
     the classes have no background, since shares say nothing about patches that belong to no class.
     ``refine`` names refiners in their order; those on pixels see the photograph with a long side of at most
-    ``refine_side``.
+    ``refine_side``. ``walk`` is the folder that ``refine-train`` wrote, for the refiner of that name.
     ``background`` counts only where the classes have one.
     """
 
@@ -58,6 +58,7 @@ class MaskSettings(Settings):
     refine: tuple[str, ...] = ()
     refine_side: int = Field(640, gt=0)
     crf: CRFSettings = CRFSettings()
+    walk: str | None = None
     paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Literal["mean", "otsu"] | float = "mean"
     background: BackgroundSettings = BackgroundSettings()
