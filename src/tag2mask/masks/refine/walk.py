@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -42,10 +42,11 @@ class WalkSettings(Settings):
     ``backbone`` and ``weights``: None takes the run's own. Photographs are seen with the short side ``side``.
     ``masks`` says which photographs, and how the run makes their class maps; how they would be painted does not matter.
     Foreground is sure where a class beats (1 - max map) ** ``low_alpha`` after the CRF, background where
-    (1 - max map) ** ``high_alpha`` beats the classes; without a background a patch is sure where the CRF's best
-    probability is at least ``trust``.
-    SGD over ``batch_size`` photographs a step, its rate falling by (1 - step / steps) ** ``power``. The released
-    AffinityNet passed its weight decay as the momentum by mistake, so it had next to none; 0.9 is what was meant.
+    (1 - max map) ** ``high_alpha`` beats the classes; 4 and 32 are AffinityNet's, MCTformer has 1 and 12 for broader
+    maps. Without a background a patch is sure where the CRF's best probability is at least ``trust``.
+    SGD over ``batch_size`` photographs a step, its rate falling by (1 - step / steps) ** ``power``. The papers' rate is
+    0.1 for new layers over some 6,600 steps; ours is 1 since a few hundred photographs give a few dozen. The released
+    code passed its weight decay as the momentum by mistake, so it had next to none; 0.9 is what was meant.
     Only patches nearer than ``radius`` are compared; the walk takes 2 ** ``squarings`` steps.
     """
 
@@ -53,12 +54,12 @@ class WalkSettings(Settings):
     weights: str | None = None
     side: int = Field(448, gt=0)
     masks: MaskSettings = MaskSettings()
-    low_alpha: float = Field(1.0, gt=0)
-    high_alpha: float = Field(12.0, gt=0)
+    low_alpha: float = Field(4.0, gt=0)
+    high_alpha: float = Field(32.0, gt=0)
     trust: float = Field(0.7, ge=0, le=1)
     epochs: int = Field(5, gt=0)
     batch_size: int = Field(8, gt=0)
-    lr: float = Field(0.1, gt=0)
+    lr: float = Field(1.0, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     power: float = Field(0.9, ge=0)
@@ -98,10 +99,10 @@ class AffinityNet(nn.Module):
         """
         wanted = sorted(set(self.layers))
         with torch.no_grad():
-            seen: list[Tensor] = self.backbone.forward_intermediates(
+            seen = self.backbone.forward_intermediates(
                 images, indices=wanted, output_fmt="NLC", intermediates_only=True, stop_early=True
             )
-        blocks = dict(zip(wanted, seen, strict=True))
+        blocks = dict(zip(wanted, cast(list[Tensor], seen), strict=True))
         parts = [
             F.elu(narrow(F.layer_norm(blocks[layer], (self.width,))))
             for layer, narrow in zip(self.layers, self.narrow, strict=True)
