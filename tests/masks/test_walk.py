@@ -311,7 +311,7 @@ def test_the_verb_and_the_refiner(
     options = ["--epochs", 1, "--set", "side=48", "--set", "masks.method.map_layers=1"]
     assert call(monkeypatch, "refine-train", trained / "run", "--out", out, "--json", *options) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (told["path"], told["photographs"]) == (str(out), 8)
+    assert (told["walk"], told["photographs"]) == (str(out), 8)
     masks = ["masks", trained / "run", "--split", "val", "--refine", "pamr,walk,crf", "--walk", out]
     assert call(monkeypatch, *masks, "--out", tmp_path / "set") == 0
     made = open_mask_set(tmp_path / "set")

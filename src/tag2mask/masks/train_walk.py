@@ -53,7 +53,8 @@ class WalkSummary:
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {**asdict(self), "path": str(self.path)}
+        row = asdict(self)
+        return {"walk": str(row.pop("path")), **row}
 
 
 def read_walk_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> WalkSettings:
