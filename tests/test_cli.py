@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from tag2mask.cli import app, main
+from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.training.settings import TrainSettings
 
@@ -48,8 +49,10 @@ VERBS = {
         "--tags",
         "--threshold",
         "--tune-on-truth",
+        "--walk",
     ],
     "presets": ["--json"],
+    "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
     "report": ["--json", "--masks", "--out", "--truth"],
     "train": [
         "--backbone",
@@ -106,8 +109,9 @@ def test_help_lists_the_verbs_in_the_order_of_use(
 ) -> None:
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
-    listed = re.findall(r"^  (\w+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    assert listed == ["check", "train", "masks", "evaluate", "report", "compare", "presets", "demo"]
+    listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
+    verbs = ["check", "train", "refine-train", "masks", "evaluate", "report", "compare", "presets", "demo"]
+    assert listed == verbs
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
 
@@ -116,16 +120,17 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     ("verb", "settings", "places"),
     [
         ("train", TrainSettings(), {"backbone": "backbone.name", "image_size": "backbone.image_size"}),
-        ("masks", MaskSettings(), {}),
+        ("masks", MaskSettings(), {"threshold": "background.value"}),
+        ("refine-train", WalkSettings(), {"split": "masks.split"}),
     ],
 )
 def test_help_tells_the_defaults_that_hold(
-    verb: str, settings: TrainSettings | MaskSettings, places: dict[str, str]
+    verb: str, settings: TrainSettings | MaskSettings | WalkSettings, places: dict[str, str]
 ) -> None:
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    assert len(found) == {"train": 9, "masks": 4}[verb]
+    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2}[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
         assert value == str(next(iter(actual), "none") if isinstance(actual, tuple) else actual), place
@@ -172,6 +177,7 @@ def test_the_whole_way(
         (["train", "{data}", "--out", "{tmp}/run", "--set", "epoch=1"], "did you mean epochs?"),
         (["train", "{tmp}/none", "--out", "{tmp}/run"], "there is no such folder"),
         (["masks", "{tmp}"], "is not a run"),
+        (["refine-train", "{tmp}", "--out", "{tmp}/run"], "is not a run"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linear", "--seeds", "a"], "wanted whole numbers"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linar", "--weights", "none"], "'linar' is unknown"),
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),

@@ -46,6 +46,10 @@ def test_a_comparison_is_a_table_and_a_page_and_goes_on(
 def test_unknown_methods_are_named_before_anything_is_made(squares: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="'weaktor' is unknown; there are tokenmasking, "):
         compare(plan(squares, tmp_path / "out", ("linear", "weaktor")))
+    for refine, message in (("walk", "learned from one run's maps"), ("pamrr", "'pamrr' is unknown")):
+        masks = MaskSettings.parse({"refine": refine})
+        with pytest.raises(SettingsError, match=message):
+            compare(Comparison(squares, tmp_path / "out", ("linear",), (0,), None, TRAIN, masks))
     assert not (tmp_path / "out").exists()
 
 

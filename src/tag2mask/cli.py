@@ -150,6 +150,32 @@ def train(
     emit(result.to_json(), as_json)
 
 
+@app.command("refine-train")
+def refine_train(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="WALK", help="A new folder for the walk.")],
+    split: Annotated[str | None, typer.Option(help="Photographs to learn from [train].")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT; else the run's own.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="hub|FILE|none", help="Else what the run started with.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [5].")] = None,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Learn which patches belong together, for masks --refine walk.
+
+    From the run's own class maps, without truth. Interrupted, it starts anew.
+    """
+    from tag2mask.masks.train_walk import read_walk_settings, train_walk
+
+    options = named(masks__split=split, backbone__name=backbone, weights=weights, epochs=epochs)
+    summary = train_walk(run, out, read_walk_settings(options, settings or []))
+    if not as_json:
+        print(f"{summary.path}: {summary.photographs} photographs, loss {summary.last_loss:.3f}")  # noqa: T201
+    emit(summary.to_json(), as_json)
+
+
 @app.command()
 def masks(
     run: RunFolder,
@@ -162,12 +188,17 @@ def masks(
     refine: Annotated[
         str | None,
         typer.Option(
-            metavar="none|affinity|pamr|crf",
+            metavar="none|affinity|pamr|walk|crf",
             help="Spread maps over alike patches and pixels; several with commas [none].",
         ),
     ] = None,
     layers: Annotated[int | None, typer.Option(metavar="K", help="Attention of the last K layers.")] = None,
-    heads: Annotated[str | None, typer.Option(metavar="open|all", help="Heads that count, if gated [open].")] = None,
+    heads: Annotated[
+        str | None, typer.Option(metavar="open|all", help="Heads that count in maps, if they are gated.")
+    ] = None,
+    walk: Annotated[
+        str | None, typer.Option(metavar="WALK", help="The folder that refine-train wrote, for --refine walk.")
+    ] = None,
     threshold: Annotated[
         str | None,
         typer.Option(metavar="NUMBER|mean|otsu|agreement", help="Cut maps there; 0.1,cow=0.2 for one class [0.1]."),
@@ -184,7 +215,9 @@ def masks(
     from tag2mask.masks.make import make_masks
     from tag2mask.masks.settings import read_mask_settings
 
-    options = named(split=split, tags=tags, refine=refine, flip=flip or None, scales=scales, threshold=threshold)
+    options = named(
+        split=split, tags=tags, refine=refine, walk=walk, flip=flip or None, scales=scales, threshold=threshold
+    )
     options["method"] = named(map_layers=layers, heads=heads)
     chosen = read_mask_settings(options, settings or [], preset)
     if tune_on_truth is not None:

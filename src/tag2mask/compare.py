@@ -22,6 +22,7 @@ from tag2mask.data import open_dataset
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.make import make_masks
+from tag2mask.masks.refine import WALK, require_refiners
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import METHODS
 from tag2mask.report.comparison import write_comparison
@@ -61,12 +62,15 @@ def compare(plan: Comparison) -> dict[str, Any]:
     """Make what is missing below ``out``; returns the table's rows and the page's path.
 
     Raises:
-        SettingsError: a method is unknown.
+        SettingsError: a method or a refiner is unknown or cannot be compared.
         RunError: a training failed, or ``out`` holds another comparison.
     """
     for method in plan.methods:
         if method not in METHODS:
             raise SettingsError(f"method {method!r} is unknown; there are {', '.join(METHODS)}")
+    if WALK in plan.masks.refine:
+        raise SettingsError("--refine walk: a walk is learned from one run's maps; compare without it")
+    require_refiners(plan.masks.refine)
     data = TrainSettings.parse(plan.train).data
     photographs = open_dataset(plan.data, data, plan.masks.split)
     epochs = planned_epochs(plan)

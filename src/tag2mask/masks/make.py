@@ -15,8 +15,9 @@ from tag2mask.data import Sample, open_dataset
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.agreement import agreed
 from tag2mask.masks.painter import Painter, batches
-from tag2mask.masks.refine import require_refiners
+from tag2mask.masks.refine import WALK, require_refiners
 from tag2mask.masks.refine.crf import require_engine
+from tag2mask.masks.refine.walk import Walk
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.training.progress import progress_bar
@@ -58,7 +59,7 @@ def make_masks(
         settings = agreed(opened, list(dataset), settings)
     out = out or run / f"masks-{settings.split}"
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
-    writer = MaskSetWriter(out, opened.classes, origin(opened, data or opened.data, settings))
+    writer = MaskSetWriter(out, opened.classes, origin(opened, data or opened.data, settings, painter.walk))
     failures: dict[str, str] = {}
     samples = [sample for sample in dataset if not writer.has(sample.name)]
     with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
@@ -73,11 +74,13 @@ def resolved(settings: MaskSettings, run: Run) -> MaskSettings:
     """The settings with everything decided that depends on the run.
 
     Raises:
-        SettingsError: a refiner is unknown, out of order or lacks its extra, or a threshold is for a class that the
-            run does not know.
+        SettingsError: a refiner is unknown, out of order or lacks its extra or its folder, or a threshold is for a
+            class that the run does not know.
     """
     require_refiners(settings.refine)
     require_engine(settings.crf_engine)
+    if (WALK in settings.refine) != (settings.walk is not None):
+        raise SettingsError("--refine walk and --walk WALK belong together: WALK is what tag2mask refine-train wrote")
     for name in settings.class_thresholds:
         if name not in run.classes.names:
             near = difflib.get_close_matches(name, run.classes.names, n=1)
@@ -101,7 +104,7 @@ def require_tags(samples: Sequence[Sample], split: str) -> None:
         )
 
 
-def origin(run: Run, data: Path, settings: MaskSettings) -> dict[str, Any]:
+def origin(run: Run, data: Path, settings: MaskSettings, walk: Walk | None) -> dict[str, Any]:
     """Everything that decides what the masks look like."""
     return {
         "tool": f"tag2mask {tag2mask.__version__}",
@@ -109,6 +112,7 @@ def origin(run: Run, data: Path, settings: MaskSettings) -> dict[str, Any]:
         "run": run.path.resolve().name,
         "checkpoint_sha256": run.checkpoint_hash(),
         "method": run.settings.method,
+        "walk": None if walk is None else walk.origin(),
         "data": str(data.resolve()),
         "settings": settings.model_dump(mode="json"),
         "labels_used": f"image tags, {settings.tags}",

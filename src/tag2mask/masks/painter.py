@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tag2mask.data import Classes, Sample
+from tag2mask.data import Sample
 from tag2mask.data.reading import read_image, to_float
-from tag2mask.errors import DataError
+from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.localize import Localized, localize, resize
 from tag2mask.masks.paint import BARE, Maps, paint
 from tag2mask.masks.refine import CRF, PIXEL_REFINERS, refine_pixels
 from tag2mask.masks.refine.crf import CRF_ENGINES
+from tag2mask.masks.refine.walk import open_walk
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.training.run import Run
@@ -50,7 +52,11 @@ class Painter:
     def __init__(self, run: Run, settings: MaskSettings) -> None:
         self.run = run
         self.settings = settings
-        self.method = run.load_method("cuda" if torch.cuda.is_available() else "cpu", settings.method)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.method = run.load_method(device, settings.method)
+        self.walk = None if settings.walk is None else open_walk(Path(settings.walk), device)
+        if self.walk is not None and len(self.walk.mean) != run.settings.data.bands:
+            raise SettingsError(f"{self.walk.path} was trained on {len(self.walk.mean)} bands, {run.path} on others")
         self.side = settings.side or run.settings.backbone.image_size
 
     def localize(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
@@ -62,8 +68,8 @@ class Painter:
         """Write the masks of photographs of one size."""
         for (sample, image), localized in zip(batch, self.localize(batch), strict=True):
             tags, fallback = self.tags_of(sample, localized.scores_C)
-            labels = paint_photograph(localized, tags, image, self.run.classes, self.settings)
-            writer.add(sample.name, labels, [self.run.classes.names[tag] for tag in tags], fallback)
+            names = [self.run.classes.names[tag] for tag in tags]
+            writer.add(sample.name, self.labels(localized, tags, image), names, fallback)
 
     def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
         """The tags to paint, and whether the highest logit had to stand in because none was above 0."""
@@ -75,18 +81,29 @@ class Painter:
             return predicted, False
         return [int(scores_C.argmax())], True
 
+    def labels(self, localized: Localized, tags: Sequence[int], image: Tensor) -> NDArray[np.int64]:
+        """The label image of a photograph ``(bands, Y, X)`` in [0, 1]; pixels without any class are ignore."""
+        classes, settings = self.run.classes, self.settings
+        labels = paint(
+            finished_maps(localized, tags, image, settings).numpy(),
+            [tag + classes.offset for tag in tags],
+            localized.scores_C[list(tags)].tolist(),
+            classes.background is not None,
+            settings,
+            [settings.class_thresholds.get(classes.names[tag]) for tag in tags],
+            partial(self.sharpen, image),
+        )
+        return np.where(labels == BARE, classes.ignore, labels)
 
-def paint_photograph(
-    localized: Localized, tags: Sequence[int], image: Tensor, classes: Classes, settings: MaskSettings
-) -> NDArray[np.int64]:
-    """The label image of a photograph ``(bands, Y, X)`` in [0, 1]; pixels without any class are ignore."""
-    maps_KYX = finished_maps(localized, tags, image, settings)
-    logits = localized.scores_C[list(tags)].tolist()
-    values = [tag + classes.offset for tag in tags]
-    own = [settings.class_thresholds.get(classes.names[tag]) for tag in tags]
-    sharpen = partial(sharpened, image, settings)
-    labels = paint(maps_KYX.numpy(), values, logits, classes.background is not None, settings, own, sharpen)
-    return np.where(labels == BARE, classes.ignore, labels)
+    def sharpen(self, image: Tensor, scores_SYX: Maps) -> Maps:
+        """The scores of classes and background, after the walk and the CRF if they are asked for."""
+        scores = torch.from_numpy(scores_SYX)
+        if self.walk is not None:
+            scores = self.walk(image, scores)
+        if CRF in self.settings.refine:
+            engine = CRF_ENGINES[self.settings.crf_engine]
+            scores = at_refine_side(image, scores, self.settings, lambda x, y: engine(x, y, self.settings.crf))
+        return scores.numpy()
 
 
 def finished_maps(localized: Localized, tags: Sequence[int], image: Tensor, settings: MaskSettings) -> Tensor:
@@ -97,15 +114,6 @@ def finished_maps(localized: Localized, tags: Sequence[int], image: Tensor, sett
     if not any(name in PIXEL_REFINERS for name in settings.refine):
         return maps_KYX
     return at_refine_side(image, maps_KYX, settings, partial(refine_pixels, names=settings.refine))
-
-
-def sharpened(image: Tensor, settings: MaskSettings, scores_SYX: Maps) -> Maps:
-    """The scores of classes and background, after the CRF if it is asked for."""
-    if CRF not in settings.refine:
-        return scores_SYX
-    engine = CRF_ENGINES[settings.crf_engine]
-    scores = torch.from_numpy(scores_SYX)
-    return at_refine_side(image, scores, settings, lambda x, y: engine(x, y, settings.crf)).numpy()
 
 
 def at_refine_side(

@@ -49,7 +49,7 @@ class MaskSettings(Settings):
     ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
     the classes have no background, since shares say nothing about patches that belong to no class.
     ``refine`` names refiners in their order; those on pixels see the photograph with a long side of at most
-    ``refine_side``.
+    ``refine_side``. ``walk`` is the folder that ``refine-train`` wrote, for the refiner of that name.
     ``background`` counts only where the classes have one. ``class_thresholds`` are those of single classes, by name;
     they go before ``threshold`` and before the background's.
     """
@@ -64,6 +64,7 @@ class MaskSettings(Settings):
     refine_side: int = Field(640, gt=0)
     crf: CRFSettings = CRFSettings()
     crf_engine: Literal["torch", "pydensecrf2"] = "torch"
+    walk: str | None = None
     paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Threshold = "mean"
     class_thresholds: dict[str, Threshold] = Field(default_factory=dict)

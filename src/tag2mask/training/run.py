@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from safetensors.torch import load_file
 from tag2mask.data import Classes
 from tag2mask.errors import RunError
 from tag2mask.methods import Method, build_method
+from tag2mask.training.files import file_hash
 from tag2mask.training.settings import TrainSettings
 
 CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
@@ -58,8 +58,7 @@ class Run:
 
     def checkpoint_hash(self) -> str:
         """SHA-256 of the weights."""
-        with self.weights_path().open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(self.weights_path())
 
     def weights_path(self) -> Path:
         """The weights' file.
