@@ -194,7 +194,7 @@ def masks(
     ] = None,
     layers: Annotated[int | None, typer.Option(metavar="K", help="Attention of the last K layers.")] = None,
     heads: Annotated[
-        str | None, typer.Option(metavar="open|all", help="Heads that count in maps, if they are gated.")
+        str | None, typer.Option(metavar="open|all", help="Heads that count, where they are gated.")
     ] = None,
     walk: Annotated[
         str | None, typer.Option(metavar="WALK", help="The folder that refine-train wrote, for --refine walk.")
