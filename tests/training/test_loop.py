@@ -44,6 +44,14 @@ def test_a_run_holds_what_later_verbs_need(squares: Path, tmp_path: Path, small:
     assert len(run.checkpoint_hash()) == 64
 
 
+def test_every_epoch_is_kept_if_asked(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    best = train(squares, tmp_path / "run", **small, keep_epochs=True).best_epoch
+    kept = sorted((tmp_path / "run/epochs").iterdir())
+    assert [path.name for path in kept] == ["001.safetensors", "002.safetensors"]
+    assert kept[best - 1].read_bytes() == (tmp_path / "run/model.safetensors").read_bytes()
+    assert kept[0].read_bytes() != kept[1].read_bytes()
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(
     squares: Path, tmp_path: Path, small: dict[str, object]
 ) -> None:

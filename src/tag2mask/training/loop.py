@@ -227,7 +227,9 @@ class Trainer:
         if not self.validation or better:
             progress.best_epoch = progress.epoch + 1
             progress.best_ap = row.get("val_ap")
-            self.save_model()
+            self.save_model(self.out / layout.MODEL)
+        if self.settings.keep_epochs:
+            self.save_model(self.out / layout.epoch_model(progress.epoch + 1))
         progress.seconds += time.monotonic() - clock
         row["seconds"] = round(progress.seconds, 1)
         progress.rows.append(row)
@@ -256,10 +258,11 @@ class Trainer:
         found = tag_scores(np.stack(scores), np.stack(tags))
         return {"val_ap": found.mean_ap, "val_f1": found.f1, "val_ap_per_class": list(found.ap_per_class)}
 
-    def save_model(self) -> None:
-        """The weights that ``masks`` will use."""
+    def save_model(self, path: Path) -> None:
+        """The weights as they are."""
         if self.accelerator.is_main_process:
-            write_tensors(self.out / layout.MODEL, self.method.state_dict(), {"epoch": str(self.progress.epoch + 1)})
+            path.parent.mkdir(exist_ok=True)
+            write_tensors(path, self.method.state_dict(), {"epoch": str(self.progress.epoch + 1)})
 
     def save_if_due(self, force: bool) -> None:
         """Save the state now and then, and when asked."""

@@ -8,6 +8,7 @@
     metrics.jsonl        one line an epoch
     weights.json         which pretrained weights were loaded
     state.safetensors    to resume
+    epochs/007.safetensors ...   the weights of every epoch, if they were to be kept
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
     "metrics.jsonl",
     "weights.json",
 )
+
+
+def epoch_model(epoch: int) -> str:
+    """Where the weights of an epoch, from 1, are kept within a run."""
+    return f"epochs/{epoch:03d}.safetensors"
 
 
 @dataclass(frozen=True)

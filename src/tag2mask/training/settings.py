@@ -42,7 +42,10 @@ class OptimiserSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """A training run. ``method_settings`` are checked by the method's own settings class."""
+    """A training run. ``method_settings`` are checked by the method's own settings class.
+
+    ``keep_epochs`` keeps the weights of every epoch beside the best ones.
+    """
 
     data: DataSettings = DataSettings()
     backbone: BackboneSettings = BackboneSettings()
@@ -60,6 +63,7 @@ class TrainSettings(Settings):
     augment: AugmentSettings = AugmentSettings()
     workers: int = Field(0, ge=0)
     save_minutes: float = Field(2.0, ge=0)
+    keep_epochs: bool = False
 
     def weights_source(self) -> Literal["hub", "none"] | Path:
         """Where the pretrained weights come from."""

@@ -1,0 +1,51 @@
+"""How far the epoch that the tags choose is from the one that truth would choose.
+
+    tag2mask train DATA --out RUN --set keep_epochs=true
+    python benchmarks/choice.py RUN --truth DIR [--split train] [--set KEY=VALUE]...
+
+Paints the split with the weights of every epoch, image tags given, and prints validation AP beside mIoU. Settings are
+those of ``masks``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.masks.make import make_masks
+from tag2mask.masks.settings import read_mask_settings
+from tag2mask.training import run as layout
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--truth", type=Path, required=True)
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args()
+    settings = read_mask_settings({"split": arguments.split}, arguments.set)
+    rows = []
+    print("| epoch | val AP | mIoU |\n|---|---|---|")
+    for row in layout.open_run(arguments.run).metrics():
+        with tempfile.TemporaryDirectory() as folder:
+            at = Path(folder) / "run"
+            at.mkdir()
+            for name in (layout.CONFIG, layout.CLASSES):
+                (at / name).symlink_to((arguments.run / name).resolve())
+            (at / layout.MODEL).symlink_to((arguments.run / layout.epoch_model(row["epoch"])).resolve())
+            make_masks(at, out=at / "masks", settings=settings)
+            rows.append((row["epoch"], row["val_ap"], evaluate(at / "masks", arguments.truth).to_json()["miou"]))
+        print(f"| {rows[-1][0]} | {rows[-1][1]:.3f} | {rows[-1][2]:.1f} |", flush=True)
+    by_tags, by_truth = max(rows, key=lambda row: row[1]), max(rows, key=lambda row: row[2])
+    print(
+        f"best by tags: epoch {by_tags[0]}, mIoU {by_tags[2]:.1f}; best by truth: epoch {by_truth[0]}, "
+        f"mIoU {by_truth[2]:.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
