@@ -12,13 +12,16 @@ from tag2mask.compare import Comparison, compare, epochs_in, markdown
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import METHODS
+from tag2mask.training.settings import TrainSettings
 
-TRAIN = {
-    "backbone": {"name": "vit_tiny_patch16_224", "image_size": 32, "patch": 8, "width": 24, "depth": 3, "heads": 3},
-    "weights": "none",
-    "epochs": 1,
-    "batch_size": 4,
-}
+TRAIN = TrainSettings.parse(
+    {
+        "backbone": {"name": "vit_tiny_patch16_224", "image_size": 32, "patch": 8, "width": 24, "depth": 3, "heads": 3},
+        "weights": "none",
+        "epochs": 1,
+        "batch_size": 4,
+    }
+)
 
 
 def plan(data: Path, out: Path, methods: tuple[str, ...], budget: float | None = None) -> Comparison:

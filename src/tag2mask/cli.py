@@ -312,7 +312,7 @@ def compare(
 
     if not re.fullmatch(r"\d+(,\d+)*", seeds):
         raise SettingsError(f"--seeds {seeds}: wanted whole numbers with commas between, such as 0,1,2")
-    train = read_settings(config, settings or [], named(weights=weights)).model_dump(mode="json", exclude_unset=True)
+    train = read_settings(config, settings or [], named(weights=weights))
     names = [name.strip() for name in methods.split(",")]
     masks_as = read_mask_settings(named(refine=refine), [])
     plan = Comparison(data, out, names, [int(seed) for seed in seeds.split(",")], budget_minutes, train, masks_as)

@@ -24,18 +24,20 @@ from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import WALK, require_refiners
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.methods import METHODS
+from tag2mask.masks.write import open_mask_set
+from tag2mask.methods import method_settings
 from tag2mask.report.comparison import write_comparison
+from tag2mask.report.page import own_truth
 from tag2mask.training.batches import EpochBatches
+from tag2mask.training.checkpoint import STATE
 from tag2mask.training.files import write_json
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.loop import Trainer, prepare
-from tag2mask.training.run import MODEL
+from tag2mask.training.run import MODEL, open_run
 from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import open_validation
 
-PLAN = "plan.json"
-MASKS = "masks"
+PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
 WARM_UP, TIMED = 2, 3  # steps, and photographs to validate
 COLUMNS = ("mIoU", "val AP", "minutes", "peak MiB", "million parameters")
 
@@ -49,12 +51,16 @@ class Comparison:
     methods: Sequence[str]
     seeds: Sequence[int]
     budget_minutes: float | None
-    train: Mapping[str, Any]
+    train: TrainSettings
     masks: MaskSettings
+
+    def changed(self) -> dict[str, Any]:
+        """The training settings that are not defaults."""
+        return self.train.model_dump(mode="json", exclude_unset=True)
 
     def settings(self, method: str, seed: int, epochs: int | None) -> TrainSettings:
         """Training settings of one run."""
-        chosen = {**self.train, "method": method, "seed": seed}
+        chosen = {**self.changed(), "method": method, "seed": seed}
         return TrainSettings.parse(chosen if epochs is None else {**chosen, "epochs": epochs})
 
 
@@ -66,13 +72,11 @@ def compare(plan: Comparison) -> dict[str, Any]:
         RunError: a training failed, or ``out`` holds another comparison.
     """
     for method in plan.methods:
-        if method not in METHODS:
-            raise SettingsError(f"method {method!r} is unknown; there are {', '.join(METHODS)}")
+        method_settings(method, {})
     if WALK in plan.masks.refine:
         raise SettingsError("--refine walk: a walk is learned from one run's maps; compare without it")
     require_refiners(plan.masks.refine)
-    data = TrainSettings.parse(plan.train).data
-    photographs = open_dataset(plan.data, data, plan.masks.split)
+    photographs = open_dataset(plan.data, plan.train.data, plan.masks.split)
     epochs = planned_epochs(plan)
     rows = []
     for seed in plan.seeds:
@@ -89,9 +93,9 @@ def compare(plan: Comparison) -> dict[str, Any]:
         COLUMNS,
         list(photographs),
         {line["method"]: plan.out / f"{line['method']}-{seed}" / MASKS for line in table},
-        truth_folder(plan),
+        truth_of(plan.out / f"{plan.methods[0]}-{seed}"),
         seed,
-        data.bands,
+        plan.train.data.bands,
     )
     write_json(plan.out / "compare.json", {"rows": rows, "table": table})
     return {"table": table, "rows": rows, "report": str(page)}
@@ -103,7 +107,7 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
     Raises:
         RunError: ``out`` was planned with another budget or other settings.
     """
-    wanted = json.loads(json.dumps({"budget_minutes": plan.budget_minutes, "train": dict(plan.train)}))
+    wanted = {"budget_minutes": plan.budget_minutes, "train": plan.changed()}
     path = plan.out / PLAN
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {**wanted, "epochs": {}}
     for key, value in wanted.items():
@@ -140,7 +144,7 @@ def epochs_in(plan: Comparison, method: str) -> int:
 
 def finished_row(folder: Path) -> dict[str, Any] | None:
     """What an earlier call measured, if it came to the end."""
-    path = folder / "row.json"
+    path = folder / ROW
     if not path.is_file():
         return None
     row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -150,11 +154,11 @@ def finished_row(folder: Path) -> dict[str, Any] | None:
 def measure(plan: Comparison, method: str, seed: int, epochs: int | None, folder: Path) -> dict[str, Any]:
     """Train in a process of its own, so that its peak memory is its own; paint; score where there is truth."""
     settings = plan.settings(method, seed, epochs)
-    run = folder / "run"
+    run = folder / RUN
     trained, peak = train_apart(plan.data, run, settings)
     masks = folder / MASKS
     made = make_masks(run, out=masks, settings=plan.masks)
-    truth = truth_folder(plan)
+    truth = truth_of(folder)
     scores = evaluate(made.path, truth).to_json() if truth else {"miou": None, "random_miou": None}
     with safe_open(run / MODEL, "pt") as file:
         numbers = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
@@ -169,8 +173,8 @@ def measure(plan: Comparison, method: str, seed: int, epochs: int | None, folder
         "peak MiB": peak,
         "million parameters": round(numbers / 1e6, 3),
     }
-    write_json(folder / "row.json", row)
-    (run / "state.safetensors").unlink()
+    write_json(folder / ROW, row)
+    (run / STATE).unlink()
     return row
 
 
@@ -181,7 +185,7 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
         RunError: it failed; its own message is above.
         KeyboardInterrupt: it was interrupted.
     """
-    config = run.parent / "train.yaml"
+    config = run.parent / "train.json"
     run.parent.mkdir(parents=True, exist_ok=True)
     write_json(config, settings.model_dump(mode="json", exclude_unset=True))  # JSON is YAML
     command = [
@@ -196,7 +200,7 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
         str(config),
         "--json",
     ]
-    if (run / "state.safetensors").is_file():
+    if (run / STATE).is_file():
         command.append("--resume")
     elif run.exists():
         shutil.rmtree(run)  # stopped before its first checkpoint
@@ -215,10 +219,9 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
     return result, round(usage.ru_maxrss / 1024)
 
 
-def truth_folder(plan: Comparison) -> Path | None:
-    """The data set's truth, if it has any."""
-    folder = plan.data / TrainSettings.parse(plan.train).data.masks
-    return folder if folder.is_dir() else None
+def truth_of(folder: Path) -> Path | None:
+    """The truth of what was trained and painted in ``folder``, if the data set has any."""
+    return own_truth(open_run(folder / RUN), open_mask_set(folder / MASKS))
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

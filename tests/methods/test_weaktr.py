@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from tag2mask.methods import Ask, build_method
+from tag2mask.methods import Ask, Evidence, build_method
+from tag2mask.methods.base import soft_margins
 from tag2mask.methods.weaktr import WeakTr
 from tag2mask.methods.weaktr.model import AdaptiveFusion
 from tag2mask.vit.settings import BackboneSettings
@@ -65,6 +66,10 @@ def test_the_fine_loss_has_a_floor_that_a_learned_scale_removes() -> None:
     evidence = method(images)
     assert (evidence.logits["fine"] >= 0).all()
     assert method.loss(evidence, tags)["fine"].item() >= 0.75 * math.log(2)
+    # Section 8.6: at VOC's 1.5553 tags of 20 classes, all of the negatives at 0 leave 0.639245.
+    perfect = Evidence(torch.empty(0), {"fine": torch.tensor([[100.0] * 15553 + [0.0] * (200000 - 15553)])})
+    tags_of_voc = (perfect.logits["fine"] > 0).float()
+    assert soft_margins(perfect, tags_of_voc)["fine"].item() == pytest.approx(0.639245, abs=1e-5)
     scaled = build(fine_scale="learned").eval()
     with torch.no_grad():
         scaled.fine_scale[1] = -5.0
