@@ -1,6 +1,6 @@
 """Background thresholds that never see truth, beside the one that truth would choose.
 
-    python benchmarks/threshold.py RUN --truth DIR [--split val] [--set KEY=VALUE]...
+    python benchmarks/threshold.py RUN --truth DIR [--split val] [--kinds 0.1,otsu,agreement] [--set KEY=VALUE]...
 
 Paints the split, image tags given, with every kind of threshold, and prints the threshold and the mIoU. Settings are
 those of ``masks``.
@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.masks.write import open_mask_set
-
-KINDS: tuple[Any, ...] = (0.05, 0.1, 0.2, "mean", "otsu", "agreement")
+from tag2mask.settings import parse_value
 
 
 def main() -> None:
@@ -28,13 +26,14 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--split", default="val")
+    parser.add_argument("--kinds", default="0.05,0.1,0.2,mean,otsu,agreement", help="with commas between")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     settings = read_mask_settings({"split": arguments.split}, arguments.set)
     print("| threshold | is | mIoU |\n|---|---|---|")
-    for kind in KINDS:
-        background = settings.background.model_copy(update={"value": kind})
-        report(arguments, str(kind), settings.model_copy(update={"background": background}))
+    for kind in arguments.kinds.split(","):
+        background = settings.background.model_copy(update={"value": parse_value(kind)})
+        report(arguments, kind, settings.model_copy(update={"background": background}))
     tuned = tune_background(arguments.run, None, settings, arguments.split)
     report(arguments, "best by truth", tuned.settings)
 

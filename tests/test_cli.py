@@ -30,6 +30,7 @@ VERBS = {
         "--refine",
         "--seeds",
         "--set",
+        "--threshold",
         "--weights",
     ],
     "demo": ["--json", "--out"],

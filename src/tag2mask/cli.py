@@ -299,6 +299,7 @@ def compare(
         float | None, typer.Option(metavar="M", min=0.01, help="Training time of each; else its epochs decide.")
     ] = None,
     refine: Annotated[str | None, typer.Option(metavar="none|affinity|pamr|crf", help="As in masks [none].")] = None,
+    threshold: Annotated[str | None, typer.Option(metavar="NUMBER|mean|otsu|agreement", help="As in masks.")] = None,
     weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
     config: Config = None,
     settings: Assignments = None,
@@ -314,7 +315,7 @@ def compare(
         raise SettingsError(f"--seeds {seeds}: wanted whole numbers with commas between, such as 0,1,2")
     train = read_settings(config, settings or [], named(weights=weights))
     names = [name.strip() for name in methods.split(",")]
-    masks_as = read_mask_settings(named(refine=refine), [])
+    masks_as = read_mask_settings(named(refine=refine, threshold=threshold), [])
     plan = Comparison(data, out, names, [int(seed) for seed in seeds.split(",")], budget_minutes, train, masks_as)
     result = run_comparison(plan)
     if not as_json:

@@ -107,7 +107,8 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
     Raises:
         RunError: ``out`` was planned with another budget or other settings.
     """
-    wanted = {"budget_minutes": plan.budget_minutes, "train": plan.changed()}
+    masks = plan.masks.model_dump(mode="json", exclude_unset=True)
+    wanted = {"budget_minutes": plan.budget_minutes, "train": plan.changed(), "masks": masks}
     path = plan.out / PLAN
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {**wanted, "epochs": {}}
     for key, value in wanted.items():
