@@ -16,12 +16,14 @@ from tag2mask.errors import SettingsError
 if TYPE_CHECKING:
     from tag2mask.vit.attention import Pass
 
+EPS = 1e-9
+
 
 class Tap:
     """Class-to-patch rows of ``map_layers``, layer by layer; patch-to-patch rows summed over ``affinity_layers``.
 
     Heads are averaged with weights that ``head_weights`` makes of their evaluation gates: the gates themselves, so that
-    closed heads do not count and a layer without an open head is left out. ``affinity_BMM`` is None until a layer was
+    closed heads do not count and a layer without an open head adds nothing. ``affinity_BMM`` is None until a layer was
     read; ``rows`` keeps ``(B, H, C, M)`` of every layer if ``per_head`` asks for it. ``wants_tokens`` keeps the class
     tokens ``(B, C, D)`` that leave every layer, ``wants_heads`` every layer's queries and keys, to make its attention
     again later, and as ``peaks`` the largest outputs of its heads ``(B, H, d)``. ``leaf_layer`` cuts the graph before
@@ -59,10 +61,7 @@ class Tap:
             self.projections.append((q.detach(), k.detach(), passing))
             self.peaks.append(out.detach().amax(2))
         weight_H = self.head_weights(gate_H)
-        total = weight_H.sum()
-        if total <= 0:
-            return
-        weight_H = weight_H / total
+        weight_H = weight_H / weight_H.sum().clamp_min(EPS)
         tokens = passing.tokens
         if layer in self.map_layers:
             rows_BHCM = softmax_rows(q, k, slice(0, tokens.classes), passing)
@@ -89,15 +88,16 @@ class Tap:
             self.class_tokens.append(class_BCD)
 
     def class_maps(self, layers: frozenset[int]) -> Tensor:
-        """Sum of the class-to-patch rows of these layers; those without an open head are left out.
+        """Sum of the class-to-patch rows of these layers; those without an open head add nothing.
 
         Raises:
             SettingsError: none of them has an open head.
         """
-        read = [self.layer_maps[layer] for layer in sorted(layers) if layer in self.layer_maps]
-        if not read:
+        maps_BCM = torch.stack([self.layer_maps[layer] for layer in sorted(layers)]).sum(0)
+        # A graph being exported holds no values to look at.
+        if not torch.compiler.is_exporting() and not maps_BCM.any():
             raise SettingsError(f"no attention head is open in layers {sorted(layers)}: lower the gates' penalty")
-        return torch.stack(read).sum(0)
+        return maps_BCM
 
 
 def softmax_rows(q: Tensor, k: Tensor, rows: slice, passing: Pass) -> Tensor:

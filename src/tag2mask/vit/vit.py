@@ -107,9 +107,9 @@ class ViT(nn.Module):
         before_KD = torch.cat([self.class_CD, self.backbone_registers])
         x_BND = torch.cat(
             [
-                before_KD.expand(len(images), -1, -1).to(patch_BMD.dtype),
+                before_KD.expand(images.shape[0], -1, -1).to(patch_BMD.dtype),
                 patch_BMD,
-                self.registers.expand(len(images), -1, -1).to(patch_BMD.dtype),
+                self.registers.expand(images.shape[0], -1, -1).to(patch_BMD.dtype),
             ],
             1,
         )

@@ -58,7 +58,7 @@ def rolled_out(tap: Tap) -> Tensor:
         attention_BNN = attention_rows(q, k, slice(None), passing).mean(1)
         if row_BCN is None:
             one_CN = torch.eye(attention_BNN.shape[-1], device=q.device)[: tokens.classes]
-            row_BCN = one_CN.expand(len(q), -1, -1)
+            row_BCN = one_CN.expand(q.shape[0], -1, -1)
         row_BCN = (row_BCN + row_BCN @ attention_BNN) / 2
     assert row_BCN is not None
     return row_BCN[..., tokens.patch_slice]

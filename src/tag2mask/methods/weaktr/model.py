@@ -95,7 +95,7 @@ class WeakTr(Method):
     def weigh(self, tap: Tap) -> Tensor:
         """W' ``(B, K)`` from the largest output of every head over all tokens, heads in head-major order (Eq. 4)."""
         peaks_BKd = torch.stack(tap.peaks, 2).flatten(1, 2).float()
-        query_BKd = peaks_BKd if self.random_Kd is None else self.random_Kd.expand(len(peaks_BKd), -1, -1)
+        query_BKd = peaks_BKd if self.random_Kd is None else self.random_Kd.expand(peaks_BKd.shape[0], -1, -1)
         weight_BK: Tensor = self.fusion(query_BKd)
         return weight_BK
 
