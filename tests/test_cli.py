@@ -35,6 +35,7 @@ VERBS = {
     ],
     "demo": ["--json", "--out"],
     "evaluate": ["--json", "--split", "--truth"],
+    "export": ["--json", "--out"],
     "masks": [
         "--data",
         "--flip",
@@ -111,7 +112,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = ["check", "train", "refine-train", "masks", "evaluate", "report", "compare", "presets", "demo"]
+    verbs = ["check", "train", "refine-train", "masks", "evaluate", "report", "compare", "export", "presets", "demo"]
     assert listed == verbs
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown

@@ -325,6 +325,21 @@ def compare(
 
 
 @app.command()
+def export(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The file [RUN/model.onnx].")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run as ONNX, and compare it with torch."""
+    from tag2mask.export.onnx import export_onnx
+
+    summary = export_onnx(run, out or run / "model.onnx")
+    if not as_json:
+        print(f"{summary.path}: differs from torch by {summary.largest_difference:.1e} at most")  # noqa: T201
+    emit(summary.to_json(), as_json)
+
+
+@app.command()
 def presets(as_json: Json = False) -> None:
     """The papers' recipes that --preset takes."""
     from tag2mask.presets import preset_names, read_preset

@@ -1,0 +1,1 @@
+"""Other formats: a run as ONNX."""

@@ -1,0 +1,83 @@
+"""ONNX against torch, over all methods."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tag2mask import train
+from tag2mask.cli import main
+from tag2mask.errors import RunError, SettingsError
+from tag2mask.export import onnx as module
+from tag2mask.export.onnx import TOLERANCE, FromPixels, export_onnx
+from tag2mask.methods import METHODS
+from tag2mask.training.run import open_run
+
+runtime = pytest.importorskip("onnxruntime", reason="the extra is not there: pip install 'tag2mask[onnx]'")
+pytest.importorskip("onnxscript", reason="the extra is not there: pip install 'tag2mask[onnx]'")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_but_gradients_becomes_a_file_for_any_size(
+    squares: Path, tmp_path: Path, small: dict[str, object], method: str
+) -> None:
+    layered = {"map_layers": 2} if "map_layers" in METHODS[method].settings.model_fields else {}
+    extra = {"attended_layers": 2} if method.startswith("tokenmasking") else {}
+    train(
+        squares, tmp_path / "run", **{**small, "method_settings": {**layered, **extra}, "epochs": 1, "method": method}
+    )
+    out = tmp_path / "model.onnx"
+    if method == "gradcam":
+        with pytest.raises(RunError, match="gradcam cannot be exported to ONNX"):
+            export_onnx(tmp_path / "run", out)
+        assert not list(tmp_path.glob("model*"))
+        return
+    summary = export_onnx(tmp_path / "run", out)
+    assert summary.largest_difference <= TOLERANCE
+    assert (summary.path, summary.bytes) == (out, out.stat().st_size)
+    run = open_run(tmp_path / "run")
+    model = FromPixels(run.load_method(), run.mean, run.std).eval()
+    session = runtime.InferenceSession(str(out))
+    images = torch.rand(5, 3, 24, 56)
+    logits, maps = session.run(["logits", "maps"], {"images": images.numpy()})
+    with torch.no_grad():
+        for found, wanted in zip((logits, maps), model(images), strict=True):
+            torch.testing.assert_close(torch.from_numpy(found), wanted, atol=TOLERANCE, rtol=0)
+    known = session.get_modelmeta().custom_metadata_map
+    assert (known["patch"], known["bands"], known["method"]) == ("8", "3", method)
+    assert json.loads(known["classes"]) == run.classes.to_json()
+
+
+def test_a_file_that_differs_is_not_left(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOLERANCE", -1.0)
+    with pytest.raises(RunError, match="differs from torch by"):
+        export_onnx(trained / "run", tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_come_before_the_work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there.onnx").touch()
+    with pytest.raises(RunError, match="is already there"):
+        export_onnx(trained / "run", tmp_path / "there.onnx")
+    with pytest.raises(RunError, match="is not a run"):
+        export_onnx(tmp_path, tmp_path / "model.onnx")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"export needs onnx, .*pip install 'tag2mask\[onnx\]'"):
+        export_onnx(trained / "run", tmp_path / "model.onnx")
+
+
+def test_the_verb(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["tag2mask", "export", str(trained / "run"), "--out", str(tmp_path / "a.onnx"), "--json"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert Path(result["path"]).stat().st_size == result["bytes"]
