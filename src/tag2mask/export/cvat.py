@@ -1,0 +1,81 @@
+"""CVAT's "Segmentation mask 1.1": a zip to be imported into a task or project with the same labels.
+
+::
+
+    labelmap.txt                        label:color_rgb:parts:actions
+    ImageSets/Segmentation/default.txt  names, one a line
+    SegmentationClass/NAME.png          the labels' colours
+    SegmentationObject/NAME.png         a colour per class of the photograph; CVAT leaves what is black unlabelled
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tag2mask.data import Classes
+from tag2mask.data.classes import voc_colours
+from tag2mask.errors import DataError
+from tag2mask.export.label_images import LabelImage
+
+MOST_OBJECTS = 255  # CVAT knows VOC's 256 colours for objects, black among them
+
+
+def write_cvat(path: Path, classes: Classes, label_images: Iterable[LabelImage]) -> Counter[str]:
+    """All masks as colour images. Ignore becomes background: CVAT refuses colours that the labelmap does not have.
+
+    Raises:
+        DataError: a class's name cannot stand in the labelmap, or a photograph has too many classes.
+    """
+    counts = Counter(ignored_pixels_unlabelled=0)
+    values = len(classes.pixel_names)
+    colours = np.concatenate([classes.colours(values), np.zeros((1, 3), np.uint8)])
+    names = []
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("labelmap.txt", labelmap(classes))
+        for image in label_images:
+            labels = np.where(image.labels == classes.ignore, values, image.labels)
+            archive.writestr(f"SegmentationClass/{image.name}.png", png(colours[labels]))
+            archive.writestr(f"SegmentationObject/{image.name}.png", png(objects(image.name, colours[labels])))
+            counts["ignored_pixels_unlabelled"] += int((labels == values).sum())
+            names.append(image.name)
+        archive.writestr("ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in names))
+    return counts
+
+
+def labelmap(classes: Classes) -> str:
+    """Every label and its colour, background first."""
+    names = [classes.background or "background", *classes.names]
+    unfit = [name for name in names if ":" in name or name.startswith("#") or names.count(name) > 1]
+    if unfit:
+        raise DataError(f"class {unfit[0]!r} cannot stand in CVAT's labelmap: names have no : or leading #, and differ")
+    colours = [(0, 0, 0), *classes.colours(len(classes.pixel_names))[classes.offset :].tolist()]
+    lines = [f"{name}:{red},{green},{blue}::" for name, (red, green, blue) in zip(names, colours, strict=True)]
+    return "\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n"
+
+
+def objects(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours ``(Y, X, 3)`` of labels to colours of objects: the first class of the photograph, the second and so on.
+
+    Raises:
+        DataError: there are more classes than colours.
+    """
+    found, numbers = np.unique(pixels.reshape(-1, 3) @ np.array([1, 256, 65536]), return_inverse=True)
+    numbers = numbers if found[0] == 0 else numbers + 1  # black stays black
+    if numbers.max() > MOST_OBJECTS:
+        raise DataError(f"{name}: has more than {MOST_OBJECTS} classes, which CVAT's masks cannot tell apart")
+    return np.asarray(voc_colours(MOST_OBJECTS + 1)[numbers].reshape(pixels.shape))
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """An RGB image ``(Y, X, 3)`` as a file's content."""
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
