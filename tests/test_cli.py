@@ -32,6 +32,7 @@ VERBS = {
         "--set",
         "--weights",
     ],
+    "convert": ["--images", "--json", "--out", "--to"],
     "demo": ["--json", "--out"],
     "evaluate": ["--json", "--split", "--truth"],
     "masks": [
@@ -110,7 +111,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = ["check", "train", "refine-train", "masks", "evaluate", "report", "compare", "presets", "demo"]
+    verbs = ["check", "train", "refine-train", "masks", "evaluate", "convert", "report", "compare", "presets", "demo"]
     assert listed == verbs
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
@@ -181,6 +182,7 @@ def test_the_whole_way(
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linear", "--seeds", "a"], "wanted whole numbers"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linar", "--weights", "none"], "'linar' is unknown"),
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
+        (["convert", "{tmp}", "--to", "npz", "--out", "{tmp}/run"], "is not a mask set"),
         (["report", "{tmp}"], "is not a run"),
         (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),
         (["train"], "Missing argument"),

@@ -12,17 +12,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tag2mask.data import Classes
-from tag2mask.errors import MaskSetError, SettingsError
+from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.export.coco import write_coco
 from tag2mask.export.cvat import write_cvat
 from tag2mask.export.geotiff import write_geotiff
-from tag2mask.export.label_images import LabelImage, find_photographs, read_label_images
+from tag2mask.export.label_images import LabelImage, read_label_images
 from tag2mask.export.npz import write_npz
 from tag2mask.export.voc import write_voc
 from tag2mask.export.yolo import write_yolo
 from tag2mask.masks.write import MaskSet, open_mask_set
-from tag2mask.training.progress import progress_bar
+from tag2mask.training.progress import Bar, progress_bar
 
 __all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
 
@@ -34,7 +33,7 @@ class Converter:
     ``extra`` names what ``pip install 'tag2mask[extra]'`` has to bring, ``module`` what is then there.
     """
 
-    write: Callable[[Path, Classes, Iterable[LabelImage]], Counter[str]]
+    write: Callable[[Path, MaskSet, Iterable[LabelImage]], Counter[str]]
     suffix: str = ""
     extra: str | None = None
     module: str = ""
@@ -81,17 +80,19 @@ def convert(mask_set: Path, to: str, out: Path, images: Path | None = None) -> C
     """
     converter = require_converter(to, out)
     opened = require_finished(mask_set)
-    names = opened.names()
-    photographs = find_photographs(opened, images)
-    with whole_or_nothing(out, folder=not converter.suffix) as beside, progress_bar(to, len(names)) as bar:
+    if images is not None and not images.is_dir():
+        raise DataError(f"{images}: there is no such folder; give the one that holds the photographs")
+    total = len(opened.names())
+    with whole_or_nothing(out, folder=not converter.suffix) as beside, progress_bar(to, total) as bar:
+        counts = converter.write(beside, opened, counted(read_label_images(opened, images), bar))
+    return Conversion(out, to, total, counts)
 
-        def advancing() -> Iterator[LabelImage]:
-            for image in read_label_images(opened, photographs):
-                yield image
-                bar.advance()
 
-        counts = converter.write(beside, opened.classes, advancing())
-    return Conversion(out, to, len(names), counts)
+def counted(label_images: Iterable[LabelImage], bar: Bar) -> Iterator[LabelImage]:
+    """The same, each shown as done when the next is asked for."""
+    for image in label_images:
+        yield image
+        bar.advance()
 
 
 def require_converter(to: str, out: Path) -> Converter:
@@ -125,7 +126,7 @@ def whole_or_nothing(out: Path, folder: bool) -> Iterator[Path]:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise MaskSetError(f"{out} exists and is not empty; choose another --out or delete it")
-    beside = out.with_name(f".{out.name}.new")
+    beside = out.absolute().with_name(f".{out.absolute().name}.new")
     delete(beside)
     (beside if folder else out.parent).mkdir(parents=True, exist_ok=True)
     try:

@@ -12,14 +12,16 @@ import numpy as np
 
 from tag2mask.data import Classes
 from tag2mask.export.label_images import LabelImage
+from tag2mask.masks.write import MaskSet
 
 
-def write_coco(path: Path, classes: Classes, label_images: Iterable[LabelImage]) -> Counter[str]:
+def write_coco(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
     """All masks as annotations; category ``c + 1`` is tag ``c``.
 
     A mask knows classes and no instances, so an annotation is all pixels of one class in one photograph, ``iscrowd`` 0.
     Background has no annotations, and neither has ignore.
     """
+    classes = mask_set.classes
     counts = Counter(annotations=0, ignored_pixels_unlabelled=0, photographs_not_found=0)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -24,16 +24,18 @@ from tag2mask.data import Classes
 from tag2mask.data.classes import voc_colours
 from tag2mask.errors import DataError
 from tag2mask.export.label_images import LabelImage
+from tag2mask.masks.write import MaskSet
 
 MOST_OBJECTS = 255  # CVAT knows VOC's 256 colours for objects, black among them
 
 
-def write_cvat(path: Path, classes: Classes, label_images: Iterable[LabelImage]) -> Counter[str]:
+def write_cvat(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
     """All masks as colour images. Ignore becomes background: CVAT refuses colours that the labelmap does not have.
 
     Raises:
         DataError: a class's name cannot stand in the labelmap, or a photograph has too many classes.
     """
+    classes = mask_set.classes
     counts = Counter(ignored_pixels_unlabelled=0)
     values = len(classes.pixel_names)
     colours = np.concatenate([classes.colours(values), np.zeros((1, 3), np.uint8)])

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.data import Classes
 from tag2mask.errors import DataError
 from tag2mask.export.label_images import LabelImage
+from tag2mask.masks.write import MaskSet
 
 
-def write_geotiff(path: Path, classes: Classes, label_images: Iterable[LabelImage]) -> Counter[str]:
+def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
     """All masks as ``NAME.tif`` with the source's CRS and transform, nodata = ignore, and a colour per class.
 
     Raises:
@@ -24,6 +24,7 @@ def write_geotiff(path: Path, classes: Classes, label_images: Iterable[LabelImag
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
+    classes = mask_set.classes
     counts = Counter(without_crs=0)
     dtype = np.uint8 if classes.ignore == 255 else np.uint16
     colours = classes.colours(len(classes.pixel_names)).tolist()

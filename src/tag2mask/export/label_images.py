@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.data.folder import find_images
+from tag2mask.data.folder import IMAGE_SUFFIXES
 from tag2mask.data.reading import read_mask
-from tag2mask.errors import DataError, MaskSetError
+from tag2mask.errors import MaskSetError
 from tag2mask.masks.write import MaskSet
 
 
@@ -24,32 +24,31 @@ class LabelImage:
     photograph: Path | None
 
 
-def read_label_images(mask_set: MaskSet, photographs: dict[str, Path]) -> Iterator[LabelImage]:
-    """Every mask, in the order of names.
+def read_label_images(mask_set: MaskSet, images: Path | None) -> Iterator[LabelImage]:
+    """Every mask, in the order of names; the photographs are in ``images``, or else where they were.
 
     Raises:
         DataError: a mask cannot be read.
         MaskSetError: a mask holds a value that is no class.
     """
     classes = mask_set.classes
+    folder = images or photographs_folder(mask_set)
     for name in mask_set.names():
         labels = read_mask(mask_set.mask(name))
         unknown = labels[(labels >= len(classes.pixel_names)) & (labels != classes.ignore)]
         if unknown.size:
             raise MaskSetError(f"{mask_set.mask(name)}: holds {unknown[0]}, which is none of the classes")
-        yield LabelImage(name, labels, photographs.get(name))
+        yield LabelImage(name, labels, find_photograph(folder, name))
 
 
-def find_photographs(mask_set: MaskSet, images: Path | None) -> dict[str, Path]:
-    """Photographs by name, in ``images`` or else where the mask set's photographs were.
-
-    Raises:
-        DataError: ``images`` is no folder, or holds two photographs of one name.
-    """
-    if images is not None:
-        if not images.is_dir():
-            raise DataError(f"{images}: there is no such folder; give the one that holds the photographs")
-        return find_images(images)
+def photographs_folder(mask_set: MaskSet) -> Path:
+    """The folder that the masks' names start from; it may be gone."""
     data = Path(mask_set.manifest.get("data", ""))
-    folder = data / "images" if (data / "images").is_dir() else data
-    return find_images(folder) if "data" in mask_set.manifest and folder.is_dir() else {}
+    return data / "images" if (data / "images").is_dir() else data
+
+
+def find_photograph(folder: Path, name: str) -> Path | None:
+    """The photograph of that name, whatever its suffix."""
+    suffixes = [spelled for suffix in sorted(IMAGE_SUFFIXES) for spelled in (suffix, suffix.upper())]
+    candidates = (folder / f"{name}{suffix}" for suffix in suffixes)
+    return next((path for path in candidates if path.is_file()), None)

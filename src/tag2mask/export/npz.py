@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tag2mask.data import Classes
 from tag2mask.export.label_images import LabelImage
+from tag2mask.masks.write import MaskSet
 
 
-def write_npz(path: Path, classes: Classes, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks as ``labels (Y, X)``, ``uint8`` or ``uint16``, beside ``classes``, names by pixel value, and ``ignore``."""
+def write_npz(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
+    """All masks as ``labels (Y, X)``, 8 or 16 bits, beside ``classes``, the names by pixel value, and ``ignore``."""
+    classes = mask_set.classes
     dtype = np.uint8 if classes.ignore == 255 else np.uint16
     names = np.array(classes.pixel_names)
     for image in label_images:

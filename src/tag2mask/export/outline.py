@@ -83,13 +83,18 @@ def signed_area(ring: Points) -> float:
 def joined(outer: Points, holes: list[Points]) -> Points:
     """One ring of all, by a cut there and back between the nearest points; holes near the outer ring come first."""
     far = cKDTree(outer)
-    for hole in sorted(holes, key=lambda hole: float(far.query(hole)[0].min())):
-        distances, nearest = cKDTree(outer).query(hole)
-        begin = int(distances.argmin())
-        at = int(nearest[begin])
+    for hole in sorted(holes, key=lambda hole: nearest(far, hole)[0]):
+        _, at, begin = nearest(cKDTree(outer), hole)
         around = np.roll(hole, -begin, axis=0)
         outer = np.concatenate([outer[: at + 1], around, around[:1], outer[at:]])
     return outer
+
+
+def nearest(ring: cKDTree, hole: Points) -> tuple[float, int, int]:
+    """How near a ring and a hole come to each other, and there the index of the ring's point and of the hole's."""
+    distances, indices = map(np.asarray, ring.query(hole))
+    begin = int(distances.argmin())
+    return float(distances[begin]), int(indices[begin]), begin
 
 
 def without_straight_points(ring: Points) -> Points:

@@ -15,19 +15,20 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tag2mask.data import Classes
 from tag2mask.export.label_images import LabelImage
 from tag2mask.export.outline import polygons
+from tag2mask.masks.write import MaskSet
 
 UNLABELLED = -1
 
 
-def write_yolo(path: Path, classes: Classes, label_images: Iterable[LabelImage]) -> Counter[str]:
+def write_yolo(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
     """All masks as polygons; class ``c`` is tag ``c``.
 
     Background has no polygons, and neither has ignore. ``pixels_wrong`` counts, over all photographs, what Pillow's
     filler makes of the written lines and does not agree with the masks.
     """
+    classes = mask_set.classes
     counts = Counter(polygons=0, holes_cut_open=0, pixels_wrong=0, ignored_pixels_unlabelled=0)
     for image in label_images:
         tags = np.where(image.labels == classes.ignore, UNLABELLED, image.labels - classes.offset)
