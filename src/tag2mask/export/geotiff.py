@@ -16,7 +16,7 @@ from tag2mask.masks.write import MaskSet
 
 
 def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks as ``NAME.tif`` with the source's CRS and transform, nodata = ignore, and a colour per class.
+    """All masks as ``NAME.tif`` with the source's CRS and transform, nodata = ignore; in 8 bits also the palette.
 
     Raises:
         DataError: a source image is missing, unreadable or of another size.
@@ -27,7 +27,6 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
     classes = mask_set.classes
     counts = Counter(without_crs=0)
     dtype = np.uint8 if classes.ignore == 255 else np.uint16
-    colours = classes.colours(len(classes.pixel_names)).tolist()
     for image in label_images:
         file = path / f"{image.name}.tif"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +37,8 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
             profile = {"driver": "GTiff", "count": 1, "dtype": dtype, "nodata": classes.ignore, "compress": "deflate"}
             with rasterio.open(file, "w", height=height, width=width, **profile, **place) as target:
                 target.write(image.labels.astype(dtype), 1)
-                target.write_colormap(1, dict(enumerate(map(tuple, colours))))
+                if dtype is np.uint8:
+                    target.write_colormap(1, dict(enumerate(map(tuple, classes.palette().tolist()))))
         counts["without_crs"] += place["crs"] is None
     return counts
 
