@@ -219,6 +219,10 @@ def test_round_trip(to: str, kind: str, tmp_path: Path) -> None:
     mask_set = write_set(tmp_path / "set", classes, images, tmp_path / "data")
     if to == "geotiff":
         write_sources(tmp_path / "data", images)
+    if (to, kind) == ("cvat", "300 classes"):
+        with pytest.raises(DataError, match="CVAT's masks know 255 labels, not 300; use coco"):
+            converted(mask_set, to, tmp_path / "out")
+        return
     conversion = converted(mask_set, to, tmp_path / "out")
     assert conversion.images == len(images)
     READERS[to](conversion.path, classes, images)
@@ -324,10 +328,6 @@ def test_geotiff_wants_sources_of_the_masks_size(simple: Path, tmp_path: Path) -
 def test_names_that_a_labelmap_cannot_hold(names: tuple[str], tmp_path: Path) -> None:
     mask_set = write_set(tmp_path / "set", Classes(names), {"a": np.zeros((1, 1))}, tmp_path)
     with pytest.raises(DataError, match="cannot stand in CVAT's labelmap"):
-        convert(mask_set, "cvat", tmp_path / "out.zip")
-    classes = Classes(tuple(map(str, range(300))))
-    mask_set = write_set(tmp_path / "many", classes, {"a": np.arange(300).reshape(20, 15)}, tmp_path)
-    with pytest.raises(DataError, match="a: has more than 255 classes"):
         convert(mask_set, "cvat", tmp_path / "out.zip")
 
 

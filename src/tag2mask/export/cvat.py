@@ -26,14 +26,14 @@ from tag2mask.errors import DataError
 from tag2mask.export.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
 
-MOST_OBJECTS = 255  # CVAT knows VOC's 256 colours for objects, black among them
+MOST_LABELS = 255  # beside background; Datumaro, CVAT's reader, numbers labels and objects in 8 bits
 
 
 def write_cvat(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
     """All masks as colour images. Ignore becomes background: CVAT refuses colours that the labelmap does not have.
 
     Raises:
-        DataError: a class's name cannot stand in the labelmap, or a photograph has too many classes.
+        DataError: there are too many classes, or one's name cannot stand in the labelmap.
     """
     classes = mask_set.classes
     counts = Counter(ignored_pixels_unlabelled=0)
@@ -45,7 +45,7 @@ def write_cvat(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
         for image in label_images:
             labels = np.where(image.labels == classes.ignore, values, image.labels)
             archive.writestr(f"SegmentationClass/{image.name}.png", png(colours[labels]))
-            archive.writestr(f"SegmentationObject/{image.name}.png", png(objects(image.name, colours[labels])))
+            archive.writestr(f"SegmentationObject/{image.name}.png", png(objects(colours[labels])))
             counts["ignored_pixels_unlabelled"] += int((labels == values).sum())
             names.append(image.name)
         archive.writestr("ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in names))
@@ -54,6 +54,8 @@ def write_cvat(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
 
 def labelmap(classes: Classes) -> str:
     """Every label and its colour, background first."""
+    if len(classes) > MOST_LABELS:
+        raise DataError(f"CVAT's masks know {MOST_LABELS} labels, not {len(classes)}; use coco, which CVAT reads too")
     names = [classes.background or "background", *classes.names]
     unfit = [name for name in names if ":" in name or name.startswith("#") or names.count(name) > 1]
     if unfit:
@@ -63,17 +65,11 @@ def labelmap(classes: Classes) -> str:
     return "\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n"
 
 
-def objects(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours ``(Y, X, 3)`` of labels to colours of objects: the first class of the photograph, the second and so on.
-
-    Raises:
-        DataError: there are more classes than colours.
-    """
+def objects(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours ``(Y, X, 3)`` of labels to colours of objects: the first class of the photograph, the second and so on."""
     found, numbers = np.unique(pixels.reshape(-1, 3) @ np.array([1, 256, 65536]), return_inverse=True)
     numbers = numbers if found[0] == 0 else numbers + 1  # black stays black
-    if numbers.max() > MOST_OBJECTS:
-        raise DataError(f"{name}: has more than {MOST_OBJECTS} classes, which CVAT's masks cannot tell apart")
-    return np.asarray(voc_colours(MOST_OBJECTS + 1)[numbers].reshape(pixels.shape))
+    return np.asarray(voc_colours(len(found) + 1)[numbers].reshape(pixels.shape))
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

@@ -1,8 +1,8 @@
 """The outlines of a class as polygons, without holes and without loss.
 
 Corners lie a quarter of a pixel inside the outermost pixels: a filler that asks for pixel centres paints exactly those
-pixels, and so does one that cuts coordinates down to whole numbers and paints the border too (OpenCV, Pillow). Pixels
-that touch by a corner alone are two pieces. A hole is joined to the outer ring by a cut of no width.
+pixels, and so does one that cuts coordinates down to whole numbers and paints the border too (OpenCV). Pixels that
+touch by a corner alone are two pieces. A hole is joined to the outer ring by a cut of no width.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ UNLABELLED = -1
 def write_yolo(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
     """All masks as polygons; class ``c`` is tag ``c``.
 
-    Background has no polygons, and neither has ignore. ``pixels_wrong`` counts, over all photographs, what Pillow's
-    filler makes of the written lines and does not agree with the masks.
+    Background has no polygons, and neither has ignore. ``pixels_wrong`` counts where the written lines, filled in by
+    Pillow, differ from the masks: it slips along cuts.
     """
     classes = mask_set.classes
     counts = Counter(polygons=0, holes_cut_open=0, pixels_wrong=0, ignored_pixels_unlabelled=0)
