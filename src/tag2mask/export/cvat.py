@@ -66,7 +66,7 @@ def labelmap(classes: Classes) -> str:
 
 
 def objects(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours ``(Y, X, 3)`` of labels to colours of objects: the first class of the photograph, the second and so on."""
+    """Colours ``(Y, X, 3)`` of labels to colours of objects: the photograph's first class, its second and so on."""
     found, numbers = np.unique(pixels.reshape(-1, 3) @ np.array([1, 256, 65536]), return_inverse=True)
     numbers = numbers if found[0] == 0 else numbers + 1  # black stays black
     return np.asarray(voc_colours(len(found) + 1)[numbers].reshape(pixels.shape))

@@ -26,7 +26,7 @@ def write_yolo(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
     """All masks as polygons; class ``c`` is tag ``c``.
 
     Background has no polygons, and neither has ignore. ``pixels_wrong`` counts where the written lines, filled in by
-    Pillow, differ from the masks: it slips along cuts.
+    Pillow, differ from the masks.
     """
     classes = mask_set.classes
     counts = Counter(polygons=0, holes_cut_open=0, pixels_wrong=0, ignored_pixels_unlabelled=0)
@@ -51,9 +51,10 @@ def polygon_lines(tags: NDArray[np.int64]) -> tuple[list[str], int]:
     size = tags.shape[::-1]
     lines, holes = [], 0
     for tag in np.unique(tags[tags != UNLABELLED]).tolist():
-        for points, holes_here in polygons(tags == tag):
+        pieces, holes_here = polygons(tags == tag)
+        holes += holes_here
+        for points in pieces:
             lines.append(f"{tag} " + " ".join(f"{share:.6f}" for share in (points / size).ravel().tolist()))
-            holes += holes_here
     return lines, holes
 
 
