@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tag2mask import export
 from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
+from tag2mask.export import Conversion
 from tag2mask.masks import make
 from tag2mask.masks.make import MaskSetSummary
 from tag2mask.masks.settings import MaskSettings
@@ -44,3 +46,12 @@ def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) 
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
     return evaluation.evaluate(Path(mask_set), Path(truth), split)
+
+
+def convert(mask_set: str | Path, to: str, out: str | Path, images: str | Path | None = None) -> Conversion:
+    """Write a mask set as ``coco``, ``yolo``, ``cvat``, ``voc``, ``geotiff`` or ``npz``.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return export.convert(Path(mask_set), to, Path(out), Path(images) if images else None)

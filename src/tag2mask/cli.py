@@ -271,6 +271,25 @@ def print_scores(scores: dict[str, Any]) -> None:
 
 
 @app.command()
+def convert(
+    mask_set: Annotated[Path, typer.Argument(metavar="MASKSET", help="The folder that masks wrote.")],
+    to: Annotated[str, typer.Option(metavar="coco|yolo|cvat|voc|geotiff|npz", help="The format.")],
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A new folder; coco FILE.json, cvat FILE.zip.")],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The photographs, if not where they were (coco, geotiff).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a mask set in another tool's format."""
+    from tag2mask.export import convert as write_as
+
+    conversion = write_as(mask_set, to, out, images)
+    if not as_json:
+        print(conversion.line())  # noqa: T201
+    emit(conversion.to_json(), as_json)
+
+
+@app.command()
 def report(
     run: RunFolder,
     mask_set: Annotated[

@@ -8,6 +8,17 @@ from typing import Any
 import numpy as np
 
 
+def voc_colours(count: int) -> np.ndarray:
+    """VOC's colours of 0 to ``count - 1``, ``uint8 (count, 3)``; black is 0."""
+    colours = np.zeros((count, 3), np.uint8)
+    for value in range(count):
+        bits = value
+        for shift in range(7, -1, -1):
+            colours[value] |= np.array([bits & 1, bits >> 1 & 1, bits >> 2 & 1], np.uint8) << shift
+            bits >>= 3
+    return colours
+
+
 @dataclass(frozen=True)
 class Classes:
     """The tags of a data set, in index order, and the background if the data set has one.
@@ -36,14 +47,13 @@ class Classes:
         """Pixel value that stands for no class: 255, or 65535 where 8 bits are too few for the classes."""
         return 255 if len(self.pixel_names) <= 255 else 65535
 
+    def colours(self, count: int) -> np.ndarray:
+        """Colours of the first ``count`` pixel values, ``uint8 (count, 3)``; black is background's alone."""
+        return voc_colours(count) if self.background is not None else voc_colours(count + 1)[1:]
+
     def palette(self) -> np.ndarray:
-        """VOC colours, ``uint8 (256, 3)``; 255, ignore, is light grey."""
-        colours = np.zeros((256, 3), np.uint8)
-        for value in range(256):
-            bits = value if self.background is not None else value + 1
-            for shift in range(7, -1, -1):
-                colours[value] |= np.array([bits & 1, bits >> 1 & 1, bits >> 2 & 1], np.uint8) << shift
-                bits >>= 3
+        """Colours of 8-bit masks, ``uint8 (256, 3)``; 255, ignore, is light grey."""
+        colours = self.colours(256)
         colours[255] = (224, 224, 192)
         return colours
 

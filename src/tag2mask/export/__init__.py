@@ -1,1 +1,146 @@
-"""Other formats: a run as ONNX."""
+"""Masks in other tools' formats. A new format is a file here and a line in ``CONVERTERS``."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tag2mask.errors import DataError, MaskSetError, SettingsError
+from tag2mask.export.coco import write_coco
+from tag2mask.export.cvat import write_cvat
+from tag2mask.export.geotiff import write_geotiff
+from tag2mask.export.label_images import LabelImage, read_label_images
+from tag2mask.export.npz import write_npz
+from tag2mask.export.voc import write_voc
+from tag2mask.export.yolo import write_yolo
+from tag2mask.masks.write import MaskSet, open_mask_set
+from tag2mask.training.progress import Bar, progress_bar
+
+__all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
+
+
+@dataclass(frozen=True)
+class Converter:
+    """A format: what writes it and counts what a user should know; a file's suffix, or "" where it is a folder.
+
+    ``extra`` names what ``pip install 'tag2mask[extra]'`` has to bring, ``module`` what is then there.
+    """
+
+    write: Callable[[Path, MaskSet, Iterable[LabelImage]], Counter[str]]
+    suffix: str = ""
+    extra: str | None = None
+    module: str = ""
+
+
+CONVERTERS: Mapping[str, Converter] = MappingProxyType(
+    {
+        "coco": Converter(write_coco, ".json", "coco", "pycocotools"),
+        "yolo": Converter(write_yolo),
+        "cvat": Converter(write_cvat, ".zip"),
+        "voc": Converter(write_voc),
+        "geotiff": Converter(write_geotiff, "", "geo", "rasterio"),
+        "npz": Converter(write_npz),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came of it: the file or folder, how many masks, and the format's own counts."""
+
+    path: Path
+    to: str
+    images: int
+    counts: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"converted": str(self.path), "to": self.to, "images": self.images, **self.counts}
+
+    def line(self) -> str:
+        """For people."""
+        counts = (f"{name.replace('_', ' ')} {count}" for name, count in self.counts.items())
+        return f"{self.path}: " + ", ".join([f"{self.images} masks as {self.to}", *counts])
+
+
+def convert(mask_set: Path, to: str, out: Path, images: Path | None = None) -> Conversion:
+    """Write the masks of a finished mask set in another format; ``images`` is where the photographs are now.
+
+    Raises:
+        SettingsError: the format is unknown, lacks its extra, or wants another suffix of ``out``.
+        MaskSetError: ``mask_set`` is none, is not finished or is damaged, or ``out`` is in the way.
+        DataError: the format needs photographs that are not there, or cannot hold the masks.
+    """
+    converter = require_converter(to, out)
+    opened = require_finished(mask_set)
+    if images is not None and not images.is_dir():
+        raise DataError(f"{images}: there is no such folder; give the one that holds the photographs")
+    total = len(opened.names())
+    with whole_or_nothing(out, folder=not converter.suffix) as beside, progress_bar(to, total) as bar:
+        counts = converter.write(beside, opened, counted(read_label_images(opened, images), bar))
+    return Conversion(out, to, total, counts)
+
+
+def counted(label_images: Iterable[LabelImage], bar: Bar) -> Iterator[LabelImage]:
+    """The same, each shown as done when the next is asked for."""
+    for image in label_images:
+        yield image
+        bar.advance()
+
+
+def require_converter(to: str, out: Path) -> Converter:
+    """The format, which can be written here and to ``out``."""
+    if to not in CONVERTERS:
+        raise SettingsError(f"format {to!r} is unknown; there are {', '.join(CONVERTERS)}")
+    converter = CONVERTERS[to]
+    if converter.extra and importlib.util.find_spec(converter.module) is None:
+        raise SettingsError(f"{to} needs the extra {converter.extra}: pip install 'tag2mask[{converter.extra}]'")
+    if converter.suffix and out.suffix != converter.suffix:
+        raise SettingsError(f"--out {out}: {to} is one file; give a name that ends in {converter.suffix}")
+    return converter
+
+
+def require_finished(path: Path) -> MaskSet:
+    """The mask set, which is complete and not empty."""
+    opened = open_mask_set(path)
+    if not opened.manifest.get("complete"):
+        raise MaskSetError(f"{path} is not finished; run the same tag2mask masks command again")
+    if not opened.names():
+        raise MaskSetError(f"{path} holds no masks; run tag2mask masks again with another --out")
+    return opened
+
+
+@contextmanager
+def whole_or_nothing(out: Path, folder: bool) -> Iterator[Path]:
+    """A place beside ``out`` to write to, which takes the place of ``out`` in the end or is deleted.
+
+    Raises:
+        MaskSetError: ``out`` holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise MaskSetError(f"{out} exists and is not empty; choose another --out or delete it")
+    beside = out.absolute().with_name(f".{out.absolute().name}.new")
+    delete(beside)
+    (beside if folder else out.parent).mkdir(parents=True, exist_ok=True)
+    try:
+        yield beside
+        if out.is_dir():
+            out.rmdir()
+        beside.replace(out)
+    finally:
+        delete(beside)
+
+
+def delete(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

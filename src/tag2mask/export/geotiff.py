@@ -1,0 +1,62 @@
+"""GeoTIFF masks that lie where their source images lie."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tag2mask.errors import DataError
+from tag2mask.export.label_images import LabelImage
+from tag2mask.masks.write import MaskSet
+
+
+def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
+    """All masks as ``NAME.tif`` with the source's CRS and transform, nodata = ignore; in 8 bits also the palette.
+
+    Raises:
+        DataError: a source image is missing, unreadable or of another size.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    classes = mask_set.classes
+    counts = Counter(without_crs=0)
+    dtype = np.uint8 if classes.ignore == 255 else np.uint16
+    for image in label_images:
+        file = path / f"{image.name}.tif"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        height, width = image.labels.shape
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # counted instead
+            place = read_place(image)
+            profile = {"driver": "GTiff", "count": 1, "dtype": dtype, "nodata": classes.ignore, "compress": "deflate"}
+            with rasterio.open(file, "w", height=height, width=width, **profile, **place) as target:
+                target.write(image.labels.astype(dtype), 1)
+                if dtype is np.uint8:
+                    target.write_colormap(1, dict(enumerate(map(tuple, classes.palette().tolist()))))
+        counts["without_crs"] += place["crs"] is None
+    return counts
+
+
+def read_place(image: LabelImage) -> dict[str, Any]:
+    """CRS and transform of the source image, as rasterio takes them."""
+    import rasterio
+
+    if image.photograph is None:
+        raise DataError(f"{image.name}: its source image was not found; give the folder with --images DIR")
+    try:
+        with rasterio.open(image.photograph) as source:
+            place, size = {"crs": source.crs, "transform": source.transform}, (source.height, source.width)
+    except rasterio.errors.RasterioError as error:
+        raise DataError(f"{image.photograph}: cannot be read by rasterio ({error})") from None
+    if size != image.labels.shape:
+        raise DataError(
+            f"{image.photograph}: is {size[1]} x {size[0]} pixels, its mask {image.labels.shape[1]} x "
+            f"{image.labels.shape[0]}; give the right folder with --images DIR"
+        )
+    return place

@@ -1,0 +1,31 @@
+"""VOC's segmentation folders; ``JPEGImages`` is left to be filled with the photographs.
+
+::
+
+    SegmentationClass/NAME.png           indexed, 255 void; 16-bit gray, 65535 void, above 254 classes
+    ImageSets/Segmentation/SPLIT.txt     names, one a line
+    labels.txt                           names of the pixel values, one a line
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from tag2mask.export.label_images import LabelImage
+from tag2mask.masks.write import MaskSet, write_mask
+
+
+def write_voc(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
+    """All masks, as they are: ``bits`` tells 16 from VOC's own 8."""
+    classes, split = mask_set.classes, mask_set.manifest.get("settings", {}).get("split", "default")
+    names = []
+    for image in label_images:
+        write_mask(path / "SegmentationClass" / f"{image.name}.png", image.labels, classes)
+        names.append(image.name)
+    lists = path / "ImageSets/Segmentation"
+    lists.mkdir(parents=True)
+    (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    (path / "labels.txt").write_text("".join(f"{name}\n" for name in classes.pixel_names), encoding="utf-8")
+    return Counter(bits=8 if classes.ignore == 255 else 16)
