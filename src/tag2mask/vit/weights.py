@@ -42,6 +42,16 @@ class WeightsReport:
         return line
 
 
+def weights_source(name: str) -> Weights:
+    """Where pretrained weights come from, by what a setting says: ``hub``, ``none``, or a file."""
+    match name:
+        case "hub":
+            return "hub"
+        case "none":
+            return "none"
+    return Path(name)
+
+
 def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Module, WeightsReport]:
     """A timm model for crops of ``settings.image_size`` with its pretrained weights.
 
