@@ -25,12 +25,12 @@ class ClippingSettings(Settings):
 
     ``tau``: nothing is clipped while the mean loss is above it. None is the paper's 1.2 for 21 classes, and for K
     classes as much less as guessing costs less, 1.2 ln K / ln 21: a fixed one would clip a network that knows nothing.
+    0 clips never.
     ``tile``: side of a tile in pixels, None for a quarter of the crop as in the paper (120 of 480).
     ``tiles``: whose mean a pixel is compared with; that of the tile in its own ``image`` (the paper), or of the tile in
     the whole ``batch`` (the released code).
     """
 
-    on: bool = True
     tau: float | None = Field(None, ge=0)
     tile: int | None = Field(None, gt=0)
     tiles: Literal["image", "batch"] = "image"
