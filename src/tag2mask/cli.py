@@ -259,6 +259,7 @@ def segment(
     fully_supervised: Annotated[
         bool, typer.Option("--fully-supervised", help="Learn from --truth instead: the upper bound.")
     ] = False,
+    preset: PresetName = None,
     config: Config = None,
     settings: Assignments = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the segmenter in --out.")] = False,
@@ -271,7 +272,7 @@ def segment(
     options = named(
         epochs=epochs, batch_size=batch_size, crop=crop, backbone__name=backbone, weights=weights, seed=seed
     )
-    chosen = read_segment_settings(config, options, settings or [])
+    chosen = read_segment_settings(config, options, settings or [], preset)
     result = learn(run, masks, out, chosen, truth, fully_supervised, resume)
     if not as_json:
         print(f"{result.path}: {result.epochs} epochs on {result.photographs} photographs, loss {result.loss:.3f}")  # noqa: T201

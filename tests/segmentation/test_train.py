@@ -58,6 +58,15 @@ def test_sgd_is_the_papers() -> None:
     assert (settings.clip, settings.weight_decay) == (None, 0.0)
 
 
+def test_the_papers_recipe_is_a_preset() -> None:
+    paper = read_segment_settings(None, {"epochs": 2}, ["clipping.tau=1.0"], "weaktr-voc")
+    assert (paper.epochs, paper.crop, paper.batch_size, paper.optimiser.kind) == (2, 480, 4, "sgd")
+    assert (paper.clipping.tau, paper.clipping.tile, paper.clipping.tiles) == (1.0, 120, "batch")
+    assert paper.augment == SegmentSettings().augment.model_copy(update={"base": 520})
+    with pytest.raises(SettingsError, match="preset mctformer-v2 says nothing about segmenters; weaktr-voc does"):
+        read_segment_settings(None, {}, [], "mctformer-v2")
+
+
 def test_the_default_rises_then_falls() -> None:
     rates = [rate(step, 100, SegmenterOptimiser.parse({})) for step in range(100)]
     assert rates[0] == pytest.approx(0.2)

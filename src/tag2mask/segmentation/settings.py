@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tag2mask.errors import SettingsError
+from tag2mask.presets import read_preset
 from tag2mask.segmentation.clipping import ClippingSettings
 from tag2mask.segmentation.crops import CropSettings
 from tag2mask.settings import Settings, assign, merge, parse_value, put, read_yaml
@@ -118,14 +120,17 @@ class PredictSettings(Settings):
 
 
 def read_segment_settings(
-    config: Path | None, options: Mapping[str, Any], assignments: Sequence[str]
+    config: Path | None, options: Mapping[str, Any], assignments: Sequence[str], preset: str | None = None
 ) -> SegmentSettings:
-    """Defaults, then a YAML file, then options by dotted setting, then ``KEY=VALUE`` assignments.
+    """Defaults, then a preset, then a YAML file, then options by dotted setting, then ``KEY=VALUE`` assignments.
 
     Raises:
-        SettingsError: the file cannot be read, or a setting is unknown or wrong.
+        SettingsError: there is no such preset or it knows no segmenter, the file cannot be read, or a setting is
+            unknown or wrong.
     """
-    values: dict[str, Any] = {}
+    values = {} if preset is None else read_preset(preset).segment
+    if values is None:
+        raise SettingsError(f"preset {preset} says nothing about segmenters; weaktr-voc does")
     if config is not None:
         merge(values, read_yaml(config))
     for key, value in options.items():
