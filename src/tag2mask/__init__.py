@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tag2mask.api import evaluate, make_masks, train
+    from tag2mask.api import evaluate, make_masks, predict, segment, train
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "make_masks", "train"]
+__all__ = ["evaluate", "make_masks", "predict", "segment", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the three verbs when they are asked for: torch costs two seconds."""
+    """Import the verbs when they are asked for: torch costs two seconds."""
     if name in __all__:
         from tag2mask import api
 

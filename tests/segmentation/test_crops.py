@@ -11,12 +11,12 @@ from PIL import Image
 
 from tag2mask.data import Classes
 from tag2mask.errors import DataError, SettingsError
-from tag2mask.segmentation.crops import CropSettings, Labelled, LabelledCrops, choose_corner, distort
+from tag2mask.segmentation.crops import CropSettings, LabelledCrops, LabelledPhotograph, choose_corner, distort
 
 CLASSES = Classes(tuple("abcdefgh"))
 
 
-def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, bands: int = 3) -> Labelled:
+def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, bands: int = 3) -> LabelledPhotograph:
     """A photograph whose brightness tells its label."""
     pixels = np.repeat((labels[..., None] * 30).astype(np.uint8), bands, axis=2)
     np.save(tmp_path / "photograph.npy", pixels)
@@ -24,10 +24,10 @@ def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, b
     if truth is not None:
         Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "truth.png")
     where = None if truth is None else tmp_path / "truth.png"
-    return Labelled("photograph", tmp_path / "photograph.npy", tmp_path / "labels.png", where)
+    return LabelledPhotograph("photograph", tmp_path / "photograph.npy", tmp_path / "labels.png", where)
 
 
-def crops(one: Labelled, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
+def crops(one: LabelledPhotograph, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
     return LabelledCrops([one], CLASSES, crop, (0.0,) * bands, (1.0,) * bands, CropSettings.parse(settings))
 
 

@@ -72,6 +72,23 @@ def test_the_encoder_is_plain_timm_with_its_final_norm_and_without_its_class_tok
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "side"),
+    [
+        ("deit_tiny_patch16_224", 64),
+        ("vit_small_patch14_reg4_dinov2", 56),
+        ("vit_base_patch16_siglip_224", 64),
+        ("eva02_tiny_patch14_224", 56),
+        ("vit_small_patch16_rope_mixed_224", 64),
+    ],
+)
+def test_any_plain_vit_at_any_size(backbone: str, side: int) -> None:
+    settings = BackboneSettings(name=backbone, image_size=side, width=96, depth=2, heads=3)
+    segmenter, _ = build_segmenter("vit", settings, CLASSES, "none")
+    with torch.no_grad():
+        assert segmenter.eval()(torch.randn(1, 3, side + 3, side - 30)).shape == (1, CLASSES, side + 3, side - 30)
+
+
 @pytest.mark.parametrize("classes", [1, 2])
 def test_few_classes_are_scaled_since_their_layer_norm_has_no_gradient(classes: int) -> None:
     decoder = MaskTransformer(width=24, classes=classes).eval()

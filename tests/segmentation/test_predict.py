@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+import tag2mask
 from tag2mask.data.reading import read_mask
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
@@ -128,7 +129,7 @@ def test_single_files_and_what_cannot_be_read(student: Path, trained: Path, tmp_
 
 
 def test_a_split_of_the_runs_own_data(student: Path, tmp_path: Path) -> None:
-    summary = predict(student, [], tmp_path / "out", FIRST, "val")
+    summary = tag2mask.predict(str(student), [], tmp_path / "out", split="val", flip=True)
     assert summary.images == 4
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["photographs"].startswith("split val of ")

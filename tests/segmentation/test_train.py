@@ -245,6 +245,9 @@ def test_options_that_contradict_each_other(run: Path, masks: Path, tmp_path: Pa
         segment(run, None, tmp_path / "student", tiny)
     with pytest.raises(DataError, match="there is no such folder"):
         segment(run, masks, tmp_path / "student", tiny, tmp_path / "none")
+    for fully_supervised in (False, True):
+        with pytest.raises(DataError, match="splits: holds the truth of none of the 8 photographs"):
+            segment(run, masks, tmp_path / "student", tiny, run.parent / "squares/splits", fully_supervised)
     with pytest.raises(RunError, match="student is not a segmenter"):
         segment(run, masks, tmp_path / "student", tiny, resume=True)
 

@@ -55,7 +55,7 @@ class CropSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledPhotograph:
     """A photograph, the label image that is learned from, and the true one if precision is to be scored."""
 
     name: str
@@ -72,7 +72,7 @@ class LabelledCrops(TorchDataset[tuple[Tensor, Tensor]]):
 
     def __init__(
         self,
-        photographs: Sequence[Labelled],
+        photographs: Sequence[LabelledPhotograph],
         classes: Classes,
         crop: int,
         mean: Sequence[float],

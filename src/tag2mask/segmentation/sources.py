@@ -6,6 +6,7 @@ fully supervised reference. The run's ``config.yaml`` says which.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,16 @@ from typing import Any
 from tag2mask.data import Classes, open_dataset
 from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
-from tag2mask.segmentation.crops import Labelled
+from tag2mask.segmentation.crops import LabelledPhotograph
 from tag2mask.training.files import file_hash
 from tag2mask.training.run import Run
 
 
 @dataclass(frozen=True)
 class LabelSource:
-    """Labelled photographs, and what ``config.yaml`` says about where the labels are from."""
+    """LabelledPhotograph photographs, and what ``config.yaml`` says about where the labels are from."""
 
-    photographs: tuple[Labelled, ...]
+    photographs: tuple[LabelledPhotograph, ...]
     origin: dict[str, Any]
 
 
@@ -38,15 +39,14 @@ def open_labels(run: Run, masks: Path | None, truth: Path | None, fully_supervis
         raise SettingsError("--fully-supervised learns from truth: name its folder with --truth DIR")
     if not fully_supervised and masks is None:
         raise SettingsError("--masks MASKSET is missing: a segmenter learns from the masks that tag2mask masks painted")
-    if truth is not None and not truth.is_dir():
-        raise DataError(f"{truth}: there is no such folder; give the one that holds NAME.png with true labels")
     opened = None if masks is None else finished(masks, run.classes)
     images = photographs_of(run, opened, split)
-    if fully_supervised:
+    true = {} if truth is None else true_labels(truth, images)
+    if opened is None or (fully_supervised and truth is not None):
         assert truth is not None
-        return LabelSource(supervised(images, truth), from_truth(opened, truth))
-    assert opened is not None
-    labelled = (Labelled(name, image, opened.mask(name), truth_of(truth, name)) for name, image in images.items())
+        supervised = (LabelledPhotograph(name, images[name], path) for name, path in true.items())
+        return LabelSource(tuple(supervised), from_truth(opened, truth))
+    labelled = (LabelledPhotograph(name, image, opened.mask(name), true.get(name)) for name, image in images.items())
     return LabelSource(tuple(labelled), from_masks(opened, truth))
 
 
@@ -82,19 +82,19 @@ def photographs_of(run: Run, masks: MaskSet | None, split: str) -> dict[str, Pat
     return {name: found[name] for name in masks.names()}
 
 
-def supervised(images: dict[str, Path], truth: Path) -> tuple[Labelled, ...]:
-    """The photographs that have truth, with it as their labels."""
-    paths = {name: truth_of(truth, name) for name in images}
-    labelled = tuple(Labelled(name, images[name], path) for name, path in paths.items() if path is not None)
-    if not labelled:
-        raise DataError(f"{truth}: holds the truth of none of the {len(images)} photographs")
-    return labelled
+def true_labels(truth: Path, names: Iterable[str]) -> dict[str, Path]:
+    """The truth of those photographs that have some.
 
-
-def truth_of(truth: Path | None, name: str) -> Path | None:
-    """A photograph's truth, if there is one."""
-    path = None if truth is None else truth / f"{name}.png"
-    return path if path is not None and path.is_file() else None
+    Raises:
+        DataError: none has.
+    """
+    if not truth.is_dir():
+        raise DataError(f"{truth}: there is no such folder; give the one that holds NAME.png with true labels")
+    paths = {name: truth / f"{name}.png" for name in names}
+    found = {name: path for name, path in paths.items() if path.is_file()}
+    if not found:
+        raise DataError(f"{truth}: holds the truth of none of the {len(paths)} photographs")
+    return found
 
 
 def from_masks(masks: MaskSet, truth: Path | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from tag2mask.data import Classes
 from tag2mask.errors import RunError
 from tag2mask.segmentation.clipping import clipped_loss
-from tag2mask.segmentation.crops import Labelled, LabelledCrops
+from tag2mask.segmentation.crops import LabelledCrops, LabelledPhotograph
 from tag2mask.segmentation.folder import open_segmenter, write_segmenter_header
 from tag2mask.segmentation.model import Segmenter, build_segmenter
 from tag2mask.segmentation.settings import SegmenterOptimiser, SegmentSettings
@@ -159,7 +159,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         accelerator: Accelerator,
         segmenter: Segmenter,
         classes: Classes,
-        photographs: Sequence[Labelled],
+        photographs: Sequence[LabelledPhotograph],
         settings: SegmentSettings,
         out: Path,
         interrupt: Interrupt,
