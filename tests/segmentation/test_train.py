@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -18,14 +19,10 @@ from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.write import MANIFEST
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.model import build_segmenter
+from tag2mask.segmentation.optimiser import SegmenterOptimiser, optimiser_for, rate
 from tag2mask.segmentation.predict import predict
-from tag2mask.segmentation.settings import (
-    PredictSettings,
-    SegmenterOptimiser,
-    SegmentSettings,
-    read_segment_settings,
-)
-from tag2mask.segmentation.train import SegmentTrainer, optimiser_for, rate, resolved, segment
+from tag2mask.segmentation.settings import PredictSettings, SegmentSettings, read_segment_settings
+from tag2mask.segmentation.train import SegmentTrainer, resolved, segment
 from tag2mask.training.run import open_run
 from tag2mask.training.schedule import poly
 
@@ -95,6 +92,8 @@ def test_settings_come_from_the_run_unless_given(run: Path) -> None:
     assert chosen.backbone == opened.settings.backbone.model_copy(update={"image_size": 32, "drop_path": 0.0})
     other = resolved(SegmentSettings.parse({"backbone": {"name": "deit_tiny_patch16_224"}}), opened)
     assert (other.backbone.patch, other.weights, other.crop) == (None, "hub", 32)
+    assert (chosen.clipping.tile, chosen.clipping.tau) == (8, pytest.approx(1.2 * math.log(4) / math.log(21)))
+    assert resolved(SegmentSettings(), opened, fully_supervised=True).clipping.tau == 0.0  # true labels are believed
     with pytest.raises(SettingsError, match=r"unknown setting optimiser\.lrr; did you mean optimiser\.lr\?"):
         read_segment_settings(None, {}, ["optimiser.lrr=1"])
 

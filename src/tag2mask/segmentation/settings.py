@@ -4,69 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from tag2mask.errors import SettingsError
 from tag2mask.presets import read_preset
 from tag2mask.segmentation.clipping import ClippingSettings
 from tag2mask.segmentation.crops import CropSettings
+from tag2mask.segmentation.optimiser import SegmenterOptimiser
 from tag2mask.settings import Settings, assign, merge, parse_value, put, read_yaml
 from tag2mask.training.settings import LoopSettings
 from tag2mask.vit.settings import BackboneSettings
-
-OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        # Ours: few steps on few photographs, a pretrained encoder that small rates suit best.
-        "adamw": {
-            "lr": 5e-4,
-            "encoder": 0.04,
-            "momentum": 0.9,
-            "weight_decay": 0.05,
-            "final": 0.01,
-            "warmup": 0.05,
-            "clip": 5.0,
-        },
-        # WeakTr's, with Nesterov's momentum.
-        "sgd": {
-            "lr": 1e-4,
-            "encoder": 0.1,
-            "momentum": 0.9,
-            "weight_decay": 0.0,
-            "final": 0.1,
-            "warmup": 0.0,
-            "clip": None,
-        },
-    }
-)
-
-
-class SegmenterOptimiser(Settings):
-    """How the weights move; what is not given is the ``kind``'s own.
-
-    ``lr`` is the decoder's rate, the encoder's is ``encoder`` times that. Both rise over the share ``warmup`` of all
-    steps, then fall to ``final``, a share too, by (1 - final) (1 - t)^power + final. ``weight_decay`` is for matrices.
-    """
-
-    kind: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(gt=0)
-    encoder: float = Field(ge=0)
-    momentum: float = Field(ge=0, lt=1, description="Nesterov's with sgd, AdamW's first beta")
-    weight_decay: float = Field(ge=0)
-    power: float = Field(0.9, ge=0)
-    final: float = Field(ge=0, le=1)
-    warmup: float = Field(ge=0, lt=1)
-    clip: float | None = Field(gt=0, description="largest gradient norm")
-
-    @model_validator(mode="before")
-    @classmethod
-    def of_its_kind(cls, values: Any) -> Any:
-        """Fill in what the kind says."""
-        if not isinstance(values, dict):
-            return values
-        return {**OPTIMISERS.get(values.get("kind", "adamw"), {}), **values}
 
 
 class SegmentSettings(LoopSettings):

@@ -21,7 +21,7 @@ from tag2mask.training.run import Run
 
 @dataclass(frozen=True)
 class LabelSource:
-    """LabelledPhotograph photographs, and what ``config.yaml`` says about where the labels are from."""
+    """Labelled photographs, and what ``config.yaml`` says about where the labels are from."""
 
     photographs: tuple[LabelledPhotograph, ...]
     origin: dict[str, Any]
@@ -35,17 +35,16 @@ def open_labels(run: Run, masks: Path | None, truth: Path | None, fully_supervis
         MaskSetError: ``masks`` is no mask set, is not finished, has other classes, or is empty.
         DataError: a photograph is missing, or there is no truth.
     """
-    if fully_supervised and truth is None:
-        raise SettingsError("--fully-supervised learns from truth: name its folder with --truth DIR")
-    if not fully_supervised and masks is None:
-        raise SettingsError("--masks MASKSET is missing: a segmenter learns from the masks that tag2mask masks painted")
     opened = None if masks is None else finished(masks, run.classes)
     images = photographs_of(run, opened, split)
     true = {} if truth is None else true_labels(truth, images)
-    if opened is None or (fully_supervised and truth is not None):
-        assert truth is not None
+    if fully_supervised:
+        if truth is None:
+            raise SettingsError("--fully-supervised learns from truth: name its folder with --truth DIR")
         supervised = (LabelledPhotograph(name, images[name], path) for name, path in true.items())
         return LabelSource(tuple(supervised), from_truth(opened, truth))
+    if opened is None:
+        raise SettingsError("--masks MASKSET is missing: a segmenter learns from the masks that tag2mask masks painted")
     labelled = (LabelledPhotograph(name, image, opened.mask(name), true.get(name)) for name, image in images.items())
     return LabelSource(tuple(labelled), from_masks(opened, truth))
 

@@ -22,18 +22,16 @@ from tag2mask.segmentation.clipping import clipped_loss
 from tag2mask.segmentation.crops import LabelledCrops, LabelledPhotograph
 from tag2mask.segmentation.folder import open_segmenter, write_segmenter_header
 from tag2mask.segmentation.model import Segmenter, build_segmenter
-from tag2mask.segmentation.settings import SegmenterOptimiser, SegmentSettings
+from tag2mask.segmentation.optimiser import optimiser_for, rate
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import open_labels
 from tag2mask.training.checkpoint import load_state
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import Run, open_run
-from tag2mask.training.schedule import poly
 from tag2mask.training.start import open_accelerator, require_empty, require_same
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, normalisation, patch_of, weights_source
-
-TILES_A_SIDE = 4  # of a crop, as in the paper
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def segment(
         KeyboardInterrupt: after the step in hand was saved.
     """
     opened = open_run(run)
-    settings = resolved(settings, opened)
+    settings = resolved(settings, opened, fully_supervised)
     source = open_labels(opened, masks, truth, fully_supervised, settings.split or opened.settings.split)
     if resume:
         require_same_training(out, settings, source.origin)
@@ -99,8 +97,8 @@ def segment(
     return trainer.result(source.origin)
 
 
-def resolved(settings: SegmentSettings, run: Run) -> SegmentSettings:
-    """The settings with everything decided that depends on the run.
+def resolved(settings: SegmentSettings, run: Run, fully_supervised: bool = False) -> SegmentSettings:
+    """The settings with everything decided that depends on the run and on whose labels are learned.
 
     Raises:
         SettingsError: the backbone is unknown or no plain ViT.
@@ -113,7 +111,10 @@ def resolved(settings: SegmentSettings, run: Run) -> SegmentSettings:
     patch = patch_of(backbone)
     backbone = backbone.model_copy(update={"image_size": math.ceil(crop / patch) * patch, "bands": own.data.bands})
     weights = settings.weights or (own.weights if same else "hub")
-    return settings.model_copy(update={"backbone": backbone, "weights": weights, "crop": crop})
+    tau = settings.clipping.tau_for(len(run.classes.pixel_names), fully_supervised)
+    clipping = settings.clipping.model_copy(update={"tau": tau, "tile": settings.clipping.tile_for(crop)})
+    chosen = {"backbone": backbone, "weights": weights, "crop": crop, "clipping": clipping}
+    return settings.model_copy(update=chosen)
 
 
 def require_same_training(out: Path, settings: SegmentSettings, origin: dict[str, Any]) -> None:
@@ -123,29 +124,6 @@ def require_same_training(out: Path, settings: SegmentSettings, origin: dict[str
     for key, value in origin.items():
         if before.origin.get(key) != value:
             raise RunError(f"{out} was trained with other {key}: {before.origin.get(key)}; resume with the same ones")
-
-
-def optimiser_for(segmenter: Segmenter, settings: SegmenterOptimiser) -> torch.optim.Optimizer:
-    """SGD or AdamW over groups that each know their base rate as ``base``."""
-    groups: list[dict[str, Any]] = []
-    for name, parameters in segmenter.parameter_groups().items():
-        base = settings.lr * (settings.encoder if name == "encoder" else 1.0)
-        for matrices in (True, False):
-            chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == matrices]
-            decay = settings.weight_decay if matrices else 0.0
-            groups.append({"params": chosen, "lr": base, "base": base, "weight_decay": decay})
-    groups = [group for group in groups if group["params"]]
-    if settings.kind == "sgd":
-        return torch.optim.SGD(groups, settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
-    return torch.optim.AdamW(groups, settings.lr, betas=(settings.momentum, 0.999))
-
-
-def rate(step: int, steps: int, settings: SegmenterOptimiser) -> float:
-    """On the base rates at ``step`` (from 0) of ``steps``: a linear rise, then a power of what is left."""
-    rise = round(settings.warmup * steps)
-    if step < rise:
-        return (step + 1) / rise
-    return poly((step - rise) / max(steps - rise, 1), settings.power, settings.final)
 
 
 class SegmentTrainer(EpochLoop[SegmentSettings]):
@@ -170,7 +148,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         crops = LabelledCrops(photographs, classes, settings.crop, mean, std, settings.augment)
         self.ignore = classes.ignore
         self.tau = settings.clipping.tau_for(len(classes.pixel_names))
-        self.tile = settings.clipping.tile or math.ceil(settings.crop / TILES_A_SIDE)
+        self.tile = settings.clipping.tile_for(settings.crop)
         optimiser = optimiser_for(segmenter, settings.optimiser)
         clip = settings.optimiser.clip
         super().__init__(accelerator, segmenter, optimiser, crops, len(crops), settings, clip, out, interrupt)
