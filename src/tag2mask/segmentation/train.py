@@ -28,7 +28,7 @@ from tag2mask.segmentation.sources import open_labels
 from tag2mask.training.checkpoint import load_state
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
-from tag2mask.training.run import Run, open_run
+from tag2mask.training.run import MODEL, Run, open_run
 from tag2mask.training.start import open_accelerator, require_empty, require_same
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, normalisation, patch_of, weights_source
@@ -185,7 +185,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         if counts["scored"]:
             row["precision"] = counts["right"] / counts["scored"]
             row["kept_precision"] = counts["kept_right"] / max(counts["kept_scored"], 1)
-        self.save_model()
+        self.save_model(self.out / MODEL)
 
     def describe(self, row: dict[str, Any]) -> str:
         """An epoch in one line."""

@@ -166,10 +166,11 @@ class EpochLoop(ABC, Generic[S]):
             bar.say(f"{self.describe(row)}; {row['seconds']:.0f} s")
         self.save_if_due(force=True)
 
-    def save_model(self) -> None:
-        """The weights that later verbs will use."""
+    def save_model(self, path: Path) -> None:
+        """The weights as they are."""
         if self.accelerator.is_main_process:
-            write_tensors(self.out / layout.MODEL, self.module.state_dict(), {"epoch": str(self.progress.epoch + 1)})
+            path.parent.mkdir(exist_ok=True)
+            write_tensors(path, self.module.state_dict(), {"epoch": str(self.progress.epoch + 1)})
 
     def save_if_due(self, force: bool) -> None:
         """Save the state now and then, and when asked."""

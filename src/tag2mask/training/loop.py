@@ -20,6 +20,7 @@ from tag2mask.data.loading import TaggedImages, multi_hot
 from tag2mask.data.reading import read_image, to_float
 from tag2mask.data.transforms import eval_resize, train_transform
 from tag2mask.methods import Method, build_method, method_settings
+from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import load_state
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
@@ -142,7 +143,7 @@ class Trainer(EpochLoop[TrainSettings]):
         if not self.validation or better:
             progress.best_epoch = progress.epoch + 1
             progress.best_ap = row.get("val_ap")
-            self.save_model()
+            self.save_model(self.out / layout.MODEL)
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
