@@ -17,6 +17,8 @@ import typer
 from tag2mask.cli import app, main
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
+from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings
 
 VERBS = {
@@ -54,9 +56,27 @@ VERBS = {
         "--tune-on-truth",
         "--walk",
     ],
+    "predict": ["--flip", "--json", "--out", "--overlay", "--scales", "--set", "--split"],
     "presets": ["--json"],
     "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
     "report": ["--json", "--masks", "--out", "--truth"],
+    "segment": [
+        "--backbone",
+        "--batch-size",
+        "--config",
+        "--crop",
+        "--epochs",
+        "--fully-supervised",
+        "--json",
+        "--masks",
+        "--out",
+        "--preset",
+        "--resume",
+        "--seed",
+        "--set",
+        "--truth",
+        "--weights",
+    ],
     "train": [
         "--backbone",
         "--batch-size",
@@ -113,7 +133,8 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    assert " ".join(listed) == "check train refine-train masks evaluate convert report compare export presets demo"
+    verbs = "check train refine-train masks segment predict evaluate convert report compare export presets demo"
+    assert " ".join(listed) == verbs
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
 
@@ -124,15 +145,15 @@ def test_help_lists_the_verbs_in_the_order_of_use(
         ("train", TrainSettings(), {"backbone": "backbone.name", "image_size": "backbone.image_size"}),
         ("masks", MaskSettings(), {"threshold": "background.value"}),
         ("refine-train", WalkSettings(), {"split": "masks.split"}),
+        ("segment", SegmentSettings(), {}),
+        ("predict", PredictSettings(), {}),
     ],
 )
-def test_help_tells_the_defaults_that_hold(
-    verb: str, settings: TrainSettings | MaskSettings | WalkSettings, places: dict[str, str]
-) -> None:
+def test_help_tells_the_defaults_that_hold(verb: str, settings: Settings, places: dict[str, str]) -> None:
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2}[verb]
+    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2, "segment": 3, "predict": 1}[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
         assert value == str(next(iter(actual), "none") if isinstance(actual, tuple) else actual), place
@@ -160,8 +181,19 @@ def test_the_whole_way(
         ["masks", run, "--split", "val", "--flip", "--scales", "1.0,1.5", "--refine", "affinity,pamr"],
         ["evaluate", run / "masks-val", "--truth", squares / "masks"],
         ["report", run, "--truth", squares / "masks"],
+        ["segment", run, "--masks", run / "masks-val", "--out", tmp_path / "student", "--epochs", 1],
+        [
+            "predict",
+            tmp_path / "student",
+            squares / "images",
+            "--out",
+            tmp_path / "new",
+            "--flip",
+            "--scales",
+            "1.0,1.5",
+        ],
     ]
-    keys = ["photographs", "best_ap", "images", "miou", "report"]
+    keys = ["photographs", "best_ap", "images", "miou", "report", "kept", "images"]
     for verb, key in zip(verbs, keys, strict=True):
         assert call(monkeypatch, *verb, "--json") == 0
         assert key in json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -185,6 +217,10 @@ def test_the_whole_way(
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
         (["convert", "{tmp}", "--to", "npz", "--out", "{tmp}/run"], "is not a mask set"),
         (["report", "{tmp}"], "is not a run"),
+        (["segment", "{tmp}", "--masks", "{tmp}", "--out", "{tmp}/s"], "is not a run"),
+        (["segment", "{tmp}", "--masks", "{tmp}", "--out", "{tmp}/s", "--set", "crops=1"], "did you mean crop?"),
+        (["predict", "{tmp}", "{data}/images", "--out", "{tmp}/p"], "is not a segmenter"),
+        (["predict", "{tmp}", "--out", "{tmp}/p", "--scales", "0"], "wanted one scale or more, all above 0"),
         (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),
         (["train"], "Missing argument"),
         (["frobnicate"], "No such command"),

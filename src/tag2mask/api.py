@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from tag2mask.export import Conversion
 from tag2mask.masks import make
 from tag2mask.masks.make import MaskSetSummary
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.segmentation import predict as prediction
+from tag2mask.segmentation import train as segmentation
+from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
+from tag2mask.segmentation.train import SegmentResult
 from tag2mask.training import loop
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
@@ -37,6 +42,51 @@ def make_masks(
     return make.make_masks(
         Path(run), Path(data) if data else None, Path(out) if out else None, MaskSettings.parse(settings)
     )
+
+
+def segment(
+    run: str | Path,
+    masks: str | Path | None,
+    out: str | Path,
+    *,
+    truth: str | Path | None = None,
+    fully_supervised: bool = False,
+    resume: bool = False,
+    **settings: Any,
+) -> SegmentResult:
+    """Train a segmenter on a mask set; ``settings`` are those of ``SegmentSettings``, such as ``epochs=20``.
+
+    ``truth`` scores the masks' precision; only with ``fully_supervised`` it is learned from.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return segmentation.segment(
+        Path(run),
+        Path(masks) if masks else None,
+        Path(out),
+        SegmentSettings.parse(settings),
+        Path(truth) if truth else None,
+        fully_supervised,
+        resume,
+    )
+
+
+def predict(
+    segmenter: str | Path,
+    photographs: str | Path | Sequence[str | Path],
+    out: str | Path,
+    split: str | None = None,
+    **settings: Any,
+) -> MaskSetSummary:
+    """Mask photographs, or with none given a split; ``settings`` are those of ``PredictSettings``: ``flip=True``.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    given = [photographs] if isinstance(photographs, str | Path) else photographs
+    paths = [Path(path) for path in given]
+    return prediction.predict(Path(segmenter), paths, Path(out), PredictSettings.parse(settings), split)
 
 
 def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) -> Scores:

@@ -15,6 +15,7 @@ import timm
 import torch
 import torch.nn.functional as F
 import yaml
+from safetensors.torch import load_file
 
 from tag2mask import make_masks, train
 from tag2mask.cli import main
@@ -278,7 +279,9 @@ def test_the_same_seed_gives_the_same_walk_and_truth_is_not_needed(trained: Path
     config = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**config, "data": str(data)}))
     summary = train_walk(run, tmp_path / "again", WalkSettings.parse(QUICK))
-    assert file_hash(tmp_path / "again/walk.safetensors") == file_hash(walked / "walk.safetensors")
+    again, before = (load_file(folder / "walk.safetensors") for folder in (tmp_path / "again", walked))
+    for name, weights in before.items():  # sums over pairs are added in no fixed order
+        torch.testing.assert_close(again[name], weights, atol=1e-5, rtol=0)
     assert summary.photographs == 8
 
 

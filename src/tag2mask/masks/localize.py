@@ -94,11 +94,11 @@ def one_pass(method: Method, batch: Tensor, settings: MaskSettings) -> tuple[Ten
     return evidence.scores_BC, refine_patches(evidence, maps_BChw, settings.refine)
 
 
-def starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin that cover ``length`` evenly and overlap by a quarter at least."""
+def starts(length: int, tile: int, overlap: float = 1 / 4) -> list[int]:
+    """Where tiles begin that cover ``length`` evenly and overlap by at least that share."""
     if tile >= length:
         return [0]
-    count = 1 + math.ceil((length - tile) / max(tile - tile // 4, 1))
+    count = 1 + math.ceil((length - tile) / max(tile - int(tile * overlap), 1))
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 

@@ -33,7 +33,8 @@ from tag2mask.training.files import write_json_lines, write_tensors, write_yaml
 from tag2mask.training.interrupt import deferred_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.run import Run, open_run
-from tag2mask.vit.weights import build_backbone, normalisation
+from tag2mask.training.schedule import poly
+from tag2mask.vit.weights import build_backbone, normalisation, weights_source
 
 WEIGHTS = (1 / 4, 1 / 4, 1 / 2)
 WEIGHTS_WITHOUT_BACKGROUND = (0.0, 1 / 2, 1 / 2)
@@ -131,8 +132,7 @@ def tagged(run: Run, settings: WalkSettings) -> list[Sample]:
 def build_net(run: Run, settings: WalkSettings) -> AffinityNet:
     """The network, its backbone filled and its new layers fresh."""
     assert settings.backbone is not None
-    source = run.settings.model_copy(update={"weights": settings.weights}).weights_source()
-    return AffinityNet(build_backbone(settings.backbone, source)[0])
+    return AffinityNet(build_backbone(settings.backbone, weights_source(settings.weights or run.settings.weights))[0])
 
 
 def pair_losses(affinity_P: Tensor, kinds_P: Tensor, counts: Tensor, weights: Sequence[float]) -> dict[str, Tensor]:
@@ -219,7 +219,7 @@ class WalkTrainer:
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + term.item()
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.lr * (1 - self.step / self.steps) ** self.settings.power
+            group["lr"] = self.settings.lr * poly(self.step / self.steps, self.settings.power)
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.step += 1

@@ -1,4 +1,4 @@
-"""The papers' recipes by name: a YAML file each, with settings for ``train`` and ``masks`` and where they come from."""
+"""The papers' recipes by name: a YAML file each, with settings for verbs and where they come from."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tag2mask.errors import SettingsError
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings of a training run and of its masks; ``title`` is the file's first line."""
+    """Settings of a training run, of its masks, and of a segmenter if any; ``title`` is the file's first line."""
 
     name: str
     title: str
     train: dict[str, Any]
     masks: dict[str, Any]
+    segment: dict[str, Any] | None
 
 
 def preset_names() -> list[str]:
@@ -37,4 +38,4 @@ def read_preset(name: str) -> Preset:
         raise SettingsError(f"preset {name!r} is unknown; there are {', '.join(preset_names())}")
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(text)
-    return Preset(name, text.splitlines()[0].lstrip("# "), values["train"], values["masks"])
+    return Preset(name, text.splitlines()[0].lstrip("# "), values["train"], values["masks"], values.get("segment"))

@@ -9,9 +9,10 @@ from typing import Any
 
 from tag2mask.data import Sample
 from tag2mask.data.reading import read_image, read_mask
+from tag2mask.masks.overlay import overlay, rgb
 from tag2mask.masks.write import MaskSet, open_mask_set
 from tag2mask.report.page import templates
-from tag2mask.report.pictures import data_uri, overlay, rgb
+from tag2mask.report.pictures import data_uri
 from tag2mask.report.sheet import Key, keys_in, spread
 from tag2mask.training.files import write_text
 

@@ -13,12 +13,13 @@ from torch import Tensor
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.reading import read_image, read_mask, to_float
 from tag2mask.masks.localize import Localized, localize
+from tag2mask.masks.overlay import Picture, overlay, rgb
 from tag2mask.masks.paint import normalise
 from tag2mask.masks.painter import finished_maps
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
 from tag2mask.methods import Method
-from tag2mask.report.pictures import Picture, data_uri, heat, overlay, rgb
+from tag2mask.report.pictures import data_uri, heat
 from tag2mask.training.run import Run
 
 SHOWN = 12

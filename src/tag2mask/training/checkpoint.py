@@ -27,7 +27,8 @@ OPTIMISER = "optimiser."
 class Progress:
     """Where a run stands: ``step`` optimiser steps are done in all, ``batch`` batches of epoch ``epoch``.
 
-    ``sums`` are the epoch's loss terms so far, ``rows`` the metrics of finished epochs.
+    ``sums`` are the epoch's loss terms so far, ``counts`` what else its steps counted, ``rows`` the metrics of finished
+    epochs.
     """
 
     epoch: int = 0
@@ -37,6 +38,7 @@ class Progress:
     best_ap: float | None = None
     best_epoch: int | None = None
     sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -107,6 +107,8 @@ def open_run(path: Path) -> Run:
             raise RunError(f"{path} is not a run: {name} is missing; give the folder that tag2mask train --out wrote")
     try:
         config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+        if "kind" in config:
+            raise RunError(f"{path} is a {config['kind']}, no run of tag2mask train; it is for tag2mask predict")
         classes = Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8")))
         return Run(
             path,

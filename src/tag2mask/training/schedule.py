@@ -51,6 +51,11 @@ def cosine(progress: float, final: float) -> float:
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def poly(progress: float, power: float, final: float = 0.0) -> float:
+    """From 1 to ``final`` as ``progress`` goes from 0 to 1: (1 - final) (1 - progress)^power + final."""
+    return final + (1 - final) * math.pow(1 - progress, power)
+
+
 def parameter_groups(method: Method, settings: OptimiserSettings) -> list[dict[str, Any]]:
     """Groups for AdamW, each with its base rate as ``base``."""
     rates = {"backbone": settings.lr_backbone, "tokens": settings.lr_tokens, "gates": settings.lr_gates}

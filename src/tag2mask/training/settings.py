@@ -41,7 +41,19 @@ class OptimiserSettings(Settings):
     clip: float | None = Field(5.0, gt=0, description="largest gradient norm")
 
 
-class TrainSettings(Settings):
+class LoopSettings(Settings):
+    """What every training has."""
+
+    epochs: int = Field(10, gt=0)
+    batch_size: int = Field(8, gt=0)
+    accumulate: int = Field(1, gt=0)
+    seed: int = Field(0, ge=0)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    workers: int = Field(0, ge=0)
+    save_minutes: float = Field(2.0, ge=0)
+
+
+class TrainSettings(LoopSettings):
     """A training run. ``method_settings`` are checked by the method's own settings class.
 
     ``keep_epochs`` keeps the weights of every epoch beside the best ones.
@@ -54,25 +66,9 @@ class TrainSettings(Settings):
     weights: str = "hub"
     split: str = "train"
     val_split: str | None = "val"
-    epochs: int = Field(10, gt=0)
-    batch_size: int = Field(8, gt=0)
-    accumulate: int = Field(1, gt=0)
-    seed: int = Field(0, ge=0)
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     optimiser: OptimiserSettings = OptimiserSettings()
     augment: AugmentSettings = AugmentSettings()
-    workers: int = Field(0, ge=0)
-    save_minutes: float = Field(2.0, ge=0)
     keep_epochs: bool = False
-
-    def weights_source(self) -> Literal["hub", "none"] | Path:
-        """Where the pretrained weights come from."""
-        match self.weights:
-            case "hub":
-                return "hub"
-            case "none":
-                return "none"
-        return Path(self.weights)
 
 
 def read_settings(

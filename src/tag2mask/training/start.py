@@ -9,13 +9,15 @@ from typing import Literal
 import accelerate
 import timm
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 import tag2mask
 from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
 from tag2mask.training import run as layout
 from tag2mask.training.files import write_json, write_yaml
-from tag2mask.training.settings import TrainSettings
+from tag2mask.training.settings import LoopSettings, TrainSettings
 from tag2mask.vit.weights import WeightsReport, normalisation
 
 
@@ -56,18 +58,34 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
 
 
+def open_accelerator(settings: LoopSettings) -> Accelerator:
+    """The devices, in the settings' precision."""
+    AcceleratorState._reset_state(reset_partial_state=True)  # a run before in this process may have had another
+    return Accelerator(
+        mixed_precision=mixed_precision(settings.precision), gradient_accumulation_steps=settings.accumulate
+    )
+
+
 def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
     """Nothing stands in the way of a new run, or the settings are those of the run to resume."""
-    if not resume:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise RunError(f"{out} is not empty; choose another --out, or go on with --resume")
-        return
-    before = layout.open_run(out).settings.model_dump()
-    for key, value in settings.model_dump().items():
-        if key not in ("workers", "save_minutes") and before[key] != value:
-            raise RunError(
-                f"{out} was trained with {key}={before[key]!r}, not {value!r}; resume with the same settings"
-            )
+    if resume:
+        require_same(out, layout.open_run(out).settings, settings)
+    else:
+        require_empty(out)
+
+
+def require_empty(out: Path) -> None:
+    """Nothing stands in the way of a new run."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} is not empty; choose another --out, or go on with --resume")
+
+
+def require_same(out: Path, before: LoopSettings, now: LoopSettings) -> None:
+    """The settings are those of the run to resume, as far as they decide what comes of it."""
+    was = before.model_dump()
+    for key, value in now.model_dump().items():
+        if key not in ("workers", "save_minutes") and was[key] != value:
+            raise RunError(f"{out} was trained with {key}={was[key]!r}, not {value!r}; resume with the same settings")
 
 
 def write_run_header(
@@ -86,11 +104,16 @@ def write_run_header(
             "photographs": len(photographs),
             "mean": list(mean),
             "std": list(std),
-            "versions": {
-                "tag2mask": tag2mask.__version__,
-                "torch": str(torch.__version__),
-                "timm": timm.__version__,
-                "accelerate": accelerate.__version__,
-            },
+            "versions": versions(),
         },
     )
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides what the same settings give."""
+    return {
+        "tag2mask": tag2mask.__version__,
+        "torch": str(torch.__version__),
+        "timm": timm.__version__,
+        "accelerate": accelerate.__version__,
+    }

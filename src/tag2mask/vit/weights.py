@@ -42,6 +42,16 @@ class WeightsReport:
         return line
 
 
+def weights_source(name: str) -> Weights:
+    """Where pretrained weights come from, by what a setting says: ``hub``, ``none``, or a file."""
+    match name:
+        case "hub":
+            return "hub"
+        case "none":
+            return "none"
+    return Path(name)
+
+
 def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Module, WeightsReport]:
     """A timm model for crops of ``settings.image_size`` with its pretrained weights.
 
@@ -61,11 +71,7 @@ def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Mod
 
 def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
     """The empty or hub-filled timm model."""
-    if not timm.is_model(settings.name):
-        near = timm.list_models(f"*{settings.name.split('_')[0]}*")[:3]
-        raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {PLAIN}, {near}")
-    with torch.device("meta"):
-        patch = require_patch(timm.create_model(settings.name, num_classes=0, **settings.shape()))
+    patch = patch_of(settings)
     if settings.image_size % patch:
         near_size = round(settings.image_size / patch) * patch
         raise SettingsError(
@@ -90,8 +96,17 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
     return model
 
 
-def require_patch(model: nn.Module) -> int:
-    """The patch side of a plain ViT."""
+def patch_of(settings: BackboneSettings) -> int:
+    """The patch side of a plain ViT.
+
+    Raises:
+        SettingsError: the model is unknown or no plain ViT.
+    """
+    if not timm.is_model(settings.name):
+        near = timm.list_models(f"*{settings.name.split('_')[0]}*")[:3]
+        raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {PLAIN}, {near}")
+    with torch.device("meta"):
+        model = timm.create_model(settings.name, num_classes=0, **settings.shape())
     return int(require_plain(model).patch_embed.patch_size[0])
 
 

@@ -1,0 +1,91 @@
+"""Gradient clipping: labels that a half-trained network finds hard to believe teach it nothing.
+
+Zhu et al., "WeakTr: Exploring Plain Vision Transformer for Weakly-supervised Semantic Segmentation", 2023.
+Shapes: B batch, K pixel classes, Y X pixels, u v tiles, S side of a tile.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from tag2mask.settings import Settings
+
+PAPER_TAU, PAPER_CLASSES = 1.2, 21
+PAPER_TILE, PAPER_CROP = 120, 480
+
+
+class ClippingSettings(Settings):
+    """Which labels are trusted.
+
+    ``tau``: nothing is clipped while the mean loss is above it. None is the paper's 1.2 for 21 classes, and for K
+    classes as much less as guessing costs less, 1.2 ln K / ln 21: a fixed one would clip a network that knows nothing.
+    0 clips never; that is None for a fully supervised segmenter, whose labels are true.
+    ``tile``: side of a tile in pixels, None for a quarter of the crop as in the paper (120 of 480).
+    ``tiles``: whose mean a pixel is compared with; that of the tile in its own ``image`` (the paper), or of the tile in
+    the whole ``batch`` (the released code).
+    """
+
+    tau: float | None = Field(None, ge=0)
+    tile: int | None = Field(None, gt=0)
+    tiles: Literal["image", "batch"] = "image"
+
+    def tau_for(self, classes: int, true_labels: bool = False) -> float:
+        """Where clipping starts for so many classes; true labels are not doubted unless asked to."""
+        if self.tau is not None:
+            return self.tau
+        return 0.0 if true_labels else PAPER_TAU * math.log(max(classes, 2)) / math.log(PAPER_CLASSES)
+
+    def tile_for(self, crop: int) -> int:
+        """Side of a tile in crops of that side."""
+        return self.tile or math.ceil(crop * PAPER_TILE / PAPER_CROP)
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """A loss, and which labelled pixels have a part in its gradient."""
+
+    loss: Tensor
+    kept_BYX: Tensor
+
+
+def clipped_loss(
+    energy_BYX: Tensor, labelled_BYX: Tensor, tau: float, tile: int, tiles: Literal["image", "batch"] = "image"
+) -> Clipped:
+    """The mean over labelled pixels of min(G, t): G the cross-entropy, t = max(lambda_i, lambda_g).
+
+    lambda_i is the mean of G over a pixel's S x S tile, lambda_g over all pixels. A pixel above t adds a constant: its
+    gradient is 0, that of the others 1 / (labelled pixels). With lambda_g > tau it is the plain mean.
+    """
+    pixels = labelled_BYX.sum().clamp_min(1)
+    mean = (energy_BYX * labelled_BYX).sum() / pixels
+    if mean > tau:
+        return Clipped(mean, labelled_BYX)
+    with torch.no_grad():
+        threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), mean)
+    kept_BYX = (energy_BYX <= threshold_BYX) & labelled_BYX
+    limited_BYX = torch.where(kept_BYX, energy_BYX, threshold_BYX)
+    return Clipped((limited_BYX * labelled_BYX).sum() / pixels, kept_BYX)
+
+
+def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Literal["image", "batch"]) -> Tensor:
+    """The mean over the labelled pixels of each pixel's tile, ``(B, Y, X)``; tiles at the border may be smaller."""
+    B, Y, X = energy_BYX.shape
+    sums_Buv, counts_Buv = (in_tiles(part, tile) for part in (energy_BYX * labelled_BYX, labelled_BYX.float()))
+    if tiles == "batch":
+        sums_Buv, counts_Buv = (part.sum(0, keepdim=True).expand(B, -1, -1) for part in (sums_Buv, counts_Buv))
+    means_Buv = sums_Buv / counts_Buv.clamp_min(1)
+    return means_Buv.repeat_interleave(tile, 1).repeat_interleave(tile, 2)[:, :Y, :X]
+
+
+def in_tiles(values_BYX: Tensor, tile: int) -> Tensor:
+    """The sum over each tile, ``(B, u, v)``."""
+    padded = F.pad(values_BYX, (0, -values_BYX.shape[2] % tile, 0, -values_BYX.shape[1] % tile))
+    B, Y, X = padded.shape
+    return padded.view(B, Y // tile, tile, X // tile, tile).sum((2, 4))

@@ -1,0 +1,180 @@
+"""Random crops of photographs and their label images.
+
+Shapes: N label images, Y X pixels, S side of a crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as tv
+
+from tag2mask.data import Classes
+from tag2mask.data.reading import read_image, read_mask, to_float
+from tag2mask.data.transforms import fitted_size
+from tag2mask.errors import DataError
+from tag2mask.settings import Settings
+
+PAPER_BASE, PAPER_CROP = 520, 480
+TRIES = 10  # for a crop that is not all one class
+
+
+class CropSettings(Settings):
+    """Random changes to training photographs.
+
+    The short side becomes ``base`` (None: as much more than the crop as the paper's 520 is than 480) times a number
+    between ``min_scale`` and ``max_scale``. A crop of which one class fills ``cat_max_ratio`` or more is drawn anew.
+    ``distort`` scales the random changes of brightness, contrast, saturation and hue, three bands only.
+    """
+
+    base: int | None = Field(None, gt=0)
+    min_scale: float = Field(0.5, gt=0)
+    max_scale: float = Field(2.0, gt=0)
+    cat_max_ratio: float = Field(0.75, gt=0, le=1)
+    flip: float = Field(0.5, ge=0, le=1)
+    distort: float = Field(1.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def ordered(self) -> CropSettings:
+        """The larger scale is the larger."""
+        if self.min_scale > self.max_scale:
+            raise ValueError("min_scale is above max_scale")
+        return self
+
+    def base_for(self, crop: int) -> int:
+        """The short side at scale 1, in training and later."""
+        return self.base or round(crop * PAPER_BASE / PAPER_CROP)
+
+
+@dataclass(frozen=True)
+class LabelledPhotograph:
+    """A photograph, the label image that is learned from, and the true one if precision is to be scored."""
+
+    name: str
+    image: Path
+    labels: Path
+    truth: Path | None = None
+
+
+class LabelledCrops(TorchDataset[tuple[Tensor, Tensor]]):
+    """Crops ``(bands, S, S)``, normalised, and ``(2, S, S)``: the labels, and the truth or ignore throughout.
+
+    An item is asked for as (seed, index): its random changes depend on nothing else, so any step can be repeated.
+    """
+
+    def __init__(
+        self,
+        photographs: Sequence[LabelledPhotograph],
+        classes: Classes,
+        crop: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        settings: CropSettings,
+    ) -> None:
+        self.photographs = photographs
+        self.classes = classes
+        self.crop = crop
+        self.mean = list(mean)
+        self.std = list(std)
+        self.settings = settings
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        seed, index = key
+        one = self.photographs[index]
+        image = to_float(read_image(one.image, len(self.mean)))
+        labels = read_labels(one.labels, image, self.classes)
+        unknown = torch.full_like(labels, self.classes.ignore)
+        truth = unknown if one.truth is None else read_labels(one.truth, image, self.classes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.cut(image, torch.stack([labels, truth]))
+
+    def cut(self, image: Tensor, labels_NYX: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale, crop, mirror, distort, normalise, fill up. Draws from torch's generator."""
+        settings, ignore = self.settings, self.classes.ignore
+        scale = uniform(settings.min_scale, settings.max_scale)
+        size = fitted_size(image.shape[1], image.shape[2], max(round(settings.base_for(self.crop) * scale), 1))
+        labels_NYX = tv.resize(labels_NYX, list(size), InterpolationMode.NEAREST_EXACT)
+        top, left = choose_corner(labels_NYX[0], self.crop, settings.cat_max_ratio, ignore)
+        image = tv.resize(image, list(size), antialias=True)[:, top : top + self.crop, left : left + self.crop]
+        labels_NYX = labels_NYX[:, top : top + self.crop, left : left + self.crop]
+        if uniform(0, 1) < settings.flip:
+            image, labels_NYX = image.flip(-1), labels_NYX.flip(-1)
+        if len(self.mean) == 3 and settings.distort > 0:
+            image = distort(image, settings.distort)
+        image = tv.normalize(image, self.mean, self.std)
+        missing = (0, self.crop - image.shape[2], 0, self.crop - image.shape[1])
+        return F.pad(image, missing), F.pad(labels_NYX, missing, value=ignore)
+
+
+def read_labels(path: Path, image: Tensor, classes: Classes) -> Tensor:
+    """The label image of a photograph, int64 ``(Y, X)``.
+
+    Raises:
+        DataError: it has another size, or a value that is neither a class nor ignore.
+    """
+    labels = torch.from_numpy(read_mask(path).copy())
+    if labels.shape != image.shape[1:]:
+        raise DataError(f"{path}: is {tuple(labels.shape)}, its photograph {tuple(image.shape[1:])}")
+    known = ((labels >= 0) & (labels < len(classes.pixel_names))) | (labels == classes.ignore)
+    if not known.all():
+        value = int(labels[~known][0])
+        raise DataError(
+            f"{path}: holds the value {value}, neither one of {len(classes.pixel_names)} classes nor {classes.ignore}"
+        )
+    return labels
+
+
+def choose_corner(labels_YX: Tensor, crop: int, cat_max_ratio: float, ignore: int) -> tuple[int, int]:
+    """Top and left of a random crop; some tries for one with several classes of which none fills too much."""
+    Y, X = labels_YX.shape
+    top = left = 0
+    for _ in range(TRIES):
+        top, left = below(max(Y - crop, 0) + 1), below(max(X - crop, 0) + 1)
+        part = labels_YX[top : top + crop, left : left + crop]
+        counts = part[part != ignore].bincount()
+        if (counts > 0).sum() > 1 and counts.max() < cat_max_ratio * counts.sum():
+            break
+    return top, left
+
+
+def distort(image: Tensor, strength: float) -> Tensor:
+    """Brightness, contrast, saturation and hue of three bands in [0, 1], each changed half of the time."""
+    contrast_last = below(2)
+    if below(2):
+        image = (image + strength * uniform(-0.125, 0.125)).clamp(0, 1)
+    if below(2) and not contrast_last:
+        image = contrasted(image, strength)
+    if below(2):
+        image = tv.adjust_saturation(image, 1 + strength * uniform(-0.5, 0.5))
+    if below(2):
+        image = tv.adjust_hue(image, strength * uniform(-0.1, 0.1))
+    if below(2) and contrast_last:
+        image = contrasted(image, strength)
+    return image
+
+
+def contrasted(image: Tensor, strength: float) -> Tensor:
+    """All values times a factor."""
+    return (image * (1 + strength * uniform(-0.5, 0.5))).clamp(0, 1)
+
+
+def uniform(low: float, high: float) -> float:
+    """A number from torch's generator."""
+    return low + (high - low) * torch.rand(()).item()
+
+
+def below(count: int) -> int:
+    """A whole number from 0 to ``count`` - 1 from torch's generator."""
+    return int(torch.randint(count, ()))

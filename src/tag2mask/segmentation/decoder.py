@@ -1,0 +1,61 @@
+"""The mask transformer: patches and one learned token a class look at each other; a mask is how alike they are then.
+
+Strudel et al., "Segmenter: Transformer for Semantic Segmentation", ICCV 2021, as WeakTr retrains it.
+Shapes: B batch, K pixel classes, D width, M patches.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+HEAD_WIDTH = 64
+TOKEN_STD = 0.02
+
+
+class MaskTransformer(nn.Module):
+    """Patch tokens to class scores a patch."""
+
+    def __init__(self, width: int, classes: int, depth: int = 2, dropout: float = 0.1) -> None:
+        super().__init__()
+        heads = max(width // HEAD_WIDTH, 1)
+        self.inward = nn.Linear(width, width)
+        self.class_KD = nn.Parameter(nn.init.trunc_normal_(torch.empty(classes, width), std=TOKEN_STD))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp_ratio=4, qkv_bias=True, proj_drop=dropout, attn_drop=dropout) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.patch_DD = nn.Parameter(width**-0.5 * torch.randn(width, width))
+        self.token_DD = nn.Parameter(width**-0.5 * torch.randn(width, width))
+        # Over two classes a LayerNorm leaves nothing but the sign, whose gradient is 0.
+        self.class_norm: nn.Module = nn.LayerNorm(classes) if classes > 2 else Scale(classes)
+
+    def forward(self, patch_BMD: Tensor) -> Tensor:
+        """``(B, M, D)`` to ``(B, M, K)``: LayerNorm_K(p / |p| . c / |c|), with p = x_patch P and c = x_class C."""
+        patches = patch_BMD.shape[1]
+        x_BND = torch.cat([self.inward(patch_BMD), self.class_KD.expand(len(patch_BMD), -1, -1)], 1)
+        for block in self.blocks:
+            x_BND = block(x_BND)
+        with torch.autocast(x_BND.device.type, enabled=False):  # cosines differ by less than half precision shows
+            x_BND = self.norm(x_BND.float())
+            patch_BMD = F.normalize(x_BND[:, :patches] @ self.patch_DD, dim=-1)
+            class_BKD = F.normalize(x_BND[:, patches:] @ self.token_DD, dim=-1)
+            scores_BMK: Tensor = self.class_norm(patch_BMD @ class_BKD.transpose(1, 2))
+        return scores_BMK
+
+
+class Scale(nn.Module):
+    """A learned factor and offset a class."""
+
+    START = 10.0  # cosines lie between -1 and 1; a logit has to be able to say that it is sure
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.weight_K = nn.Parameter(torch.full((classes,), self.START))
+        self.bias_K = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, cosine_BMK: Tensor) -> Tensor:
+        """``(B, M, K)`` to the same."""
+        return cosine_BMK * self.weight_K + self.bias_K

@@ -1,0 +1,96 @@
+"""Everything that decides a segmenter; what its ``config.yaml`` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from tag2mask.errors import SettingsError
+from tag2mask.presets import read_preset
+from tag2mask.segmentation.clipping import ClippingSettings
+from tag2mask.segmentation.crops import CropSettings
+from tag2mask.segmentation.optimiser import SegmenterOptimiser
+from tag2mask.settings import Settings, assign, merge, parse_value, put, read_yaml
+from tag2mask.training.settings import LoopSettings
+from tag2mask.vit.settings import BackboneSettings
+
+
+class SegmentSettings(LoopSettings):
+    """A segmenter's training.
+
+    What ``backbone`` and ``weights`` leave open is the run's own: its pretrained weights, not what it made of them.
+    ``crop`` is the side of training crops and of windows in pixels, None for the run's image size. A mask set says
+    itself which photographs it has; without one, fully supervised, they are those of ``split``, None for the run's.
+    """
+
+    epochs: int = Field(20, gt=0)
+    architecture: str = "vit"
+    backbone: BackboneSettings | None = None
+    weights: str | None = None
+    crop: int | None = Field(None, gt=0)
+    split: str | None = None
+    optimiser: SegmenterOptimiser = SegmenterOptimiser.parse({})
+    clipping: ClippingSettings = ClippingSettings()
+    augment: CropSettings = CropSettings()
+
+
+class PredictSettings(Settings):
+    """How a segmenter looks at a photograph.
+
+    Its short side is ``side`` times a scale, None for the side of training; it is looked at in windows of the crop's
+    side that overlap by ``overlap``, as many at once as have ``max_patches`` patches together. ``batch_size``
+    photographs of one size go together. ``overlay`` also writes the masks over their photographs.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    side: int | None = Field(None, gt=0)
+    overlap: float = Field(1 / 3, ge=0, lt=1)
+    max_patches: int = Field(4096, gt=0)
+    batch_size: int = Field(8, gt=0)
+    overlay: bool = False
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def listed(cls, scales: Any) -> Any:
+        """A text with commas is a list of scales."""
+        return [parse_value(scale) for scale in scales.split(",")] if isinstance(scales, str) else scales
+
+    @field_validator("scales")
+    @classmethod
+    def positive(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        """At least one scale, all above 0."""
+        if not scales or min(scales) <= 0:
+            raise ValueError("wanted one scale or more, all above 0")
+        return scales
+
+
+def read_segment_settings(
+    config: Path | None, options: Mapping[str, Any], assignments: Sequence[str], preset: str | None = None
+) -> SegmentSettings:
+    """Defaults, then a preset, then a YAML file, then options by dotted setting, then ``KEY=VALUE`` assignments.
+
+    Raises:
+        SettingsError: there is no such preset or it knows no segmenter, the file cannot be read, or a setting is
+            unknown or wrong.
+    """
+    values = {} if preset is None else read_preset(preset).segment
+    if values is None:
+        raise SettingsError(f"preset {preset} says nothing about segmenters; weaktr-voc does")
+    if config is not None:
+        merge(values, read_yaml(config))
+    for key, value in options.items():
+        put(values, key, value)
+    return SegmentSettings.parse(assign(values, assignments), where="segment")
+
+
+def read_predict_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> PredictSettings:
+    """Options by setting, then ``KEY=VALUE`` assignments.
+
+    Raises:
+        SettingsError: a setting is unknown or wrong.
+    """
+    return PredictSettings.parse(assign(dict(options), assignments), where="predict")

@@ -1,0 +1,124 @@
+"""Which photographs a segmenter learns from, whose labels those are, and where truth comes in.
+
+Truth is opened in two cases, both by name: to score the precision of the labels, and as the labels themselves for a
+fully supervised reference. The run's ``config.yaml`` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tag2mask.data import Classes, open_dataset
+from tag2mask.errors import DataError, MaskSetError, SettingsError
+from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
+from tag2mask.segmentation.crops import LabelledPhotograph
+from tag2mask.training.files import file_hash
+from tag2mask.training.run import Run
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Labelled photographs, and what ``config.yaml`` says about where the labels are from."""
+
+    photographs: tuple[LabelledPhotograph, ...]
+    origin: dict[str, Any]
+
+
+def open_labels(run: Run, masks: Path | None, truth: Path | None, fully_supervised: bool, split: str) -> LabelSource:
+    """The photographs of the mask set ``masks`` with its masks as labels, or with the truth as labels.
+
+    Raises:
+        SettingsError: the options contradict each other.
+        MaskSetError: ``masks`` is no mask set, is not finished, has other classes, or is empty.
+        DataError: a photograph is missing, or there is no truth.
+    """
+    opened = None if masks is None else finished(masks, run.classes)
+    images = photographs_of(run, opened, split)
+    true = {} if truth is None else true_labels(truth, images)
+    if fully_supervised:
+        if truth is None:
+            raise SettingsError("--fully-supervised learns from truth: name its folder with --truth DIR")
+        supervised = (LabelledPhotograph(name, images[name], path) for name, path in true.items())
+        return LabelSource(tuple(supervised), from_truth(opened, truth))
+    if opened is None:
+        raise SettingsError("--masks MASKSET is missing: a segmenter learns from the masks that tag2mask masks painted")
+    labelled = (LabelledPhotograph(name, image, opened.mask(name), true.get(name)) for name, image in images.items())
+    return LabelSource(tuple(labelled), from_masks(opened, truth))
+
+
+def finished(path: Path, classes: Classes) -> MaskSet:
+    """A complete mask set of the run's classes."""
+    masks = open_mask_set(path)
+    if not masks.manifest.get("complete"):
+        raise MaskSetError(f"{path} is not finished; run the same tag2mask masks command again")
+    if masks.classes != classes:
+        raise MaskSetError(
+            f"{path} has other classes than the run: {shortened(masks.classes)} there, {shortened(classes)} here"
+        )
+    if not masks.names():
+        raise MaskSetError(f"{path} holds no mask; paint some photographs with tag2mask masks")
+    return masks
+
+
+def shortened(classes: Classes) -> str:
+    """Some names for a message."""
+    names = classes.pixel_names
+    return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")
+
+
+def photographs_of(run: Run, masks: MaskSet | None, split: str) -> dict[str, Path]:
+    """Photographs by name: those of the mask set, or without one those of a split."""
+    dataset = open_dataset(run.data, run.settings.data, split if masks is None else None)
+    found = {sample.name: sample.image for sample in dataset}
+    if masks is None:
+        return found
+    for name in masks.names():
+        if name not in found:
+            raise DataError(f"{masks.mask(name)}: its photograph {name} is missing in {run.data}")
+    return {name: found[name] for name in masks.names()}
+
+
+def true_labels(truth: Path, names: Iterable[str]) -> dict[str, Path]:
+    """The truth of those photographs that have some.
+
+    Raises:
+        DataError: none has.
+    """
+    if not truth.is_dir():
+        raise DataError(f"{truth}: there is no such folder; give the one that holds NAME.png with true labels")
+    paths = {name: truth / f"{name}.png" for name in names}
+    found = {name: path for name, path in paths.items() if path.is_file()}
+    if not found:
+        raise DataError(f"{truth}: holds the truth of none of the {len(paths)} photographs")
+    return found
+
+
+def from_masks(masks: MaskSet, truth: Path | None) -> dict[str, Any]:
+    """Where pseudo-masks are from; what they owe to truth themselves is handed on."""
+    used = [masks.manifest.get("truth_used", "unknown")]
+    if truth is not None:
+        used.append("scoring: the precision of the labels, epoch by epoch")
+    return {
+        "labels_used": f"mask set {masks.path.resolve().name}, {masks.manifest.get('labels_used', 'unknown')}",
+        "truth_used": "; ".join(text for text in used if text != "none") or "none",
+        "masks": described(masks),
+        "truth": None if truth is None else str(truth.resolve()),
+    }
+
+
+def from_truth(masks: MaskSet | None, truth: Path) -> dict[str, Any]:
+    """For the fully supervised reference."""
+    return {
+        "labels_used": "truth, fully supervised",
+        "truth_used": "training: all labels are truth",
+        "masks": None if masks is None else described(masks),
+        "truth": str(truth.resolve()),
+    }
+
+
+def described(masks: MaskSet) -> dict[str, str]:
+    """A mask set by its path and its manifest's hash."""
+    return {"path": str(masks.path.resolve()), "manifest_sha256": file_hash(masks.path / MANIFEST)}

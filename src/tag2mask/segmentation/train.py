@@ -1,0 +1,210 @@
+"""Learning from masks: a mask set in, a segmenter out.
+
+Shapes: B batch, K pixel classes, S side of a crop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor
+
+from tag2mask.data import Classes
+from tag2mask.errors import RunError
+from tag2mask.segmentation.clipping import clipped_loss
+from tag2mask.segmentation.crops import LabelledCrops, LabelledPhotograph
+from tag2mask.segmentation.folder import open_segmenter, write_segmenter_header
+from tag2mask.segmentation.model import Segmenter, build_segmenter
+from tag2mask.segmentation.optimiser import optimiser_for, rate
+from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.sources import open_labels
+from tag2mask.training.checkpoint import load_state
+from tag2mask.training.epochs import EpochLoop
+from tag2mask.training.interrupt import Interrupt, deferred_interrupt
+from tag2mask.training.run import MODEL, Run, open_run
+from tag2mask.training.start import open_accelerator, require_empty, require_same
+from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.weights import Weights, normalisation, patch_of, weights_source
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """What a finished training came to; ``kept_precision`` is None without truth to score it."""
+
+    path: Path
+    photographs: int
+    epochs: int
+    loss: float
+    kept: float
+    kept_precision: float | None
+    labels_used: str
+    truth_used: str
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**{key: value for key, value in vars(self).items() if key != "path"}, "segmenter": str(self.path)}
+
+
+def segment(
+    run: Path,
+    masks: Path | None,
+    out: Path,
+    settings: SegmentSettings,
+    truth: Path | None = None,
+    fully_supervised: bool = False,
+    resume: bool = False,
+) -> SegmentResult:
+    """Train a segmenter on a mask set and leave it in ``out``; ``run`` gives photographs, classes and backbone.
+
+    ``truth`` is opened to score the labels' precision only, or to learn from if ``fully_supervised``.
+
+    Raises:
+        DataError, MaskSetError, SettingsError, WeightsError: what is wrong with the input.
+        RunError: ``run`` is no run, ``out`` is not empty, or it cannot be resumed with these settings.
+        KeyboardInterrupt: after the step in hand was saved.
+    """
+    opened = open_run(run)
+    settings = resolved(settings, opened, fully_supervised)
+    source = open_labels(opened, masks, truth, fully_supervised, settings.split or opened.settings.split)
+    if resume:
+        require_same_training(out, settings, source.origin)
+    else:
+        require_empty(out)
+    # Resumed weights come from the state file: the pretrained ones need not be there any more.
+    weights: Weights = "none" if resume else weights_source(settings.weights or opened.settings.weights)
+    torch.manual_seed(settings.seed)
+    assert settings.backbone is not None
+    segmenter, report = build_segmenter(
+        settings.architecture, settings.backbone, len(opened.classes.pixel_names), weights
+    )
+    accelerator = open_accelerator(settings)
+    with deferred_interrupt() as interrupt:
+        trainer = SegmentTrainer(accelerator, segmenter, opened.classes, source.photographs, settings, out, interrupt)
+        if resume:
+            trainer.progress = load_state(out, segmenter, trainer.optimiser.optimizer)
+        elif accelerator.is_main_process:
+            write_segmenter_header(out, opened, source, settings, report)
+        start = f"resumed at step {trainer.progress.step}" if resume else report.summary()
+        trainer.run([start, f"labels: {source.origin['labels_used']}; truth used: {source.origin['truth_used']}"])
+    return trainer.result(source.origin)
+
+
+def resolved(settings: SegmentSettings, run: Run, fully_supervised: bool = False) -> SegmentSettings:
+    """The settings with everything decided that depends on the run and on whose labels are learned.
+
+    Raises:
+        SettingsError: the backbone is unknown or no plain ViT.
+    """
+    own = run.settings
+    crop = settings.crop or own.backbone.image_size
+    given = {} if settings.backbone is None else settings.backbone.model_dump(exclude_unset=True)
+    same = given.get("name", own.backbone.name) == own.backbone.name
+    backbone = (own.backbone if same else BackboneSettings()).model_copy(update=given)
+    patch = patch_of(backbone)
+    backbone = backbone.model_copy(update={"image_size": math.ceil(crop / patch) * patch, "bands": own.data.bands})
+    weights = settings.weights or (own.weights if same else "hub")
+    tau = settings.clipping.tau_for(len(run.classes.pixel_names), fully_supervised)
+    clipping = settings.clipping.model_copy(update={"tau": tau, "tile": settings.clipping.tile_for(crop)})
+    chosen = {"backbone": backbone, "weights": weights, "crop": crop, "clipping": clipping}
+    return settings.model_copy(update=chosen)
+
+
+def require_same_training(out: Path, settings: SegmentSettings, origin: dict[str, Any]) -> None:
+    """Settings and labels are those of the segmenter to resume."""
+    before = open_segmenter(out)
+    require_same(out, before.settings, settings)
+    for key, value in origin.items():
+        if before.origin.get(key) != value:
+            raise RunError(f"{out} was trained with other {key}: {before.origin.get(key)}; resume with the same ones")
+
+
+class SegmentTrainer(EpochLoop[SegmentSettings]):
+    """One segmenter in training."""
+
+    title = "segment"
+    advice = "lower optimiser.lr, or use --set precision=fp32"
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        segmenter: Segmenter,
+        classes: Classes,
+        photographs: Sequence[LabelledPhotograph],
+        settings: SegmentSettings,
+        out: Path,
+        interrupt: Interrupt,
+    ) -> None:
+        assert settings.crop is not None
+        assert settings.backbone is not None
+        mean, std = normalisation(settings.backbone)
+        crops = LabelledCrops(photographs, classes, settings.crop, mean, std, settings.augment)
+        self.ignore = classes.ignore
+        self.tau = settings.clipping.tau_for(len(classes.pixel_names))
+        self.tile = settings.clipping.tile_for(settings.crop)
+        optimiser = optimiser_for(segmenter, settings.optimiser)
+        clip = settings.optimiser.clip
+        super().__init__(accelerator, segmenter, optimiser, crops, len(crops), settings, clip, out, interrupt)
+
+    def factor(self, step: int) -> float:
+        """On the base rates at a step."""
+        return rate(step, self.steps, self.settings.optimiser)
+
+    def terms(self, *batch: Tensor) -> dict[str, Tensor]:
+        """The clipped cross-entropy of crops ``(B, bands, S, S)`` with labels and truth ``(B, 2, S, S)``."""
+        images, labels_BNYX = batch
+        labels_BYX, truth_BYX = labels_BNYX.unbind(1)
+        logits_BKYX = self.model(images).float()
+        energy_BYX = F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
+        tiles = self.settings.clipping.tiles
+        clipped = clipped_loss(energy_BYX, labels_BYX != self.ignore, self.tau, self.tile, tiles)
+        self.tally(labels_BYX, truth_BYX, clipped.kept_BYX)
+        return {"cross_entropy": clipped.loss}
+
+    def tally(self, labels_BYX: Tensor, truth_BYX: Tensor, kept_BYX: Tensor) -> None:
+        """Count labelled and kept pixels, and of those whose truth is known the right ones."""
+        labelled = labels_BYX != self.ignore
+        scored = labelled & (truth_BYX != self.ignore)
+        right = scored & (labels_BYX == truth_BYX)
+        masks = {"labelled": labelled, "kept": kept_BYX, "scored": scored, "right": right}
+        masks |= {"kept_scored": kept_BYX & scored, "kept_right": kept_BYX & right}
+        for name, count in zip(masks, torch.stack([mask.sum() for mask in masks.values()]).tolist(), strict=True):
+            self.progress.counts[name] = self.progress.counts.get(name, 0) + count
+
+    def finish_row(self, row: dict[str, Any]) -> None:
+        """The share of kept pixels, the precision of all labels and of the kept ones; the last weights are kept."""
+        counts = self.progress.counts
+        row["kept"] = counts["kept"] / max(counts["labelled"], 1)
+        if counts["scored"]:
+            row["precision"] = counts["right"] / counts["scored"]
+            row["kept_precision"] = counts["kept_right"] / max(counts["kept_scored"], 1)
+        self.save_model(self.out / MODEL)
+
+    def describe(self, row: dict[str, Any]) -> str:
+        """An epoch in one line."""
+        line = f"{super().describe(row)}; kept {100 * row['kept']:.1f} %"
+        if "precision" in row:
+            line += f", precision {100 * row['kept_precision']:.1f} % (of all labels {100 * row['precision']:.1f} %)"
+        return line
+
+    def result(self, origin: dict[str, Any]) -> SegmentResult:
+        """What came of it."""
+        last = self.progress.rows[-1]
+        return SegmentResult(
+            self.out,
+            self.count,
+            self.settings.epochs,
+            last["loss"]["cross_entropy"],
+            last["kept"],
+            last.get("kept_precision"),
+            origin["labels_used"],
+            origin["truth_used"],
+            round(self.progress.seconds, 1),
+        )

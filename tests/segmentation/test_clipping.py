@@ -1,0 +1,94 @@
+"""Gradient clipping against the numbers in the reference notes, section 8.3."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tag2mask.segmentation.clipping import ClippingSettings, clipped_loss, tile_means
+
+G = torch.tensor([[0.1, 0.3, 2, 0.4], [0.2, 0.6, 0.6, 0.35], [0, 0, 0.5, 0.7], [0, 0.36, 0.1, 0.3]])
+PAIR = torch.stack([G, torch.full((4, 4), 0.25)])
+
+
+def all_labelled(energy: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(energy, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("tiles", ["image", "batch"])
+def test_one_photograph(tiles: str) -> None:
+    energy = G[None].clone().requires_grad_()
+    labelled = all_labelled(energy)
+    means = tile_means(energy, labelled, 2, tiles)[0, ::2, ::2]
+    torch.testing.assert_close(means, torch.tensor([[0.3, 0.8375], [0.09, 0.4]]))
+    clipped = clipped_loss(energy, labelled, tau=1.2, tile=2, tiles=tiles)
+    keep = torch.tensor([[1, 1, 0, 1], [1, 0, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1]])
+    assert torch.equal(clipped.kept_BYX[0].int(), keep.int())
+    assert clipped.loss.item() == pytest.approx(0.298008, abs=1e-6)
+    assert (energy * clipped.kept_BYX).mean().item() == pytest.approx(0.169375, abs=1e-6)
+    clipped.loss.backward()
+    torch.testing.assert_close(energy.grad[0], keep / 16)  # the same as of the masked mean
+
+
+def test_two_photographs_by_the_paper_and_by_the_released_code() -> None:
+    labelled = all_labelled(PAIR)
+    by_image = clipped_loss(PAIR, labelled, tau=1.2, tile=2, tiles="image")
+    by_batch = clipped_loss(PAIR, labelled, tau=1.2, tile=2, tiles="batch")
+    assert PAIR.mean().item() == pytest.approx(0.3284375)
+    means = tile_means(PAIR, labelled, 2, "batch")[0, ::2, ::2]
+    torch.testing.assert_close(means, torch.tensor([[0.275, 0.54375], [0.17, 0.325]]))
+    own = torch.tensor([[1, 1, 0, 1], [1, 0, 1, 1], [1, 1, 0, 0], [1, 0, 1, 1]], dtype=torch.bool)
+    mixed = torch.tensor([[1, 1, 0, 1], [1, 0, 0, 1], [1, 1, 0, 0], [1, 0, 1, 1]], dtype=torch.bool)
+    assert torch.equal(by_image.kept_BYX[0], own)
+    assert torch.equal(by_batch.kept_BYX[0], mixed)
+    assert by_image.kept_BYX[1].all()
+    assert by_batch.kept_BYX[1].all()
+    assert by_image.loss.item() == pytest.approx(0.270137, abs=1e-6)
+    assert by_batch.loss.item() == pytest.approx(0.254727, abs=1e-6)
+
+
+def test_above_tau_it_is_the_plain_mean() -> None:
+    clipped = clipped_loss(G[None], all_labelled(G[None]), tau=0.39, tile=2)
+    assert clipped.loss.item() == pytest.approx(0.406875)
+    assert clipped.kept_BYX.all()
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (7, 13), (3, 2)])
+@pytest.mark.parametrize("tiles", ["image", "batch"])
+def test_sizes_that_are_no_multiple_of_the_tile(shape: tuple[int, int], tiles: str) -> None:
+    energy = torch.rand(2, *shape)
+    means = tile_means(energy, all_labelled(energy), 4, tiles)
+    assert means.shape == energy.shape
+    last = energy[:, shape[0] - 1 - (shape[0] - 1) % 4 :, shape[1] - 1 - (shape[1] - 1) % 4 :]
+    wanted = last.mean() if tiles == "batch" else last[0].mean()
+    torch.testing.assert_close(means[0, -1, -1], wanted)
+    assert clipped_loss(energy, all_labelled(energy), 1.2, 4, tiles).loss <= energy.mean()
+
+
+@pytest.mark.parametrize("tiles", ["image", "batch"])
+def test_pixels_without_a_label_count_nowhere(tiles: str) -> None:
+    energy, labelled = PAIR.clone(), all_labelled(PAIR)
+    energy[0, 2:], labelled[0, 2:] = 0, False  # as cross_entropy leaves them
+    clipped = clipped_loss(energy, labelled, 1.2, 2, tiles)
+    assert not clipped.kept_BYX[0, 2:].any()
+    means = tile_means(energy, labelled, 2, tiles)
+    wanted = 0.275 if tiles == "batch" else 0.3
+    assert means[0, 0, 0].item() == pytest.approx(wanted)
+    assert means[1, 2, 0].item() == pytest.approx(0.25)  # the other photograph's pixels alone
+    limit = torch.maximum(means, energy[labelled].mean())
+    assert clipped.loss.item() == pytest.approx(torch.minimum(energy, limit)[labelled].mean().item())
+
+
+def test_no_label_at_all_is_a_loss_of_0_with_a_gradient_of_0() -> None:
+    energy = torch.zeros(1, 4, 4, requires_grad=True)
+    clipped = clipped_loss(energy, torch.zeros(1, 4, 4, dtype=torch.bool), 1.2, 2)
+    clipped.loss.backward()
+    assert (clipped.loss.item(), energy.grad.abs().sum().item()) == (0, 0)
+
+
+def test_tau_grows_with_what_guessing_costs() -> None:
+    assert ClippingSettings().tau_for(21) == pytest.approx(1.2)
+    assert ClippingSettings().tau_for(3) == pytest.approx(1.2 * math.log(3) / math.log(21))
+    assert ClippingSettings(tau=1.2).tau_for(3) == 1.2

@@ -1,0 +1,115 @@
+"""The decoder in closed form, and what every architecture must do."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tag2mask.errors import SettingsError
+from tag2mask.segmentation.decoder import MaskTransformer, Scale
+from tag2mask.segmentation.model import ARCHITECTURES, Segmenter, ViTSegmenter, build_segmenter
+from tag2mask.vit.settings import BackboneSettings
+
+CLASSES = 5
+
+
+def build(name: str = "vit", bands: int = 3, classes: int = CLASSES) -> Segmenter:
+    torch.manual_seed(0)
+    backbone = BackboneSettings(
+        name="vit_tiny_patch16_224", image_size=32, bands=bands, patch=8, width=24, depth=2, heads=3, drop_path=0
+    )
+    return build_segmenter(name, backbone, classes, "none")[0]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+class TestEveryArchitecture:
+    @pytest.mark.parametrize("bands", [1, 3, 13])
+    @pytest.mark.parametrize("size", [(32, 32), (37, 53), (5, 9)])
+    def test_logits_for_any_size(self, name: str, bands: int, size: tuple[int, int]) -> None:
+        segmenter = build(name, bands).eval()
+        with torch.no_grad():
+            assert segmenter(torch.randn(2, bands, *size)).shape == (2, CLASSES, *size)
+
+    def test_every_parameter_is_in_one_group_and_has_a_gradient(self, name: str) -> None:
+        segmenter = build(name)
+        segmenter(torch.randn(2, 3, 37, 21)).square().mean().backward()
+        groups = segmenter.parameter_groups()
+        assert set(groups) == {"encoder", "decoder"}
+        grouped = [id(parameter) for group in groups.values() for parameter in group]
+        assert sorted(grouped) == sorted(id(parameter) for parameter in segmenter.parameters())
+        without = {key for key, value in segmenter.named_parameters() if value.numel() and value.grad is None}
+        assert not without
+
+
+def test_a_mask_is_the_cosine_of_patch_and_class_normalised_over_classes() -> None:
+    torch.manual_seed(0)
+    decoder = MaskTransformer(width=128, classes=CLASSES).eval()
+    patches = torch.randn(2, 6, 128)
+    tokens = torch.cat([decoder.inward(patches), decoder.class_KD.expand(2, -1, -1)], 1)
+    for block in decoder.blocks:
+        assert block.attn.num_heads == 2
+        assert block.mlp.fc1.out_features == 512
+        tokens = block(tokens)
+    tokens = F.layer_norm(tokens, (128,), decoder.norm.weight, decoder.norm.bias)
+    p, c = tokens[:, :6] @ decoder.patch_DD, tokens[:, 6:] @ decoder.token_DD
+    cosines = F.cosine_similarity(p[:, :, None], c[:, None], dim=-1)
+    centred = cosines - cosines.mean(-1, keepdim=True)
+    wanted = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(decoder(patches), wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_the_encoder_is_plain_timm_with_its_final_norm_and_without_its_class_token() -> None:
+    shape = {"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "img_size": 32, "dynamic_img_size": True}
+    original = timm.create_model("vit_tiny_patch16_224", num_classes=0, **shape).eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        wanted = original.forward_features(images)[:, 1:]
+        segmenter = ViTSegmenter(original, CLASSES).eval()
+        found = segmenter.encoder.norm(segmenter.encoder(images).patch_BMD)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "side"),
+    [
+        ("deit_tiny_patch16_224", 64),
+        ("vit_small_patch14_reg4_dinov2", 56),
+        ("vit_base_patch16_siglip_224", 64),
+        ("eva02_tiny_patch14_224", 56),
+        ("vit_small_patch16_rope_mixed_224", 64),
+    ],
+)
+def test_any_plain_vit_at_any_size(backbone: str, side: int) -> None:
+    settings = BackboneSettings(name=backbone, image_size=side, width=96, depth=2, heads=3)
+    segmenter, _ = build_segmenter("vit", settings, CLASSES, "none")
+    with torch.no_grad():
+        assert segmenter.eval()(torch.randn(1, 3, side + 3, side - 30)).shape == (1, CLASSES, side + 3, side - 30)
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_few_classes_are_scaled_since_their_layer_norm_has_no_gradient(classes: int) -> None:
+    decoder = MaskTransformer(width=24, classes=classes).eval()
+    assert isinstance(decoder.class_norm, Scale)
+    scores = decoder(torch.randn(1, 4, 24))
+    assert scores.shape == (1, 4, classes)
+    scores.sum().backward()
+    assert decoder.patch_DD.grad.abs().sum() > 0
+    assert isinstance(MaskTransformer(width=24, classes=3).class_norm, nn.LayerNorm)
+    pair = torch.tensor([0.3, 0.1], requires_grad=True)
+    F.layer_norm(pair, (2,))[0].backward()
+    assert pair.grad.abs().max() < 0.01  # what it would be with two classes
+
+
+def test_half_precision_keeps_the_cosines_whole() -> None:
+    segmenter = build().eval()
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert segmenter(images).dtype == torch.float32
+
+
+def test_an_unknown_architecture_is_named() -> None:
+    with pytest.raises(SettingsError, match="architecture 'unet' is unknown; there are vit"):
+        build("unet")
