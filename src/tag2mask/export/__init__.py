@@ -20,7 +20,7 @@ from tag2mask.export.label_images import LabelImage, read_label_images
 from tag2mask.export.npz import write_npz
 from tag2mask.export.voc import write_voc
 from tag2mask.export.yolo import write_yolo
-from tag2mask.masks.write import MaskSet, open_mask_set
+from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.training.progress import Bar, progress_bar
 
 __all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
@@ -79,7 +79,7 @@ def convert(mask_set: Path, to: str, out: Path, images: Path | None = None) -> C
         DataError: the format needs photographs that are not there, or cannot hold the masks.
     """
     converter = require_converter(to, out)
-    opened = require_finished(mask_set)
+    opened = open_finished(mask_set)
     if images is not None and not images.is_dir():
         raise DataError(f"{images}: there is no such folder; give the one that holds the photographs")
     total = len(opened.names())
@@ -105,16 +105,6 @@ def require_converter(to: str, out: Path) -> Converter:
     if converter.suffix and out.suffix != converter.suffix:
         raise SettingsError(f"--out {out}: {to} is one file; give a name that ends in {converter.suffix}")
     return converter
-
-
-def require_finished(path: Path) -> MaskSet:
-    """The mask set, which is complete and not empty."""
-    opened = open_mask_set(path)
-    if not opened.manifest.get("complete"):
-        raise MaskSetError(f"{path} is not finished; run the same tag2mask masks command again")
-    if not opened.names():
-        raise MaskSetError(f"{path} holds no masks; run tag2mask masks again with another --out")
-    return opened
 
 
 @contextmanager

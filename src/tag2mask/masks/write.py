@@ -70,6 +70,20 @@ def open_mask_set(path: Path) -> MaskSet:
         raise MaskSetError(f"{path} is damaged: {error}") from None
 
 
+def open_finished(path: Path) -> MaskSet:
+    """A mask set that is complete and not empty.
+
+    Raises:
+        MaskSetError: it is not.
+    """
+    opened = open_mask_set(path)
+    if not opened.manifest.get("complete"):
+        raise MaskSetError(f"{path} is not finished; run the same tag2mask masks command again")
+    if not opened.names():
+        raise MaskSetError(f"{path} holds no masks; run tag2mask masks again with another --out")
+    return opened
+
+
 def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
     """A label image in one move: indexed with the classes' palette, or 16-bit gray if there are too many classes."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tag2mask.data import Classes, open_dataset
 from tag2mask.errors import DataError, MaskSetError, SettingsError
-from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
+from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
 from tag2mask.segmentation.crops import LabelledPhotograph
 from tag2mask.training.files import file_hash
 from tag2mask.training.run import Run
@@ -35,7 +35,7 @@ def open_labels(run: Run, masks: Path | None, truth: Path | None, fully_supervis
         MaskSetError: ``masks`` is no mask set, is not finished, has other classes, or is empty.
         DataError: a photograph is missing, or there is no truth.
     """
-    opened = None if masks is None else finished(masks, run.classes)
+    opened = None if masks is None else of_same_classes(masks, run.classes)
     images = photographs_of(run, opened, split)
     true = {} if truth is None else true_labels(truth, images)
     if fully_supervised:
@@ -49,17 +49,13 @@ def open_labels(run: Run, masks: Path | None, truth: Path | None, fully_supervis
     return LabelSource(tuple(labelled), from_masks(opened, truth))
 
 
-def finished(path: Path, classes: Classes) -> MaskSet:
-    """A complete mask set of the run's classes."""
-    masks = open_mask_set(path)
-    if not masks.manifest.get("complete"):
-        raise MaskSetError(f"{path} is not finished; run the same tag2mask masks command again")
+def of_same_classes(path: Path, classes: Classes) -> MaskSet:
+    """A finished mask set of the run's classes."""
+    masks = open_finished(path)
     if masks.classes != classes:
         raise MaskSetError(
             f"{path} has other classes than the run: {shortened(masks.classes)} there, {shortened(classes)} here"
         )
-    if not masks.names():
-        raise MaskSetError(f"{path} holds no mask; paint some photographs with tag2mask masks")
     return masks
 
 
