@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from tag2mask.cli import app, main
+from command import call
+from tag2mask.cli import app
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
@@ -107,15 +108,6 @@ SMALL = [
     )
 ]
 SMALL += ["--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=32", "--batch-size=4", "--precision=fp32"]
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["tag2mask", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def test_the_command_line_is_frozen() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from command import call
 from tag2mask import train
-from tag2mask.cli import main
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.export import onnx as module
 from tag2mask.export.onnx import TOLERANCE, FromPixels, export_onnx
@@ -74,10 +73,6 @@ def test_errors_come_before_the_work(trained: Path, tmp_path: Path, monkeypatch:
 def test_the_verb(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["tag2mask", "export", str(trained / "run"), "--out", str(tmp_path / "a.onnx"), "--json"]
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 0
+    assert call(monkeypatch, "export", trained / "run", "--out", tmp_path / "a.onnx", "--json") == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert Path(result["path"]).stat().st_size == result["bytes"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +16,8 @@ import torch.nn.functional as F
 import yaml
 from safetensors.torch import load_file
 
+from command import call
 from tag2mask import make_masks, train
-from tag2mask.cli import main
 from tag2mask.data import open_dataset
 from tag2mask.data.reading import read_image, to_float
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
@@ -57,15 +56,6 @@ SMALL = {
     "eva02": ("eva02_tiny_patch14_224", 56),
     "rope-mixed": ("vit_small_patch16_rope_mixed_224", 64),
 }
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["tag2mask", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def halves(run: Run) -> list[Labelled]:
