@@ -5,12 +5,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tag2mask.errors import SettingsError
+
+
+def positive(scales: tuple[float, ...]) -> tuple[float, ...]:
+    """At least one scale, all above 0."""
+    if not scales or min(scales) <= 0:
+        raise ValueError("wanted one scale or more, all above 0")
+    return scales
+
+
+Scales = Annotated[tuple[float, ...], AfterValidator(positive)]
 
 
 class Settings(BaseModel):

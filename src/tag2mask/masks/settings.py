@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tag2mask.masks.refine.crf import CRF_PRESETS, CRFSettings
 from tag2mask.presets import read_preset
-from tag2mask.settings import Settings, assign, merge, parse_value
+from tag2mask.settings import Scales, Settings, assign, merge, parse_value
 
 Threshold = Literal["mean", "otsu"] | float
 
@@ -56,7 +56,7 @@ class MaskSettings(Settings):
 
     split: str = "train"
     tags: Literal["given", "predicted"] = "given"
-    scales: tuple[float, ...] = (1.0,)
+    scales: Scales = (1.0,)
     flip: bool = False
     method: dict[str, Any] = Field(default_factory=dict)
     relative: bool | None = None
@@ -90,14 +90,6 @@ class MaskSettings(Settings):
         if crf not in CRF_PRESETS:
             raise ValueError(f"wanted settings or one of {', '.join(CRF_PRESETS)}")
         return CRF_PRESETS[crf]
-
-    @field_validator("scales")
-    @classmethod
-    def positive(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
-        """At least one scale, all above 0."""
-        if not scales or min(scales) <= 0:
-            raise ValueError("wanted one scale or more, all above 0")
-        return scales
 
     @model_validator(mode="after")
     def shares(self) -> MaskSettings:

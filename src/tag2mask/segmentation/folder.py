@@ -28,7 +28,7 @@ from tag2mask.segmentation.model import Segmenter, build_segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource
 from tag2mask.training.files import file_hash, write_json, write_yaml
-from tag2mask.training.run import CLASSES, CONFIG, MODEL, WEIGHTS, Run
+from tag2mask.training.run import CLASSES, CONFIG, WEIGHTS, Run, require_weights
 from tag2mask.training.start import versions
 from tag2mask.vit.weights import WeightsReport, normalisation
 
@@ -60,12 +60,7 @@ class SegmenterRun:
         Raises:
             RunError: there are none yet.
         """
-        path = self.path / MODEL
-        if not path.is_file():
-            raise RunError(
-                f"{path} is missing: the first epoch was never finished; go on with tag2mask segment --resume"
-            )
-        return path
+        return require_weights(self.path, "segment")
 
     def checkpoint_hash(self) -> str:
         """SHA-256 of the weights."""

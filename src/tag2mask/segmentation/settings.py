@@ -13,7 +13,7 @@ from tag2mask.presets import read_preset
 from tag2mask.segmentation.clipping import ClippingSettings
 from tag2mask.segmentation.crops import CropSettings
 from tag2mask.segmentation.optimiser import SegmenterOptimiser
-from tag2mask.settings import Settings, assign, merge, parse_value, put, read_yaml
+from tag2mask.settings import Scales, Settings, assign, merge, parse_value, put, read_yaml
 from tag2mask.training.settings import LoopSettings
 from tag2mask.vit.settings import BackboneSettings
 
@@ -45,7 +45,7 @@ class PredictSettings(Settings):
     photographs of one size go together. ``overlay`` also writes the masks over their photographs.
     """
 
-    scales: tuple[float, ...] = (1.0,)
+    scales: Scales = (1.0,)
     flip: bool = False
     side: int | None = Field(None, gt=0)
     overlap: float = Field(1 / 3, ge=0, lt=1)
@@ -58,14 +58,6 @@ class PredictSettings(Settings):
     def listed(cls, scales: Any) -> Any:
         """A text with commas is a list of scales."""
         return [parse_value(scale) for scale in scales.split(",")] if isinstance(scales, str) else scales
-
-    @field_validator("scales")
-    @classmethod
-    def positive(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
-        """At least one scale, all above 0."""
-        if not scales or min(scales) <= 0:
-            raise ValueError("wanted one scale or more, all above 0")
-        return scales
 
 
 def read_segment_settings(

@@ -72,10 +72,7 @@ class Run:
         Raises:
             RunError: there are none yet.
         """
-        path = self.path / MODEL
-        if not path.is_file():
-            raise RunError(f"{path} is missing: the first epoch was never finished; go on with tag2mask train --resume")
-        return path
+        return require_weights(self.path, "train")
 
     def load_method(self, device: torch.device | str = "cpu", changes: Mapping[str, Any] | None = None) -> Method:
         """The trained method in evaluation mode, with ``changes`` of its settings.
@@ -94,6 +91,18 @@ class Run:
             reason = " ".join(str(error).split())[:200]
             raise RunError(f"{path} cannot be loaded into {settings.method}: {reason}") from None
         return method.to(device).eval()
+
+
+def require_weights(folder: Path, verb: str) -> Path:
+    """The weights' file in what ``verb`` left.
+
+    Raises:
+        RunError: there are none yet.
+    """
+    path = folder / MODEL
+    if not path.is_file():
+        raise RunError(f"{path} is missing: the first epoch was never finished; go on with tag2mask {verb} --resume")
+    return path
 
 
 def open_run(path: Path) -> Run:
