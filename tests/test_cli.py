@@ -125,7 +125,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = "check train refine-train masks segment predict evaluate convert report compare export presets demo"
+    verbs = "check train refine-train masks compare segment predict evaluate convert report export presets demo"
     assert " ".join(listed) == verbs
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown

@@ -1,0 +1,58 @@
+"""The command line: options in, one call, a table or JSON out. No logic lives here; torch is imported inside verbs."""
+# ruff: noqa: I001
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, cast
+
+import typer
+
+# In the order of --help.
+from tag2mask.cli import data, tagged, segmenter, results, around  # noqa: F401
+from tag2mask.cli.options import app
+from tag2mask.errors import Tag2MaskError
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+# click's UsageError, wherever this release of typer keeps its click.
+USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+
+
+def main() -> None:
+    """Run a verb. What the user can mend is one line on stderr and exit code 2; Ctrl-C is 130."""
+    code = 0
+    try:
+        code = app(standalone_mode=False) or 0  # typer returns the codes of Exit, and 130 for Ctrl-C
+    except Tag2MaskError as error:
+        fail(f"error: {' '.join(str(error).split())}", 2)
+    except USAGE_ERROR as error:
+        fail(f"error: {error.format_message()}", 2)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        fail(f"error: {error}", 2)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        fail("interrupted: what is finished is saved; the same command goes on (train, segment: with --resume)", code)
+    sys.exit(code)
+
+
+def fail(line: str, code: int) -> None:
+    """Say one line and leave."""
+    print(line, file=sys.stderr)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Image tags in, segmentation masks out."""
+    if show:
+        import tag2mask
+
+        print(tag2mask.__version__)
+    elif context.invoked_subcommand is None:
+        print(context.get_help())

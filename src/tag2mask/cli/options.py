@@ -1,0 +1,67 @@
+"""The application, and what its verbs have in common."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; repeatable.")]
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A YAML file of settings.")]
+PresetName = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A paper's recipe; see presets.")]
+DataFolder = Annotated[Path, typer.Argument(metavar="DATA", help="The folder that holds images/ and labels.csv.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that train wrote.")]
+
+
+def emit(result: dict[str, Any], as_json: bool) -> None:
+    """The result as the last line of stdout, if it was asked for as JSON."""
+    if as_json:
+        print(json.dumps(result))
+
+
+def named(**options: object) -> dict[str, Any]:
+    """The options that were given, by dotted setting."""
+    return {key.replace("__", "."): value for key, value in options.items() if value is not None}
+
+
+def tell_masks(summary: dict[str, Any], as_json: bool) -> None:
+    """What came of a mask set; exit code 1 if photographs failed."""
+    if not as_json:
+        print(f"{summary['masks']}: {summary['images']} masks, {len(summary['failures'])} failures")
+    for name, reason in summary["failures"].items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    emit(summary, as_json)
+    if summary["failures"]:
+        raise typer.Exit(1)
+
+
+def print_scores(scores: dict[str, Any]) -> None:
+    """Scores as a table."""
+    console = Console(soft_wrap=True)
+    table = Table("class", "IoU")
+    for name, value in scores["per_class"].items():
+        table.add_row(name, "-" if value is None else f"{value:.1f}")
+    console.print(table)
+    low, high = scores["miou_interval_95"]
+    lines = [
+        f"mIoU {scores['miou']:.1f} (95 % interval over images {low:.1f} to {high:.1f}); "
+        f"painting at random among the tags: {scores['random_miou']:.1f}",
+        f"pixel accuracy {scores['pixel_accuracy']:.1f}, precision {scores['precision']:.1f}, "
+        f"recall {scores['recall']:.1f}, FP {scores['fp']:.1f}, FN {scores['fn']:.1f}",
+        f"{scores['images']} images, {scores['images_without_truth']} without truth; "
+        f"{scores['classes_averaged']} of {scores['classes']} classes averaged; tags {scores['tags']}",
+    ]
+    for line in lines:
+        console.print(line, highlight=False)

@@ -1,0 +1,85 @@
+"""Verbs that learn from masks: segment, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tag2mask.cli.options import (
+    Assignments,
+    Config,
+    Json,
+    PresetName,
+    RunFolder,
+    app,
+    emit,
+    named,
+    tell_masks,
+)
+
+
+@app.command()
+def segment(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="RUN2", help="A new folder for the segmenter.")],
+    masks: Annotated[
+        Path | None, typer.Option("--masks", metavar="MASKSET", help="What to learn: a finished mask set.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [20].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Crops a step [8].")] = None,
+    crop: Annotated[int | None, typer.Option(help="Side of crops in pixels; else the run's image size.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT; else the run's own.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="hub|FILE|none", help="Else what the run started with.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random [0].")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="True labels, to score the precision of the masks only.")
+    ] = None,
+    fully_supervised: Annotated[
+        bool, typer.Option("--fully-supervised", help="Learn from --truth instead: the upper bound.")
+    ] = False,
+    preset: PresetName = None,
+    config: Config = None,
+    settings: Assignments = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the segmenter in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a segmentation network on a mask set; leaves a segmenter."""
+    from tag2mask.segmentation.settings import read_segment_settings
+    from tag2mask.segmentation.train import segment as learn
+
+    options = named(
+        epochs=epochs, batch_size=batch_size, crop=crop, backbone__name=backbone, weights=weights, seed=seed
+    )
+    chosen = read_segment_settings(config, options, settings or [], preset)
+    result = learn(run, masks, out, chosen, truth, fully_supervised, resume)
+    if not as_json:
+        print(f"{result.path}: {result.epochs} epochs on {result.photographs} photographs, loss {result.loss:.3f}")
+    emit(result.to_json(), as_json)
+
+
+@app.command()
+def predict(
+    segmenter: Annotated[Path, typer.Argument(metavar="RUN2", help="The folder that segment wrote.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder for the mask set.")],
+    photographs: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGES|FOLDER", help="Photographs of any size.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Instead: one of the lists of the data the run came from.")
+    ] = None,
+    scales: Annotated[str | None, typer.Option(help="Average over scales, such as 0.75,1.0,1.25 [1.0].")] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored photograph.")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also write the masks over their photographs.")] = False,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Mask new photographs with a segmenter; leaves a mask set."""
+    from tag2mask.segmentation.predict import predict as mask
+    from tag2mask.segmentation.settings import read_predict_settings
+
+    chosen = read_predict_settings(named(scales=scales, flip=flip or None, overlay=overlay or None), settings or [])
+    tell_masks(mask(segmenter, photographs or [], out, chosen, split).to_json(), as_json)

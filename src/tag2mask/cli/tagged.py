@@ -1,0 +1,179 @@
+"""Verbs that learn from tags: train, refine-train, masks, compare."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tag2mask.cli.options import (
+    Assignments,
+    Config,
+    DataFolder,
+    Json,
+    PresetName,
+    RunFolder,
+    app,
+    emit,
+    named,
+    tell_masks,
+)
+from tag2mask.errors import SettingsError
+
+
+@app.command()
+def train(
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="A new folder for the run.")],
+    method: Annotated[
+        str | None, typer.Option(help="tokenmasking, mctformer-v2, weaktr, linear, ... [tokenmasking].")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT [vit_small_patch14_dinov2].")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of training crops in pixels [224].")] = None,
+    split: Annotated[str | None, typer.Option(help="Photographs to learn from [train].")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [10].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Photographs a step [8].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random [0].")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="auto|fp32|bf16|fp16", help="Of the numbers [auto].")] = None,
+    preset: PresetName = None,
+    config: Config = None,
+    settings: Assignments = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Learn from tags; leaves a run."""
+    from tag2mask.training.loop import train as learn
+    from tag2mask.training.settings import read_settings
+
+    options = named(
+        method=method,
+        backbone__name=backbone,
+        weights=weights,
+        backbone__image_size=image_size,
+        split=split,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        precision=precision,
+    )
+    result = learn(data, out, read_settings(config, settings or [], options, preset), resume)
+    if not as_json:
+        best = "no validation photographs" if result.best_ap is None else f"val AP {result.best_ap:.3f}"
+        print(f"{result.run}: {result.epochs} epochs, best {result.best_epoch} ({best})")
+    emit(result.to_json(), as_json)
+
+
+@app.command("refine-train")
+def refine_train(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="WALK", help="A new folder for the walk.")],
+    split: Annotated[str | None, typer.Option(help="Photographs to learn from [train].")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT; else the run's own.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="hub|FILE|none", help="Else what the run started with.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [5].")] = None,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Learn which patches belong together, for masks --refine walk.
+
+    From the run's own class maps, without truth. Interrupted, it starts anew.
+    """
+    from tag2mask.masks.train_walk import read_walk_settings, train_walk
+
+    options = named(masks__split=split, backbone__name=backbone, weights=weights, epochs=epochs)
+    summary = train_walk(run, out, read_walk_settings(options, settings or []))
+    if not as_json:
+        print(f"{summary.path}: {summary.photographs} photographs, loss {summary.last_loss:.3f}")
+    emit(summary.to_json(), as_json)
+
+
+@app.command()
+def masks(
+    run: RunFolder,
+    data: Annotated[Path | None, typer.Option(help="Other photographs than the run's.")] = None,
+    split: Annotated[str | None, typer.Option(help="Photographs to paint, or all [train].")] = None,
+    tags: Annotated[str | None, typer.Option(metavar="given|predicted", help="Which tags to paint [given].")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder [RUN/masks-SPLIT].")] = None,
+    scales: Annotated[str | None, typer.Option(help="Sum maps over scales, such as 1.0,1.25 [1.0].")] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored photograph.")] = False,
+    refine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|affinity|pamr|walk|crf",
+            help="Spread maps over alike patches and pixels; several with commas [none].",
+        ),
+    ] = None,
+    layers: Annotated[int | None, typer.Option(metavar="K", help="Attention of the last K layers.")] = None,
+    heads: Annotated[
+        str | None, typer.Option(metavar="open|all", help="Heads that count, where they are gated.")
+    ] = None,
+    walk: Annotated[
+        str | None, typer.Option(metavar="WALK", help="The folder that refine-train wrote, for --refine walk.")
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER|mean|otsu|agreement", help="Cut maps there; 0.1,cow=0.2 for one class [0.1]."),
+    ] = None,
+    tune_on_truth: Annotated[
+        str | None, typer.Option(metavar="SPLIT", help="Choose the background's threshold by this split's true masks.")
+    ] = None,
+    preset: PresetName = None,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Paint the masks of a split; leaves a mask set."""
+    from tag2mask.evaluation.sweep import tune_background
+    from tag2mask.masks.make import make_masks
+    from tag2mask.masks.settings import read_mask_settings
+
+    options = named(
+        split=split, tags=tags, refine=refine, walk=walk, flip=flip or None, scales=scales, threshold=threshold
+    )
+    options["method"] = named(map_layers=layers, heads=heads)
+    chosen = read_mask_settings(options, settings or [], preset)
+    if tune_on_truth is not None:
+        tuned = tune_background(run, data, chosen, tune_on_truth)
+        chosen = tuned.settings
+        print(tuned.line(), file=sys.stderr)
+    tell_masks(make_masks(run, data, out, chosen).to_json(), as_json)
+
+
+@app.command()
+def compare(
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder for all of it; called again it goes on.")],
+    methods: Annotated[str, typer.Option(metavar="A,B,C", help="Methods, with commas between.")],
+    seeds: Annotated[str, typer.Option(metavar="0,1,2", help="Seeds, with commas between.")] = "0",
+    budget_minutes: Annotated[
+        float | None, typer.Option(metavar="M", min=0.01, help="Training time of each; else its epochs decide.")
+    ] = None,
+    refine: Annotated[str | None, typer.Option(metavar="none|affinity|pamr|crf", help="As in masks [none].")] = None,
+    threshold: Annotated[str | None, typer.Option(metavar="NUMBER|mean|otsu|agreement", help="As in masks.")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
+    config: Config = None,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Train several methods alike, paint, score: which one suits these photographs?"""
+    from tag2mask.compare import Comparison, markdown
+    from tag2mask.compare import compare as run_comparison
+    from tag2mask.masks.settings import read_mask_settings
+    from tag2mask.training.settings import read_settings
+
+    if not re.fullmatch(r"\d+(,\d+)*", seeds):
+        raise SettingsError(f"--seeds {seeds}: wanted whole numbers with commas between, such as 0,1,2")
+    train = read_settings(config, settings or [], named(weights=weights))
+    names = [name.strip() for name in methods.split(",")]
+    masks_as = read_mask_settings(named(refine=refine, threshold=threshold), [])
+    plan = Comparison(data, out, names, [int(seed) for seed in seeds.split(",")], budget_minutes, train, masks_as)
+    result = run_comparison(plan)
+    if not as_json:
+        print(markdown(result["table"]))
+        print(f"painting at random among the tags: {result['table'][0]['random']}; page: {result['report']}")
+    emit(result, as_json)
