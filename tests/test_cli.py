@@ -62,6 +62,7 @@ VERBS = {
     "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
     "report": ["--json", "--masks", "--out", "--truth"],
     "segment": [
+        "--architecture",
         "--backbone",
         "--batch-size",
         "--config",
@@ -73,9 +74,11 @@ VERBS = {
         "--out",
         "--preset",
         "--resume",
+        "--rounds",
         "--seed",
         "--set",
         "--truth",
+        "--val-truth",
         "--weights",
     ],
     "train": [

@@ -31,7 +31,7 @@ def settings_of(name: str, bands: int = 3) -> SegmentSettings:
     if name in ARCHITECTURES:
         return SegmentSettings(backbone=BackboneSettings.parse({**TINY_VIT, "bands": bands, "drop_path": 0}))
     pytest.importorskip("segmentation_models_pytorch", reason="extra smp is not installed")
-    return SegmentSettings(architecture=name, encoder="tu-vit_tiny_patch16_224" if name == "dpt" else "resnet18")
+    return SegmentSettings(architecture=name, encoder="tu-test_vit" if name == "dpt" else "tu-test_resnet")
 
 
 def build(name: str = "vit", bands: int = 3, classes: int = CLASSES) -> Segmenter:
@@ -81,20 +81,20 @@ class TestEveryArchitecture:
         with torch.no_grad():
             assert torch.equal(one.eval()(images), other.eval()(images))
 
-    def test_steps_lower_the_loss(self, name: str) -> None:
+    def test_a_step_lowers_the_loss(self, name: str) -> None:
         segmenter = build(name).train()
-        images = torch.randn(2, 3, 64, 64)
-        labels = (images[:, 0] > 0).long()
-        optimiser = optimiser_for(segmenter.parameter_groups(), SegmenterOptimiser.parse({"lr": 1e-3, "encoder": 1.0}))
+        labels = torch.zeros(2, 64, 64, dtype=torch.long)
+        labels[..., 32:] = 1
+        images = labels[:, None] + 0.1 * torch.randn(2, 3, 64, 64)
+        optimiser = optimiser_for(segmenter.parameter_groups(), SegmenterOptimiser.parse({"lr": 1e-4, "encoder": 1.0}))
         losses = []
-        for _ in range(3):
+        for _ in range(2):
             torch.manual_seed(2)  # the same dropout
             loss = F.cross_entropy(segmenter(images), labels)
-            optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             losses.append(loss.item())
-        assert losses[-1] < losses[0]
+        assert losses[1] < losses[0]
 
 
 def test_a_mask_is_the_cosine_of_patch_and_class_normalised_over_classes() -> None:

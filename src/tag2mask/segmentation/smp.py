@@ -40,6 +40,7 @@ STATISTICS = MappingProxyType(
     {
         "inception": (HALF, HALF),
         "xception": (HALF, HALF),
+        "timm-tf_efficientnet_lite": (HALF, HALF),
         "dpn": ((124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3),
     }
 )

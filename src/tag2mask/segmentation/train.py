@@ -33,7 +33,10 @@ from tag2mask.vit.weights import Weights, weights_source
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """What a finished training came to; ``kept_precision`` is None without truth to score it."""
+    """What a finished training came to; ``kept_precision`` is None without truth to score it.
+
+    ``rounds`` has a row a round, if it was trained in rounds.
+    """
 
     path: Path
     photographs: int
@@ -44,6 +47,7 @@ class SegmentResult:
     labels_used: str
     truth_used: str
     seconds: float
+    rounds: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
