@@ -148,7 +148,8 @@ def told(number: int, result: SegmentResult, labels: MaskSet, before: MaskSet | 
 def true_counts(masks: MaskSet, truth: Path) -> Counts:
     """The confusion over all masks that have truth."""
     names = [name for name in masks.names() if (truth / f"{name}.png").is_file()]
-    return np.stack([image_counts(masks, truth, name) for name in names]).sum(0)
+    counts: Counts = np.stack([image_counts(masks, truth, name) for name in names]).sum(0)
+    return counts
 
 
 def share_changed(before: MaskSet, now: MaskSet) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -60,21 +59,19 @@ class SmpSegmenter(Segmenter):
     def forward(self, images: Tensor) -> Tensor:
         """Padded with 0 right and below, and cut again."""
         Y, X = images.shape[-2:]
-        missing = [math.ceil(max(side, self.smallest) / self.patch) * self.patch - side for side in (Y, X)]
+        down, right = (self.smallest - side if side < self.smallest else -side % self.patch for side in (Y, X))
         # A single crop has no statistics where all its features are pooled into one.
         alone = self.training and len(images) == 1
         with running_statistics(self.model) if alone else nullcontext():
-            logits_BKYX: Tensor = self.model(F.pad(images, (0, missing[1], 0, missing[0])))
+            logits_BKYX: Tensor = self.model(F.pad(images, (0, right, 0, down)))
         return logits_BKYX[..., :Y, :X]
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The network's encoder, and all the rest."""
-        named = list(self.model.named_parameters())
-        inside = [name.startswith("encoder.") for name, _ in named]
-        return {
-            group: [parameter for (_, parameter), own in zip(named, inside, strict=True) if own == encoder]
-            for group, encoder in (("encoder", True), ("decoder", False))
-        }
+        groups: dict[str, list[nn.Parameter]] = {"encoder": [], "decoder": []}
+        for name, parameter in self.model.named_parameters():
+            groups["encoder" if name.startswith("encoder.") else "decoder"].append(parameter)
+        return groups
 
 
 @contextmanager
