@@ -139,7 +139,9 @@ def told(number: int, result: SegmentResult, labels: MaskSet, before: MaskSet | 
         precision = percent(right / max(labelled, 1))
     if truth.val is not None:
         predicted = result.path / PREDICTED
-        predict(result.path, [], predicted, PredictSettings(), truth.val_split)
+        failures = predict(result.path, [], predicted, PredictSettings(), truth.val_split).failures
+        if failures:
+            raise DataError(f"{next(iter(failures.values()))}; mend or remove it, then go on with --resume")
         miou = percent(score_table(true_counts(open_finished(predicted), truth.val)).miou)
     changed = None if before is None else percent(share_changed(before, labels))
     return Round(number, str(result.path), str(labels.path), result.loss, changed, precision, miou)

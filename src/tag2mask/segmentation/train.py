@@ -84,7 +84,8 @@ def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, r
     """Train one segmenter on ``source`` with settings that are ``resolved``, or go on with the one in ``out``."""
     before = require_same_training(out, settings, source.origin) if resume else None
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
-    weights: Weights = "none" if resume else weights_source(settings.weights or "hub")
+    assert settings.weights is not None
+    weights: Weights = "none" if resume else weights_source(settings.weights)
     torch.manual_seed(settings.seed)
     built = build_segmenter(settings, run.settings.data, len(run.classes.pixel_names), weights)
     assert settings.crop is not None
