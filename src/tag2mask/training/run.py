@@ -57,10 +57,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """One row a finished epoch."""
-        path = self.path / METRICS
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return read_metrics(self.path)
 
     def checkpoint_hash(self) -> str:
         """SHA-256 of the weights."""
@@ -91,6 +88,14 @@ class Run:
             reason = " ".join(str(error).split())[:200]
             raise RunError(f"{path} cannot be loaded into {settings.method}: {reason}") from None
         return method.to(device).eval()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """One row a finished epoch of a run or a segmenter."""
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def require_weights(folder: Path, verb: str) -> Path:
