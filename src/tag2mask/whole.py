@@ -29,7 +29,7 @@ from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.masks.write import MANIFEST, open_mask_set
+from tag2mask.masks.write import open_mask_set
 from tag2mask.report.page import flat, own_truth, write_report
 from tag2mask.report.segmenter import segmenter_section
 from tag2mask.segmentation.predict import predict
@@ -40,7 +40,7 @@ from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.files import write_json
 from tag2mask.training.loop import train
 from tag2mask.training.progress import progress_bar
-from tag2mask.training.run import MODEL, open_run
+from tag2mask.training.run import open_run
 from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.weights import patch_of
 
@@ -185,14 +185,14 @@ def run_whole(plan: Plan) -> WholeResult:
     stages = Stages(plan.out)
     checked = stages.stage("check", plan.data, partial(look_over, plan))
     way = Way(plan, checked)
-    stages.stage("train", way.run / MODEL, way.train)
-    stages.stage("masks", way.painted(way.source) / MANIFEST, partial(way.paint, way.source, {}))
-    stages.stage("segment", way.segmenter / MODEL, way.segment)
+    stages.stage("train", way.run, way.train)
+    stages.stage(f"masks {way.source}", way.painted(way.source), partial(way.paint, way.source, {}))
+    stages.stage("segment", way.segmenter, way.segment)
     for split in way.unseen:
-        stages.stage(f"predict {split}", way.predicted(split) / MANIFEST, partial(way.predict, split))
+        stages.stage(f"predict {split}", way.predicted(split), partial(way.predict, split))
     if way.validation is not None:
         guess = partial(way.paint, way.validation, {"tags": "predicted"})
-        stages.stage(f"masks {way.validation}", way.painted(way.validation) / MANIFEST, guess)
+        stages.stage(f"masks {way.validation}", way.painted(way.validation), guess)
     stages.stage("evaluate", plan.out / SCORES, way.evaluate)
     stages.stage("report", plan.out / REPORT, way.report)
     predicted = {split: way.predicted(split) for split in way.unseen}
