@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -162,11 +163,15 @@ def test_before_anything_was_learned_the_request_may_change(
     assert json.loads((tmp_path / "out/plan.json").read_text())["train"]["weights"] == "none"
 
 
-def test_what_check_finds_stops_it_before_anything_is_made(scenes: Path, tmp_path: Path) -> None:
+def test_what_check_finds_stops_it_before_anything_is_made(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = Path(shutil.copytree(scenes, tmp_path / "data"))
     (data / "images/val_0000.png").unlink()
     with pytest.raises(DataError, match=r"val_0000\.png is not in .*; .* \(1 more: tag2mask check .*data\)"):
         run_whole(plan(data, tmp_path / "out"))
+    assert call(monkeypatch, "run", data, "--out", tmp_path / "out") == 2
+    assert re.match(r"error: .*val_0000\.png is not in", capsys.readouterr().err.splitlines()[-1])
     assert not (tmp_path / "out").exists()
 
 
