@@ -140,6 +140,7 @@ def test_another_request_on_the_same_folder_is_an_error(scenes: Path, finished: 
         (plan(other, finished), r"was begun with data = .*scenes, not .*other; choose another --out or delete it"),
         (plan(scenes, finished, masks={"flip": True}), r"was begun with masks.flip = its default, not True"),
         (Plan(scenes, finished, WholeSettings.parse(SETTINGS), quick=True), "was begun with quick = False, not True"),
+        (plan(scenes, finished, masks={"refine": "pamrr"}), "'pamrr' is unknown"),
         (plan(scenes, finished, masks={"split": "val"}), r"masks\.split: the photographs that are learned from"),
     ):
         with pytest.raises((RunError, SettingsError), match=message):
@@ -149,9 +150,17 @@ def test_another_request_on_the_same_folder_is_an_error(scenes: Path, finished: 
         run_whole(plan(scenes, tmp_path))
 
 
-def test_before_anything_was_learned_the_request_may_change(
-    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_nothing_was_made_with_yet_may_change(
+    scenes: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "half"))
+    for made in (*out.glob("predicted-*"), out / "segmenter"):
+        shutil.rmtree(made)
+    with monkeypatch.context() as patched:
+        patched.setattr(whole, "segment", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_whole(plan(scenes, out, segment={"epochs": 3}))
+    assert json.loads((out / "plan.json").read_text())["segment"] == {"epochs": 3}
     wrong = {**SETTINGS["train"], "weights": str(tmp_path / "none.safetensors")}
     with pytest.raises(WeightsError, match="does not exist"):
         run_whole(plan(scenes, tmp_path / "out", train=wrong))

@@ -28,6 +28,7 @@ from tag2mask.data.check import check
 from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.make import make_masks
+from tag2mask.masks.refine import require_refiners
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.report.page import flat, own_truth, write_report
@@ -46,6 +47,8 @@ from tag2mask.vit.weights import patch_of
 
 PLAN, DONE, SCORES, REPORT = "plan.json", "done.json", "scores.json", "report.html"
 RUN, SEGMENTER, TEST = "run", "segmenter", "test"
+# What was made with a group of settings; everything was with the others.
+MADE_WITH = {"masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
 METHOD = re.compile(r"^\s*train\.method\.")  # a setting of the method itself, as for train
 # A quick look: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S two
 # cores see about 18 crops of 126 px a second in training; a decoder that starts from nothing gets the larger share.
@@ -181,6 +184,7 @@ def run_whole(plan: Plan) -> WholeResult:
     """
     if "split" in plan.given.masks.model_fields_set:
         raise SettingsError("masks.split: the photographs that are learned from are painted; set train.split")
+    require_refiners(plan.given.masks.refine)
     require_same_plan(plan)
     stages = Stages(plan.out)
     checked = stages.stage("check", plan.data, partial(look_over, plan))
@@ -200,7 +204,7 @@ def run_whole(plan: Plan) -> WholeResult:
 
 
 def require_same_plan(plan: Plan) -> None:
-    """The folder is new, or was begun with this plan; before anything was learned a plan may still change.
+    """The folder is new, or was begun with this plan; what nothing was made with yet may still change.
 
     Raises:
         RunError: it is neither.
@@ -211,13 +215,14 @@ def require_same_plan(plan: Plan) -> None:
             raise RunError(f"{out} is not empty; choose another --out or delete it")
         return
     before, now = flat(read_json(path)), flat(plan.to_json())
-    differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    if differing and (out / RUN).exists():
-        was, wanted = (values.get(differing[0], "its default") for values in (before, now))
-        raise RunError(f"{out} was begun with {differing[0]} = {was}, not {wanted}; choose another --out or delete it")
-    if differing:
+    for key in {**before, **now}:
+        was, wanted = before.get(key, "its default"), now.get(key, "its default")
+        if was != wanted and any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN))):
+            raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
+    if before != now:
+        write_json(path, plan.to_json())
+    if before != now and not (out / RUN).exists():  # it may be other data
         (out / DONE).unlink(missing_ok=True)
-        path.unlink()
 
 
 def read_json(path: Path) -> dict[str, Any]:
