@@ -16,9 +16,11 @@ from tag2mask.cli.whole import print_whole
 from tag2mask.data.digits import write_scenes
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.masks.write import open_mask_set
+from tag2mask.plan import Plan, WholeSettings
+from tag2mask.report.page import flat
 from tag2mask.training.files import file_hash
 from tag2mask.training.interrupt import Interrupt
-from tag2mask.whole import Plan, WholeSettings, epochs_of, read_whole_settings, run_whole
+from tag2mask.whole import run_whole
 
 BACKBONE = {**demo.TRAIN["backbone"], "image_size": 32, "width": 24, "depth": 2}
 SETTINGS = {
@@ -201,26 +203,11 @@ def test_without_truth_and_without_lists_all_is_made_but_scores(
     assert "nothing could be scored" in capsys.readouterr().out
 
 
-def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tmp_path: Path) -> None:
-    given = read_whole_settings("linear", None, "none", 3, ["segment.epochs=2", "train.method.x=1"])
-    assert given.train.method_settings == {"x": 1}
-    assert (given.train.seed, given.segment.seed) == (3, 3)
-    quick = Plan(tmp_path, tmp_path, given, quick=True).settings(354)
-    assert (quick.train.epochs, quick.train.backbone.image_size, quick.segment.epochs) == (5, 126, 2)
-    assert (quick.train.method, quick.predict.overlay) == ("linear", True)
-    usual = Plan(tmp_path, tmp_path, given).settings(354)
-    assert (usual.train.epochs, usual.train.backbone.image_size) == (10, 224)
-    default = given.train
-    assert [epochs_of(2100, count, default) for count in (0, 20, 354, 1000, 10**6)] == [10, 10, 5, 2, 1]
-    with pytest.raises(SettingsError, match=r"unknown setting trian; did you mean train\.seed"):
-        read_whole_settings(None, None, None, None, ["trian.epochs=1"])
-
-
 def test_the_verb_tells_scores_beside_chance_and_what_is_where(
     scenes: Path, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flat = whole.flat({key: SETTINGS[key] for key in ("train", "segment", "predict")})
-    settings = [f"--set={key}={json.dumps(value)}" for key, value in flat.items()]
+    given = flat({key: SETTINGS[key] for key in ("train", "segment", "predict")})
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in given.items()]
     let(monkeypatch)
     assert call(monkeypatch, "run", scenes, "--out", finished, *settings, "--json") == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])

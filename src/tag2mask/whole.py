@@ -15,76 +15,31 @@ Called again it goes on where it was.
 
 from __future__ import annotations
 
-import json
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tag2mask.data.check import check
-from tag2mask.errors import DataError, RunError, SettingsError
+from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import require_refiners
-from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
-from tag2mask.report.page import flat, own_truth, write_report
+from tag2mask.plan import DONE, PLAN, RUN, SEGMENTER, Plan, read_json, require_same_plan
+from tag2mask.report.page import own_truth, write_report
 from tag2mask.report.segmenter import segmenter_section
 from tag2mask.segmentation.predict import predict
-from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
 from tag2mask.segmentation.train import segment
-from tag2mask.settings import Settings, assign, merge, put
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.files import write_json
 from tag2mask.training.loop import train
 from tag2mask.training.progress import progress_bar
 from tag2mask.training.run import open_run
-from tag2mask.training.settings import TrainSettings
-from tag2mask.vit.weights import patch_of
 
-PLAN, DONE, SCORES, REPORT = "plan.json", "done.json", "scores.json", "report.html"
-RUN, SEGMENTER, TEST = "run", "segmenter", "test"
-# What was made with a group of settings; everything was with the others.
-MADE_WITH = {"masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
-METHOD = re.compile(r"^\s*train\.method\.")  # a setting of the method itself, as for train
-# A quick look: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S two
-# cores see about 18 crops of 126 px a second in training; a decoder that starts from nothing gets the larger share.
-QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 2100, 5000
-
-
-class WholeSettings(Settings):
-    """The settings of the stages. Which photographs are painted is decided here, by ``train``'s splits."""
-
-    train: TrainSettings = TrainSettings()
-    masks: MaskSettings = MaskSettings()
-    segment: SegmentSettings = SegmentSettings()
-    predict: PredictSettings = PredictSettings()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is asked for; ``given`` are the settings that are not defaults."""
-
-    data: Path
-    out: Path
-    given: WholeSettings
-    quick: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """What ``plan.json`` holds: all that decides what comes of it."""
-        settings = self.given.model_dump(mode="json", exclude_unset=True)
-        return {"data": str(self.data.resolve()), "quick": self.quick, **settings}
-
-    def settings(self, photographs: int) -> WholeSettings:
-        """The stages' settings for so many ``photographs`` to learn from."""
-        values: dict[str, Any] = {"predict": {"overlay": True}}
-        if self.quick:
-            merge(values, quick_settings(self.given, photographs))
-        merge(values, self.given.model_dump(mode="json", exclude_unset=True))
-        return WholeSettings.parse(values)
+SCORES, REPORT, TEST = "scores.json", "report.html", "test"
 
 
 @dataclass(frozen=True)
@@ -136,43 +91,6 @@ class Stages:
         return result
 
 
-def read_whole_settings(
-    method: str | None, backbone: str | None, weights: str | None, seed: int | None, assignments: Sequence[str]
-) -> WholeSettings:
-    """Options for all stages, then ``STAGE.KEY=VALUE`` assignments; a segmenter starts from what its run started from.
-
-    Raises:
-        SettingsError: a setting is unknown or wrong.
-    """
-    options = {
-        "train.method": method,
-        "train.backbone.name": backbone,
-        "train.weights": weights,
-        "train.seed": seed,
-        "segment.seed": seed,
-    }
-    values: dict[str, Any] = {}
-    for key, value in options.items():
-        if value is not None:
-            put(values, key, value)
-    assign(values, [METHOD.sub("train.method_settings.", assignment) for assignment in assignments])
-    return WholeSettings.parse(values)
-
-
-def quick_settings(given: WholeSettings, photographs: int) -> dict[str, Any]:
-    """Settings for about ten minutes on two cores, where there are some hundred photographs."""
-    side = QUICK_PATCHES * patch_of(given.train.backbone)
-    return {
-        "train": {"backbone": {"image_size": side}, "epochs": epochs_of(QUICK_TRAIN, photographs, TrainSettings())},
-        "segment": {"epochs": epochs_of(QUICK_SEGMENT, photographs, SegmentSettings())},
-    }
-
-
-def epochs_of(seen: int, photographs: int, default: TrainSettings | SegmentSettings) -> int:
-    """Epochs in which so many photographs are ``seen``, one at least, the default at most."""
-    return min(max(seen // max(photographs, 1), 1), default.epochs)
-
-
 def run_whole(plan: Plan) -> WholeResult:
     """Do what is left to do below ``plan.out``.
 
@@ -201,41 +119,6 @@ def run_whole(plan: Plan) -> WholeResult:
     stages.stage("report", plan.out / REPORT, way.report)
     predicted = {split: way.predicted(split) for split in way.unseen}
     return WholeResult(plan.out, predicted, stages.done, stages.done["evaluate"]["scores"])
-
-
-def require_same_plan(plan: Plan) -> None:
-    """The folder is new, or was begun with this plan; what nothing was made with yet may still change.
-
-    Raises:
-        RunError: it is neither.
-    """
-    path, out = plan.out / PLAN, plan.out
-    if not path.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise RunError(f"{out} is not empty; choose another --out or delete it")
-        return
-    before, now = flat(read_json(path)), flat(plan.to_json())
-    for key in {**before, **now}:
-        was, wanted = before.get(key, "its default"), now.get(key, "its default")
-        if was != wanted and any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN))):
-            raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
-    if before != now:
-        write_json(path, plan.to_json())
-    if before != now and not (out / RUN).exists():  # it may be other data
-        (out / DONE).unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A file that an earlier call wrote.
-
-    Raises:
-        RunError: it is damaged.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged ({error}); choose another --out or delete {path.parent}") from None
-    return content
 
 
 def look_over(plan: Plan) -> dict[str, Any]:
