@@ -15,7 +15,7 @@ def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tm
     assert given.train.method_settings == {"x": 1}
     assert (given.train.seed, given.segment.seed) == (3, 3)
     quick = Plan(tmp_path, tmp_path, given, quick=True).settings(354)
-    assert (quick.train.epochs, quick.train.backbone.image_size, quick.segment.epochs) == (5, 126, 2)
+    assert (quick.train.epochs, quick.train.backbone.image_size, quick.segment.epochs) == (8, 126, 2)
     assert (quick.train.method, quick.predict.overlay) == ("linear", True)
     usual = Plan(tmp_path, tmp_path, given).settings(354)
     assert (usual.train.epochs, usual.train.backbone.image_size) == (10, 224)
