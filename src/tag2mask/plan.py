@@ -22,7 +22,7 @@ PLAN, DONE, RUN, SEGMENTER = "plan.json", "done.json", "run", "segmenter"
 # What was made with a group of settings; everything was with the others.
 MADE_WITH = {"masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
 METHOD = re.compile(r"^\s*train\.method\.")  # a setting of the method itself, as for train
-# A quick look: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S one core
+# Quick: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S one core
 # needs about 0.12 s for a crop of 126 px in training; a decoder that starts from nothing gets the larger share.
 QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 4000
 
