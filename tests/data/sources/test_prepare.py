@@ -59,11 +59,11 @@ def test_the_folder_form_holds_what_the_source_holds(kind: str, tree: Tree, tmp_
 def test_photographs_that_cannot_be_used_are_named(kind: str, tree: Tree, tmp_path: Path) -> None:
     whole = tree.photograph.read_bytes()
     name = next(iter(tree.tags))
-    for content in (whole[:60], None):
+    for content in (whole[:60], None) if tree.listed else (whole[:60],):
         tree.photograph.write_bytes(content) if content else tree.photograph.unlink()
         done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
         assert list(done.failures) == [name]
-        assert str(tree.photograph) in done.failures[name]
+        assert tree.photograph.name in done.failures[name]
         assert done.photographs == len(tree.tags) - 1
         open_dataset(tmp_path / "out", DataSettings(), "all")
     tree.photograph.write_bytes(whole)
