@@ -1,4 +1,4 @@
-"""A quick look at a folder of any size: the table, the classes, the lists and the files' names. No photograph is opened.
+"""A quick look at a folder of any size: table, classes, lists and the files' names. No photograph is opened.
 
 All that is kept of a photograph is its name and a few bits.
 """
