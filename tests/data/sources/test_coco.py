@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trees import write_coco, write_coco_json
+from trees_own import write_coco_json
+from trees_published import write_coco
 
 from tag2mask.data.sources import open_source
 from tag2mask.errors import DataError
@@ -53,7 +54,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "image": ({"annotations": [{"id": 1, "image_id": 4, "category_id": 7}]}, "of image id 4, which stands for nothing"),
     "category": ({"annotations": [{"id": 1, "image_id": 5, "category_id": 1}]}, "of category id 1, which stands"),
     "caption": ({"annotations": [{"id": 1, "image_id": 5, "caption": "a leaf"}]}, "annotation 0 has no image_id and"),
-    "captions": ({"categories": {}}, "is no COCO file of instances"),
+    "captions": ({"categories": 5}, "is no COCO file of instances"),
+    "classless": ({"categories": [], "annotations": []}, "names no category"),
     "twice": (
         {"images": 2 * [{"id": 5, "file_name": "a.jpg", "height": 4, "width": 4}]},
         "two photographs are called a",

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from trees import shape, write_labelme
+from trees_own import shape, write_labelme
 
 from tag2mask.data.sources import open_source
 from tag2mask.errors import DataError

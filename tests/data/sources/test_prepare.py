@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from trees import TREES, Tree
+from tree_parts import Tree
+from trees import TREES
 
 from command import call
 from tag2mask.data import DataSettings, open_dataset
@@ -145,7 +146,8 @@ def test_nothing_is_overwritten_and_nothing_lies_outside(tmp_path: Path) -> None
     for name, part in (("../up.jpg", "leads out of its folder"), ("a.jpg", "none of 1 photographs could be used")):
         (tree.root / "list.tsv").write_text(f"file\twhat\n{name}\tcat\n")
         with pytest.raises(DataError, match=part):
-            prepare("csv", tree.root, tmp_path / part.split()[0], {**tree.settings, "split": None})
+            prepare("csv", tree.root, tmp_path / "none", {**tree.settings, "split": None})
+        assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", ["a;b", "background"])
