@@ -18,12 +18,13 @@ from command import call
 from tag2mask.cli import app
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.preparation import PrepareSettings
 from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
 from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings
 
 VERBS = {
-    "check": ["--json", "--set"],
+    "check": ["--json", "--quick", "--set", "--source"],
     "compare": [
         "--budget-minutes",
         "--config",
@@ -58,6 +59,7 @@ VERBS = {
         "--walk",
     ],
     "predict": ["--flip", "--json", "--out", "--overlay", "--scales", "--set", "--split"],
+    "prepare": ["--json", "--limit", "--link", "--out", "--root", "--set", "--splits"],
     "presets": ["--json"],
     "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
     "report": ["--full", "--json", "--masks", "--out", "--segmented", "--truth"],
@@ -129,7 +131,9 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = "run check train refine-train masks compare segment predict evaluate convert report export presets demo"
+    verbs = (
+        "run check prepare train refine-train masks compare segment predict evaluate convert report export presets demo"
+    )
     assert " ".join(listed) == verbs
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
@@ -142,6 +146,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
         ("masks", MaskSettings(), {"threshold": "background.value"}),
         ("refine-train", WalkSettings(), {"split": "masks.split"}),
         ("segment", SegmentSettings(), {}),
+        ("prepare", PrepareSettings(), {}),
         ("predict", PredictSettings(), {}),
         ("run", TrainSettings(), {"backbone": "backbone.name"}),
     ],
@@ -150,7 +155,8 @@ def test_help_tells_the_defaults_that_hold(verb: str, settings: Settings, places
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "predict": 1, "run": 4}[verb]
+    counts = {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "prepare": 1, "predict": 1, "run": 4}
+    assert len(found) == counts[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
         assert value == str(next(iter(actual), "none") if isinstance(actual, tuple) else actual), place
@@ -211,6 +217,9 @@ def test_the_whole_way(
         (["refine-train", "{tmp}", "--out", "{tmp}/run"], "is not a run"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linear", "--seeds", "a"], "wanted whole numbers"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linar", "--weights", "none"], "'linar' is unknown"),
+        (["prepare", "vok", "--root", "{tmp}", "--out", "{tmp}/d"], "did you mean voc"),
+        (["prepare", "voc", "--root", "{tmp}", "--out", "{tmp}/d"], "expected: ROOT/VOCdevkit/VOC2012/"),
+        (["check", "{tmp}", "--source", "coco"], "expected: ROOT/annotations/"),
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
         (["convert", "{tmp}", "--to", "npz", "--out", "{tmp}/run"], "is not a mask set"),
         (["report", "{tmp}"], "is not a run"),

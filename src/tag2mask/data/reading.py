@@ -6,15 +6,16 @@ Shapes: Y X pixels.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from tag2mask.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 NUMBERS = frozenset({"uint8", "uint16", "int16", "float16", "float32", "float64"})
@@ -104,6 +105,8 @@ def read_geotiff(path: Path, bands: int) -> NDArray[Any]:
 
 def to_float(pixels: NDArray[Any]) -> Tensor:
     """``(Y, X, bands)`` to float32 ``(bands, Y, X)``: integers by their type's range to [0, 1], floats as they are."""
+    import torch  # not above: looking data over needs none of it, and it takes 200 MB
+
     scale = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, 2, 0)).astype(np.float32)) / scale
 

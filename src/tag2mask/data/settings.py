@@ -1,4 +1,4 @@
-"""How a data set is to be read."""
+"""How a folder of data is to be read."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from tag2mask.settings import Settings
 
 
 class DataSettings(Settings):
-    """Source, the files' names under its root, and the channels a photograph has."""
+    """The files' names below the data set's folder, and the channels a photograph has."""
 
-    source: str = "folder"
     labels: str = "labels.csv"
     classes: str = "classes.txt"
     masks: str = "masks"
