@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.report.page import flat
 from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
 from tag2mask.settings import Settings, assign, merge, put
+from tag2mask.stages import DONE, read_json
 from tag2mask.training.files import write_json
 from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.weights import patch_of
 
-PLAN, DONE, RUN, SEGMENTER = "plan.json", "done.json", "run", "segmenter"
+PLAN, RUN, SEGMENTER = "plan.json", "run", "segmenter"
 # What was made with a group of settings; everything was with the others.
 MADE_WITH = {"masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
 METHOD = re.compile(r"^\s*train\.method\.")  # a setting of the method itself, as for train
@@ -116,16 +116,3 @@ def require_same_plan(plan: Plan) -> None:
         write_json(path, plan.to_json())
     if before != now and not (out / RUN).exists():  # it may be other data
         (out / DONE).unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A file that an earlier call wrote.
-
-    Raises:
-        RunError: it is damaged.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged ({error}); choose another --out or delete {path.parent}") from None
-    return content

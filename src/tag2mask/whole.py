@@ -15,8 +15,7 @@ Called again it goes on where it was.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,11 +27,12 @@ from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import require_refiners
 from tag2mask.masks.write import open_mask_set
-from tag2mask.plan import DONE, PLAN, RUN, SEGMENTER, Plan, read_json, require_same_plan
+from tag2mask.plan import PLAN, RUN, SEGMENTER, Plan, require_same_plan
 from tag2mask.report.page import own_truth, write_report
 from tag2mask.report.segmenter import segmenter_section
 from tag2mask.segmentation.predict import predict
 from tag2mask.segmentation.train import segment
+from tag2mask.stages import Stages, say
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.files import write_json
 from tag2mask.training.loop import train
@@ -67,28 +67,6 @@ class WholeResult:
             "scores": self.scores,
             "failures": self.failures,
         }
-
-
-class Stages:
-    """The stages that are finished, on disk in ``done.json``; one that is made again makes all later ones again."""
-
-    def __init__(self, out: Path) -> None:
-        self.path = out / DONE
-        self.before: dict[str, Any] = read_json(self.path) if self.path.is_file() else {}
-        self.done: dict[str, Any] = {}
-
-    def stage(self, name: str, product: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What ``make`` says, or what it said when it was finished before and ``product`` is still there."""
-        if name in self.before and product.exists():
-            say(f"{name}: finished before, {product}")
-            self.done[name] = self.before[name]
-        else:
-            say(f"{name}: {product}")
-            self.before = {}
-            self.done[name] = make()
-            write_json(self.path, self.done)
-        result: dict[str, Any] = self.done[name]
-        return result
 
 
 def run_whole(plan: Plan) -> WholeResult:
@@ -205,8 +183,3 @@ class Way:
                 section = segmenter_section(self.run, masks, own=self.painted(self.validation)).html
         page = write_report(self.run, self.painted(self.source), out=self.plan.out / REPORT, section=section)
         return {"report": str(page)}
-
-
-def say(line: str) -> None:
-    """Where it stands."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
