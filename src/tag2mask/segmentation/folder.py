@@ -118,7 +118,7 @@ def write_segmenter_header(
 ) -> None:
     """Everything a segmenter's folder holds before its first step."""
     assert settings.backbone is not None
-    mean, std = normalisation(settings.backbone)
+    mean, std = normalisation(settings.backbone, run.settings.data)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / CLASSES, run.classes.to_json())
     write_json(out / WEIGHTS, asdict(report))

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
-from tag2mask.data import Classes
 from tag2mask.errors import RunError
 from tag2mask.segmentation.clipping import clipped_loss
 from tag2mask.segmentation.crops import LabelledCrops, LabelledPhotograph
@@ -87,7 +86,7 @@ def segment(
     )
     accelerator = open_accelerator(settings)
     with deferred_interrupt() as interrupt:
-        trainer = SegmentTrainer(accelerator, segmenter, opened.classes, source.photographs, settings, out, interrupt)
+        trainer = SegmentTrainer(accelerator, segmenter, opened, source.photographs, settings, out, interrupt)
         if resume:
             trainer.progress = load_state(out, segmenter, trainer.optimiser.optimizer)
         elif accelerator.is_main_process:
@@ -136,7 +135,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         self,
         accelerator: Accelerator,
         segmenter: Segmenter,
-        classes: Classes,
+        run: Run,
         photographs: Sequence[LabelledPhotograph],
         settings: SegmentSettings,
         out: Path,
@@ -144,10 +143,10 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
     ) -> None:
         assert settings.crop is not None
         assert settings.backbone is not None
-        mean, std = normalisation(settings.backbone)
-        crops = LabelledCrops(photographs, classes, settings.crop, mean, std, settings.augment)
-        self.ignore = classes.ignore
-        self.tau = settings.clipping.tau_for(len(classes.pixel_names))
+        mean, std = normalisation(settings.backbone, run.settings.data)
+        crops = LabelledCrops(photographs, run.classes, settings.crop, run.settings.data, mean, std, settings.augment)
+        self.ignore = run.classes.ignore
+        self.tau = settings.clipping.tau_for(len(run.classes.pixel_names))
         self.tile = settings.clipping.tile_for(settings.crop)
         optimiser = optimiser_for(segmenter, settings.optimiser)
         clip = settings.optimiser.clip
