@@ -29,7 +29,11 @@ def read_scaled(path: Path, settings: DataSettings) -> NDArray[np.float32]:
     Raises:
         DataError: missing, unreadable, cut short, or of another number of bands.
     """
-    pixels = read_image(path, settings.bands)
+    return scaled(read_image(path, settings.bands), settings)
+
+
+def scaled(pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
+    """Raw values ``(Y, X, bands)`` as ``(bands, Y, X)`` in [0, 1]."""
     image = np.ascontiguousarray(np.moveaxis(pixels, 2, 0)).astype(np.float32)
     clips = settings.clips()
     if clips is not None:
@@ -150,11 +154,12 @@ def read_geotiff(path: Path, bands: int) -> np.ma.MaskedArray[Any, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # a place is not needed here
             with rasterio.open(path) as file:
-                pixels: np.ma.MaskedArray[Any, Any] = np.ma.transpose(file.read(masked=True), (1, 2, 0))
+                raw = file.read(masked=True)
     except rasterio.errors.RasterioError as error:
         raise DataError(f"{path}: cannot be read ({error}); replace it or take it out of the lists") from None
-    if pixels.shape[2] != bands:
-        raise DataError(f"{path}: has {pixels.shape[2]} bands, wanted {bands}; set data.bands")
+    if len(raw) != bands:
+        raise DataError(f"{path}: has {len(raw)} bands, wanted {bands}; set data.bands")
+    pixels = np.ma.MaskedArray(np.moveaxis(raw.data, 0, 2), np.moveaxis(np.ma.getmaskarray(raw), 0, 2))
     usable(path, pixels.data[~np.ma.getmaskarray(pixels)])
     return pixels
 
