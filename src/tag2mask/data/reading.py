@@ -77,9 +77,11 @@ def read_pixels(path: Path, bands: int) -> NDArray[Any]:
 
 def for_pillow(path: Path, bands: int) -> bool:
     """Whether Pillow can read a TIFF: 1, 3 or 4 bands, no deep colours, no mark for missing data."""
+    if bands not in PILLOW_MODES:
+        return False
     try:
         with Image.open(path) as image:
-            return bands in PILLOW_MODES and NODATA_TAG not in image.getexif()
+            return NODATA_TAG not in image.getexif()
     except UnidentifiedImageError:
         return False
 
