@@ -1,0 +1,97 @@
+"""Every source to the ``folder`` form, and on through the verbs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trees import TREES, Tree
+
+from command import call
+from tag2mask.data import DataSettings, open_dataset
+from tag2mask.data.check import check
+from tag2mask.data.reading import read_image, read_mask
+from tag2mask.errors import DataError
+from tag2mask.prepare import PrepareSettings, prepare
+
+TINY = ["--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=16", "--batch-size=4", "--precision=fp32"]
+TINY += [
+    f"--set={text}"
+    for text in (
+        "backbone.patch=8",
+        "backbone.width=12",
+        "backbone.depth=1",
+        "backbone.heads=2",
+        "method.map_layers=1",
+        "method.attended_layers=1",
+    )
+]
+
+
+@pytest.fixture(params=list(TREES))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def tree(kind: str, tmp_path: Path) -> Tree:
+    return TREES[kind](tmp_path / "tree")
+
+
+def test_the_folder_form_holds_what_the_source_holds(kind: str, tree: Tree, tmp_path: Path) -> None:
+    done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
+    assert (done.photographs, done.failures, done.masks) == (len(tree.tags), {}, len(tree.truth))
+    data = open_dataset(tmp_path / "out", DataSettings(), "all")
+    assert data.classes.background == tree.background
+    for sample in data:
+        found = None if sample.tags is None else sorted(data.classes.names[tag] for tag in sample.tags)
+        tags = tree.tags[sample.name]
+        assert found == (None if tags is None else sorted(tags))
+        if sample.truth is not None:
+            np.testing.assert_array_equal(read_mask(sample.truth), tree.truth[sample.name])
+    for split, names in tree.splits.items():
+        assert [sample.name for sample in open_dataset(tmp_path / "out", DataSettings(), split)] == list(names)
+    assert not check(tmp_path / "out", DataSettings()).fatal
+
+
+def test_photographs_that_cannot_be_used_are_named(kind: str, tree: Tree, tmp_path: Path) -> None:
+    whole = tree.photograph.read_bytes()
+    name = next(iter(tree.tags))
+    for content in (whole[:60], None):
+        tree.photograph.write_bytes(content) if content else tree.photograph.unlink()
+        done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
+        assert list(done.failures) == [name]
+        assert str(tree.photograph) in done.failures[name]
+        assert done.photographs == len(tree.tags) - 1
+        open_dataset(tmp_path / "out", DataSettings(), "all")
+    tree.photograph.write_bytes(whole)
+    assert not prepare(kind, tree.root, tmp_path / "out", tree.settings).failures
+
+
+def test_it_goes_on_where_it_was(tree: Tree, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    prepare(kind, tree.root, out, tree.settings)
+    whole = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    lines = (out / "prepared.jsonl").read_text().splitlines(keepends=True)
+    (out / "prepared.jsonl").write_text("".join(lines[:2]) + lines[2][:9])
+    (out / "labels.csv").unlink()
+    read: list[Path] = []
+    monkeypatch.setattr("tag2mask.prepare.read_image", lambda path, bands: read.append(path) or read_image(path, bands))
+    prepare(kind, tree.root, out, tree.settings)
+    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
+    assert len(read) == len(tree.tags) - 2
+    with pytest.raises(DataError, match="prepared with another plan"):
+        prepare(kind, tree.root, out, tree.settings, PrepareSettings(limit=1))
+
+
+def test_the_whole_way(kind: str, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in tree.settings.items()]
+    split = "train" if "train" in tree.splits else "all"
+    assert call(monkeypatch, "prepare", kind, "--root", tree.root, "--out", data, *settings) == 0
+    assert call(monkeypatch, "train", data, "--out", run, "--epochs", 1, "--split", split, *TINY) == 0
+    assert call(monkeypatch, "masks", run, "--split", split) == 0
+    code = call(monkeypatch, "evaluate", run / f"masks-{split}", "--truth", data / "masks")
+    assert code == (0 if tree.truth else 2)

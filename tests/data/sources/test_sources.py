@@ -1,0 +1,82 @@
+"""One suite for all sources."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trees import TREES, Tree
+
+from tag2mask.data.sources import SOURCES, Source, open_source
+from tag2mask.errors import DataError, SettingsError
+
+
+@pytest.fixture(params=list(TREES))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def tree(kind: str, tmp_path: Path) -> Tree:
+    return TREES[kind](tmp_path / "tree")
+
+
+@pytest.fixture
+def source(kind: str, tree: Tree) -> Source:
+    return open_source(kind, tree.root, tree.settings)
+
+
+def test_every_source_has_a_tree_and_a_page() -> None:
+    assert list(SOURCES) == list(TREES)
+    for name in SOURCES:
+        page = Path(__file__).parents[3] / f"src/tag2mask/data/sources/{name}.md"
+        assert f"tag2mask prepare {name}" in page.read_text(encoding="utf-8")
+
+
+def test_photographs_tags_and_lists(source: Source, tree: Tree) -> None:
+    assert sorted(source.names()) == sorted(tree.tags)
+    assert source.splits.keys() == tree.splits.keys()
+    assert {split: tuple(names) for split, names in source.splits.items()} == dict(tree.splits)
+    assert source.classes.background == tree.background
+    for name, tags in tree.tags.items():
+        record = source.record(name)
+        assert record.image.is_file()
+        found = None if record.tags is None else sorted(source.classes.names[tag] for tag in record.tags)
+        assert found == (None if tags is None else sorted(tags)), name
+
+
+def test_truth_to_the_last_pixel_with_ignore(source: Source, tree: Tree) -> None:
+    for name in tree.tags:
+        truth = source.record(name).truth
+        if name in tree.truth:
+            assert truth is not None
+            np.testing.assert_array_equal(truth(), tree.truth[name], name)
+        else:
+            assert truth is None
+
+
+def test_a_wrong_root_says_what_was_expected(kind: str, tree: Tree) -> None:
+    with pytest.raises(DataError, match="expected: ") as error:
+        open_source(kind, tree.root / "none", tree.settings)
+    assert SOURCES[kind].layout in str(error.value)
+    (tree.root / "other").mkdir()
+    with pytest.raises(DataError) as error:
+        open_source(kind, tree.root / "other", tree.settings)
+    assert SOURCES[kind].layout in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_without_its_heart_a_tree_is_a_wrong_root(kind: str, tree: Tree) -> None:
+    shutil.rmtree(tree.essential) if tree.essential.is_dir() else tree.essential.unlink()
+    with pytest.raises(DataError) as error:
+        open_source(kind, tree.root, tree.settings)
+    assert str(tree.essential.name) in str(error.value)
+
+
+def test_unknown_sources_and_settings_name_the_nearest(kind: str, tree: Tree) -> None:
+    with pytest.raises(SettingsError, match=f"did you mean {kind}"):
+        open_source(kind + "x", tree.root, {})
+    with pytest.raises(SettingsError, match=f"source {kind}: unknown setting colour"):
+        open_source(kind, tree.root, {"colour": 1})
