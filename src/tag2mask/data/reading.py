@@ -145,25 +145,33 @@ def read_array(path: Path, bands: int) -> NDArray[Any]:
 
 
 def read_geotiff(path: Path, bands: int) -> np.ma.MaskedArray[Any, Any]:
-    """A TIFF of any number of bands, by rasterio; masked where it says that there is no data."""
+    """A TIFF of that many bands, masked where it says that there is no data."""
+    raster = read_raster(path)
+    if len(raster) != bands:
+        raise DataError(f"{path}: has {len(raster)} bands, wanted {bands}; set data.bands")
+    pixels = np.ma.MaskedArray(np.moveaxis(raster.data, 0, 2), np.moveaxis(np.ma.getmaskarray(raster), 0, 2))
+    usable(path, pixels.data[~np.ma.getmaskarray(pixels)])
+    return pixels
+
+
+def read_raster(path: Path) -> np.ma.MaskedArray[Any, Any]:
+    """All that rasterio finds in a file, ``(bands, Y, X)``, masked where there is no data.
+
+    Raises:
+        DataError: missing, unreadable, or rasterio is not installed.
+    """
     try:
         import rasterio
     except ImportError:
-        raise DataError(
-            f"{path}: Pillow cannot read it as {bands} bands; install the extra geo: pip install 'tag2mask[geo]'"
-        ) from None
+        raise DataError(f"{path}: Pillow cannot read it; install the extra geo: pip install 'tag2mask[geo]'") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # a place is not needed here
             with rasterio.open(path) as file:
-                raw = file.read(masked=True)
+                raster: np.ma.MaskedArray[Any, Any] = file.read(masked=True)
+                return raster
     except rasterio.errors.RasterioError as error:
         raise DataError(f"{path}: cannot be read ({error}); replace it or take it out of the lists") from None
-    if len(raw) != bands:
-        raise DataError(f"{path}: has {len(raw)} bands, wanted {bands}; set data.bands")
-    pixels = np.ma.MaskedArray(np.moveaxis(raw.data, 0, 2), np.moveaxis(np.ma.getmaskarray(raw), 0, 2))
-    usable(path, pixels.data[~np.ma.getmaskarray(pixels)])
-    return pixels
 
 
 def read_mask(path: Path) -> NDArray[np.int64]:

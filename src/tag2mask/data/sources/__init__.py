@@ -11,13 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tag2mask.data.sources.dfc2020 import Dfc2020
 from tag2mask.data.sources.record import Record, Source
 from tag2mask.data.sources.voc import Voc
 from tag2mask.errors import DataError, SettingsError
 
 __all__ = ["SOURCES", "Record", "Source", "open_source"]
 
-SOURCES: Mapping[str, type[Source]] = MappingProxyType({"voc": Voc})
+SOURCES: Mapping[str, type[Source]] = MappingProxyType({"voc": Voc, "dfc2020": Dfc2020})
 
 
 def open_source(name: str, root: Path, settings: Mapping[str, Any]) -> Source:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data.classes import Classes
+from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 from tag2mask.settings import Settings
 
@@ -27,12 +28,14 @@ class Record:
 
     ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means that nothing is known.
     ``truth`` draws the label image ``(Y, X)`` in the pixel values of ``Classes``; only scoring and ``prepare`` ask.
+    ``compose`` writes the photograph where the source has it in several files, of which ``image`` is the first.
     """
 
     name: str
     image: Path
     tags: tuple[int, ...] | None
     truth: Callable[[], LabelImage] | None = None
+    compose: Callable[[Path], None] | None = None
 
 
 class Source(ABC):
@@ -68,6 +71,10 @@ class Source(ABC):
         Raises:
             DataError: a file of this photograph is missing or cannot be read.
         """
+
+    def data_settings(self) -> DataSettings:
+        """How the photographs are to be read: what ``dataset.yaml`` will say."""
+        return DataSettings(bands=self.bands)
 
     def published(self) -> Mapping[str, Sequence[int]]:
         """Photographs per class as published, by split, for ``check`` to compare with."""
