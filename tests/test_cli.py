@@ -23,7 +23,7 @@ from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings
 
 VERBS = {
-    "check": ["--json", "--set"],
+    "check": ["--json", "--set", "--source"],
     "compare": [
         "--budget-minutes",
         "--config",
@@ -58,6 +58,7 @@ VERBS = {
         "--walk",
     ],
     "predict": ["--flip", "--json", "--out", "--overlay", "--scales", "--set", "--split"],
+    "prepare": ["--json", "--limit", "--link", "--out", "--root", "--set", "--splits"],
     "presets": ["--json"],
     "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
     "report": ["--json", "--masks", "--out", "--truth"],
@@ -125,7 +126,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = "check train refine-train masks compare segment predict evaluate convert report export presets demo"
+    verbs = "check prepare train refine-train masks compare segment predict evaluate convert report export presets demo"
     assert " ".join(listed) == verbs
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
@@ -206,6 +207,9 @@ def test_the_whole_way(
         (["refine-train", "{tmp}", "--out", "{tmp}/run"], "is not a run"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linear", "--seeds", "a"], "wanted whole numbers"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linar", "--weights", "none"], "'linar' is unknown"),
+        (["prepare", "vok", "--root", "{tmp}", "--out", "{tmp}/d"], "did you mean voc"),
+        (["prepare", "voc", "--root", "{tmp}", "--out", "{tmp}/d"], "expected: ROOT/VOCdevkit/VOC2012/"),
+        (["check", "{tmp}", "--source", "coco"], "expected: ROOT/annotations/"),
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
         (["convert", "{tmp}", "--to", "npz", "--out", "{tmp}/run"], "is not a mask set"),
         (["report", "{tmp}"], "is not a run"),

@@ -21,19 +21,34 @@ from tag2mask.cli.options import (
 
 
 @app.command()
-def check(data: DataFolder, settings: Assignments = None, as_json: Json = False) -> None:
+def check(
+    data: DataFolder,
+    source: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="In another layout: voc, coco, ...: see prepare.")
+    ] = None,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
     """Look a data set over: counts and what is wrong.
 
     Exit code 1 if training could not work.
     """
     from tag2mask.data import DataSettings
     from tag2mask.data.check import check as look_over
+    from tag2mask.data.check_source import check_source
+    from tag2mask.data.sources import open_source
     from tag2mask.settings import assign
     from tag2mask.training.progress import progress_bar
 
-    chosen = DataSettings.parse(assign({}, settings or []))
-    with progress_bar("check", None) as bar:
-        report = look_over(data, chosen, bar.advance)
+    values = assign({}, settings or [])
+    if source is None:
+        chosen = DataSettings.parse(values)
+        with progress_bar("check", None) as bar:
+            report = look_over(data, chosen, bar.advance)
+    else:
+        opened = open_source(source, data, values)
+        with progress_bar("check", len(opened.names())) as bar:
+            report = check_source(opened, bar.advance)
     if not as_json:
         print_check(report.to_json())
     emit(report.to_json(), as_json)
@@ -62,7 +77,9 @@ def print_check(report: dict[str, Any]) -> None:
 
 @app.command()
 def prepare(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="voc, ...: see README.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="voc, coco, ade20k, endotect, coco-json, labelme, imagefolder, csv.")
+    ],
     root: Annotated[Path, typer.Option(metavar="DIR", help="Where the data set lies.")],
     out: Annotated[Path, typer.Option("--out", metavar="DATA", help="A new folder.")],
     splits: Annotated[str | None, typer.Option(metavar="A,B", help="Only these lists.")] = None,
@@ -79,8 +96,8 @@ def prepare(
 
     Exit code 1 if photographs could not be used.
     """
-    from tag2mask.prepare import PrepareSettings
-    from tag2mask.prepare import prepare as write
+    from tag2mask.preparation import PrepareSettings
+    from tag2mask.preparation import prepare as write
     from tag2mask.settings import assign
 
     lists = None if splits is None else [name.strip() for name in splits.split(",")]

@@ -155,6 +155,7 @@ def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport)
 def check_splits(root: Path, settings: DataSettings, images: Iterable[str], report: CheckReport) -> dict[str, str]:
     """Lists name photographs that are there, each in one list only; returns the split of each photograph."""
     split_of: dict[str, str] = {}
+    repeated: dict[tuple[Path, str], list[str]] = {}
     folders = split_folders(root, settings)
     if folders:
         split_of = {name: name.partition("/")[0] for name in images}
@@ -173,10 +174,12 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
             if name not in known:
                 report.error(f"{path}, line {line}: {name} is not in {root}; put it there or take the line out")
             if name in split_of:
-                report.warn(f"{path}, line {line}: {name} is in {split_of[name]}.txt too; take one line out")
+                repeated.setdefault((path, split_of[name]), []).append(f"line {line}: {name}")
             split_of.setdefault(name, path.stem)
         if not lines:
             report.error(f"{path}: is empty; write one name a line")
+    for (path, other), lines_of in repeated.items():
+        report.warn(f"{path}, {lines_of[0]} is in {other}.txt too; take one line out ({len(lines_of)} such lines)")
     return split_of
 
 

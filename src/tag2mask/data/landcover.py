@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -16,6 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from tag2mask.data.classes import Classes
+from tag2mask.data.geotiff import write_geotiff
 from tag2mask.data.settings import OWN
 from tag2mask.data.statistics import write_statistics
 
@@ -62,7 +64,7 @@ def write_landcover(root: Path, counts: dict[str, int], side: int = 64, seed: in
         names = [f"{split}_{index:04d}" for index in range(count)]
         for name in names:
             tile = compose(side, generator)
-            write_tile(root / "images" / f"{name}.tif", tile.pixels, len(rows))
+            write_geotiff(root / "images" / f"{name}.tif", tile.pixels, place_of(len(rows), side))
             Image.fromarray(tile.truth).save(root / "masks" / f"{name}.png")
             rows.append((f"{name}.tif", ";".join(CLASSES.names[tag] for tag in tile.tags())))
         (root / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
@@ -72,15 +74,9 @@ def write_landcover(root: Path, counts: dict[str, int], side: int = 64, seed: in
     write_statistics(root)
 
 
-def write_tile(path: Path, pixels: NDArray[np.generic], place: int) -> None:
-    """A GeoTIFF ``(S, S, bands)`` with pixels of 10 m; ``place`` counts tiles to the east."""
-    import rasterio
-
-    height, width, count = pixels.shape
-    transform = rasterio.Affine(10, 0, 500_000 + 10 * width * place, 0, -10, 5_200_000)
-    profile = {"driver": "GTiff", "dtype": pixels.dtype, "crs": "EPSG:32632", "transform": transform}
-    with rasterio.open(path, "w", height=height, width=width, count=count, **profile) as file:
-        file.write(np.moveaxis(pixels, 2, 0))
+def place_of(number: int, side: int) -> dict[str, Any]:
+    """Where a tile lies: pixels of 10 m, one tile to the east of the other."""
+    return {"crs": "EPSG:32632", "transform": (10, 0, 500_000 + 10 * side * number, 0, -10, 5_200_000)}
 
 
 def compose(side: int, generator: np.random.Generator) -> Tile:

@@ -1,4 +1,4 @@
-"""How a data set is to be read."""
+"""How a folder of data is to be read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Band = Annotated[int, Field(ge=0)]
 
 
 class DataSettings(Settings):
-    """Source, the files' names under its root, the bands of a photograph, and how their raw values are taken.
+    """The files' names below the data set's folder, the bands of a photograph, and how their raw values are taken.
 
     Values come to [0, 1] by ``scale``: by their type's ``range`` (floats are taken as they are), or divided by each
     band's own ``maximum`` in the photograph, as TokenMasking's code does. With ``clip``, (low, high) in raw units for
@@ -36,7 +36,6 @@ class DataSettings(Settings):
     ``stretch``.
     """
 
-    source: str = "folder"
     labels: str = "labels.csv"
     classes: str = "classes.txt"
     masks: str = "masks"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from trees import TREES, Tree
 
+from command import call
+from tag2mask.data.check_source import check_source
 from tag2mask.data.sources import SOURCES, Source, open_source
 from tag2mask.errors import DataError, SettingsError
 
@@ -80,3 +84,24 @@ def test_unknown_sources_and_settings_name_the_nearest(kind: str, tree: Tree) ->
         open_source(kind + "x", tree.root, {})
     with pytest.raises(SettingsError, match=f"source {kind}: unknown setting colour"):
         open_source(kind, tree.root, {"colour": 1})
+
+
+def test_check_counts_and_finds_nothing_wrong(source: Source, tree: Tree) -> None:
+    ticks: list[int] = []
+    report = check_source(source, lambda: ticks.append(1))
+    assert not report.fatal, report.problems
+    assert (report.photographs, len(ticks), report.masks) == (len(tree.tags), len(tree.tags), len(tree.truth))
+    assert report.splits == {split: len(names) for split, names in tree.splits.items()}
+    used = Counter(tag for tags in tree.tags.values() for tag in tags or ())
+    assert {name: count for name, count in report.images_per_class.items() if count} == used
+
+
+def test_check_names_a_corrupt_photograph_and_the_command_exits_with_1(
+    kind: str, tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in tree.settings.items()]
+    assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 0
+    tree.photograph.write_bytes(b"no photograph")
+    assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 1
+    told = capsys.readouterr().out
+    assert any(f"{tree.photograph.name}: {what}" in told for what in ("is no image", "cannot be read"))

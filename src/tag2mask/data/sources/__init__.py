@@ -11,14 +11,33 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tag2mask.data.sources.ade20k import Ade20k
+from tag2mask.data.sources.coco import Coco
+from tag2mask.data.sources.coco_json import CocoJson
 from tag2mask.data.sources.dfc2020 import Dfc2020
+from tag2mask.data.sources.endotect import EndoTect
+from tag2mask.data.sources.imagefolder import ImageFolder
+from tag2mask.data.sources.labelme import LabelMe
 from tag2mask.data.sources.record import Record, Source
+from tag2mask.data.sources.table import Table
 from tag2mask.data.sources.voc import Voc
 from tag2mask.errors import DataError, SettingsError
 
 __all__ = ["SOURCES", "Record", "Source", "open_source"]
 
-SOURCES: Mapping[str, type[Source]] = MappingProxyType({"voc": Voc, "dfc2020": Dfc2020})
+SOURCES: Mapping[str, type[Source]] = MappingProxyType(
+    {
+        "voc": Voc,
+        "coco": Coco,
+        "ade20k": Ade20k,
+        "dfc2020": Dfc2020,
+        "endotect": EndoTect,
+        "coco-json": CocoJson,
+        "labelme": LabelMe,
+        "imagefolder": ImageFolder,
+        "csv": Table,
+    }
+)
 
 
 def open_source(name: str, root: Path, settings: Mapping[str, Any]) -> Source:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.reading import filled, read_geotiff, read_raster
+from tag2mask.data.reading import read_image, read_raster
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.sources.record import LabelImage, Record, Source, require_layout
 from tag2mask.errors import DataError
@@ -101,7 +102,7 @@ class Dfc2020(Source):
         truth = partial(read_labels, dfc, OF_DFC) if dfc.is_file() else None
         known = truth if self.settings.tags == "dfc" else partial(read_labels, lc, OF_IGBP) if lc.is_file() else None
         tags = None if known is None else large_classes(known(), self.settings.share)
-        compose = partial(write_both, tile) if self.settings.radar else None
+        compose = partial(read_both, tile) if self.settings.radar else None
         return Record(name, tile.file("s2"), tags, truth, compose)
 
 
@@ -146,19 +147,14 @@ def large_classes(labels: LabelImage, share: float) -> tuple[int, ...]:
     return tuple(np.flatnonzero((counts > 0) & (counts >= share * labels.size)).tolist())
 
 
-def write_both(tile: Tile, path: Path) -> None:
-    """A GeoTIFF of 15 bands where Sentinel-2 lies, in raw units: 13 of Sentinel-2, then VV and VH in dB.
+def read_both(tile: Tile) -> NDArray[np.float32]:
+    """15 bands in raw units, ``(Y, X, 15)``: 13 of Sentinel-2, then Sentinel-1's VV and VH in dB.
 
     Raises:
         DataError: one of the two cannot be read, or they differ in size.
     """
-    import rasterio
-
     optical, radar = tile.file("s2"), tile.file("s1")
-    parts = [filled(file, read_geotiff(file, bands)) for file, bands in ((optical, 13), (radar, 2))]
+    parts = [read_image(file, bands) for file, bands in ((optical, len(OPTICAL)), (radar, len(RADAR)))]
     if parts[0].shape[:2] != parts[1].shape[:2]:
         raise DataError(f"{radar}: is {parts[1].shape[:2]}, {optical} {parts[0].shape[:2]}; they have to be alike")
-    with rasterio.open(optical) as source:
-        profile = {**source.profile, "count": 15, "dtype": "float32", "nodata": None, "compress": "deflate"}
-    with rasterio.open(path, "w", **profile) as file:
-        file.write(np.moveaxis(np.concatenate(parts, 2).astype(np.float32), 2, 0))
+    return np.concatenate(parts, 2).astype(np.float32)

@@ -25,7 +25,7 @@ from pydantic import Field
 import tag2mask
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import BACKGROUND
-from tag2mask.data.reading import read_image
+from tag2mask.data.geotiff import read_place, write_geotiff
 from tag2mask.data.sources import Record, Source, open_source
 from tag2mask.data.statistics import write_statistics
 from tag2mask.errors import DataError
@@ -188,22 +188,20 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
     Raises:
         DataError: the photograph or its truth cannot be read, or they differ in size.
     """
+    pixels = record.pixels(source.bands)
+    if record.truth is not None:
+        labels = record.truth()
+        if labels.shape != pixels.shape[:2]:
+            sizes = (f"{shape[1]} x {shape[0]}" for shape in (pixels.shape, labels.shape))
+            raise DataError(f"{record.image}: is {next(sizes)}, its truth {next(sizes)}; make them alike")
+        write_mask(out / "masks" / f"{record.name}.png", labels, source.classes)
     image = record.name + record.image.suffix
     target = out / "images" / image
     target.parent.mkdir(parents=True, exist_ok=True)
-    if record.compose is not None:
-        beside = target.with_name(f".{target.name}.new")
-        record.compose(beside)
-        beside.replace(target)
-    size = read_image(record.image if record.compose is None else target, source.bands).shape[:2]
-    if record.truth is not None:
-        labels = record.truth()
-        if labels.shape != size:
-            of_truth = f"{labels.shape[1]} x {labels.shape[0]}"
-            raise DataError(f"{record.image}: is {size[1]} x {size[0]}, its truth {of_truth}; make them alike")
-        write_mask(out / "masks" / f"{record.name}.png", labels, source.classes)
     if record.compose is None:
         take_over(record.image, target, link)
+    else:
+        write_geotiff(target, pixels, read_place(record.image))
     tags = None if record.tags is None else [source.classes.names[tag] for tag in record.tags]
     return Done(record.name, image, tags, record.truth is not None)
 
