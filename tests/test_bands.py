@@ -50,7 +50,7 @@ def test_the_whole_way(
     config = yaml.safe_load((run / "config.yaml").read_text())
     own = yaml.safe_load((world / "dataset.yaml").read_text())
     assert (config["mean"], config["std"]) == (own["mean"], own["std"])
-    assert (config["settings"]["data"]["clip"], config["settings"]["backbone"]["bands"]) == ([0, 1e4], 13)
+    assert (config["settings"]["data"]["clip"], config["settings"]["backbone"]["bands"]) == ([[0, 1e4]], 13)
     (world / "dataset.yaml").unlink()  # a run knows how its photographs are read
     masks = call(monkeypatch, "masks", run, "--refine", "pamr,crf")
     assert masks == 0
@@ -76,7 +76,7 @@ def test_the_command_line_wins(world: Path, tmp_path: Path, monkeypatch: pytest.
     chosen = ["--set=data.clip=[0,5000]", f"--set=data.mean={ones}", "--set=backbone.patch_weights=fresh"]
     assert call(monkeypatch, "train", world, "--out", tmp_path / "run", "--epochs", 1, *TINY, *chosen) == 0
     config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
-    assert (config["mean"], config["settings"]["data"]["clip"]) == ([1] * 13, [0, 5000])
+    assert (config["mean"], config["settings"]["data"]["clip"]) == ([1] * 13, [[0, 5000]])
     assert config["settings"]["data"]["rgb"] == [3, 2, 1]
 
 

@@ -22,7 +22,7 @@ def test_the_data_set_says_what_the_user_leaves_open(tmp_path: Path) -> None:
 def test_without_such_a_file_nothing_changes(tmp_path: Path) -> None:
     settings = DataSettings.parse({"bands": 3, "clip": [0, 1e4]})
     assert settings.completed(tmp_path) == settings
-    assert settings.clips() == ((0, 1e4),) * 3
+    assert settings.clips() == ((0, 1e4),) * 3 == DataSettings.parse({"clip": [[0, 1e4]]}).clips()
     assert DataSettings().completed(tmp_path).clips() is None
 
 
@@ -32,8 +32,8 @@ def test_without_such_a_file_nothing_changes(tmp_path: Path) -> None:
         ("band: 3", r"dataset\.yaml: unknown setting band; did you mean bands\?"),
         ("mean: [1, 1, 1]", r"dataset\.yaml: mean and std belong together"),
         ("bands: 2\nmean: [1]\nstd: [1]", r"dataset\.yaml: mean has 1 values, bands is 2"),
-        ("clip: [[0, 1]]", r"dataset\.yaml: clip has 1 values, bands is 3"),
-        ("clip: [1, 0]", r"dataset\.yaml: clip.*the lower one first"),
+        ("clip: [[0, 1], [0, 2]]", r"dataset\.yaml: clip has 2 values, bands is 3"),
+        ("clip: [1, 0]", r"dataset\.yaml: clip\.0: .*the lower one first"),
         ("std: [0, 1, 1]", r"dataset\.yaml: std\.0: .*greater than 0"),
         ("rgb: [0, 1, 3]", r"dataset\.yaml: rgb names band 3; there are 0 to 2"),
         ("stretch: [0, 101]", r"dataset\.yaml: stretch\.1"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from geotiff import write_geotiff
 
+from geotiff import write_geotiff
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.statistics import Histogram, Moments, write_statistics
 from tag2mask.errors import DataError, SettingsError
@@ -28,7 +28,7 @@ def test_one_pass_gives_what_all_values_at_once_give(tmp_path: Path, dtype: str)
     images = [(generator.gamma(2, 20 * (i + 1), (*size, 5)) % 250).astype(dtype) for i, size in enumerate(sizes)]
     seen: list[int] = []
     found = write_statistics(
-        write_set(tmp_path, images), DataSettings(bands=5, clip=(10.0, 200.0)), lambda: seen.append(1)
+        write_set(tmp_path, images), DataSettings(bands=5, clip=((10.0, 200.0),)), lambda: seen.append(1)
     )
     raw = np.concatenate([image.reshape(-1, 5) for image in images]).astype(np.float64)
     shown = (raw.clip(10, 200) - 10) / 190
@@ -88,5 +88,5 @@ def test_nothing_is_written_if_a_photograph_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1\.npy: has shape \(2, 2, 4\)"):
         write_statistics(tmp_path, DataSettings(bands=5))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "labels.csv"]
-    with pytest.raises(SettingsError, match="clip has 1 values"):
-        write_statistics(tmp_path, DataSettings(bands=5, clip=((0.0, 1.0),)))
+    with pytest.raises(SettingsError, match="clip has 2 values"):
+        write_statistics(tmp_path, DataSettings(bands=5, clip=((0.0, 1.0),) * 2))

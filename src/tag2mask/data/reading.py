@@ -93,6 +93,8 @@ def filled(path: Path, pixels: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
         DataError: a band has no data at all.
     """
     missing = np.ma.getmaskarray(pixels)
+    if not missing.any():
+        return pixels.data
     if missing.all((0, 1)).any():
         raise DataError(f"{path}: a band has no data at all; take the file out of the lists")
     means = pixels.mean((0, 1), dtype=np.float64).astype(pixels.dtype)

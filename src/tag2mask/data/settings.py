@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tag2mask.errors import SettingsError
 from tag2mask.settings import Settings, read_yaml
@@ -20,7 +20,14 @@ def rising(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def listed(spans: Any) -> Any:
+    """One pair of numbers as a list of it."""
+    alone = isinstance(spans, list | tuple) and len(spans) == 2 and not isinstance(spans[0], list | tuple)
+    return [spans] if alone else spans
+
+
 Span = Annotated[tuple[float, float], AfterValidator(rising)]
+Spans = Annotated[tuple[Span, ...], BeforeValidator(listed)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Band = Annotated[int, Field(ge=0)]
 
@@ -41,7 +48,7 @@ class DataSettings(Settings):
     masks: str = "masks"
     bands: int = Field(3, gt=0)
     scale: Literal["range", "maximum"] = "range"
-    clip: Span | tuple[Span, ...] | None = None
+    clip: Spans | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     rgb: tuple[Band, Band, Band] | None = None
@@ -49,10 +56,7 @@ class DataSettings(Settings):
 
     def clips(self) -> tuple[tuple[float, float], ...] | None:
         """Low and high of every band."""
-        if self.clip is None:
-            return None
-        first = self.clip[0]
-        return self.clip if isinstance(first, tuple) else (self.clip,) * self.bands  # type: ignore[return-value]
+        return self.clip * self.bands if self.clip is not None and len(self.clip) == 1 else self.clip
 
     def completed(self, root: Path) -> Self:
         """With what these settings leave open as ``dataset.yaml`` in ``root`` says, if the data set has one.
