@@ -23,7 +23,7 @@ from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings
 
 VERBS = {
-    "check": ["--json", "--set", "--source"],
+    "check": ["--json", "--quick", "--set", "--source"],
     "compare": [
         "--budget-minutes",
         "--config",

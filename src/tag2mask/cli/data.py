@@ -18,6 +18,7 @@ from tag2mask.cli.options import (
     emit,
     named,
 )
+from tag2mask.errors import SettingsError
 
 
 @app.command()
@@ -26,6 +27,9 @@ def check(
     source: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="In another layout: voc, coco, ...: see prepare.")
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look at tables, lists and file names only; open no photograph.")
+    ] = False,
     settings: Assignments = None,
     as_json: Json = False,
 ) -> None:
@@ -35,13 +39,19 @@ def check(
     """
     from tag2mask.data import DataSettings
     from tag2mask.data.check import check as look_over
+    from tag2mask.data.check_names import check_names
     from tag2mask.data.check_source import check_source
     from tag2mask.data.sources import open_source
     from tag2mask.settings import assign
     from tag2mask.training.progress import progress_bar
 
     values = assign({}, settings or [])
-    if source is None:
+    if quick:
+        if source is not None:
+            raise SettingsError("--quick looks at the folder form only; leave out --source")
+        with progress_bar("check", None) as bar:
+            report = check_names(data, DataSettings.parse(values), bar.advance)
+    elif source is None:
         chosen = DataSettings.parse(values)
         with progress_bar("check", None) as bar:
             report = look_over(data, chosen, bar.advance)

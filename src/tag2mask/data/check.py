@@ -143,12 +143,17 @@ def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport)
     report.tags_per_image = dict(sorted(Counter(len(tags) for tags in tagged).items()))
     per_class = Counter(tag for tags in tagged for tag in tags)
     report.images_per_class = {name: per_class[index] for index, name in enumerate(classes.names)}
-    if not tagged:
+    check_class_counts(report)
+
+
+def check_class_counts(report: CheckReport) -> None:
+    """Every class is there and is absent somewhere."""
+    if not report.tagged:
         report.error("no photograph has tags; training learns from tags")
     for name, count in report.images_per_class.items():
-        if tagged and count == 0:
+        if report.tagged and count == 0:
             report.warn(f"class {name}: no photograph has this tag, so it cannot be learned")
-        elif tagged and count == len(tagged):
+        elif report.tagged and count == report.tagged:
             report.warn(f"class {name}: every photograph has this tag, so nothing tells it from its absence")
 
 

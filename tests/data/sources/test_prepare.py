@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from trees import TREES, Tree
 
 from command import call
@@ -78,9 +80,12 @@ def test_it_goes_on_where_it_was(tree: Tree, kind: str, tmp_path: Path, monkeypa
     (out / "prepared.jsonl").write_text("".join(lines[:2]) + lines[2][:9])
     (out / "labels.csv").unlink()
     read: list[Path] = []
-    monkeypatch.setattr(
-        "tag2mask.data.sources.record.read_image", lambda path, bands: read.append(path) or read_image(path, bands)
-    )
+
+    def counted(path: Path, bands: int) -> NDArray[Any]:
+        read.append(path)
+        return read_image(path, bands)
+
+    monkeypatch.setattr("tag2mask.data.sources.record.read_image", counted)
     prepare(kind, tree.root, out, tree.settings)
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
     assert len(read) == len(tree.tags) - 2

@@ -49,7 +49,7 @@ def test_a_photograph_without_xml_or_with_a_foreign_mask_is_named(tmp_path: Path
     with pytest.raises(DataError, match=r"2007_000032\.xml: is no XML"):
         source.record("2007_000032")
     (folder / "Annotations/2007_000032.xml").unlink()
-    with pytest.raises(DataError, match="cannot be read .*see --set tags"):
+    with pytest.raises(DataError, match=r"cannot be read .*see --set tags"):
         source.record("2007_000032")
     (folder / "SegmentationClassAug/2007_000039.png").write_bytes(
         (folder / "SegmentationClassAug/2007_000039.png").read_bytes()[:50]
@@ -90,7 +90,7 @@ class Evil:
 def test_a_hostile_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     path, mark = tmp_path / "cls_labels.npy", tmp_path / "mark"
     np.save(path, {"2007_000032": Evil(mark)})  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="only texts and numeric arrays are read; .*--set tags=xml"):
+    with pytest.raises(DataError, match=r"only texts and numeric arrays are read; .*--set tags=xml"):
         read_label_vectors(path)
     assert not mark.exists()
 
