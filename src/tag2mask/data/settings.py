@@ -58,6 +58,10 @@ class DataSettings(Settings):
         """Low and high of every band."""
         return self.clip * self.bands if self.clip is not None and len(self.clip) == 1 else self.clip
 
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and std of every band, if the data has its own."""
+        return None if self.mean is None or self.std is None else (self.mean, self.std)
+
     def completed(self, root: Path) -> Self:
         """With what these settings leave open as ``dataset.yaml`` in ``root`` says, if the data set has one.
 

@@ -21,7 +21,9 @@ from tag2mask.vit.settings import BackboneSettings
 class SegmentSettings(LoopSettings):
     """A segmenter's training.
 
-    What ``backbone`` and ``weights`` leave open is the run's own: its pretrained weights, not what it made of them.
+    ``architecture`` is vit, or any of segmentation-models-pytorch's by its name there. What a vit's ``backbone`` and
+    ``weights`` leave open is the run's own: its pretrained weights, not what it made of them. The others have an
+    ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's own ImageNet weights.
     ``crop`` is the side of training crops and of windows in pixels, None for the run's image size. A mask set says
     itself which photographs it has; without one, fully supervised, they are those of ``split``, None for the run's.
     """
@@ -29,12 +31,19 @@ class SegmentSettings(LoopSettings):
     epochs: int = Field(20, gt=0)
     architecture: str = "vit"
     backbone: BackboneSettings | None = None
+    encoder: str | None = None
     weights: str | None = None
     crop: int | None = Field(None, gt=0)
     split: str | None = None
     optimiser: SegmenterOptimiser = SegmenterOptimiser.parse({})
     clipping: ClippingSettings = ClippingSettings()
     augment: CropSettings = CropSettings()
+
+    @field_validator("architecture")
+    @classmethod
+    def in_small_letters(cls, name: str) -> str:
+        """However it is written, it is the same."""
+        return name.lower()
 
 
 class PredictSettings(Settings):

@@ -197,8 +197,8 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def normalisation(settings: BackboneSettings, data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per band: the data's; else the backbone's for 3 bands, their average otherwise."""
-    if data.mean is not None and data.std is not None:
-        return data.mean, data.std
+    if own := data.statistics():
+        return own
     config = timm.get_pretrained_cfg(settings.name)
     if config is None:
         return (0.5,) * settings.bands, (0.5,) * settings.bands
