@@ -18,6 +18,7 @@ from command import call
 from tag2mask.cli import app
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.preparation import PrepareSettings
 from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
 from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings
@@ -142,6 +143,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
         ("masks", MaskSettings(), {"threshold": "background.value"}),
         ("refine-train", WalkSettings(), {"split": "masks.split"}),
         ("segment", SegmentSettings(), {}),
+        ("prepare", PrepareSettings(), {}),
         ("predict", PredictSettings(), {}),
     ],
 )
@@ -149,7 +151,7 @@ def test_help_tells_the_defaults_that_hold(verb: str, settings: Settings, places
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "predict": 1}[verb]
+    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "prepare": 1, "predict": 1}[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
         assert value == str(next(iter(actual), "none") if isinstance(actual, tuple) else actual), place

@@ -99,6 +99,7 @@ def prepare(
     done = start(out, origin)
     failures = add_all(source, [photograph for photograph in names if photograph not in done], out, plan, done)
     if not done:
+        shutil.rmtree(out)
         first = next(iter(failures.values()))
         raise DataError(f"{root}: none of {len(names)} photographs could be used; first: {first}")
     return finish(

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from trees import Tree, write_dfc2020
+from tree_parts import Tree
+from trees_dfc2020 import write_dfc2020
 
 from tag2mask.data import DataSettings
 from tag2mask.data.reading import read_image, read_scaled

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from trees import TREES, Tree
+from PIL import Image
+from tree_parts import Tree
+from trees import TREES
 
 from command import call
 from tag2mask.data import DataSettings, open_dataset
@@ -102,3 +104,63 @@ def test_the_whole_way(kind: str, tree: Tree, tmp_path: Path, monkeypatch: pytes
     assert call(monkeypatch, "masks", run, "--split", split) == 0
     code = call(monkeypatch, "evaluate", run / f"masks-{split}", "--truth", data / "masks")
     assert code == (0 if tree.truth else 2)
+
+
+def test_lists_and_a_limit_make_it_smaller(tmp_path: Path) -> None:
+    root = TREES["voc"](tmp_path / "tree").root
+    done = prepare("voc", root, tmp_path / "a", {}, PrepareSettings(splits=("train", "val"), limit=1))
+    assert (done.photographs, done.splits) == (2, {"train": 1, "val": 1})
+    assert prepare("voc", root, tmp_path / "b", {}, PrepareSettings(splits=("val",))).photographs == 2
+    with pytest.raises(DataError, match="split test is unknown; there are train_aug, train, val"):
+        prepare("voc", root, tmp_path / "c", {}, PrepareSettings(splits=("test",)))
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("link", ["hard", "symlink", "copy"])
+def test_photographs_are_linked_or_copied(link: str, tmp_path: Path) -> None:
+    tree = TREES["csv"](tmp_path / "tree")
+    prepare("csv", tree.root, tmp_path / "out", tree.settings, PrepareSettings.parse({"link": link}))
+    taken = tmp_path / "out/images/0007.jpg"
+    assert taken.read_bytes() == tree.photograph.read_bytes()
+    assert taken.is_symlink() == (link == "symlink")
+    assert taken.samefile(tree.photograph) == (link != "copy")
+
+
+def test_other_file_systems_get_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = TREES["csv"](tmp_path / "tree")
+
+    def refuse(*paths: Path) -> None:
+        raise OSError("cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    prepare("csv", tree.root, tmp_path / "out", tree.settings)
+    assert (tmp_path / "out/images/b/0008.jpg").is_file()
+
+
+def test_nothing_is_overwritten_and_nothing_lies_outside(tmp_path: Path) -> None:
+    tree = TREES["csv"](tmp_path / "tree")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").write_text("mine")
+    with pytest.raises(DataError, match="is not empty and nothing that prepare began"):
+        prepare("csv", tree.root, tmp_path / "out", tree.settings)
+    for name, part in (("../up.jpg", "leads out of its folder"), ("a.jpg", "none of 1 photographs could be used")):
+        (tree.root / "list.tsv").write_text(f"file\twhat\n{name}\tcat\n")
+        with pytest.raises(DataError, match=part):
+            prepare("csv", tree.root, tmp_path / "none", {**tree.settings, "split": None})
+        assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", ["a;b", "background"])
+def test_class_names_that_the_folder_form_cannot_hold(name: str, tmp_path: Path) -> None:
+    TREES["imagefolder"](tmp_path / "tree")
+    (tmp_path / "tree/train/cat").rename(tmp_path / f"tree/train/{name}")
+    with pytest.raises(DataError, match=f"class '{name}': "):
+        prepare("imagefolder", tmp_path / "tree", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_truth_of_another_size_is_a_failure(tmp_path: Path) -> None:
+    tree = TREES["ade20k"](tmp_path / "tree")
+    Image.new("L", (4, 4)).save(tree.photograph.parents[2] / "annotations/training/ADE_train_00000001.png")
+    done = prepare("ade20k", tree.root, tmp_path / "out")
+    assert "is 32 x 32, its truth 4 x 4" in done.failures["ADE_train_00000001"]

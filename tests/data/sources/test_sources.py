@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import TREES, Tree
+from tree_parts import Tree
+from trees import TREES
 
 from command import call
 from tag2mask.data.check_source import check_source

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trees import VOC, write_voc
+from trees_published import VOC, write_voc
 
 from tag2mask.data.check_source import check_source
 from tag2mask.data.sources import open_source

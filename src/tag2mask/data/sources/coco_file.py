@@ -67,6 +67,8 @@ class CocoFile:
             raise DataError(f"{path}: is no COCO file of instances: {error} is missing") from None
         except (ValueError, TypeError, AttributeError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: is no COCO file of instances: {error}") from None
+        if not self.categories:
+            raise DataError(f"{path}: names no category")
         self.photographs = self.by_name(rows)
         self.annotations = self.by_photograph(annotations, {row.id for row in rows})
 
