@@ -59,6 +59,14 @@ def test_moments_of_large_values_keep_their_digits() -> None:
     assert moments.std() == pytest.approx(values.std(), rel=1e-6)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3])
+def test_a_band_that_never_changes_is_not_divided_by_rounding(value: float) -> None:
+    moments = Moments()
+    for count in (7, 1000, 333):
+        moments.add(np.full(count, value))
+    assert moments.std() == 1.0
+
+
 def test_pixels_without_data_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "labels.csv").write_text("image,labels\n0.tif,a\n")

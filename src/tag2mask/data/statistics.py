@@ -23,6 +23,7 @@ from tag2mask.errors import DataError, SplitMissingError
 from tag2mask.settings import read_yaml
 
 STATISTICS = "statistics.json"
+SAME = 1e-10  # of the mean: a smaller deviation is rounding
 PERCENTILES = (1, 2, 25, 50, 75, 98, 99)
 Values = NDArray[np.float64]
 
@@ -59,7 +60,8 @@ class Moments:
 
     def std(self) -> float:
         """The deviation; 1 for a band that never changes, since it divides."""
-        return math.sqrt(self.squares / self.count) or 1.0
+        found = math.sqrt(self.squares / self.count)
+        return found if found > SAME * abs(self.mean) else 1.0
 
 
 class Histogram:
@@ -68,7 +70,7 @@ class Histogram:
     BINS = 4096
 
     def __init__(self, values_N: Values) -> None:
-        """Bins for the range of the first values; at least 1 wide for whole numbers of any spread."""
+        """Bins for the range of the first values."""
         self.low, high = float(values_N.min()), float(values_N.max())
         self.width = max((high - self.low) / (self.BINS - 1), 1e-6 * max(abs(self.low), 1e-6))
         self.counts = np.zeros(self.BINS, np.int64)
