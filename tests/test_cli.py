@@ -62,7 +62,8 @@ VERBS = {
     "prepare": ["--json", "--limit", "--link", "--out", "--root", "--set", "--splits"],
     "presets": ["--json"],
     "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
-    "report": ["--json", "--masks", "--out", "--truth"],
+    "report": ["--full", "--json", "--masks", "--out", "--segmented", "--truth"],
+    "run": ["--backbone", "--json", "--method", "--out", "--quick", "--seed", "--set", "--weights"],
     "segment": [
         "--architecture",
         "--backbone",
@@ -130,7 +131,9 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = "check prepare train refine-train masks compare segment predict evaluate convert report export presets demo"
+    verbs = (
+        "run check prepare train refine-train masks compare segment predict evaluate convert report export presets demo"
+    )
     assert " ".join(listed) == verbs
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
@@ -145,13 +148,15 @@ def test_help_lists_the_verbs_in_the_order_of_use(
         ("segment", SegmentSettings(), {}),
         ("prepare", PrepareSettings(), {}),
         ("predict", PredictSettings(), {}),
+        ("run", TrainSettings(), {"backbone": "backbone.name"}),
     ],
 )
 def test_help_tells_the_defaults_that_hold(verb: str, settings: Settings, places: dict[str, str]) -> None:
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "prepare": 1, "predict": 1}[verb]
+    counts = {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "prepare": 1, "predict": 1, "run": 4}
+    assert len(found) == counts[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
         assert value == str(next(iter(actual), "none") if isinstance(actual, tuple) else actual), place
@@ -218,6 +223,9 @@ def test_the_whole_way(
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
         (["convert", "{tmp}", "--to", "npz", "--out", "{tmp}/run"], "is not a mask set"),
         (["report", "{tmp}"], "is not a run"),
+        (["report", "{tmp}", "--full", "{tmp}"], "is what a segmenter is compared with"),
+        (["run", "{data}", "--out", "{tmp}/run", "--set", "epochs=1"], "did you mean train.epochs?"),
+        (["run", "{data}", "--out", "{data}"], "is not empty"),
         (["segment", "{tmp}", "--masks", "{tmp}", "--out", "{tmp}/s"], "is not a run"),
         (["segment", "{tmp}", "--masks", "{tmp}", "--out", "{tmp}/s", "--set", "crops=1"], "did you mean crop?"),
         (["predict", "{tmp}", "{data}/images", "--out", "{tmp}/p"], "is not a segmenter"),

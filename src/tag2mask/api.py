@@ -13,6 +13,7 @@ from tag2mask.export import Conversion
 from tag2mask.masks import make
 from tag2mask.masks.make import MaskSetSummary
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.plan import Plan, WholeSettings
 from tag2mask.preparation import Prepared, PrepareSettings
 from tag2mask.segmentation import predict as prediction
 from tag2mask.segmentation import rounds as segmentation
@@ -21,6 +22,16 @@ from tag2mask.segmentation.train import SegmentResult
 from tag2mask.training import loop
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
+from tag2mask.whole import WholeResult, run_whole
+
+
+def run(data: str | Path, /, out: str | Path, *, quick: bool = False, **settings: Any) -> WholeResult:
+    """All of it, or what is left of it; ``settings`` are those of the stages, such as ``train={"epochs": 5}``.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return run_whole(Plan(Path(data), Path(out), WholeSettings.parse(settings), quick))
 
 
 def prepare(

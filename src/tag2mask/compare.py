@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from tag2mask.methods import method_settings
 from tag2mask.report.comparison import write_comparison
 from tag2mask.report.page import own_truth
 from tag2mask.training.batches import EpochBatches
-from tag2mask.training.checkpoint import STATE
+from tag2mask.training.checkpoint import STATE, can_resume
 from tag2mask.training.files import write_json
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.loop import Trainer, prepare
@@ -202,10 +201,8 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
         str(config),
         "--json",
     ]
-    if (run / STATE).is_file():
+    if can_resume(run):
         command.append("--resume")
-    elif run.exists():
-        shutil.rmtree(run)  # stopped before its first checkpoint
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     printed = process.stdout.read()

@@ -34,7 +34,7 @@ from tag2mask.settings import Settings
 from tag2mask.training.files import write_json, write_text
 from tag2mask.training.progress import progress_bar
 
-MANIFEST, JOURNAL = "prepared.json", "prepared.jsonl"
+MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ def prepare(
     done = start(out, origin)
     failures = add_all(source, [photograph for photograph in names if photograph not in done], out, plan, done)
     if not done:
-        shutil.rmtree(out)
+        if not (out / TABLE).exists():  # nothing worth keeping was ever written
+            shutil.rmtree(out)
         first = next(iter(failures.values()))
         raise DataError(f"{root}: none of {len(names)} photographs could be used; first: {first}")
-    return finish(
-        out, source, [done[photograph] for photograph in names if photograph in done], lists, origin, failures
-    )
+    finished = [done[photograph] for photograph in names if photograph in done]
+    return finish(out, source, finished, lists, origin, failures)
 
 
 def chosen_lists(source: Source, plan: PrepareSettings) -> dict[str, list[str]]:
@@ -236,7 +236,7 @@ def finish(
     table = io.StringIO()
     rows = ((row.image, ";".join(row.tags)) for row in done if row.tags is not None)
     csv.writer(table, lineterminator="\n").writerows([("image", "labels"), *rows])
-    write_text(out / "labels.csv", table.getvalue())
+    write_text(out / TABLE, table.getvalue())
     write_text(out / "classes.txt", "".join(f"{name}\n" for name in source.classes.pixel_names))
     names = {row.name for row in done}
     usable = {split: [name for name in listed if name in names] for split, listed in lists.items()}

@@ -60,7 +60,8 @@ def test_the_papers_recipe_is_a_preset() -> None:
     paper = read_segment_settings(None, {"epochs": 2}, ["clipping.tau=1.0"], "voc-weaktr")
     assert (paper.epochs, paper.crop, paper.batch_size, paper.optimiser.kind) == (2, 480, 4, "sgd")
     assert (paper.clipping.tau, paper.clipping.tile, paper.clipping.tiles) == (1.0, 120, "batch")
-    assert paper.augment == SegmentSettings().augment.model_copy(update={"base": 520})
+    wide = {"base": 520, "min_scale": 0.5, "max_scale": 2.0}
+    assert paper.augment == SegmentSettings().augment.model_copy(update=wide)
     with pytest.raises(SettingsError, match="preset mctformer-v2 says nothing about segmenters; voc-weaktr does"):
         read_segment_settings(None, {}, [], "mctformer-v2")
 

@@ -28,8 +28,8 @@ def segment(
     masks: Annotated[
         Path | None, typer.Option("--masks", metavar="MASKSET", help="What to learn: a finished mask set.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [20].")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Crops a step [8].")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [10].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Crops a step [4].")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of crops in pixels; else the run's image size.")] = None,
     architecture: Annotated[
         str | None,

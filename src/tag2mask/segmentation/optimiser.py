@@ -17,7 +17,7 @@ OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # Ours: few steps on few photographs, a pretrained encoder that small rates suit best.
         "adamw": {
-            "lr": 5e-4,
+            "lr": 3e-4,
             "encoder": 0.04,
             "momentum": 0.9,
             "weight_decay": 0.05,

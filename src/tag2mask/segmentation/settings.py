@@ -28,7 +28,8 @@ class SegmentSettings(LoopSettings):
     itself which photographs it has; without one, fully supervised, they are those of ``split``, None for the run's.
     """
 
-    epochs: int = Field(20, gt=0)
+    epochs: int = Field(10, gt=0)
+    batch_size: int = Field(4, gt=0)
     architecture: str = "vit"
     backbone: BackboneSettings | None = None
     encoder: str | None = None
