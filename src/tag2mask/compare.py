@@ -34,7 +34,7 @@ from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.loop import Trainer, prepare
 from tag2mask.training.run import MODEL, open_run
 from tag2mask.training.settings import TrainSettings
-from tag2mask.training.start import open_validation
+from tag2mask.training.start import completed, open_validation
 
 PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
 WARM_UP, TIMED = 2, 3  # steps, and photographs to validate
@@ -75,7 +75,8 @@ def compare(plan: Comparison) -> dict[str, Any]:
     if WALK in plan.masks.refine:
         raise SettingsError("--refine walk: a walk is learned from one run's maps; compare without it")
     require_refiners(plan.masks.refine)
-    photographs = open_dataset(plan.data, plan.train.data, plan.masks.split)
+    data = plan.train.data.completed(plan.data)
+    photographs = open_dataset(plan.data, data, plan.masks.split)
     epochs = planned_epochs(plan)
     rows = []
     for seed in plan.seeds:
@@ -94,7 +95,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
         {line["method"]: plan.out / f"{line['method']}-{seed}" / MASKS for line in table},
         truth_of(plan.out / f"{plan.methods[0]}-{seed}"),
         seed,
-        plan.train.data.bands,
+        data,
     )
     write_json(plan.out / "compare.json", {"rows": rows, "table": table})
     return {"table": table, "rows": rows, "report": str(page)}
@@ -124,7 +125,7 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
 def epochs_in(plan: Comparison, method: str) -> int:
     """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated photographs."""
     assert plan.budget_minutes is not None
-    settings = plan.settings(method, 0, 1)
+    settings = completed(plan.settings(method, 0, 1), plan.data)
     photographs = open_dataset(plan.data, settings.data, settings.split)
     validation = open_validation(plan.data, settings)
     accelerator, model, _ = prepare(settings, len(photographs.classes), "none")

@@ -3,6 +3,7 @@
 ::
 
     images/ masks/ labels.csv classes.txt splits/    what data/folder.py reads
+    dataset.yaml statistics.json                     for other than 3 bands: how to read them, and their statistics
     prepared.json                                    from what, how many, what went wrong
     prepared.jsonl                                   one line a finished photograph: the same command goes on there
 """
@@ -24,8 +25,9 @@ from pydantic import Field
 import tag2mask
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import BACKGROUND
-from tag2mask.data.reading import read_image
+from tag2mask.data.geotiff import read_place, write_geotiff
 from tag2mask.data.sources import Record, Source, open_source
+from tag2mask.data.statistics import write_statistics
 from tag2mask.errors import DataError
 from tag2mask.masks.write import write_mask
 from tag2mask.settings import Settings
@@ -187,22 +189,26 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
     Raises:
         DataError: the photograph or its truth cannot be read, or they differ in size.
     """
-    size = read_image(record.image, source.bands).shape[:2]
+    pixels = record.pixels(source.bands)
     if record.truth is not None:
         labels = record.truth()
-        if labels.shape != size:
-            of_truth = f"{labels.shape[1]} x {labels.shape[0]}"
-            raise DataError(f"{record.image}: is {size[1]} x {size[0]}, its truth {of_truth}; make them alike")
+        if labels.shape != pixels.shape[:2]:
+            sizes = (f"{shape[1]} x {shape[0]}" for shape in (pixels.shape, labels.shape))
+            raise DataError(f"{record.image}: is {next(sizes)}, its truth {next(sizes)}; make them alike")
         write_mask(out / "masks" / f"{record.name}.png", labels, source.classes)
     image = record.name + record.image.suffix
-    take_over(record.image, out / "images" / image, link)
+    target = out / "images" / image
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if record.compose is None:
+        take_over(record.image, target, link)
+    else:
+        write_geotiff(target, pixels, read_place(record.image))
     tags = None if record.tags is None else [source.classes.names[tag] for tag in record.tags]
     return Done(record.name, image, tags, record.truth is not None)
 
 
 def take_over(image: Path, target: Path, link: str) -> None:
     """Link or copy a photograph; hard links do not reach over file systems, so there it is copied."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     if link == "symlink":
         target.symlink_to(image.resolve())
@@ -238,6 +244,9 @@ def finish(
         (out / "splits").mkdir(exist_ok=True)
     for split, listed in usable.items():
         write_text(out / "splits" / f"{split}.txt", "".join(f"{name}\n" for name in listed))
+    if source.bands != 3:
+        with progress_bar("statistics", None) as bar:
+            write_statistics(out, source.data_settings(), bar.advance)
     counts = Prepared(
         out,
         len(done),

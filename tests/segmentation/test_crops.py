@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tag2mask.data import Classes
+from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.segmentation.crops import CropSettings, LabelledCrops, LabelledPhotograph, choose_corner, distort
 
@@ -28,7 +28,8 @@ def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, b
 
 
 def crops(one: LabelledPhotograph, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
-    return LabelledCrops([one], CLASSES, crop, (0.0,) * bands, (1.0,) * bands, CropSettings.parse(settings))
+    data = DataSettings(bands=bands)
+    return LabelledCrops([one], CLASSES, crop, data, (0.0,) * bands, (1.0,) * bands, CropSettings.parse(settings))
 
 
 def blocks(shape: tuple[int, int]) -> np.ndarray:

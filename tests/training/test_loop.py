@@ -187,7 +187,8 @@ def test_bad_input_leaves_no_folder(squares: Path, tmp_path: Path, small: dict[s
     for settings, error in (
         ({"weights": str(tmp_path / "w.safetensors")}, WeightsError),
         ({"method": "none"}, SettingsError),
-        ({"data": {"bands": 1}}, SettingsError),
+        ({"data": {"bands": 1}, "backbone": {"bands": 3}}, SettingsError),
+        ({"data": {"mean": [0.5] * 3}}, SettingsError),
         ({"split": "none"}, DataError),
     ):
         with pytest.raises(error):

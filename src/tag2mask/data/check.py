@@ -74,8 +74,13 @@ class CheckReport:
 
 
 def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda: None) -> CheckReport:
-    """Look over a folder; ``tick`` is called after each photograph."""
+    """Look over a folder; ``tick`` is called after each photograph.
+
+    Raises:
+        SettingsError: what the data set says of itself cannot be used.
+    """
     report = CheckReport()
+    settings = settings.completed(root)
     try:
         samples, classes = collect(root, settings, report)
     except DataError as error:

@@ -23,6 +23,7 @@ EVERY = 1000  # rows and files between two ticks
 def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] = lambda count: None) -> CheckReport:
     """Look over a folder with a table of tags; ``tick`` is called with how many rows and files came since."""
     report = CheckReport()
+    settings = settings.completed(root)
     bits: dict[str, int] = {}
     try:
         per_tag, first_line, columns = count_rows(root / settings.labels, bits, report, tick)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from tag2mask.data.check import CheckReport, check_twins, count_tags, count_training
-from tag2mask.data.reading import read_image
 from tag2mask.data.sample import Sample
 from tag2mask.data.sources import Source
 from tag2mask.errors import DataError
@@ -47,7 +46,7 @@ def check_record(source: Source, name: str, report: CheckReport) -> tuple[Sample
         DataError: the photograph or its truth cannot be read.
     """
     record = source.record(name)
-    size = read_image(record.image, source.bands).shape[:2]
+    size = record.pixels(source.bands).shape[:2]
     if record.truth is not None:
         labels = record.truth()
         report.masks += 1

@@ -63,7 +63,7 @@ def make_masks(
     failures: dict[str, str] = {}
     samples = [sample for sample in dataset if not writer.has(sample.name)]
     with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
-        for batch in batches(samples, opened.settings.data.bands, settings.batch_size, failures):
+        for batch in batches(samples, opened.settings.data, settings.batch_size, failures):
             painter.paint(batch, writer)
             bar.advance(len(batch))
     writer.finish(failures)

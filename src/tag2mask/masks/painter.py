@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tag2mask.data import Sample
-from tag2mask.data.reading import read_image, to_float
+from tag2mask.data import DataSettings, Sample
+from tag2mask.data.loading import load_image
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.localize import Localized, localize, resize
 from tag2mask.masks.paint import BARE, Maps, paint
@@ -28,13 +28,13 @@ from tag2mask.training.run import Run
 
 
 def batches(
-    samples: Sequence[Sample], bands: int, batch_size: int, failures: dict[str, str]
+    samples: Sequence[Sample], data: DataSettings, batch_size: int, failures: dict[str, str]
 ) -> Iterator[list[tuple[Sample, Tensor]]]:
     """Photographs ``(bands, Y, X)`` in [0, 1], neighbours of one size together; those that cannot be read are noted."""
     batch: list[tuple[Sample, Tensor]] = []
     for sample in samples:
         try:
-            image = to_float(read_image(sample.image, bands))
+            image = load_image(sample.image, data)
         except DataError as error:
             failures[sample.name] = str(error)
             continue
@@ -102,8 +102,14 @@ class Painter:
             scores = self.walk(image, scores)
         if CRF in self.settings.refine:
             engine = CRF_ENGINES[self.settings.crf_engine]
-            scores = at_refine_side(image, scores, self.settings, lambda x, y: engine(x, y, self.settings.crf))
+            colours = coloured(image, self.run.settings.data)
+            scores = at_refine_side(colours, scores, self.settings, lambda x, y: engine(x, y, self.settings.crf))
         return scores.numpy()
+
+
+def coloured(image: Tensor, settings: DataSettings) -> Tensor:
+    """The bands that are shown as colours, of ``(bands, Y, X)``; all of them where nothing is said."""
+    return image if settings.rgb is None else image[list(settings.rgb)]
 
 
 def finished_maps(localized: Localized, tags: Sequence[int], image: Tensor, settings: MaskSettings) -> Tensor:

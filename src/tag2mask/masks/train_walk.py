@@ -18,7 +18,7 @@ from torch import Tensor
 
 import tag2mask
 from tag2mask.data import Sample, open_dataset
-from tag2mask.data.reading import read_image, to_float
+from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.masks import make
@@ -158,8 +158,8 @@ class WalkTrainer:
             DataError: no two neighbouring patches are known to differ.
         """
         assert settings.backbone is not None
-        self.bands = settings.backbone.bands
-        self.mean, self.std = normalisation(settings.backbone)
+        self.data = run.settings.data
+        self.mean, self.std = normalisation(settings.backbone, self.data)
         self.net = net.train()
         self.labelled = labelled
         self.settings = settings
@@ -227,7 +227,7 @@ class WalkTrainer:
 
     def losses(self, one: Labelled, counts: Tensor, mirrored: bool) -> dict[str, Tensor]:
         """What one photograph adds to the terms of its step."""
-        image = to_float(read_image(one.sample.image, self.bands))
+        image = load_image(one.sample.image, self.data)
         pixels, _ = eval_resize(image, self.settings.side, self.net.patch, self.mean, self.std)
         first_P, second_P, kinds_P = (index.to(self.device) for index in self.pairs_of(one, mirrored))
         features_MD = self.net((pixels.flip(-1) if mirrored else pixels)[None].to(self.device))[0]

@@ -135,7 +135,7 @@ def sheet(run: Run, sets: Mapping[str, MaskSet], names: Sequence[str], truth: Pa
     """Photograph, truth and the mask of every set, for up to twelve photographs of the run's data."""
     photographs = {sample.name: sample for sample in open_dataset(run.data, run.settings.data)}
     chosen = spread([name for name in names if name in photographs], SHOWN)
-    return [compared(photographs[name], sets, truth, run.settings.data.bands) for name in sorted(chosen)]
+    return [compared(photographs[name], sets, truth, run.settings.data) for name in sorted(chosen)]
 
 
 def training_charts(run: Run, name: str, masks: MaskSet) -> list[Chart]:

@@ -17,7 +17,7 @@ from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.folder import find_images, is_image, strip_suffix
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.make import MaskSetSummary
-from tag2mask.masks.overlay import overlay, rgb
+from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.painter import batches
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
@@ -52,7 +52,7 @@ def predict(
     failures: dict[str, str] = {}
     missing = [sample for sample in samples if not writer.has(sample.name)]
     with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
-        for batch in batches(missing, len(opened.mean), settings.batch_size, failures):
+        for batch in batches(missing, opened.data_settings, settings.batch_size, failures):
             predictor.write(batch, writer)
             bar.advance(len(batch))
     writer.finish(failures)
@@ -76,9 +76,10 @@ class Predictor:
 
     def write(self, batch: Sequence[tuple[Sample, Tensor]], writer: MaskSetWriter) -> None:
         """The masks of photographs of one size."""
-        for (sample, image), labels in zip(batch, self.labels([image for _, image in batch]), strict=True):
+        for (sample, _), labels in zip(batch, self.labels([image for _, image in batch]), strict=True):
             if self.settings.overlay:
-                write_overlay(writer.path / OVERLAYS / f"{sample.name}.jpg", image, labels, writer.classes)
+                picture = read_picture(sample.image, self.run.data_settings)
+                write_overlay(writer.path / OVERLAYS / f"{sample.name}.jpg", picture, labels, writer.classes)
             writer.add(sample.name, labels, classes_in(labels, writer.classes), fallback=False)
 
 
@@ -87,11 +88,10 @@ def classes_in(labels: NDArray[np.int64], classes: Classes) -> list[str]:
     return [classes.names[value - classes.offset] for value in np.unique(labels).tolist() if value >= classes.offset]
 
 
-def write_overlay(path: Path, image: Tensor, labels: NDArray[np.int64], classes: Classes) -> None:
-    """A mask over its photograph ``(bands, Y, X)`` in [0, 1]."""
+def write_overlay(path: Path, picture: Picture, labels: NDArray[np.int64], classes: Classes) -> None:
+    """A mask over its photograph."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    photograph = rgb((255 * image).round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
-    Image.fromarray(overlay(photograph, labels, classes)).save(path, "JPEG", quality=90)
+    Image.fromarray(overlay(picture, labels, classes)).save(path, "JPEG", quality=90)
 
 
 def split_samples(run: SegmenterRun, split: str, photographs: Sequence[Path]) -> list[Sample]:

@@ -44,7 +44,7 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], ta
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
     failures: dict[str, str] = {}
     with progress_bar("repaint", len(photographs), len(photographs) - len(missing)) as bar:
-        for batch in batches(missing, len(student.mean), settings.batch_size, failures):
+        for batch in batches(missing, student.data_settings, settings.batch_size, failures):
             images = [image for _, image in batch]
             shares = probabilities(network, images, side, student.crop, student.mean, student.std, settings)
             for (sample, image), shares_KYX in zip(batch, shares, strict=True):

@@ -16,8 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tag2mask.data import Dataset, Sample, open_dataset
-from tag2mask.data.loading import TaggedImages, multi_hot
-from tag2mask.data.reading import read_image, to_float
+from tag2mask.data.loading import TaggedImages, load_image, multi_hot
 from tag2mask.data.transforms import eval_resize, train_transform
 from tag2mask.methods import Method, build_method, method_settings
 from tag2mask.training import run as layout
@@ -28,10 +27,10 @@ from tag2mask.training.schedule import factor, parameter_groups
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import (
+    completed,
     open_accelerator,
     open_validation,
     require_folder,
-    require_same_bands,
     write_run_header,
 )
 from tag2mask.vit.weights import Weights, WeightsReport, normalisation, weights_source
@@ -62,10 +61,9 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     """
     # Written out in full, so that a run outlives a change of defaults.
     chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
-    settings = settings.model_copy(update={"method_settings": chosen})
+    settings = completed(settings.model_copy(update={"method_settings": chosen}), data)
     photographs = open_dataset(data, settings.data, settings.split)
     validation = open_validation(data, settings)
-    require_same_bands(settings)
     require_folder(out, settings, resume)
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
@@ -104,10 +102,11 @@ class Trainer(EpochLoop[TrainSettings]):
     ) -> None:
         self.method = method
         self.validation = validation
-        self.mean, self.std = normalisation(settings.backbone)
+        self.mean, self.std = normalisation(settings.backbone, settings.data)
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
-        self.images = TaggedImages(photographs, settings.data.bands, transform)
-        optimiser = torch.optim.AdamW(parameter_groups(method, settings.optimiser))
+        self.images = TaggedImages(photographs, settings.data, transform)
+        fresh_patches = settings.backbone.patch_weights == "fresh"
+        optimiser = torch.optim.AdamW(parameter_groups(method, settings.optimiser, fresh_patches))
         clip = settings.optimiser.clip
         super().__init__(accelerator, method, optimiser, self.images, len(self.images), settings, clip, out, interrupt)
 
@@ -156,7 +155,7 @@ class Trainer(EpochLoop[TrainSettings]):
         classes = self.images.classes
         scores, tags = [], []
         for sample in self.validation:
-            image = to_float(read_image(sample.image, self.settings.data.bands))
+            image = load_image(sample.image, self.settings.data)
             side = self.settings.backbone.image_size
             pixels, _ = eval_resize(image, side, self.method.patch, self.mean, self.std)
             with self.accelerator.autocast():

@@ -87,7 +87,7 @@ def test_it_goes_on_where_it_was(tree: Tree, kind: str, tmp_path: Path, monkeypa
         read.append(path)
         return read_image(path, bands)
 
-    monkeypatch.setattr("tag2mask.preparation.read_image", counted)
+    monkeypatch.setattr("tag2mask.data.sources.record.read_image", counted)
     prepare(kind, tree.root, out, tree.settings)
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
     assert len(read) == len(tree.tags) - 2

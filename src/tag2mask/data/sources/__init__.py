@@ -14,6 +14,7 @@ from typing import Any
 from tag2mask.data.sources.ade20k import Ade20k
 from tag2mask.data.sources.coco import Coco
 from tag2mask.data.sources.coco_json import CocoJson
+from tag2mask.data.sources.dfc2020 import Dfc2020
 from tag2mask.data.sources.endotect import EndoTect
 from tag2mask.data.sources.imagefolder import ImageFolder
 from tag2mask.data.sources.labelme import LabelMe
@@ -29,6 +30,7 @@ SOURCES: Mapping[str, type[Source]] = MappingProxyType(
         "voc": Voc,
         "coco": Coco,
         "ade20k": Ade20k,
+        "dfc2020": Dfc2020,
         "endotect": EndoTect,
         "coco-json": CocoJson,
         "labelme": LabelMe,

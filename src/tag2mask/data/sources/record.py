@@ -9,12 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data.classes import Classes
+from tag2mask.data.reading import read_image
+from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 from tag2mask.settings import Settings
 
@@ -27,12 +29,22 @@ class Record:
 
     ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means that nothing is known.
     ``truth`` draws the label image ``(Y, X)`` in the pixel values of ``Classes``; only scoring and ``prepare`` ask.
+    ``compose`` joins the photograph, a GeoTIFF, where the source has it in several files; ``image`` is the first.
     """
 
     name: str
     image: Path
     tags: tuple[int, ...] | None
     truth: Callable[[], LabelImage] | None = None
+    compose: Callable[[], NDArray[Any]] | None = None
+
+    def pixels(self, bands: int) -> NDArray[Any]:
+        """The photograph, ``(Y, X, bands)``.
+
+        Raises:
+            DataError: it cannot be read, or has another number of bands.
+        """
+        return read_image(self.image, bands) if self.compose is None else self.compose()
 
 
 class Source(ABC):
@@ -68,6 +80,10 @@ class Source(ABC):
         Raises:
             DataError: a file of this photograph is missing or cannot be read.
         """
+
+    def data_settings(self) -> DataSettings:
+        """How the photographs are to be read: what ``dataset.yaml`` will say."""
+        return DataSettings(bands=self.bands)
 
     def published(self) -> Mapping[str, Sequence[int]]:
         """Photographs per class as published, by split, for ``check`` to compare with."""
