@@ -129,7 +129,8 @@ def epochs_in(plan: Comparison, method: str) -> int:
     photographs = open_dataset(plan.data, settings.data, settings.split)
     validation = open_validation(plan.data, settings)
     accelerator, model, _ = prepare(settings, len(photographs.classes), "none")
-    trainer = Trainer(accelerator, model, photographs, validation[:TIMED], settings, plan.out, Interrupt())
+    validated = validation[:TIMED]
+    trainer = Trainer(accelerator, model, plan.data, photographs, validated, settings, plan.out, Interrupt())
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
     timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
     clock = [time.monotonic()]

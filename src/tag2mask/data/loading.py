@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from tag2mask.data.reading import read_scaled
-from tag2mask.data.sample import Dataset
+from tag2mask.data.cache import SmallCopies
+from tag2mask.data.reading import read_scaled, scaled
+from tag2mask.data.sample import Dataset, Sample
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 
@@ -40,11 +41,13 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
     An item is asked for as (seed, index): its random changes depend on nothing else, so any step can be repeated.
     """
 
-    def __init__(self, dataset: Dataset, settings: DataSettings, transform: Callable[[Tensor], Tensor]) -> None:
-        """Keep the tagged samples.
+    def __init__(
+        self, root: Path, dataset: Dataset, settings: DataSettings, transform: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Keep the tagged samples of the data folder ``root``.
 
         Raises:
-            DataError: there is none, or a photograph is missing.
+            DataError: there is none, a photograph is missing, or smaller copies are wanted and cannot be kept.
         """
         self.samples = [sample for sample in dataset if sample.tags is not None]
         if not self.samples:
@@ -55,6 +58,7 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
         self.classes = len(dataset.classes)
         self.settings = settings
         self.transform = transform
+        self.copies = None if settings.cache is None else SmallCopies(root, settings.cache, settings.bands)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -62,8 +66,14 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         seed, index = key
         sample = self.samples[index]
-        image = load_image(sample.image, self.settings)
+        image = self.photograph(sample)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             crop = self.transform(image)
         return crop, multi_hot(sample.tags or (), self.classes)
+
+    def photograph(self, sample: Sample) -> Tensor:
+        """``(bands, Y, X)`` in [0, 1], of its smaller copy where the settings ask for one."""
+        if self.copies is None:
+            return load_image(sample.image, self.settings)
+        return torch.from_numpy(scaled(self.copies.read(sample), self.settings))

@@ -40,7 +40,7 @@ class DataSettings(Settings):
     all bands or one pair a band, they are first clipped and counted from low, and the range is that of the clip.
     ``mean`` and ``std``, one a band, are of values in [0, 1]; None for the backbone's own. ``rgb`` are the bands shown
     in pictures, from 0 (None: the first three); deeper values than 8 bits are stretched between the percentiles of
-    ``stretch``.
+    ``stretch``. ``cache`` lets ``train`` read copies of that short side, in pixels, kept in ``.cache`` below the data.
     """
 
     labels: str = "labels.csv"
@@ -53,6 +53,7 @@ class DataSettings(Settings):
     std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     rgb: tuple[Band, Band, Band] | None = None
     stretch: Annotated[tuple[Percent, Percent], AfterValidator(rising)] = (2.0, 98.0)
+    cache: int | None = Field(None, gt=0)
 
     def clips(self) -> tuple[tuple[float, float], ...] | None:
         """Low and high of every band."""

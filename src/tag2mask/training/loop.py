@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tag2mask.data import Dataset, Sample, open_dataset
-from tag2mask.data.loading import TaggedImages, load_image, multi_hot
+from tag2mask.data.loading import TaggedImages, multi_hot
 from tag2mask.data.transforms import eval_resize, train_transform
 from tag2mask.methods import Method, build_method, method_settings
 from tag2mask.training import run as layout
@@ -69,7 +69,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     weights: Weights = "none" if resume else weights_source(settings.weights)
     accelerator, method, report = prepare(settings, len(photographs.classes), weights)
     with deferred_interrupt() as interrupt:
-        trainer = Trainer(accelerator, method, photographs, validation, settings, out, interrupt)
+        trainer = Trainer(accelerator, method, data, photographs, validation, settings, out, interrupt)
         if resume:
             trainer.progress = load_state(out, method, trainer.optimiser.optimizer)
         elif accelerator.is_main_process:
@@ -94,6 +94,7 @@ class Trainer(EpochLoop[TrainSettings]):
         self,
         accelerator: Accelerator,
         method: Method,
+        data: Path,
         photographs: Dataset,
         validation: Sequence[Sample],
         settings: TrainSettings,
@@ -104,7 +105,7 @@ class Trainer(EpochLoop[TrainSettings]):
         self.validation = validation
         self.mean, self.std = normalisation(settings.backbone, settings.data)
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
-        self.images = TaggedImages(photographs, settings.data, transform)
+        self.images = TaggedImages(data, photographs, settings.data, transform)
         fresh_patches = settings.backbone.patch_weights == "fresh"
         optimiser = torch.optim.AdamW(parameter_groups(method, settings.optimiser, fresh_patches))
         clip = settings.optimiser.clip
@@ -155,7 +156,7 @@ class Trainer(EpochLoop[TrainSettings]):
         classes = self.images.classes
         scores, tags = [], []
         for sample in self.validation:
-            image = load_image(sample.image, self.settings.data)
+            image = self.images.photograph(sample)
             side = self.settings.backbone.image_size
             pixels, _ = eval_resize(image, side, self.method.patch, self.mean, self.std)
             with self.accelerator.autocast():

@@ -1,0 +1,146 @@
+"""Photographs a second: the loader by size, workers and cache, beside the training step that it has to feed.
+
+    python benchmarks/loader.py [--photographs 32] [--steps 3] [--threads N]
+
+Writes JPEGs of two sizes into a folder of its own, reads them as ``tag2mask train`` does (decode, crop to 224 px,
+colours, normalise), and takes forward and backward steps of TokenMasking on ViT-S/14 in batches of 8. ``clock`` is
+photographs a second by the clock, ``CPU`` a second of one processor (workers included), and the last column says how
+many seconds of processor reading takes for each that the step takes: that one hardly changes on a machine that is busy.
+Copies are made before the cached rows are timed; the row ``first`` is the making of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tag2mask.data import DataSettings, open_dataset
+from tag2mask.data.loading import TaggedImages
+from tag2mask.data.transforms import AugmentSettings, train_transform
+from tag2mask.methods import Method, build_method
+from tag2mask.training.batches import EpochBatches
+from tag2mask.training.start import mixed_precision
+from tag2mask.vit.settings import BackboneSettings
+
+BACKBONE = BackboneSettings()
+BATCH, CLASSES, SIDE = 8, 20, 448
+SIZES = ((500, 375), (4000, 3000))  # width, height
+
+
+@dataclass
+class Rate:
+    """Seconds for a photograph, by the clock and of processor."""
+
+    clock: float
+    cpu: float
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photographs", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    load, cores = os.getloadavg()[0], os.cpu_count()
+    print(f"{cores} cores, load {load:.1f} at the start, {arguments.threads} threads, batches of {BATCH}\n")
+    step = step_rate(arguments.steps)
+    print("| photographs | cache | workers | a second, clock | a second of CPU | CPU of reading / of the step |")
+    print("|---|---|---|---|---|---|")
+    show("the training step", "", "", step, step)
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            write_photographs(Path(folder), size, arguments.photographs)
+            for cache, workers in rows(size):
+                rate = loader_rate(Path(folder), cache, int(workers.split()[0]), arguments.photographs)
+                show(f"{size[0]} x {size[1]}", "" if cache is None else str(cache), workers, rate, step)
+
+
+def rows(size: tuple[int, int]) -> Iterator[tuple[int | None, str]]:
+    """Cache and workers of a size; copies are only kept of photographs that are larger."""
+    for cache in (None, SIDE) if min(size) > SIDE else (None,):
+        if cache is not None:
+            yield cache, "0 (first)"
+        for workers in (0, 1, 2):
+            yield cache, str(workers)
+
+
+def show(what: str, cache: str, workers: str, rate: Rate, step: Rate) -> None:
+    """A line of the table."""
+    print(f"| {what} | {cache} | {workers} | {1 / rate.clock:.1f} | {1 / rate.cpu:.1f} | {rate.cpu / step.cpu:.2f} |")
+
+
+def write_photographs(root: Path, size: tuple[int, int], count: int) -> None:
+    """JPEGs of smooth shapes with a little noise, about as heavy as a camera's; one tag each."""
+    chance = np.random.default_rng(0)
+    (root / "images").mkdir()
+    (root / "classes.txt").write_text("".join(f"class {number}\n" for number in range(CLASSES)))
+    grain = chance.normal(0, 4, (size[1], size[0], 1)).astype(np.float32)
+    for number in range(count):
+        small = Image.fromarray(chance.integers(0, 256, (12, 16, 3), np.uint8))
+        smooth = np.asarray(small.resize(size, Image.Resampling.BICUBIC), np.float32)
+        Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)).save(root / f"images/{number}.jpg", quality=90)
+    (root / "labels.csv").write_text("image,labels\n" + "".join(f"{i}.jpg,class {i % CLASSES}\n" for i in range(count)))
+
+
+def loader_rate(root: Path, cache: int | None, workers: int, count: int) -> Rate:
+    """One epoch of batches, the start of the workers included."""
+    settings = DataSettings(cache=cache)
+    transform = train_transform(BACKBONE.image_size, (0.5,) * 3, (0.25,) * 3, AugmentSettings())
+    images = TaggedImages(root, open_dataset(root, settings), settings, transform)
+    loader = DataLoader(images, batch_sampler=EpochBatches(count, BATCH, 0, 0), num_workers=workers)
+    with timed(count) as rate:
+        for _ in loader:
+            pass
+    return rate
+
+
+def step_rate(steps: int) -> Rate:
+    """Forward and backward of the default method, in the precision that ``auto`` is here, after one step to warm up."""
+    method, _ = build_method("tokenmasking", CLASSES, BACKBONE, {}, "none")
+    images, tags = torch.rand(BATCH, 3, 224, 224), torch.eye(CLASSES)[:BATCH]
+    learn(method, images, tags)
+    with timed(steps * BATCH) as rate:
+        for _ in range(steps):
+            learn(method, images, tags)
+    return rate
+
+
+def learn(method: Method, images: Tensor, tags: Tensor) -> None:
+    """One step, without the optimiser's."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision("auto") == "bf16"):
+        terms = method.loss(method(images, tags), tags)
+    torch.stack(list(terms.values())).sum().backward()
+
+
+@contextmanager
+def timed(count: int) -> Iterator[Rate]:
+    """Filled in at the end, for ``count`` photographs."""
+    rate = Rate(time.perf_counter(), cpu_seconds())
+    yield rate
+    rate.clock = (time.perf_counter() - rate.clock) / count
+    rate.cpu = (cpu_seconds() - rate.cpu) / count
+
+
+def cpu_seconds() -> float:
+    """Of this process and the workers that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+if __name__ == "__main__":
+    main()

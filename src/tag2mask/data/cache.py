@@ -1,0 +1,205 @@
+"""Smaller copies of large photographs, kept below the data folder, each with the hash of what it was made from.
+
+::
+
+    DATA/.cache/SIDE/NAME.png    8 bits, 1 or 3 bands; or NAME.npy
+    DATA/.cache/SIDE/NAME.json   what it was made from, and its own hash
+
+Both are written in one move each and hold the same bytes whoever writes them, so that workers need no lock: a pair that
+does not fit, or is damaged, is made anew. Shapes: Y X pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tag2mask.data.reading import read_image
+from tag2mask.data.sample import Sample
+from tag2mask.errors import DataError
+
+CACHE = ".cache"
+FORM = 1  # goes up when the same photograph would give another copy
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A file's size and time of change: while they stay, so does the file."""
+
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a copy was made from and how. ``photograph`` and ``copy`` are SHA-256 of the files."""
+
+    photograph: str
+    stamp: Stamp
+    copy: str
+    suffix: str
+    bands: int
+    form: int
+
+
+class SmallCopies:
+    """The photographs of a data set with the short side ``side``; smaller ones as they are."""
+
+    def __init__(self, root: Path, side: int, bands: int) -> None:
+        """Make the folder.
+
+        Raises:
+            DataError: it cannot be made.
+        """
+        self.folder = root / CACHE / str(side)
+        self.side = side
+        self.bands = bands
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self.unwritable(error) from None
+
+    def read(self, sample: Sample) -> NDArray[Any]:
+        """Pixels ``(Y, X, bands)``; the copy is made if there is none that fits.
+
+        Raises:
+            DataError: the photograph cannot be read, or the copy cannot be written.
+        """
+        stamp = stamp_of(sample.image)
+        pixels = self.kept(sample, stamp)
+        return self.make(sample, stamp) if pixels is None else pixels
+
+    def kept(self, sample: Sample, stamp: Stamp) -> NDArray[Any] | None:
+        """The copy, if there is one, whole and of this very photograph."""
+        record = read_record(self.folder / f"{sample.name}.json")
+        if record is None or (record.bands, record.form) != (self.bands, FORM):
+            return None
+        touched = record.stamp != stamp
+        if touched and record.photograph != file_sha256(sample.image):
+            return None
+        try:
+            content = (self.folder / f"{sample.name}{record.suffix}").read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(content).hexdigest() != record.copy:
+            return None
+        if touched:
+            self.record(sample, Record(**{**vars(record), "stamp": stamp}))
+        return decoded(content, record.suffix, self.bands)
+
+    def make(self, sample: Sample, stamp: Stamp) -> NDArray[Any]:
+        """Read the photograph and keep a copy, if it is large enough for one."""
+        photograph = file_sha256(sample.image)  # before its pixels: one that changes in between differs next time
+        pixels = read_image(sample.image, self.bands)
+        if min(pixels.shape[:2]) <= self.side:
+            return pixels
+        small = shrunk(pixels, self.side)
+        content, suffix = encoded(small)
+        self.write(self.folder / f"{sample.name}{suffix}", content)
+        copy = hashlib.sha256(content).hexdigest()
+        self.record(sample, Record(photograph, stamp, copy, suffix, self.bands, FORM))
+        return small
+
+    def record(self, sample: Sample, record: Record) -> None:
+        """Write what is known of a copy."""
+        self.write(self.folder / f"{sample.name}.json", (json.dumps(asdict(record), indent=2) + "\n").encode())
+
+    def write(self, path: Path, content: bytes) -> None:
+        """A file in one move."""
+        beside = path.with_name(f".{uuid4().hex}.new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                beside.write_bytes(content)
+                beside.replace(path)
+            finally:
+                beside.unlink(missing_ok=True)
+        except OSError as error:
+            raise self.unwritable(error) from None
+
+    def unwritable(self, error: OSError) -> DataError:
+        """What to say of a folder that takes no copies."""
+        return DataError(
+            f"{self.folder}: cannot be written ({error.strerror}); data.cache keeps smaller copies of the photographs "
+            "there: make it writable, or leave data.cache out"
+        )
+
+
+def stamp_of(path: Path) -> Stamp:
+    """A photograph's size and time of change.
+
+    Raises:
+        DataError: it is missing.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        raise DataError(f"{path}: the photograph is missing") from None
+    return Stamp(found.st_size, found.st_mtime_ns)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a photograph's bytes.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_record(path: Path) -> Record | None:
+    """What is known of a copy; nothing if the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+        return Record(**{**content, "stamp": Stamp(**content["stamp"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def shrunk(pixels: NDArray[Any], side: int) -> NDArray[Any]:
+    """Pixels ``(Y, X, bands)`` with the short side ``side``, of the same type.
+
+    Pillow's triangle filter over all pixels that a new one covers: whole numbers for 8 bits, so the same on every
+    machine, and never beyond the range of what it averages.
+    """
+    height, width = pixels.shape[:2]
+    size = (round(width * side / min(height, width)), round(height * side / min(height, width)))
+    eight = pixels.dtype == np.uint8
+    bands = []
+    for band in np.moveaxis(pixels, 2, 0):
+        image = Image.fromarray(np.ascontiguousarray(band, np.uint8 if eight else np.float32))
+        bands.append(np.asarray(image.resize(size, Image.Resampling.BILINEAR)))
+    small = np.stack(bands, axis=2)
+    return (small.round() if pixels.dtype.kind in "iu" else small).astype(pixels.dtype)
+
+
+def encoded(pixels: NDArray[Any]) -> tuple[bytes, str]:
+    """The bytes of a lossless file, and its suffix."""
+    file = io.BytesIO()
+    if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+        return file.getvalue(), ".png"
+    np.save(file, pixels, allow_pickle=False)
+    return file.getvalue(), ".npy"
+
+
+def decoded(content: bytes, suffix: str, bands: int) -> NDArray[Any]:
+    """Pixels ``(Y, X, bands)`` of what ``encoded`` gave."""
+    if suffix == ".npy":
+        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        return array
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image).reshape(image.height, image.width, bands)
