@@ -1,12 +1,13 @@
 """Photographs a second: the loader by size, workers and cache, beside the training step that it has to feed.
 
-    python benchmarks/loader.py [--photographs 32] [--steps 3] [--threads N]
+    python benchmarks/loader.py [--photographs 24] [--reads 240] [--steps 3] [--threads N]
 
 Writes JPEGs of two sizes into a folder of its own, reads them as ``tag2mask train`` does (decode, crop to 224 px,
 colours, normalise), and takes forward and backward steps of TokenMasking on ViT-S/14 in batches of 8. ``clock`` is
 photographs a second by the clock, ``CPU`` a second of one processor (workers included), and the last column says how
 many seconds of processor reading takes for each that the step takes: that one hardly changes on a machine that is busy.
-Copies are made before the cached rows are timed; the row ``first`` is the making of them.
+Large photographs are read once in a row, small ones and copies over and over, ``--reads`` in all, since the start of
+the workers counts too. The row ``first`` is the making of the copies.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.loading import TaggedImages
 from tag2mask.data.transforms import AugmentSettings, train_transform
 from tag2mask.methods import Method, build_method
-from tag2mask.training.batches import EpochBatches
 from tag2mask.training.start import mixed_precision
 from tag2mask.vit.settings import BackboneSettings
 
@@ -51,7 +51,8 @@ class Rate:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photographs", type=int, default=32)
+    parser.add_argument("--photographs", type=int, default=24)
+    parser.add_argument("--reads", type=int, default=240)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
@@ -65,18 +66,19 @@ def main() -> None:
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
             write_photographs(Path(folder), size, arguments.photographs)
-            for cache, workers in rows(size):
-                rate = loader_rate(Path(folder), cache, int(workers.split()[0]), arguments.photographs)
-                show(f"{size[0]} x {size[1]}", "" if cache is None else str(cache), workers, rate, step)
+            for cache, first, workers in rows(size):
+                once = first or (cache is None and min(size) > SIDE)
+                rate = loader_rate(Path(folder), cache, workers, arguments.photographs if once else arguments.reads)
+                show(f"{size[0]} x {size[1]}", f"{cache or ''}{', first' * first}", str(workers), rate, step)
 
 
-def rows(size: tuple[int, int]) -> Iterator[tuple[int | None, str]]:
-    """Cache and workers of a size; copies are only kept of photographs that are larger."""
+def rows(size: tuple[int, int]) -> Iterator[tuple[int | None, bool, int]]:
+    """Cache, whether it is made, and workers for a size; copies are only kept of photographs that are larger."""
     for cache in (None, SIDE) if min(size) > SIDE else (None,):
         if cache is not None:
-            yield cache, "0 (first)"
+            yield cache, True, 0
         for workers in (0, 1, 2):
-            yield cache, str(workers)
+            yield cache, False, workers
 
 
 def show(what: str, cache: str, workers: str, rate: Rate, step: Rate) -> None:
@@ -97,13 +99,15 @@ def write_photographs(root: Path, size: tuple[int, int], count: int) -> None:
     (root / "labels.csv").write_text("image,labels\n" + "".join(f"{i}.jpg,class {i % CLASSES}\n" for i in range(count)))
 
 
-def loader_rate(root: Path, cache: int | None, workers: int, count: int) -> Rate:
-    """One epoch of batches, the start of the workers included."""
+def loader_rate(root: Path, cache: int | None, workers: int, reads: int) -> Rate:
+    """So many photographs one after the other, the start of the workers included."""
     settings = DataSettings(cache=cache)
     transform = train_transform(BACKBONE.image_size, (0.5,) * 3, (0.25,) * 3, AugmentSettings())
     images = TaggedImages(root, open_dataset(root, settings), settings, transform)
-    loader = DataLoader(images, batch_sampler=EpochBatches(count, BATCH, 0, 0), num_workers=workers)
-    with timed(count) as rate:
+    keys = [(read, read % len(images)) for read in range(reads)]
+    batches = [keys[first : first + BATCH] for first in range(0, reads, BATCH)]
+    loader = DataLoader(images, batch_sampler=batches, num_workers=workers)
+    with timed(reads) as rate:
         for _ in loader:
             pass
     return rate
