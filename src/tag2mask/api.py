@@ -11,11 +11,12 @@ from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
 from tag2mask.export import Conversion
 from tag2mask.masks import make
-from tag2mask.masks.make import MaskSetSummary
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import MaskSetSummary
 from tag2mask.segmentation import predict as prediction
 from tag2mask.segmentation import train as segmentation
-from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
+from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
 from tag2mask.training import loop
 from tag2mask.training.loop import TrainResult

@@ -20,7 +20,7 @@ def test_tags_become_zeros_and_ones() -> None:
 
 
 def test_an_item_depends_on_its_seed_and_index_alone(squares: Path) -> None:
-    images = TaggedImages(open_dataset(squares, DataSettings(), "train"), 3, TRANSFORM)
+    images = TaggedImages(open_dataset(squares, DataSettings(), "train"), DataSettings(), TRANSFORM)
     first, tags = images[(7, 2)]
     state = torch.get_rng_state()
     torch.rand(5)
@@ -37,10 +37,10 @@ def test_an_item_depends_on_its_seed_and_index_alone(squares: Path) -> None:
 def test_only_photographs_with_known_tags_are_learned_from(squares: Path) -> None:
     (squares / "labels.csv").write_text("image,labels\np00.png,red\np01.png,\n")
     dataset = open_dataset(squares, DataSettings(), "train")
-    images = TaggedImages(dataset, 3, TRANSFORM)
+    images = TaggedImages(dataset, DataSettings(), TRANSFORM)
     assert [sample.name for sample in images.samples] == ["p00", "p01"]
     with pytest.raises(DataError, match="no photograph of this split has tags"):
-        TaggedImages(open_dataset(squares, DataSettings(), "val"), 3, TRANSFORM)
+        TaggedImages(open_dataset(squares, DataSettings(), "val"), DataSettings(), TRANSFORM)
 
 
 def test_training_opens_photographs_and_no_truth(squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,9 +51,9 @@ def test_training_opens_photographs_and_no_truth(squares: Path, monkeypatch: pyt
 
     from tag2mask.data import loading
 
-    read = loading.read_image
-    monkeypatch.setattr(loading, "read_image", lambda path, bands: opened.append(path) or read(path, bands))
-    images = TaggedImages(open_dataset(squares, DataSettings(), "train"), 3, identity)
+    read = loading.read_scaled
+    monkeypatch.setattr(loading, "read_scaled", lambda path, data: opened.append(path) or read(path, data))
+    images = TaggedImages(open_dataset(squares, DataSettings(), "train"), DataSettings(), identity)
     for index in range(len(images)):
         images[(0, index)]
     assert opened == [squares / f"images/p{i:02d}.png" for i in range(8)]
@@ -63,4 +63,4 @@ def test_a_photograph_that_went_missing_is_named(squares: Path) -> None:
     dataset = open_dataset(squares, DataSettings(), "train")
     (squares / "images/p03.png").unlink()
     with pytest.raises(DataError, match=r"p03\.png: the photograph is missing"):
-        TaggedImages(dataset, 3, TRANSFORM)
+        TaggedImages(dataset, DataSettings(), TRANSFORM)

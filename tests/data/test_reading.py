@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tag2mask.data.reading import read_image, read_mask, to_float
+from tag2mask.data.reading import read_image, read_mask, read_scaled
+from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 
 
@@ -18,7 +19,7 @@ def test_pillow_images_of_every_band_count(tmp_path: Path, bands: int) -> None:
 
 def test_arrays_carry_any_bands_and_integers_scale_by_their_type(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.full((4, 6, 13), 65535, np.uint16))
-    image = to_float(read_image(tmp_path / "a.npy", 13))
+    image = read_scaled(tmp_path / "a.npy", DataSettings(bands=13))
     assert image.shape == (13, 4, 6)
     assert (image == 1).all()
     with pytest.raises(DataError, match=r"shape \(4, 6, 13\), wanted \(height, width, 3\)"):
@@ -85,9 +86,9 @@ def test_an_archive_of_arrays_is_refused(tmp_path: Path) -> None:
 
 def test_gray_of_more_than_8_bits_keeps_its_depth(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 6), 65535, np.uint16)).save(tmp_path / "a.png")
-    assert (to_float(read_image(tmp_path / "a.png", 3)) == 1).all()
+    assert (read_scaled(tmp_path / "a.png", DataSettings()) == 1).all()
     Image.fromarray(np.full((4, 6), 0.25, np.float32)).save(tmp_path / "a.tif")
-    assert (to_float(read_image(tmp_path / "a.tif", 1)) == 0.25).all()
+    assert (read_scaled(tmp_path / "a.tif", DataSettings(bands=1)) == 0.25).all()
     Image.fromarray(np.full((4, 6), 70000, np.int32)).save(tmp_path / "b.tif")
     with pytest.raises(DataError, match=r"b\.tif: holds values outside 16 bits"):
         read_image(tmp_path / "b.tif", 3)

@@ -13,8 +13,9 @@ from command import call
 from tag2mask import train
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.export import onnx as module
-from tag2mask.export.onnx import TOLERANCE, FromPixels, export_onnx
+from tag2mask.export.onnx import TOLERANCE, export_onnx
 from tag2mask.methods import METHODS
+from tag2mask.segmentation.from_pixels import FromPixels, LogitsAndMaps
 from tag2mask.training.run import open_run
 
 runtime = pytest.importorskip("onnxruntime", reason="the extra is not there: pip install 'tag2mask[onnx]'")
@@ -40,7 +41,7 @@ def test_every_method_but_gradients_becomes_a_file_for_any_size(
     assert summary.largest_difference <= TOLERANCE
     assert (summary.path, summary.bytes) == (out, out.stat().st_size)
     run = open_run(tmp_path / "run")
-    model = FromPixels(run.load_method(), run.mean, run.std).eval()
+    model = FromPixels(LogitsAndMaps(run.load_method()), run.mean, run.std).eval()
     session = runtime.InferenceSession(str(out))
     images = torch.rand(5, 3, 24, 56)
     logits, maps = session.run(["logits", "maps"], {"images": images.numpy()})
@@ -48,7 +49,7 @@ def test_every_method_but_gradients_becomes_a_file_for_any_size(
         for found, wanted in zip((logits, maps), model(images), strict=True):
             torch.testing.assert_close(torch.from_numpy(found), wanted, atol=TOLERANCE, rtol=0)
     known = session.get_modelmeta().custom_metadata_map
-    assert (known["patch"], known["bands"], known["method"]) == ("8", "3", method)
+    assert (known["kind"], known["patch"], known["side"], known["model"]) == ("run", "8", "32", method)
     assert json.loads(known["classes"]) == run.classes.to_json()
 
 
@@ -63,7 +64,7 @@ def test_errors_come_before_the_work(trained: Path, tmp_path: Path, monkeypatch:
     (tmp_path / "there.onnx").touch()
     with pytest.raises(RunError, match="is already there"):
         export_onnx(trained / "run", tmp_path / "there.onnx")
-    with pytest.raises(RunError, match="is not a run"):
+    with pytest.raises(RunError, match="is neither a segmenter nor a run"):
         export_onnx(tmp_path, tmp_path / "model.onnx")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"export needs onnx, .*pip install 'tag2mask\[onnx\]'"):

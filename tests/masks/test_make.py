@@ -14,9 +14,10 @@ from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.masks import make
-from tag2mask.masks.localize import by_tiles, localize, share, starts
+from tag2mask.masks.localize import by_tiles, localize, share
 from tag2mask.masks.refine import REFINERS, WALK
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
+from tag2mask.masks.tiles import starts
 from tag2mask.masks.write import MaskSetWriter, mask_path, open_mask_set, write_mask
 from tag2mask.methods import Evidence
 from tag2mask.training.run import open_run

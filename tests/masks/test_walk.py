@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 
 from command import call
 from tag2mask import make_masks, train
-from tag2mask.data import open_dataset
-from tag2mask.data.reading import read_image, to_float
+from tag2mask.data import DataSettings, open_dataset
+from tag2mask.data.loading import load_image
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.masks import pair_labels
 from tag2mask.masks.pair_labels import UNSURE, VOID, Labelled, agreed_labels, pair_kinds, sure_labels, trusted_labels
@@ -62,7 +62,7 @@ def halves(run: Run) -> list[Labelled]:
     """The generated photographs at a side of 48 with their halves as labels, unsure in the middle."""
     labelled = []
     for sample in open_dataset(run.data, run.settings.data, "train"):
-        wide = read_image(sample.image, 3).shape[1] // 8
+        wide = load_image(sample.image, DataSettings()).shape[2] // 8
         labels = torch.full((6, wide), 2)  # the left half is three patches wide
         labels[:, :2], labels[:, 2:4] = 1, UNSURE
         labelled.append(Labelled(sample, labels))
@@ -74,7 +74,7 @@ def gap(trainer: WalkTrainer) -> float:
     """How much more alike than others two patches of one class are to the network."""
     one = trainer.labelled[0]
     first, second, kinds = trainer.pairs_of(one)
-    pixels = F.interpolate(to_float(read_image(one.sample.image, 3))[None], size=(48, 48)) * 2 - 1
+    pixels = F.interpolate(load_image(one.sample.image, DataSettings())[None], size=(48, 48)) * 2 - 1
     affinity = pair_affinity(trainer.net(pixels)[0], first, second)
     return (affinity[kinds == 1].mean() - affinity[kinds == 2].mean()).item()
 
@@ -426,7 +426,7 @@ def test_a_walk_of_the_right_pairs_mends_a_wrong_edge(trained: Path) -> None:
     net = build_net(run, settings)
     labelled = halves(run)
     WalkTrainer(run, net, labelled, settings).run()
-    image = to_float(read_image(labelled[0].sample.image, 3))
+    image = load_image(labelled[0].sample.image, DataSettings())
     scores = torch.full((2, *image.shape[-2:]), 0.3)
     scores[0, :, :12], scores[1, :, 36:] = 0.7, 0.7
     refined = Walk(Path(), settings, net, (0.5,) * 3, (0.5,) * 3)(image, scores).numpy()

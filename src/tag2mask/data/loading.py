@@ -6,14 +6,25 @@ Shapes: C classes, S side of a crop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from tag2mask.data.reading import read_image, to_float
+from tag2mask.data.reading import read_scaled
 from tag2mask.data.sample import Dataset
+from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
+
+
+def load_image(path: Path, settings: DataSettings) -> Tensor:
+    """A photograph ``(bands, Y, X)`` in [0, 1].
+
+    Raises:
+        DataError: it cannot be read, or has another number of bands.
+    """
+    return torch.from_numpy(read_scaled(path, settings))
 
 
 def multi_hot(tags: Sequence[int], classes: int) -> Tensor:
@@ -29,7 +40,7 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
     An item is asked for as (seed, index): its random changes depend on nothing else, so any step can be repeated.
     """
 
-    def __init__(self, dataset: Dataset, bands: int, transform: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, dataset: Dataset, settings: DataSettings, transform: Callable[[Tensor], Tensor]) -> None:
         """Keep the tagged samples.
 
         Raises:
@@ -42,7 +53,7 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
             if not sample.image.is_file():
                 raise DataError(f"{sample.image}: the photograph is missing")
         self.classes = len(dataset.classes)
-        self.bands = bands
+        self.settings = settings
         self.transform = transform
 
     def __len__(self) -> int:
@@ -51,7 +62,7 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         seed, index = key
         sample = self.samples[index]
-        image = to_float(read_image(sample.image, self.bands))
+        image = load_image(sample.image, self.settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             crop = self.transform(image)

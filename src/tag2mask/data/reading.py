@@ -9,15 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
+from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 
 PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 NUMBERS = frozenset({"uint8", "uint16", "int16", "float16", "float32", "float64"})
+
+
+def read_scaled(path: Path, settings: DataSettings) -> NDArray[np.float32]:
+    """A photograph ``(bands, Y, X)``: integers by their type's range to [0, 1], floats as they are.
+
+    Raises:
+        DataError: missing, unreadable, cut short, or of another number of bands.
+    """
+    pixels = read_image(path, settings.bands)
+    image = np.ascontiguousarray(np.moveaxis(pixels, 2, 0)).astype(np.float32)
+    if pixels.dtype.kind in "iu":
+        image /= np.iinfo(pixels.dtype).max
+    return image
 
 
 def read_image(path: Path, bands: int) -> NDArray[Any]:
@@ -100,12 +112,6 @@ def read_geotiff(path: Path, bands: int) -> NDArray[Any]:
     if pixels.shape[2] != bands:
         raise DataError(f"{path}: has {pixels.shape[2]} bands, wanted {bands}; set data.bands")
     return usable(path, pixels)
-
-
-def to_float(pixels: NDArray[Any]) -> Tensor:
-    """``(Y, X, bands)`` to float32 ``(bands, Y, X)``: integers by their type's range to [0, 1], floats as they are."""
-    scale = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, 2, 0)).astype(np.float32)) / scale
 
 
 def read_mask(path: Path) -> NDArray[np.int64]:

@@ -96,7 +96,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
     painter = Painter(opened, settings)
     sweep = ThresholdSweep(len(opened.classes.pixel_names), opened.classes.ignore)
     with progress_bar("tune", len(samples)) as bar:
-        for batch in batches(samples, opened.settings.data.bands, settings.batch_size, {}):
+        for batch in batches(samples, opened.settings.data, settings.batch_size, {}):
             for (sample, image), localized in zip(batch, painter.localize(batch), strict=True):
                 assert sample.truth is not None
                 tags, _ = painter.tags_of(sample, localized.scores_C)

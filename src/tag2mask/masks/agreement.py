@@ -38,7 +38,7 @@ def agreed(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskS
     some = samples[:: -(-len(samples) // PHOTOGRAPHS)]
     agreement = Agreement()
     with progress_bar("agree", len(some)) as bar:
-        for batch in batches(some, run.settings.data.bands, settings.batch_size, {}):
+        for batch in batches(some, run.settings.data, settings.batch_size, {}):
             mirrored = [(sample, image.flip(-1)) for sample, image in batch]
             views = zip(mirrored, painter.localize(batch), other.localize(mirrored), batch, strict=True)
             for (sample, mirror), first, second, (_, image) in views:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from tag2mask.data import Sample
-from tag2mask.data.reading import read_image, to_float
-from tag2mask.data.transforms import fitted_size
+from tag2mask.data.loading import load_image
+from tag2mask.data.resizing import fitted_size
 from tag2mask.masks.paint import background_score, normalise
 from tag2mask.masks.painter import Painter, at_refine_side, finished_maps
 from tag2mask.masks.refine.crf import crf
@@ -48,7 +48,7 @@ def label_photographs(
     labelled = []
     with progress_bar("labels", len(samples)) as bar:
         for sample in samples:
-            image = to_float(read_image(sample.image, painter.run.settings.data.bands))
+            image = load_image(sample.image, painter.run.settings.data)
             [localized] = painter.localize([(sample, image)])
             tags, _ = painter.tags_of(sample, localized.scores_C)
             maps_KYX = finished_maps(localized, tags, image, settings.masks)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import tag2mask
 from tag2mask.data import Sample, open_dataset
-from tag2mask.data.reading import read_image, to_float
+from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.masks import make
@@ -29,11 +29,12 @@ from tag2mask.masks.refine import walk as layout
 from tag2mask.masks.refine.walk import AffinityNet, WalkSettings, pair_affinity, pairs
 from tag2mask.settings import assign, put
 from tag2mask.training.batches import EpochBatches
-from tag2mask.training.files import write_json_lines, write_tensors, write_yaml
+from tag2mask.training.files import write_json_lines, write_yaml
 from tag2mask.training.interrupt import deferred_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.run import Run, open_run
 from tag2mask.training.schedule import poly
+from tag2mask.training.tensors import write_tensors
 from tag2mask.vit.weights import build_backbone, normalisation, weights_source
 
 WEIGHTS = (1 / 4, 1 / 4, 1 / 2)
@@ -158,7 +159,7 @@ class WalkTrainer:
             DataError: no two neighbouring patches are known to differ.
         """
         assert settings.backbone is not None
-        self.bands = settings.backbone.bands
+        self.data = run.settings.data
         self.mean, self.std = normalisation(settings.backbone)
         self.net = net.train()
         self.labelled = labelled
@@ -227,7 +228,7 @@ class WalkTrainer:
 
     def losses(self, one: Labelled, counts: Tensor, mirrored: bool) -> dict[str, Tensor]:
         """What one photograph adds to the terms of its step."""
-        image = to_float(read_image(one.sample.image, self.bands))
+        image = load_image(one.sample.image, self.data)
         pixels, _ = eval_resize(image, self.settings.side, self.net.patch, self.mean, self.std)
         first_P, second_P, kinds_P = (index.to(self.device) for index in self.pairs_of(one, mirrored))
         features_MD = self.net((pixels.flip(-1) if mirrored else pixels)[None].to(self.device))[0]

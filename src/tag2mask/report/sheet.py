@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tag2mask.data import Classes, Sample, open_dataset
-from tag2mask.data.reading import read_image, read_mask, to_float
+from tag2mask.data.loading import load_image
+from tag2mask.data.reading import read_image, read_mask
 from tag2mask.masks.localize import Localized, localize
 from tag2mask.masks.overlay import Picture, overlay, rgb
 from tag2mask.masks.paint import normalise
@@ -82,10 +83,9 @@ def sheet_row(
     run: Run, method: Method, masks: MaskSet, sample: Sample, truth: Path | None, settings: MaskSettings
 ) -> Row:
     """One photograph; its class maps are those of the tags in use, the highest logit first."""
-    pixels = read_image(sample.image, run.settings.data.bands)
-    picture = rgb(pixels)
+    picture = rgb(read_image(sample.image, run.settings.data.bands))
     side = settings.side or run.settings.backbone.image_size
-    image = to_float(pixels)
+    image = load_image(sample.image, run.settings.data)
     [found] = localize(method, [image], side, run.mean, run.std, settings)
     tags = [run.classes.names.index(tag) for tag in masks.manifest["image_tags"].get(sample.name, [])]
     tags.sort(key=lambda tag: -float(found.scores_C[tag]))

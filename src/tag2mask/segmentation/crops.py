@@ -17,9 +17,10 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from tag2mask.data import Classes
-from tag2mask.data.reading import read_image, read_mask, to_float
-from tag2mask.data.transforms import fitted_size
+from tag2mask.data import Classes, DataSettings
+from tag2mask.data.loading import load_image
+from tag2mask.data.reading import read_mask
+from tag2mask.data.resizing import fitted_size
 from tag2mask.errors import DataError
 from tag2mask.settings import Settings
 
@@ -92,7 +93,7 @@ class LabelledCrops(TorchDataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         seed, index = key
         one = self.photographs[index]
-        image = to_float(read_image(one.image, len(self.mean)))
+        image = load_image(one.image, DataSettings(bands=len(self.mean)))
         labels = read_labels(one.labels, image, self.classes)
         unknown = torch.full_like(labels, self.classes.ignore)
         truth = unknown if one.truth is None else read_labels(one.truth, image, self.classes)

@@ -16,8 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tag2mask.data import Dataset, Sample, open_dataset
-from tag2mask.data.loading import TaggedImages, multi_hot
-from tag2mask.data.reading import read_image, to_float
+from tag2mask.data.loading import TaggedImages, load_image, multi_hot
 from tag2mask.data.transforms import eval_resize, train_transform
 from tag2mask.methods import Method, build_method, method_settings
 from tag2mask.training import run as layout
@@ -106,7 +105,7 @@ class Trainer(EpochLoop[TrainSettings]):
         self.validation = validation
         self.mean, self.std = normalisation(settings.backbone)
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
-        self.images = TaggedImages(photographs, settings.data.bands, transform)
+        self.images = TaggedImages(photographs, settings.data, transform)
         optimiser = torch.optim.AdamW(parameter_groups(method, settings.optimiser))
         clip = settings.optimiser.clip
         super().__init__(accelerator, method, optimiser, self.images, len(self.images), settings, clip, out, interrupt)
@@ -156,7 +155,7 @@ class Trainer(EpochLoop[TrainSettings]):
         classes = self.images.classes
         scores, tags = [], []
         for sample in self.validation:
-            image = to_float(read_image(sample.image, self.settings.data.bands))
+            image = load_image(sample.image, self.settings.data)
             side = self.settings.backbone.image_size
             pixels, _ = eval_resize(image, side, self.method.patch, self.mean, self.std)
             with self.accelerator.autocast():
