@@ -15,7 +15,11 @@ from tag2mask.errors import RunError, SettingsError
 from tag2mask.export import onnx as module
 from tag2mask.export.onnx import TOLERANCE, export_onnx
 from tag2mask.methods import METHODS
+from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.from_pixels import FromPixels, LogitsAndMaps
+from tag2mask.segmentation.onnx_file import OnnxModel
+from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.train import segment
 from tag2mask.training.run import open_run
 
 runtime = pytest.importorskip("onnxruntime", reason="the extra is not there: pip install 'tag2mask[onnx]'")
@@ -51,6 +55,28 @@ def test_every_method_but_gradients_becomes_a_file_for_any_size(
     known = session.get_modelmeta().custom_metadata_map
     assert (known["kind"], known["patch"], known["side"], known["model"]) == ("run", "8", "32", method)
     assert json.loads(known["classes"]) == run.classes.to_json()
+
+
+@pytest.mark.parametrize("crop", [32, 27])
+def test_a_segmenter_becomes_a_file_for_any_size(trained: Path, tmp_path: Path, crop: int) -> None:
+    settings = SegmentSettings.parse({"epochs": 1, "batch_size": 4, "precision": "fp32", "crop": crop})
+    segment(trained / "run", None, tmp_path / "student", settings, trained / "squares/masks", fully_supervised=True)
+    summary = export_onnx(tmp_path / "student", tmp_path / "model.onnx")
+    assert summary.largest_difference <= TOLERANCE
+    run = open_segmenter(tmp_path / "student")
+    model = FromPixels(run.load(), run.mean, run.std).eval()
+    file = OnnxModel(tmp_path / "model.onnx")
+    for size in ((5, 3, 24, 56), (1, 3, 17, 90), (2, 3, 3, 5)):
+        images = torch.rand(size)
+        with torch.no_grad():
+            wanted = model(images)
+        torch.testing.assert_close(torch.from_numpy(file(images.numpy())[0]), wanted, atol=TOLERANCE, rtol=0)
+        assert wanted.shape == (size[0], 4, *size[2:])
+    card = file.card
+    assert (card.kind, card.crop, card.side, card.patch) == ("segmenter", crop, run.side, 8)
+    assert (card.classes, card.mean, card.std) == (run.classes, run.mean, run.std)
+    assert card.truth_used == "training: all labels are truth"
+    assert "truth, fully supervised" in card.labels_used
 
 
 def test_a_file_that_differs_is_not_left(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

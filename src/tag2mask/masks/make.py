@@ -35,7 +35,8 @@ def make_masks(
     """
     opened = open_run(run)
     settings = resolved(settings or MaskSettings(), opened)
-    dataset = open_dataset(data or opened.data, opened.settings.data, settings.split)
+    place = data or opened.data
+    dataset = open_dataset(place, opened.settings.data, settings.split)
     if dataset.classes != opened.classes:
         raise DataError(f"{data}: its classes are not those that {run} was trained on")
     if settings.tags == "given":
@@ -44,9 +45,8 @@ def make_masks(
         settings = agreed(opened, list(dataset), settings)
     out = out or run / f"masks-{settings.split}"
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
-    writer = MaskSetWriter(
-        out, opened.classes, {**origin(opened, settings, painter.walk), "data": str((data or opened.data).resolve())}
-    )
+    made_from = {**origin(opened, settings, painter.walk), "data": str(place.resolve())}
+    writer = MaskSetWriter(out, opened.classes, made_from)
     failures: dict[str, str] = {}
     samples = [sample for sample in dataset if not writer.has(sample.name)]
     with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
