@@ -74,20 +74,22 @@ def segment(
 
 
 def predict(
-    segmenter: str | Path,
+    model: str | Path,
     photographs: str | Path | Sequence[str | Path],
     out: str | Path,
     split: str | None = None,
     **settings: Any,
 ) -> MaskSetSummary:
-    """Mask photographs, or with none given a split; ``settings`` are those of ``PredictSettings``: ``flip=True``.
+    """Mask photographs, or with none given a split, with a segmenter, a tagged run or an ONNX file.
+
+    ``settings`` are those of ``PredictSettings``, such as ``flip=True``.
 
     Raises:
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
     given = [photographs] if isinstance(photographs, str | Path) else photographs
     paths = [Path(path) for path in given]
-    return prediction.predict(Path(segmenter), paths, Path(out), PredictSettings.parse(settings), split)
+    return prediction.predict(Path(model), paths, Path(out), PredictSettings.parse(settings), split)
 
 
 def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) -> Scores:
