@@ -57,11 +57,11 @@ def test_sgd_is_the_papers() -> None:
 
 
 def test_the_papers_recipe_is_a_preset() -> None:
-    paper = read_segment_settings(None, {"epochs": 2}, ["clipping.tau=1.0"], "weaktr-voc")
+    paper = read_segment_settings(None, {"epochs": 2}, ["clipping.tau=1.0"], "voc-weaktr")
     assert (paper.epochs, paper.crop, paper.batch_size, paper.optimiser.kind) == (2, 480, 4, "sgd")
     assert (paper.clipping.tau, paper.clipping.tile, paper.clipping.tiles) == (1.0, 120, "batch")
     assert paper.augment == SegmentSettings().augment.model_copy(update={"base": 520})
-    with pytest.raises(SettingsError, match="preset mctformer-v2 says nothing about segmenters; weaktr-voc does"):
+    with pytest.raises(SettingsError, match="preset mctformer-v2 says nothing about segmenters; voc-weaktr does"):
         read_segment_settings(None, {}, [], "mctformer-v2")
 
 

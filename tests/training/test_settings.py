@@ -66,8 +66,8 @@ def test_files_that_hold_no_settings(tmp_path: Path, content: str) -> None:
     ("preset", "wanted"),
     [
         ("mctformer-v2", {0: 1e-6, 1: 1e-6, 2: 1.33e-5, 3: 2.56e-5, 6: 6.160555e-5, 11: 5.898317e-5, 31: 3.625e-5}),
-        ("weaktr-voc", {0: 1e-6, 1: 1e-6, 2: 1.58e-5, 5: 6.02e-5, 6: 7.389259e-5, 11: 7.064583e-5, 31: 4.25e-5}),
-        ("weaktr-coco", {0: 1e-6, 1: 1e-6, 2: 5.8e-6, 5: 2.02e-5, 6: 2.474444e-5}),
+        ("voc-weaktr", {0: 1e-6, 1: 1e-6, 2: 1.58e-5, 5: 6.02e-5, 6: 7.389259e-5, 11: 7.064583e-5, 31: 4.25e-5}),
+        ("coco-weaktr", {0: 1e-6, 1: 1e-6, 2: 5.8e-6, 5: 2.02e-5, 6: 2.474444e-5}),
         ("mctformer-plus", {0: 1e-6, 1: 1e-6, 6: 3.060923e-5}),
     ],
 )
@@ -99,8 +99,8 @@ def test_every_preset_trains_and_paints(name: str, squares: Path, small: dict[st
 
 
 def test_presets_are_listed_and_unknown_ones_named() -> None:
-    assert {"mctformer-v1", "mctformer-v2", "mctformer-plus", "weaktr-voc", "weaktr-coco"} <= set(preset_names())
-    assert read_preset("weaktr-voc").title == "WeakTr's CAM network on VOC 2012 (Zhu et al., 2023)"
+    assert {"mctformer-v1", "mctformer-v2", "mctformer-plus", "voc-weaktr", "coco-weaktr"} <= set(preset_names())
+    assert read_preset("voc-weaktr").title == "WeakTr's CAM network on VOC 2012 (Zhu et al., 2023)"
     with pytest.raises(SettingsError, match="preset 'weaktor' is unknown; there are "):
         read_settings(None, [], {}, "weaktor")
     changed = read_settings(None, ["optimiser.warmup=0"], {"epochs": 3}, "mctformer-v1")
@@ -112,7 +112,7 @@ def test_presets_are_listed_and_unknown_ones_named() -> None:
     [
         ("mctformer-v2", {"backbone", "heads"}),
         ("mctformer-plus", {"backbone", "heads", "positions"}),
-        ("weaktr-voc", {"backbone", "heads", "tokens", "positions", "vectors"}),
+        ("voc-weaktr", {"backbone", "heads", "tokens", "positions", "vectors"}),
     ],
 )
 def test_decay_works_on_the_kinds_that_are_named(preset: str, kinds: set[str]) -> None:

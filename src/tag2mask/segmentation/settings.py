@@ -48,7 +48,7 @@ def read_segment_settings(
     """
     values = {} if preset is None else read_preset(preset).segment
     if values is None:
-        raise SettingsError(f"preset {preset} says nothing about segmenters; weaktr-voc does")
+        raise SettingsError(f"preset {preset} says nothing about segmenters; voc-weaktr does")
     if config is not None:
         merge(values, read_yaml(config))
     for key, value in options.items():

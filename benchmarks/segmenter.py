@@ -1,0 +1,85 @@
+"""Weak against full: segmenters trained on masks from tags, and the same ones trained on true masks.
+
+    python benchmarks/segmenter.py RUN... --truth DIR --out DIR [--mask KEY=VALUE]... [--segment KEY=VALUE]...
+
+Each RUN is a tagged run; the segmenters take its seed. Its own masks of split train (tags given) are learned, and those
+of val (tags predicted) stand beside the segmenters', which see the photograph only. Truth scores; the reference learns
+it. Stopped, the same command goes on; what is finished is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+
+from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.masks.make import make_masks
+from tag2mask.masks.settings import read_mask_settings
+from tag2mask.segmentation.predict import predict
+from tag2mask.segmentation.settings import PredictSettings, read_segment_settings
+from tag2mask.segmentation.train import segment
+from tag2mask.training.checkpoint import can_resume
+from tag2mask.training.files import write_json
+from tag2mask.training.run import open_run
+
+COLUMNS = ("masks, train", "own masks, val", "weak, val", "full, val", "weak / full")
+
+
+class Trial:
+    """One run, and all that is made from it."""
+
+    def __init__(self, run: Path, arguments: argparse.Namespace) -> None:
+        self.run, self.arguments = run, arguments
+        self.seed = open_run(run).settings.seed
+
+    def painted(self, name: str, split: str, tags: str) -> Path:
+        """The run's own masks."""
+        out: Path = self.arguments.out / f"{name}-{self.seed}"
+        settings = read_mask_settings({"split": split, "tags": tags}, self.arguments.mask)
+        make_masks(self.run, out=out, settings=settings)
+        return out
+
+    def segmented(self, name: str, masks: Path | None) -> Path:
+        """A segmenter's masks of val; without ``masks`` it is fully supervised."""
+        out: Path = self.arguments.out / f"{name}-{self.seed}"
+        settings = read_segment_settings(None, {"seed": self.seed}, self.arguments.segment)
+        segment(self.run, masks, out, settings, self.arguments.truth, masks is None, can_resume(out))
+        predict(out, [], out.with_name(f"{out.name}-val"), PredictSettings(), "val")
+        return out.with_name(f"{out.name}-val")
+
+    def row(self) -> dict[str, float]:
+        """Scores in percent."""
+        masks = self.painted("masks", "train", "given")
+        sets = [masks, self.painted("own", "val", "predicted"), self.segmented("weak", masks)]
+        sets.append(self.segmented("full", None))
+        scores = [evaluate(path, self.arguments.truth).to_json()["miou"] for path in sets]
+        return dict(zip(COLUMNS, [*scores, 100 * scores[2] / scores[3]], strict=True))
+
+
+def main() -> None:
+    """Print the table, a row a seed as it comes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--truth", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--mask", action="append", default=[])
+    parser.add_argument("--segment", action="append", default=[])
+    arguments = parser.parse_args()
+    print("| seed | " + " | ".join(COLUMNS) + " |\n" + "|---" * (1 + len(COLUMNS)) + "|")
+    rows: dict[int, dict[str, float]] = {}
+    for run in arguments.runs:
+        trial = Trial(run, arguments)
+        rows[trial.seed] = trial.row()
+        print(
+            f"| {trial.seed} | " + " | ".join(f"{value:.1f}" for value in rows[trial.seed].values()) + " |", flush=True
+        )
+        write_json(arguments.out / "rows.json", rows)
+    if len(rows) > 1:
+        columns = [[row[column] for row in rows.values()] for column in COLUMNS]
+        means = (f"{statistics.mean(column):.1f} ± {statistics.stdev(column):.1f}" for column in columns)
+        print("| mean | " + " | ".join(means) + " |")
+
+
+if __name__ == "__main__":
+    main()
