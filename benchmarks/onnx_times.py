@@ -1,7 +1,7 @@
 """A segmenter in torch against its ONNX file in onnxruntime: seconds a photograph, on one thread each.
 
-    OMP_NUM_THREADS=1 python benchmarks/onnx.py [SEGMENTER] [--rounds 7] [--size 224 320] [--crop 224]
-    python benchmarks/onnx.py [SEGMENTER] --large
+    OMP_NUM_THREADS=1 python benchmarks/onnx_times.py [SEGMENTER] [--rounds 7] [--size 224 320] [--crop 224]
+    python benchmarks/onnx_times.py [SEGMENTER] --large
 
 Without SEGMENTER it is a ViT-S/14 with random weights and 21 classes: time does not depend on what was learned. Both
 work in turn on the same photographs, all of ``predict`` but reading and writing files, and the ratio is that of a
