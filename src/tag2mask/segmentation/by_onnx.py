@@ -17,7 +17,7 @@ import tag2mask
 from tag2mask.data.batches import Photographs
 from tag2mask.data.resizing import bilinear, fitted_size, resized
 from tag2mask.errors import RunError
-from tag2mask.masks.paint import BARE, EPS, paint, predicted_tags
+from tag2mask.masks.paint import BARE, paint, predicted_tags
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
 from tag2mask.segmentation.kinds import RUN, SEGMENTER
@@ -26,6 +26,7 @@ from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.predictor import Predictor, painted
 from tag2mask.segmentation.windows import Eye, Floats, most_probable, probabilities
 
+EPS = 1e-9  # of masks/localize.py
 IN_TORCH = ("refine", "refine_side", "crf", "masks")
 
 
