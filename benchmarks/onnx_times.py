@@ -30,9 +30,9 @@ from safetensors.torch import save_file
 from tag2mask.data import Classes, DataSettings, Sample
 from tag2mask.data.batches import Photographs
 from tag2mask.export.onnx import export_onnx
+from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.by_onnx import OnnxSegmenter
 from tag2mask.segmentation.by_segmenter import SegmenterPredictor
-from tag2mask.segmentation.model import build_segmenter
 from tag2mask.segmentation.onnx_file import OnnxModel
 from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings
@@ -65,8 +65,8 @@ def main() -> None:
 
 def write_random_segmenter(path: Path, crop: int) -> Path:
     """A segmenter's folder as ``segment`` leaves it, but untrained."""
-    backbone = BackboneSettings(image_size=crop)
-    segmenter, _ = build_segmenter("vit", backbone, len(CLASSES.pixel_names), "none")
+    settings = SegmentSettings(backbone=BackboneSettings(image_size=crop), crop=crop)
+    segmenter = build_segmenter(settings, DataSettings(), len(CLASSES.pixel_names), "none").segmenter
     path.mkdir()
     save_file(segmenter.state_dict(), path / "model.safetensors")
     write_json(path / "classes.json", CLASSES.to_json())
@@ -74,7 +74,7 @@ def write_random_segmenter(path: Path, crop: int) -> Path:
         path / "config.yaml",
         {
             "kind": "segmenter",
-            "settings": SegmentSettings(backbone=backbone, crop=crop).model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json"),
             "origin": {"labels_used": "none", "truth_used": "none"},
             "data": "none",
             "data_settings": DataSettings().model_dump(mode="json"),

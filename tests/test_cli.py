@@ -63,6 +63,7 @@ VERBS = {
     "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
     "report": ["--json", "--masks", "--out", "--truth"],
     "segment": [
+        "--architecture",
         "--backbone",
         "--batch-size",
         "--config",
@@ -74,9 +75,11 @@ VERBS = {
         "--out",
         "--preset",
         "--resume",
+        "--rounds",
         "--seed",
         "--set",
         "--truth",
+        "--val-truth",
         "--weights",
     ],
     "train": [
@@ -146,7 +149,7 @@ def test_help_tells_the_defaults_that_hold(verb: str, settings: Settings, places
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2, "segment": 3, "predict": 2}[verb]
+    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "predict": 2}[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
         assert value == str(next(iter(actual), "none") if isinstance(actual, tuple) else actual), place

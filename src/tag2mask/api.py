@@ -14,7 +14,7 @@ from tag2mask.masks import make
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
 from tag2mask.segmentation import predict as prediction
-from tag2mask.segmentation import train as segmentation
+from tag2mask.segmentation import rounds as segmentation
 from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
@@ -50,24 +50,29 @@ def segment(
     masks: str | Path | None,
     out: str | Path,
     *,
+    rounds: int = 1,
     truth: str | Path | None = None,
+    val_truth: str | Path | None = None,
     fully_supervised: bool = False,
     resume: bool = False,
     **settings: Any,
 ) -> SegmentResult:
     """Train a segmenter on a mask set; ``settings`` are those of ``SegmentSettings``, such as ``epochs=20``.
 
-    ``truth`` scores the masks' precision; only with ``fully_supervised`` it is learned from.
+    In each of more ``rounds`` a new one learns from what the one before repainted. ``truth`` scores the masks'
+    precision and ``val_truth`` each round; only with ``fully_supervised`` truth is learned from.
 
     Raises:
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
-    return segmentation.segment(
+    return segmentation.segment_in_rounds(
         Path(run),
         Path(masks) if masks else None,
         Path(out),
         SegmentSettings.parse(settings),
+        rounds,
         Path(truth) if truth else None,
+        Path(val_truth) if val_truth else None,
         fully_supervised,
         resume,
     )

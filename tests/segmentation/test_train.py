@@ -14,11 +14,12 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tag2mask.data import DataSettings
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError, Tag2MaskError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.write import MANIFEST
+from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.folder import open_segmenter
-from tag2mask.segmentation.model import build_segmenter
 from tag2mask.segmentation.optimiser import SegmenterOptimiser, optimiser_for, rate
 from tag2mask.segmentation.predict import predict
 from tag2mask.segmentation.predict_settings import PredictSettings
@@ -60,7 +61,8 @@ def test_the_papers_recipe_is_a_preset() -> None:
     paper = read_segment_settings(None, {"epochs": 2}, ["clipping.tau=1.0"], "voc-weaktr")
     assert (paper.epochs, paper.crop, paper.batch_size, paper.optimiser.kind) == (2, 480, 4, "sgd")
     assert (paper.clipping.tau, paper.clipping.tile, paper.clipping.tiles) == (1.0, 120, "batch")
-    assert paper.augment == SegmentSettings().augment.model_copy(update={"base": 520})
+    wide = {"base": 520, "min_scale": 0.5, "max_scale": 2.0}
+    assert paper.augment == SegmentSettings().augment.model_copy(update=wide)
     with pytest.raises(SettingsError, match="preset mctformer-v2 says nothing about segmenters; voc-weaktr does"):
         read_segment_settings(None, {}, [], "mctformer-v2")
 
@@ -74,14 +76,14 @@ def test_the_default_rises_then_falls() -> None:
 
 
 def test_encoder_and_decoder_have_rates_of_their_own(run: Path) -> None:
-    backbone = open_run(run).settings.backbone
-    segmenter, _ = build_segmenter("vit", backbone, 4, "none")
-    sgd = optimiser_for(segmenter, SegmenterOptimiser.parse({"kind": "sgd"}))
+    settings = SegmentSettings(backbone=open_run(run).settings.backbone)
+    segmenter = build_segmenter(settings, DataSettings(), 4, "none").segmenter
+    sgd = optimiser_for(segmenter.parameter_groups(), SegmenterOptimiser.parse({"kind": "sgd"}))
     assert isinstance(sgd, torch.optim.SGD)
     assert all(group["nesterov"] and group["momentum"] == 0.9 for group in sgd.param_groups)
     assert {group["base"] for group in sgd.param_groups} == {1e-4, 1e-5}
     assert sum(len(group["params"]) for group in sgd.param_groups) == len(list(segmenter.parameters()))
-    adamw = optimiser_for(segmenter, SegmenterOptimiser.parse({}))
+    adamw = optimiser_for(segmenter.parameter_groups(), SegmenterOptimiser.parse({}))
     vectors = [p for group in adamw.param_groups if group["weight_decay"] == 0 for p in group["params"]]
     assert all(parameter.ndim <= 1 for parameter in vectors)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,3 +66,13 @@ def print_scores(scores: dict[str, Any]) -> None:
     ]
     for line in lines:
         console.print(line, highlight=False)
+
+
+def print_rounds(rounds: Sequence[Mapping[str, Any]]) -> None:
+    """A line a round, if there were any."""
+    columns = {"round": 0, "loss": 3, "changed": 1, "precision": 1, "val_miou": 1}
+    table = Table("round", "loss", "labels changed %", "labels right %", "val mIoU")
+    for row in rounds:
+        table.add_row(*("-" if row[key] is None else f"{row[key]:.{digits}f}" for key, digits in columns.items()))
+    if rounds:
+        Console(soft_wrap=True).print(table)

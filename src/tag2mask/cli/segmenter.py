@@ -16,6 +16,7 @@ from tag2mask.cli.options import (
     app,
     emit,
     named,
+    print_rounds,
     tell_masks,
 )
 
@@ -27,16 +28,24 @@ def segment(
     masks: Annotated[
         Path | None, typer.Option("--masks", metavar="MASKSET", help="What to learn: a finished mask set.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [20].")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Crops a step [8].")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [10].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Crops a step [4].")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of crops in pixels; else the run's image size.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT; else the run's own.")] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="vit, or any of segmentation-models-pytorch's, such as unet [vit]."),
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Of a vit: any plain timm ViT; else the run's own.")] = None,
     weights: Annotated[
         str | None, typer.Option(metavar="hub|FILE|none", help="Else what the run started with.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random [0].")] = None,
+    rounds: Annotated[int, typer.Option(help="Again on the masks that the segmenter before repainted.")] = 1,
     truth: Annotated[
         Path | None, typer.Option(metavar="DIR", help="True labels, to score the precision of the masks only.")
+    ] = None,
+    val_truth: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="True validation labels, to score the rounds only [--truth].")
     ] = None,
     fully_supervised: Annotated[
         bool, typer.Option("--fully-supervised", help="Learn from --truth instead: the upper bound.")
@@ -48,15 +57,22 @@ def segment(
     as_json: Json = False,
 ) -> None:
     """Train a segmentation network on a mask set; leaves a segmenter."""
+    from tag2mask.segmentation.rounds import segment_in_rounds
     from tag2mask.segmentation.settings import read_segment_settings
-    from tag2mask.segmentation.train import segment as learn
 
     options = named(
-        epochs=epochs, batch_size=batch_size, crop=crop, backbone__name=backbone, weights=weights, seed=seed
+        epochs=epochs,
+        batch_size=batch_size,
+        crop=crop,
+        architecture=architecture,
+        backbone__name=backbone,
+        weights=weights,
+        seed=seed,
     )
     chosen = read_segment_settings(config, options, settings or [], preset)
-    result = learn(run, masks, out, chosen, truth, fully_supervised, resume)
+    result = segment_in_rounds(run, masks, out, chosen, rounds, truth, val_truth, fully_supervised, resume)
     if not as_json:
+        print_rounds(result.rounds)
         print(f"{result.path}: {result.epochs} epochs on {result.photographs} photographs, loss {result.loss:.3f}")
     emit(result.to_json(), as_json)
 

@@ -19,7 +19,7 @@ from tag2mask.errors import SettingsError
 from tag2mask.masks.refine import CRF
 from tag2mask.masks.refine.crf import crf
 from tag2mask.masks.write import Painted
-from tag2mask.segmentation.folder import open_segmenter
+from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
 from tag2mask.segmentation.from_pixels import FromPixels, in_numpy
 from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.predictor import Predictor, painted
@@ -46,10 +46,7 @@ class SegmenterPredictor(Predictor):
         self.classes = self.run.classes
         self.data_settings = self.run.data_settings
         self.data = self.run.data
-        segmenter = self.run.load()
-        model = FromPixels(segmenter, self.run.mean, self.run.std)
-        network = in_numpy(model.to("cuda" if torch.cuda.is_available() else "cpu").eval())
-        self.eye = Eye(network, self.run.side, self.run.crop, segmenter.patch)
+        self.eye = eye_of(self.run)
 
     def origin(self) -> dict[str, Any]:
         """The segmenter, and whose labels it learned."""
@@ -75,6 +72,17 @@ class SegmenterPredictor(Predictor):
         if CRF in self.settings.refine:
             return sharpened(image, shares_KYX, self.settings)
         return most_probable(shares_KYX, image.shape[1:])
+
+
+def eye_of(run: SegmenterRun) -> Eye:
+    """The trained network, on a GPU if there is one.
+
+    Raises:
+        RunError: the weights are missing or damaged.
+    """
+    segmenter = run.load()
+    model = FromPixels(segmenter, run.mean, run.std).to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return Eye(in_numpy(model), run.side, run.crop, segmenter.patch)
 
 
 def sharpened(image: Floats, shares_KYX: Floats, settings: PredictSettings) -> NDArray[np.int64]:

@@ -37,8 +37,8 @@ class CropSettings(Settings):
     """
 
     base: int | None = Field(None, gt=0)
-    min_scale: float = Field(0.5, gt=0)
-    max_scale: float = Field(2.0, gt=0)
+    min_scale: float = Field(0.75, gt=0)
+    max_scale: float = Field(1.5, gt=0)
     cat_max_ratio: float = Field(0.75, gt=0, le=1)
     flip: float = Field(0.5, ge=0, le=1)
     distort: float = Field(1.0, ge=0, le=1)

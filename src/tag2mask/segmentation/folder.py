@@ -12,26 +12,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import RunError
+from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.kinds import SEGMENTER
-from tag2mask.segmentation.model import Segmenter, build_segmenter
+from tag2mask.segmentation.model import Built, Segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource
 from tag2mask.training.files import file_hash, write_json, write_yaml
-from tag2mask.training.run import CLASSES, CONFIG, WEIGHTS, Run, require_weights
+from tag2mask.training.run import CLASSES, CONFIG, WEIGHTS, Run, fill, read_header, require_weights
 from tag2mask.training.start import versions
-from tag2mask.vit.weights import WeightsReport, normalisation
 
 
 @dataclass(frozen=True)
@@ -81,15 +77,8 @@ class SegmenterRun:
         Raises:
             RunError: the weights are missing, damaged, or of another architecture.
         """
-        assert self.settings.backbone is not None
-        segmenter, _ = build_segmenter(
-            self.settings.architecture, self.settings.backbone, len(self.classes.pixel_names), "none"
-        )
-        path = self.weights_path()
-        try:
-            segmenter.load_state_dict(load_file(path), strict=True)
-        except (SafetensorError, RuntimeError, OSError) as error:
-            raise RunError(f"{path} cannot be loaded: {' '.join(str(error).split())[:200]}") from None
+        segmenter = build_segmenter(self.settings, self.data_settings, len(self.classes.pixel_names), "none").segmenter
+        fill(segmenter, self.weights_path())
         return segmenter.to(device).eval()
 
 
@@ -99,38 +88,26 @@ def open_segmenter(path: Path) -> SegmenterRun:
     Raises:
         RunError: it is none, or is damaged.
     """
-    for name in (CONFIG, CLASSES):
-        if not (path / name).is_file():
-            raise RunError(
-                f"{path} is not a segmenter: {name} is missing; give the folder that tag2mask segment --out wrote"
-            )
-    try:
-        config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+    with read_header(path, "a segmenter", "segment") as (config, classes):
         if config.get("kind") != SEGMENTER:
             raise RunError(f"{path} is a run of tag2mask train; train a segmenter on its masks with tag2mask segment")
         return SegmenterRun(
             path,
             SegmentSettings.parse(config["settings"], where=str(path / CONFIG)),
-            Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8"))),
+            classes,
             Path(config["data"]),
             DataSettings.parse(config["data_settings"], where=str(path / CONFIG)),
             tuple(config["mean"]),
             tuple(config["std"]),
             config["origin"],
         )
-    except (yaml.YAMLError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
 
-def write_segmenter_header(
-    out: Path, run: Run, source: LabelSource, settings: SegmentSettings, report: WeightsReport
-) -> None:
+def write_segmenter_header(out: Path, run: Run, source: LabelSource, settings: SegmentSettings, built: Built) -> None:
     """Everything a segmenter's folder holds before its first step."""
-    assert settings.backbone is not None
-    mean, std = normalisation(settings.backbone)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / CLASSES, run.classes.to_json())
-    write_json(out / WEIGHTS, asdict(report))
+    write_json(out / WEIGHTS, asdict(built.report))
     write_yaml(
         out / CONFIG,
         {
@@ -141,8 +118,8 @@ def write_segmenter_header(
             "data": str(run.data),
             "data_settings": run.settings.data.model_dump(mode="json"),
             "photographs": len(source.photographs),
-            "mean": list(mean),
-            "std": list(std),
+            "mean": list(built.mean),
+            "std": list(built.std),
             "versions": versions(),
         },
     )

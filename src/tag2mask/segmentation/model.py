@@ -1,24 +1,28 @@
-"""The segmenters by name, and how one is built.
+"""What a segmenter is, and the one of our own: a plain ViT with a mask transformer.
 
-A new architecture is a subclass of ``Segmenter`` and a line in ``ARCHITECTURES``.
 Shapes: B batch, K pixel classes, D width, M patches, h w patch grid, Y X pixels.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tag2mask.data import DataSettings
 from tag2mask.errors import SettingsError
 from tag2mask.masks.localize import to_pixels
 from tag2mask.segmentation.decoder import MaskTransformer
+from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import ViT, on_grid, require_plain
-from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
+from tag2mask.vit.weights import Weights, WeightsReport, build_backbone, normalisation, patch_of
 
 
 class Segmenter(nn.Module, ABC):
@@ -62,27 +66,52 @@ class ViTSegmenter(Segmenter):
         return {"encoder": list(self.encoder.parameters()), "decoder": list(self.decoder.parameters())}
 
 
-Builder = Callable[[BackboneSettings, int, Weights], tuple[Segmenter, WeightsReport]]
+@dataclass(frozen=True)
+class Built:
+    """A segmenter, what was loaded into it, and the mean and standard deviation a band of what it wants to see."""
+
+    segmenter: Segmenter
+    report: WeightsReport
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
-def build_vit(backbone: BackboneSettings, classes: int, weights: Weights) -> tuple[Segmenter, WeightsReport]:
-    """A ViT with a mask transformer."""
-    model, report = build_backbone(backbone, weights)
-    return ViTSegmenter(model, classes), report
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of segmenters.
+
+    ``complete`` decides what the settings leave open, from those of the run that gave the photographs; the crop is
+    decided by then. ``build`` makes one for such settings, photographs, a number of pixel classes and weights.
+    """
+
+    complete: Callable[[SegmentSettings, TrainSettings], SegmentSettings]
+    build: Callable[[SegmentSettings, DataSettings, int, Weights], Built]
 
 
-ARCHITECTURES: Mapping[str, Builder] = MappingProxyType({"vit": build_vit})
-
-
-def build_segmenter(
-    architecture: str, backbone: BackboneSettings, classes: int, weights: Weights
-) -> tuple[Segmenter, WeightsReport]:
-    """A segmenter for ``classes`` pixel classes, its encoder filled with ``weights``.
+def complete_vit(settings: SegmentSettings, run: TrainSettings) -> SegmentSettings:
+    """What is not given is the run's own; another backbone than the run's starts from the hub.
 
     Raises:
-        SettingsError: unknown architecture or backbone.
-        WeightsError: weights that cannot be had or do not fit.
+        SettingsError: the backbone is unknown or no plain ViT, or the encoder of another architecture is named.
     """
-    if architecture not in ARCHITECTURES:
-        raise SettingsError(f"architecture {architecture!r} is unknown; there are {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[architecture](backbone, classes, weights)
+    if settings.encoder is not None:
+        raise SettingsError(f"encoder={settings.encoder}: a vit's encoder is its backbone; name it with --backbone")
+    assert settings.crop is not None
+    given = {} if settings.backbone is None else settings.backbone.model_dump(exclude_unset=True)
+    same = given.get("name", run.backbone.name) == run.backbone.name
+    backbone = (run.backbone if same else BackboneSettings()).model_copy(update=given)
+    patch = patch_of(backbone)
+    size = math.ceil(settings.crop / patch) * patch
+    backbone = backbone.model_copy(update={"image_size": size, "bands": run.data.bands})
+    weights = settings.weights or (run.weights if same else "hub")
+    return settings.model_copy(update={"backbone": backbone, "weights": weights})
+
+
+def build_vit(settings: SegmentSettings, data: DataSettings, classes: int, weights: Weights) -> Built:
+    """A ViT with a mask transformer."""
+    assert settings.backbone is not None
+    model, report = build_backbone(settings.backbone, weights)
+    return Built(ViTSegmenter(model, classes), report, *normalisation(settings.backbone))
+
+
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({"vit": Architecture(complete_vit, build_vit)})

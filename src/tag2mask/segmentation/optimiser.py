@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
+from torch import nn
 
-from tag2mask.segmentation.model import Segmenter
 from tag2mask.settings import Settings
 from tag2mask.training.schedule import poly
 
@@ -17,7 +17,7 @@ OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # Ours: few steps on few photographs, a pretrained encoder that small rates suit best.
         "adamw": {
-            "lr": 5e-4,
+            "lr": 3e-4,
             "encoder": 0.04,
             "momentum": 0.9,
             "weight_decay": 0.05,
@@ -65,10 +65,12 @@ class SegmenterOptimiser(Settings):
         return {**OPTIMISERS.get(values.get("kind", "adamw"), {}), **values}
 
 
-def optimiser_for(segmenter: Segmenter, settings: SegmenterOptimiser) -> torch.optim.Optimizer:
-    """SGD or AdamW over groups that each know their base rate as ``base``."""
+def optimiser_for(
+    parameters_of: Mapping[str, list[nn.Parameter]], settings: SegmenterOptimiser
+) -> torch.optim.Optimizer:
+    """SGD or AdamW for ``"encoder"`` and ``"decoder"``, in groups that each know their base rate as ``base``."""
     groups: list[dict[str, Any]] = []
-    for name, parameters in segmenter.parameter_groups().items():
+    for name, parameters in parameters_of.items():
         base = settings.lr * (settings.encoder if name == "encoder" else 1.0)
         for matrices in (True, False):
             chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == matrices]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tag2mask.errors import SettingsError
 from tag2mask.presets import read_preset
@@ -21,20 +21,30 @@ from tag2mask.vit.settings import BackboneSettings
 class SegmentSettings(LoopSettings):
     """A segmenter's training.
 
-    What ``backbone`` and ``weights`` leave open is the run's own: its pretrained weights, not what it made of them.
+    ``architecture`` is vit, or any of segmentation-models-pytorch's by its name there. What a vit's ``backbone`` and
+    ``weights`` leave open is the run's own: its pretrained weights, not what it made of them. The others have an
+    ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's own ImageNet weights.
     ``crop`` is the side of training crops and of windows in pixels, None for the run's image size. A mask set says
     itself which photographs it has; without one, fully supervised, they are those of ``split``, None for the run's.
     """
 
-    epochs: int = Field(20, gt=0)
+    epochs: int = Field(10, gt=0)
+    batch_size: int = Field(4, gt=0)
     architecture: str = "vit"
     backbone: BackboneSettings | None = None
+    encoder: str | None = None
     weights: str | None = None
     crop: int | None = Field(None, gt=0)
     split: str | None = None
     optimiser: SegmenterOptimiser = SegmenterOptimiser.parse({})
     clipping: ClippingSettings = ClippingSettings()
     augment: CropSettings = CropSettings()
+
+    @field_validator("architecture")
+    @classmethod
+    def in_small_letters(cls, name: str) -> str:
+        """However it is written, it is the same."""
+        return name.lower()
 
 
 def read_segment_settings(

@@ -18,6 +18,8 @@ from tag2mask.segmentation.crops import LabelledPhotograph
 from tag2mask.training.files import file_hash
 from tag2mask.training.run import Run
 
+SCORING = "scoring: the precision of the labels, epoch by epoch"
+
 
 @dataclass(frozen=True)
 class LabelSource:
@@ -95,8 +97,8 @@ def true_labels(truth: Path, names: Iterable[str]) -> dict[str, Path]:
 def from_masks(masks: MaskSet, truth: Path | None) -> dict[str, Any]:
     """Where pseudo-masks are from; what they owe to truth themselves is handed on."""
     used = [masks.manifest.get("truth_used", "unknown")]
-    if truth is not None:
-        used.append("scoring: the precision of the labels, epoch by epoch")
+    if truth is not None and SCORING not in used[0]:  # it is there already if their painter was scored, too
+        used.append(SCORING)
     return {
         "labels_used": f"mask set {masks.path.resolve().name}, {masks.manifest.get('labels_used', 'unknown')}",
         "truth_used": "; ".join(text for text in used if text != "none") or "none",

@@ -5,8 +5,6 @@ Shapes: B batch, K pixel classes, S side of a crop.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,27 +14,29 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
-from tag2mask.data import Classes
 from tag2mask.errors import RunError
+from tag2mask.segmentation.build import architecture, build_segmenter
 from tag2mask.segmentation.clipping import clipped_loss
-from tag2mask.segmentation.crops import LabelledCrops, LabelledPhotograph
-from tag2mask.segmentation.folder import open_segmenter, write_segmenter_header
-from tag2mask.segmentation.model import Segmenter, build_segmenter
+from tag2mask.segmentation.crops import LabelledCrops
+from tag2mask.segmentation.folder import SegmenterRun, open_segmenter, write_segmenter_header
+from tag2mask.segmentation.model import Segmenter
 from tag2mask.segmentation.optimiser import optimiser_for, rate
 from tag2mask.segmentation.settings import SegmentSettings
-from tag2mask.segmentation.sources import open_labels
+from tag2mask.segmentation.sources import LabelSource, open_labels
 from tag2mask.training.checkpoint import load_state
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import MODEL, Run, open_run
 from tag2mask.training.start import open_accelerator, require_empty, require_same
-from tag2mask.vit.settings import BackboneSettings
-from tag2mask.vit.weights import Weights, normalisation, patch_of, weights_source
+from tag2mask.vit.weights import Weights, weights_source
 
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """What a finished training came to; ``kept_precision`` is None without truth to score it."""
+    """What a finished training came to; ``kept_precision`` is None without truth to score it.
+
+    ``rounds`` has a row a round, if it was trained in rounds.
+    """
 
     path: Path
     photographs: int
@@ -47,6 +47,7 @@ class SegmentResult:
     labels_used: str
     truth_used: str
     seconds: float
+    rounds: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -74,25 +75,30 @@ def segment(
     opened = open_run(run)
     settings = resolved(settings, opened, fully_supervised)
     source = open_labels(opened, masks, truth, fully_supervised, settings.split or opened.settings.split)
-    if resume:
-        require_same_training(out, settings, source.origin)
-    else:
+    if not resume:
         require_empty(out)
+    return learn(opened, source, out, settings, resume)
+
+
+def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, resume: bool) -> SegmentResult:
+    """Train one segmenter on ``source`` with settings that are ``resolved``, or go on with the one in ``out``."""
+    before = require_same_training(out, settings, source.origin) if resume else None
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
-    weights: Weights = "none" if resume else weights_source(settings.weights or opened.settings.weights)
+    assert settings.weights is not None
+    weights: Weights = "none" if resume else weights_source(settings.weights)
     torch.manual_seed(settings.seed)
-    assert settings.backbone is not None
-    segmenter, report = build_segmenter(
-        settings.architecture, settings.backbone, len(opened.classes.pixel_names), weights
-    )
+    built = build_segmenter(settings, run.settings.data, len(run.classes.pixel_names), weights)
+    assert settings.crop is not None
+    seen = before or built
+    crops = LabelledCrops(source.photographs, run.classes, settings.crop, seen.mean, seen.std, settings.augment)
     accelerator = open_accelerator(settings)
     with deferred_interrupt() as interrupt:
-        trainer = SegmentTrainer(accelerator, segmenter, opened.classes, source.photographs, settings, out, interrupt)
+        trainer = SegmentTrainer(accelerator, built.segmenter, crops, settings, out, interrupt)
         if resume:
-            trainer.progress = load_state(out, segmenter, trainer.optimiser.optimizer)
+            trainer.progress = load_state(out, built.segmenter, trainer.optimiser.optimizer)
         elif accelerator.is_main_process:
-            write_segmenter_header(out, opened, source, settings, report)
-        start = f"resumed at step {trainer.progress.step}" if resume else report.summary()
+            write_segmenter_header(out, run, source, settings, built)
+        start = f"resumed at step {trainer.progress.step}" if resume else built.report.summary()
         trainer.run([start, f"labels: {source.origin['labels_used']}; truth used: {source.origin['truth_used']}"])
     return trainer.result(source.origin)
 
@@ -101,29 +107,23 @@ def resolved(settings: SegmentSettings, run: Run, fully_supervised: bool = False
     """The settings with everything decided that depends on the run and on whose labels are learned.
 
     Raises:
-        SettingsError: the backbone is unknown or no plain ViT.
+        SettingsError: the architecture, its backbone or its encoder is unknown, or they do not go together.
     """
-    own = run.settings
-    crop = settings.crop or own.backbone.image_size
-    given = {} if settings.backbone is None else settings.backbone.model_dump(exclude_unset=True)
-    same = given.get("name", own.backbone.name) == own.backbone.name
-    backbone = (own.backbone if same else BackboneSettings()).model_copy(update=given)
-    patch = patch_of(backbone)
-    backbone = backbone.model_copy(update={"image_size": math.ceil(crop / patch) * patch, "bands": own.data.bands})
-    weights = settings.weights or (own.weights if same else "hub")
+    crop = settings.crop or run.settings.backbone.image_size
     tau = settings.clipping.tau_for(len(run.classes.pixel_names), fully_supervised)
     clipping = settings.clipping.model_copy(update={"tau": tau, "tile": settings.clipping.tile_for(crop)})
-    chosen = {"backbone": backbone, "weights": weights, "crop": crop, "clipping": clipping}
-    return settings.model_copy(update=chosen)
+    settings = settings.model_copy(update={"crop": crop, "clipping": clipping})
+    return architecture(settings.architecture).complete(settings, run.settings)
 
 
-def require_same_training(out: Path, settings: SegmentSettings, origin: dict[str, Any]) -> None:
-    """Settings and labels are those of the segmenter to resume."""
+def require_same_training(out: Path, settings: SegmentSettings, origin: dict[str, Any]) -> SegmenterRun:
+    """The segmenter to resume, if settings and labels are still those."""
     before = open_segmenter(out)
     require_same(out, before.settings, settings)
     for key, value in origin.items():
         if before.origin.get(key) != value:
             raise RunError(f"{out} was trained with other {key}: {before.origin.get(key)}; resume with the same ones")
+    return before
 
 
 class SegmentTrainer(EpochLoop[SegmentSettings]):
@@ -136,20 +136,15 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         self,
         accelerator: Accelerator,
         segmenter: Segmenter,
-        classes: Classes,
-        photographs: Sequence[LabelledPhotograph],
+        crops: LabelledCrops,
         settings: SegmentSettings,
         out: Path,
         interrupt: Interrupt,
     ) -> None:
-        assert settings.crop is not None
-        assert settings.backbone is not None
-        mean, std = normalisation(settings.backbone)
-        crops = LabelledCrops(photographs, classes, settings.crop, mean, std, settings.augment)
-        self.ignore = classes.ignore
-        self.tau = settings.clipping.tau_for(len(classes.pixel_names))
-        self.tile = settings.clipping.tile_for(settings.crop)
-        optimiser = optimiser_for(segmenter, settings.optimiser)
+        self.ignore = crops.classes.ignore
+        self.tau = settings.clipping.tau_for(len(crops.classes.pixel_names))
+        self.tile = settings.clipping.tile_for(crops.crop)
+        optimiser = optimiser_for(segmenter.parameter_groups(), settings.optimiser)
         clip = settings.optimiser.clip
         super().__init__(accelerator, segmenter, optimiser, crops, len(crops), settings, clip, out, interrupt)
 

@@ -14,7 +14,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from tag2mask.data import Classes
 from tag2mask.errors import RunError
@@ -84,12 +86,7 @@ class Run:
         settings = self.settings
         chosen = {**settings.method_settings, **(changes or {})}
         method, _ = build_method(settings.method, len(self.classes), settings.backbone, chosen, "none")
-        path = self.weights_path()
-        try:
-            method.load_state_dict(load_file(path), strict=True)
-        except (SafetensorError, RuntimeError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise RunError(f"{path} cannot be loaded into {settings.method}: {reason}") from None
+        fill(method, self.weights_path())
         return method.to(device).eval()
 
 
@@ -105,20 +102,44 @@ def require_weights(folder: Path, verb: str) -> Path:
     return path
 
 
+def fill(module: nn.Module, path: Path) -> None:
+    """Load weights that belong to ``module``, all of them.
+
+    Raises:
+        RunError: they are damaged, or of another architecture.
+    """
+    try:
+        module.load_state_dict(load_file(path), strict=True)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise RunError(f"{path} cannot be loaded: {' '.join(str(error).split())[:200]}") from None
+
+
+@contextmanager
+def read_header(path: Path, what: str, verb: str) -> Iterator[tuple[dict[str, Any], Classes]]:
+    """The content of ``config.yaml`` and the classes in a folder that ``verb`` wrote; whoever reads on does it inside.
+
+    Raises:
+        RunError: the folder is none, or is damaged.
+    """
+    for name in (CONFIG, CLASSES):
+        if not (path / name).is_file():
+            raise RunError(f"{path} is not {what}: {name} is missing; give the folder that tag2mask {verb} --out wrote")
+    try:
+        config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+        yield config, Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8")))
+    except (yaml.YAMLError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+
+
 def open_run(path: Path) -> Run:
     """A run folder.
 
     Raises:
         RunError: it is none, or is damaged.
     """
-    for name in (CONFIG, CLASSES):
-        if not (path / name).is_file():
-            raise RunError(f"{path} is not a run: {name} is missing; give the folder that tag2mask train --out wrote")
-    try:
-        config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+    with read_header(path, "a run", "train") as (config, classes):
         if "kind" in config:
             raise RunError(f"{path} is a {config['kind']}, no run of tag2mask train; it is for tag2mask predict")
-        classes = Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8")))
         return Run(
             path,
             TrainSettings.parse(config["settings"], where=str(path / CONFIG)),
@@ -127,5 +148,3 @@ def open_run(path: Path) -> Run:
             tuple(config["mean"]),
             tuple(config["std"]),
         )
-    except (yaml.YAMLError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from None

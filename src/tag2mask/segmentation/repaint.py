@@ -1,0 +1,94 @@
+"""Photographs whose tags are known, painted anew by a segmenter that learned from their masks.
+
+Shapes: K pixel classes, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import tag2mask
+from tag2mask.data import Sample
+from tag2mask.data.batches import batches
+from tag2mask.errors import DataError, MaskSetError
+from tag2mask.evaluation.evaluate import paintable
+from tag2mask.masks.write import MaskSet, MaskSetWriter
+from tag2mask.segmentation.by_segmenter import eye_of
+from tag2mask.segmentation.crops import LabelledPhotograph
+from tag2mask.segmentation.folder import SegmenterRun
+from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.segmentation.windows import Floats, most_probable, probabilities
+from tag2mask.training.progress import progress_bar
+
+
+def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], tagged: MaskSet, out: Path) -> None:
+    """Write the student's masks of ``photographs``, of the classes alone that the mask set ``tagged`` has them for.
+
+    Stopped in between, the same call goes on.
+
+    Raises:
+        DataError: a photograph cannot be read.
+        MaskSetError: ``out`` holds something else.
+    """
+    settings = PredictSettings()
+    eye = eye_of(student)
+    writer = MaskSetWriter(out, student.classes, origin(student, tagged, settings))
+    tags = tags_of(tagged)
+    missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
+    failures: dict[str, str] = {}
+    with progress_bar("repaint", len(photographs), len(photographs) - len(missing)) as bar:
+        for batch in batches(missing, student.data_settings, settings.batch_size, failures):
+            shares = probabilities(eye, [image for _, image in batch], settings)
+            for (sample, image), shares_KYX in zip(batch, shares, strict=True):
+                allowed = paintable(student.classes, tags[sample.name])
+                labels = most_probable_of(shares_KYX, allowed, image.shape[-2:], student.classes.ignore)
+                writer.add(sample.name, labels, tags[sample.name], fallback=False)
+            bar.advance(len(batch))
+    if failures:
+        raise DataError(next(iter(failures.values())))
+    writer.finish({})
+
+
+def tags_of(masks: MaskSet) -> dict[str, list[str]]:
+    """The tags that each photograph was painted with.
+
+    Raises:
+        MaskSetError: the mask set does not say.
+    """
+    tags: dict[str, list[str]] = masks.manifest.get("image_tags", {})
+    untold = [name for name in masks.names() if name not in tags]
+    if untold:
+        raise MaskSetError(f"{masks.path}: its manifest has no image_tags for {untold[0]}; paint it again")
+    return tags
+
+
+def most_probable_of(shares_KYX: Floats, allowed: Sequence[int], size: Sequence[int], ignore: int) -> NDArray[np.int64]:
+    """Label image ``(Y, X)`` by the softmax over ``allowed`` classes alone; without any, all is ``ignore``.
+
+    What is left of a softmax over all classes, e_k / sum_allowed e, is the softmax over the allowed ones.
+    """
+    if not allowed:
+        return np.full(tuple(size), ignore, np.int64)
+    own_KYX = shares_KYX[list(allowed)]
+    own_KYX = own_KYX / own_KYX.sum(0).clip(np.finfo(own_KYX.dtype).tiny)
+    return np.asarray(allowed, np.int64)[most_probable(own_KYX, size)]
+
+
+def origin(student: SegmenterRun, tagged: MaskSet, settings: PredictSettings) -> dict[str, Any]:
+    """Everything that decides what the masks look like."""
+    tags = tagged.manifest.get("settings", {}).get("tags", "unknown")
+    return {
+        "tool": f"tag2mask {tag2mask.__version__}",
+        "torch": str(torch.__version__),
+        "segmenter": student.path.resolve().name,
+        "checkpoint_sha256": student.checkpoint_hash(),
+        "settings": {**settings.model_dump(mode="json"), "tags": tags},
+        "labels_used": f"{tagged.manifest.get('labels_used', 'unknown')}, repainted by {student.path.resolve().name}",
+        "truth_used": student.origin["truth_used"],
+    }

@@ -1,0 +1,195 @@
+"""Self-training: a segmenter repaints the photographs that it learned from, and a new one learns from those masks.
+
+::
+
+    OUT/round-1            a whole segmenter, trained on the masks given
+        repainted          its masks of the same photographs, within their tags: what round 2 learns from
+        predicted-val      its masks of the validation photographs, without tags
+    OUT/round-2 ...
+    OUT                    the last round's segmenter, with its predicted-val
+    OUT/rounds.json        how many rounds there are to be, and what each came to
+
+Nothing is chosen: all rounds have the same settings, and the last one is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+
+from tag2mask.data import open_dataset
+from tag2mask.data.reading import read_mask
+from tag2mask.errors import DataError, RunError, SettingsError, SplitMissingError
+from tag2mask.evaluation.confusion import Counts
+from tag2mask.evaluation.evaluate import image_counts, percent
+from tag2mask.evaluation.iou import score_table
+from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.segmentation.folder import open_segmenter
+from tag2mask.segmentation.predict import predict
+from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.segmentation.repaint import repaint, tags_of
+from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.sources import open_labels
+from tag2mask.segmentation.train import SegmentResult, learn, resolved, segment
+from tag2mask.training.checkpoint import STATE
+from tag2mask.training.files import write_json
+from tag2mask.training.run import Run, open_run
+from tag2mask.training.start import require_empty
+
+ROUNDS, ROUND, REPAINTED, PREDICTED = "rounds.json", "round-{}", "repainted", "predicted-val"
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round came to, in percent; None is what cannot be known.
+
+    ``changed`` is the share of its labels' pixels that were others in the round before. With truth, ``precision`` is
+    the share of its labelled pixels that are right, ``val_miou`` the segmenter's own, without tags.
+    """
+
+    round: int
+    segmenter: str
+    labels: str
+    loss: float
+    changed: float | None
+    precision: float | None
+    val_miou: float | None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where true labels are to score with: of the photographs that are learned from, and of the split ``val_split``."""
+
+    labels: Path | None
+    val: Path | None
+    val_split: str | None
+
+
+def segment_in_rounds(
+    run: Path,
+    masks: Path | None,
+    out: Path,
+    settings: SegmentSettings,
+    rounds: int = 1,
+    truth: Path | None = None,
+    val_truth: Path | None = None,
+    fully_supervised: bool = False,
+    resume: bool = False,
+) -> SegmentResult:
+    """``segment``, and again on the masks that the segmenter before repainted, ``rounds`` times in all.
+
+    ``truth`` and ``val_truth`` only score; validation photographs that have no ``val_truth`` may have ``truth``.
+
+    Raises:
+        As ``segment``.
+        SettingsError: the options contradict each other.
+        DataError: ``val_truth`` holds no truth of a validation photograph.
+    """
+    if rounds == 1:
+        if val_truth is not None:
+            raise SettingsError("--val-truth scores rounds: give --rounds 2 or more, or score predict with evaluate")
+        return segment(run, masks, out, settings, truth, fully_supervised, resume)
+    if rounds < 1 or fully_supervised or masks is None:
+        wanted = "1 or more" if rounds < 1 else "--masks MASKSET to repaint, and no --fully-supervised"
+        raise SettingsError(f"--rounds {rounds}: wanted {wanted}")
+    opened = open_run(run)
+    first = open_finished(masks)
+    tags_of(first)
+    known = Truth(truth, *validation_truth(opened, truth, val_truth))
+    settings = resolved(settings, opened)
+    if resume:
+        require_rounds(out, rounds)
+    else:
+        require_empty(out)
+    return train_rounds(opened, first, out, settings, rounds, known, resume)
+
+
+def train_rounds(
+    run: Run, first: MaskSet, out: Path, settings: SegmentSettings, rounds: int, truth: Truth, resume: bool
+) -> SegmentResult:
+    """All rounds, whatever is finished of them taken as it is."""
+    before, labels = None, first
+    finished: list[dict[str, Any]] = []
+    state = PartialState()
+    for number in range(1, rounds + 1):
+        folder = out if number == rounds else out / ROUND.format(number)
+        source = open_labels(run, labels.path, truth.labels, False, run.settings.split)
+        result = learn(run, source, folder, settings, resume and (folder / STATE).is_file())
+        if state.is_main_process:
+            if number < rounds:
+                repaint(open_segmenter(folder), source.photographs, first, folder / REPAINTED)
+            finished.append(asdict(told(number, result, labels, before, truth)))
+            write_json(out / ROUNDS, {"rounds": rounds, "finished": finished})
+        state.wait_for_everyone()
+        if number < rounds:
+            before, labels = labels, open_finished(folder / REPAINTED)
+    return replace(result, rounds=tuple(finished))
+
+
+def told(number: int, result: SegmentResult, labels: MaskSet, before: MaskSet | None, truth: Truth) -> Round:
+    """What a round came to."""
+    precision, miou = None, None
+    if truth.labels is not None:
+        counts = true_counts(labels, truth.labels)
+        right, labelled = np.diagonal(counts).sum(), counts[:, :-1].sum()
+        precision = percent(right / max(labelled, 1))
+    if truth.val is not None:
+        predicted = result.path / PREDICTED
+        failures = predict(result.path, [], predicted, PredictSettings(), truth.val_split).failures
+        if failures:
+            raise DataError(f"{next(iter(failures.values()))}; mend or remove it, then go on with --resume")
+        miou = percent(score_table(true_counts(open_finished(predicted), truth.val)).miou)
+    changed = None if before is None else percent(share_changed(before, labels))
+    return Round(number, str(result.path), str(labels.path), result.loss, changed, precision, miou)
+
+
+def true_counts(masks: MaskSet, truth: Path) -> Counts:
+    """The confusion over all masks that have truth."""
+    names = [name for name in masks.names() if (truth / f"{name}.png").is_file()]
+    counts: Counts = np.stack([image_counts(masks, truth, name) for name in names]).sum(0)
+    return counts
+
+
+def share_changed(before: MaskSet, now: MaskSet) -> float:
+    """Of the pixels of two mask sets with the same photographs, those that differ."""
+    differing = pixels = 0
+    for name in now.names():
+        labels = read_mask(now.mask(name))
+        differing += int((labels != read_mask(before.mask(name))).sum())
+        pixels += labels.size
+    return differing / pixels
+
+
+def validation_truth(run: Run, truth: Path | None, val_truth: Path | None) -> tuple[Path | None, str | None]:
+    """Where the truth of validation photographs is, and their split; None if none of them has any.
+
+    Raises:
+        DataError: ``val_truth`` is given and holds none.
+    """
+    split, folder = run.settings.val_split, val_truth or truth
+    if folder is None:
+        return None, split
+    try:
+        names = [sample.name for sample in open_dataset(run.data, run.settings.data, split)] if split else []
+    except SplitMissingError:
+        names = []
+    if any((folder / f"{name}.png").is_file() for name in names):
+        return folder, split
+    if val_truth is None:
+        return None, split
+    raise DataError(f"{val_truth}: holds the truth of none of the {len(names)} photographs of the run's split {split}")
+
+
+def require_rounds(out: Path, rounds: int) -> None:
+    """A training in so many rounds was begun in ``out``."""
+    path = out / ROUNDS
+    begun = json.loads(path.read_text(encoding="utf-8"))["rounds"] if path.is_file() else rounds
+    if begun != rounds:
+        raise RunError(f"{out} was begun with --rounds {begun}, not {rounds}; resume with the same number")
+    if not (out / ROUND.format(1)).is_dir():
+        raise RunError(f"{out}: no round was begun there; start without --resume in an empty folder")
