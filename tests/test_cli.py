@@ -18,13 +18,14 @@ from command import call
 from tag2mask.cli import app
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.preparation import PrepareSettings
 from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings
 
 VERBS = {
-    "check": ["--json", "--set"],
+    "check": ["--json", "--quick", "--set", "--source"],
     "compare": [
         "--budget-minutes",
         "--config",
@@ -59,9 +60,12 @@ VERBS = {
         "--walk",
     ],
     "predict": ["--flip", "--json", "--out", "--overlay", "--refine", "--scales", "--set", "--split"],
+    "prepare": ["--json", "--limit", "--link", "--out", "--root", "--set", "--splits"],
     "presets": ["--json"],
     "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
-    "report": ["--json", "--masks", "--out", "--truth"],
+    "reproduce": ["--go", "--json", "--out", "--root", "--set", "--weights"],
+    "report": ["--full", "--json", "--masks", "--out", "--segmented", "--truth"],
+    "run": ["--backbone", "--json", "--method", "--out", "--quick", "--seed", "--set", "--weights"],
     "segment": [
         "--architecture",
         "--backbone",
@@ -129,8 +133,8 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = "check train refine-train masks compare segment predict evaluate convert report export presets demo"
-    assert " ".join(listed) == verbs
+    verbs = "run check prepare train refine-train masks compare segment predict evaluate convert report export presets"
+    assert listed == [*verbs.split(), "reproduce", "demo"]
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
 
@@ -142,14 +146,17 @@ def test_help_lists_the_verbs_in_the_order_of_use(
         ("masks", MaskSettings(), {"threshold": "background.value"}),
         ("refine-train", WalkSettings(), {"split": "masks.split"}),
         ("segment", SegmentSettings(), {}),
+        ("prepare", PrepareSettings(), {}),
         ("predict", PredictSettings(), {}),
+        ("run", TrainSettings(), {"backbone": "backbone.name"}),
     ],
 )
 def test_help_tells_the_defaults_that_hold(verb: str, settings: Settings, places: dict[str, str]) -> None:
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    assert len(found) == {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "predict": 2}[verb]
+    counts = {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "prepare": 1, "predict": 2, "run": 4}
+    assert len(found) == counts[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
         assert value == str(next(iter(actual), "none") if isinstance(actual, tuple) else actual), place
@@ -210,9 +217,15 @@ def test_the_whole_way(
         (["refine-train", "{tmp}", "--out", "{tmp}/run"], "is not a run"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linear", "--seeds", "a"], "wanted whole numbers"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linar", "--weights", "none"], "'linar' is unknown"),
+        (["prepare", "vok", "--root", "{tmp}", "--out", "{tmp}/d"], "did you mean voc"),
+        (["prepare", "voc", "--root", "{tmp}", "--out", "{tmp}/d"], "expected: ROOT/VOCdevkit/VOC2012/"),
+        (["check", "{tmp}", "--source", "coco"], "expected: ROOT/annotations/"),
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
         (["convert", "{tmp}", "--to", "npz", "--out", "{tmp}/run"], "is not a mask set"),
         (["report", "{tmp}"], "is not a run"),
+        (["report", "{tmp}", "--full", "{tmp}"], "is what a segmenter is compared with"),
+        (["run", "{data}", "--out", "{tmp}/run", "--set", "epochs=1"], "did you mean train.epochs?"),
+        (["run", "{data}", "--out", "{data}"], "is not empty"),
         (["segment", "{tmp}", "--masks", "{tmp}", "--out", "{tmp}/s"], "is not a run"),
         (["segment", "{tmp}", "--masks", "{tmp}", "--out", "{tmp}/s", "--set", "crops=1"], "did you mean crop?"),
         (["predict", "{tmp}", "{data}/images", "--out", "{tmp}/p"], "is neither a segmenter nor a run"),

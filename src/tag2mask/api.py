@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tag2mask import export
+from tag2mask import export, preparation
 from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
 from tag2mask.export import Conversion
 from tag2mask.masks import make
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
+from tag2mask.plan import Plan, WholeSettings
+from tag2mask.preparation import Prepared, PrepareSettings
 from tag2mask.segmentation import predict as prediction
 from tag2mask.segmentation import rounds as segmentation
 from tag2mask.segmentation.predict_settings import PredictSettings
@@ -21,6 +23,35 @@ from tag2mask.segmentation.train import SegmentResult
 from tag2mask.training import loop
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
+from tag2mask.whole import WholeResult, run_whole
+
+
+def run(data: str | Path, /, out: str | Path, *, quick: bool = False, **settings: Any) -> WholeResult:
+    """All of it, or what is left of it; ``settings`` are those of the stages, such as ``train={"epochs": 5}``.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return run_whole(Plan(Path(data), Path(out), WholeSettings.parse(settings), quick))
+
+
+def prepare(
+    source: str,
+    root: str | Path,
+    out: str | Path,
+    *,
+    splits: Sequence[str] = (),
+    limit: int | None = None,
+    link: str = "hard",
+    **settings: Any,
+) -> Prepared:
+    """Write a published or own data set as a folder for ``train``; ``settings`` are the source's: ``tags="xml"``.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    plan = PrepareSettings.parse({"splits": splits, "limit": limit, "link": link})
+    return preparation.prepare(source, Path(root), Path(out), settings, plan)
 
 
 def train(data: str | Path, /, out: str | Path, *, resume: bool = False, **settings: Any) -> TrainResult:

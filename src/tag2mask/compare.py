@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -29,13 +28,13 @@ from tag2mask.methods import method_settings
 from tag2mask.report.comparison import write_comparison
 from tag2mask.report.page import own_truth
 from tag2mask.training.batches import EpochBatches
-from tag2mask.training.checkpoint import STATE
+from tag2mask.training.checkpoint import STATE, can_resume
 from tag2mask.training.files import write_json
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.loop import Trainer, prepare
 from tag2mask.training.run import MODEL, open_run
 from tag2mask.training.settings import TrainSettings
-from tag2mask.training.start import open_validation
+from tag2mask.training.start import completed, open_validation
 
 PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
 WARM_UP, TIMED = 2, 3  # steps, and photographs to validate
@@ -76,7 +75,8 @@ def compare(plan: Comparison) -> dict[str, Any]:
     if WALK in plan.masks.refine:
         raise SettingsError("--refine walk: a walk is learned from one run's maps; compare without it")
     require_refiners(plan.masks.refine)
-    photographs = open_dataset(plan.data, plan.train.data, plan.masks.split)
+    data = plan.train.data.completed(plan.data)
+    photographs = open_dataset(plan.data, data, plan.masks.split)
     epochs = planned_epochs(plan)
     rows = []
     for seed in plan.seeds:
@@ -95,7 +95,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
         {line["method"]: plan.out / f"{line['method']}-{seed}" / MASKS for line in table},
         truth_of(plan.out / f"{plan.methods[0]}-{seed}"),
         seed,
-        plan.train.data.bands,
+        data,
     )
     write_json(plan.out / "compare.json", {"rows": rows, "table": table})
     return {"table": table, "rows": rows, "report": str(page)}
@@ -125,7 +125,7 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
 def epochs_in(plan: Comparison, method: str) -> int:
     """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated photographs."""
     assert plan.budget_minutes is not None
-    settings = plan.settings(method, 0, 1)
+    settings = completed(plan.settings(method, 0, 1), plan.data)
     photographs = open_dataset(plan.data, settings.data, settings.split)
     validation = open_validation(plan.data, settings)
     accelerator, model, _ = prepare(settings, len(photographs.classes), "none")
@@ -201,10 +201,8 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
         str(config),
         "--json",
     ]
-    if (run / STATE).is_file():
+    if can_resume(run):
         command.append("--resume")
-    elif run.exists():
-        shutil.rmtree(run)  # stopped before its first checkpoint
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     printed = process.stdout.read()

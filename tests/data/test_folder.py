@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tag2mask.data import SOURCES, DataSettings, open_dataset
-from tag2mask.errors import DataError, SettingsError, SplitMissingError, Tag2MaskError
+from tag2mask.data import DataSettings, open_dataset
+from tag2mask.errors import DataError, SplitMissingError, Tag2MaskError
 
 PLAIN = DataSettings()
 
@@ -141,15 +141,9 @@ def test_lists_that_cannot_be_used(squares: Path) -> None:
         open_dataset(squares, PLAIN, "val")
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_a_missing_root_is_a_clear_error(source: str, tmp_path: Path) -> None:
+def test_a_missing_root_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(Tag2MaskError, match="there is no such folder"):
-        open_dataset(tmp_path / "none", DataSettings(source=source), "train")
-
-
-def test_unknown_sources_name_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="source 'vocc' is unknown; there are folder"):
-        open_dataset(tmp_path, DataSettings(source="vocc"), None)
+        open_dataset(tmp_path / "none", PLAIN, "train")
 
 
 @pytest.mark.real

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tag2mask.data.reading import read_image, read_mask, read_scaled
+from geotiff import write_geotiff
+from tag2mask.data.reading import read_image, read_mask, read_pixels, read_scaled
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 
@@ -94,3 +96,70 @@ def test_gray_of_more_than_8_bits_keeps_its_depth(tmp_path: Path) -> None:
         read_image(tmp_path / "b.tif", 3)
     with pytest.raises(DataError, match=r"a\.png: has 1 band, wanted 4"):
         read_image(tmp_path / "a.png", 4)
+
+
+def scaled(tmp_path: Path, pixels: np.ndarray, **settings: object) -> np.ndarray:
+    np.save(tmp_path / "a.npy", pixels)
+    return read_scaled(tmp_path / "a.npy", DataSettings.parse({"bands": pixels.shape[2], **settings}))
+
+
+def test_raw_values_are_clipped_and_divided_as_the_settings_say(tmp_path: Path) -> None:
+    pixels = np.array([[[-30.0, 100], [-20, 5000]]], np.float32)
+    assert scaled(tmp_path, pixels, clip=[[-25, 0], [0, 1e4]]).tolist() == pytest.approx(
+        np.array([[[0, 0.2]], [[0.01, 0.5]]])
+    )
+    own = scaled(tmp_path, pixels, clip=[[-25, 0], [0, 1e4]], scale="maximum")  # TokenMasking's, section 5.4
+    assert own.tolist() == pytest.approx(np.array([[[0, 1]], [[0.02, 1]]]), abs=1e-4)
+    assert scaled(tmp_path, np.zeros((2, 2, 1), np.uint16), scale="maximum").tolist() == [[[0, 0], [0, 0]]]
+    assert scaled(tmp_path, np.full((1, 1, 1), 5000, np.uint16), clip=[0, 1e4]).item() == 0.5
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 13])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_geotiffs_of_any_bands_and_types(tmp_path: Path, bands: int, dtype: str) -> None:
+    pixels = np.arange(4 * 6 * bands).reshape(4, 6, bands).astype(dtype)
+    found = read_image(write_geotiff(tmp_path / "a.tif", pixels), bands)
+    np.testing.assert_array_equal(found, pixels)
+    assert found.dtype == dtype or (bands, dtype) == (1, "int16")  # Pillow reads gray as uint16
+    with pytest.raises(DataError, match=rf"a\.tif: has {bands} bands, wanted 7; set data\.bands"):
+        read_image(tmp_path / "a.tif", 7)
+
+
+@pytest.mark.parametrize("bands", [3, 5])
+def test_pixels_without_data_are_the_mean_of_their_band(tmp_path: Path, bands: int) -> None:
+    pixels = np.full((2, 2, bands), 6, np.uint16)
+    pixels[0] = 2
+    pixels[0, 0, 0] = 0
+    path = write_geotiff(tmp_path / "a.tif", pixels, nodata=0)
+    assert np.ma.getmaskarray(read_pixels(path, bands)).sum() == 1
+    found = read_image(path, bands)
+    assert found[0, 0, 0] == (2 + 6 + 6) // 3
+    assert (found.ravel()[1:] == pixels.ravel()[1:]).all()
+    pixels[..., 0] = 0
+    with pytest.raises(DataError, match=r"b\.tif: a band has no data at all"):
+        read_image(write_geotiff(tmp_path / "b.tif", pixels, nodata=0), bands)
+
+
+def test_not_a_number_may_stand_for_no_data_only(tmp_path: Path) -> None:
+    pixels = np.ones((2, 2, 5), np.float32)
+    pixels[0, 0] = np.nan
+    assert (read_image(write_geotiff(tmp_path / "a.tif", pixels, nodata=np.nan), 5) == 1).all()
+    with pytest.raises(DataError, match=r"b\.tif: holds values that are not finite"):
+        read_image(write_geotiff(tmp_path / "b.tif", pixels), 5)
+
+
+def test_deep_tiffs_without_rasterio_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_geotiff(tmp_path / "a.tif", np.ones((2, 2, 3), np.uint16))
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(DataError, match=r"a\.tif: Pillow cannot read it; install the extra geo"):
+        read_image(path, 3)
+
+
+def test_damaged_geotiffs_are_named(tmp_path: Path) -> None:
+    path = write_geotiff(tmp_path / "a.tif", np.ones((64, 64, 13), np.uint16))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"a\.tif: cannot be read"):
+        read_image(path, 13)
+    (tmp_path / "b.tif").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"b\.tif: cannot be read"):
+        read_image(tmp_path / "b.tif", 3)

@@ -15,6 +15,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+import geotiff as tiles
 import tag2mask
 from tag2mask.cli import main
 from tag2mask.data import Classes
@@ -307,7 +308,7 @@ def test_mask_sets_that_cannot_be_converted(simple: Path, tmp_path: Path) -> Non
 
 def test_geotiff_wants_sources_of_the_masks_size(simple: Path, tmp_path: Path) -> None:
     require_extra("geotiff")
-    assert convert(simple, "geotiff", tmp_path / "out").counts == {"without_crs": 1}
+    assert convert(simple, "geotiff", tmp_path / "out").counts == {"without_crs": 1, "pixels_without_data": 0}
     sources = {"a": np.zeros((2, 3)), "b/c": np.zeros((2, 2))}
     write_sources(tmp_path / "other", sources)
     with pytest.raises(DataError, match=r"c\.tif: is 2 x 2 pixels, its mask 1 x 1"):
@@ -318,6 +319,22 @@ def test_geotiff_wants_sources_of_the_masks_size(simple: Path, tmp_path: Path) -
     (tmp_path / "other/images/b/c.tif").unlink()
     with pytest.raises(DataError, match="b/c: its source image was not found; give the folder with --images"):
         convert(simple, "geotiff", tmp_path / "again", tmp_path / "other/images")
+
+
+def test_where_a_source_has_no_data_its_mask_has_none(tmp_path: Path) -> None:
+    require_extra("geotiff")
+    import rasterio
+
+    pixels = np.full((4, 5, 13), 9, np.uint16)
+    pixels[0] = 0
+    pixels[3, 3, 2] = 0  # one band of thirteen: the pixel is known
+    (tmp_path / "data/images").mkdir(parents=True)
+    tiles.write_geotiff(tmp_path / "data/images/a.tif", pixels, nodata=0)
+    mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": np.ones((4, 5), int)}, tmp_path / "data")
+    conversion = convert(mask_set, "geotiff", tmp_path / "out")
+    assert conversion.counts == {"without_crs": 0, "pixels_without_data": 5}
+    with rasterio.open(tmp_path / "out/a.tif") as file:
+        assert (file.read(1) == [[255]] + [[1]] * 3).all()
 
 
 @pytest.mark.parametrize("names", [("a:b",), ("#1",), ("background",)])

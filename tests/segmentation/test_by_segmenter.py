@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tag2mask.data import DataSettings
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import SettingsError
 from tag2mask.masks.write import open_mask_set
@@ -23,7 +24,10 @@ def test_the_crf_moves_an_edge_to_where_the_colours_change(refine_side: int) -> 
     shares = np.zeros((5, 16, 24), np.float32)
     shares[2], shares[4] = 0.6, 0.4
     shares[2, :, 14:], shares[4, :, 14:] = 0.2, 0.8  # class 4 starts at column 28 of 48
-    before, after = most_probable(shares, (32, 48)), sharpened(image, shares, PredictSettings(refine_side=refine_side))
+    before, after = (
+        most_probable(shares, (32, 48)),
+        sharpened(image, shares, PredictSettings(refine_side=refine_side), DataSettings()),
+    )
     right = np.where(np.arange(48) < 24, 2, 4)
     assert (before == right).mean() < (after == right).mean()
     assert after.shape == (32, 48)
@@ -32,7 +36,7 @@ def test_the_crf_moves_an_edge_to_where_the_colours_change(refine_side: int) -> 
 
 def test_one_class_everywhere_stays() -> None:
     shares = np.array([0.1, 0.9], np.float32)[:, None, None] * np.ones((1, 4, 4), np.float32)
-    assert (sharpened(np.zeros((3, 9, 7), np.float32), shares, PredictSettings()) == 1).all()
+    assert (sharpened(np.zeros((3, 9, 7), np.float32), shares, PredictSettings(), DataSettings()) == 1).all()
 
 
 def test_refined_masks_are_whole(student: Path, trained: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tag2mask.data import Classes
+from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.segmentation.crops import CropSettings, LabelledCrops, LabelledPhotograph, choose_corner, distort
 
@@ -28,7 +28,8 @@ def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, b
 
 
 def crops(one: LabelledPhotograph, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
-    return LabelledCrops([one], CLASSES, crop, (0.0,) * bands, (1.0,) * bands, CropSettings.parse(settings))
+    data = DataSettings(bands=bands)
+    return LabelledCrops([one], CLASSES, crop, data, (0.0,) * bands, (1.0,) * bands, CropSettings.parse(settings))
 
 
 def blocks(shape: tuple[int, int]) -> np.ndarray:
@@ -64,13 +65,13 @@ def test_an_item_is_a_function_of_its_seed_and_leaves_the_generator_alone(tmp_pa
     assert (first[1][1] == CLASSES.ignore).all()  # no truth was given
 
 
-def test_the_short_side_is_scaled_between_half_and_double(tmp_path: Path) -> None:
+def test_the_short_side_is_scaled(tmp_path: Path) -> None:
     labels = np.zeros((20, 20), int)
     labels[:, 10:] = 1
     items = crops(write(tmp_path, labels), 48, distort=0.0)
     sides = [int((items[seed, 0][1][0] != CLASSES.ignore).any(0).sum()) for seed in range(40)]
     assert CropSettings().base_for(480) == 520
-    assert min(sides) in range(26, 34)  # 52 x 0.5
+    assert min(sides) in range(39, 44)  # 52 x 0.75
     assert max(sides) == 48
 
 

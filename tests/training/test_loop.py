@@ -187,7 +187,8 @@ def test_bad_input_leaves_no_folder(squares: Path, tmp_path: Path, small: dict[s
     for settings, error in (
         ({"weights": str(tmp_path / "w.safetensors")}, WeightsError),
         ({"method": "none"}, SettingsError),
-        ({"data": {"bands": 1}}, SettingsError),
+        ({"data": {"bands": 1}, "backbone": {"bands": 3}}, SettingsError),
+        ({"data": {"mean": [0.5] * 3}}, SettingsError),
         ({"split": "none"}, DataError),
     ):
         with pytest.raises(error):
@@ -207,3 +208,11 @@ def test_a_run_with_a_file_gone_says_which(squares: Path, tmp_path: Path, small:
     (tmp_path / "run" / name).unlink()
     with pytest.raises(RunError, match=name.replace(".", r"\.") + " is missing"):
         open_run(tmp_path / "run").load_method()
+
+
+def test_a_folder_left_before_its_first_state_is_deleted(tmp_path: Path) -> None:
+    assert not checkpoint.can_resume(tmp_path / "none")
+    for name, possible in (("config.yaml", False), (checkpoint.STATE, True)):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / name).touch()
+        assert checkpoint.can_resume(tmp_path / "run") == (tmp_path / "run").exists() == possible

@@ -80,6 +80,18 @@ def test_parity_gives_the_released_rates(preset: str, wanted: dict[int, float]) 
             assert settings.optimiser.lr_tokens * share == pytest.approx(rate_there, rel=1e-4)
 
 
+@pytest.mark.parametrize(("fresh", "wanted"), [(False, 1e-5), (True, 3e-3)])
+def test_fresh_patches_learn_as_fast_as_tokens(fresh: bool, wanted: float) -> None:
+    backbone = BackboneSettings(name="vit_tiny_patch16_224", image_size=32, bands=13)
+    method, _ = build_method("tokenmasking", 2, backbone, {}, "none")
+    groups = parameter_groups(method, OptimiserSettings(), fresh)
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    found = {name: rates[id(parameter)] for name, parameter in method.named_parameters()}
+    patches = [name for name in found if "patch_embed" in name]
+    assert [found[name] for name in patches] == [wanted, wanted]
+    assert {found[name] for name in found if "blocks." in name} == {1e-5}
+
+
 def test_without_parity_the_base_rate_is_reached() -> None:
     settings = read_settings(None, [], {}, "mctformer-v2")
     rates = [factor(step, 600, 60, settings.optimiser) for step in range(600)]

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tag2mask.data import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import build_backbone, normalisation
@@ -55,7 +56,25 @@ def test_patch_embedding_is_adapted_to_the_bands_as_timm_does(
     model, _ = build_backbone(settings, tmp_path / "w.safetensors")
     wanted = timm.models.adapt_input_conv(bands, state["patch_embed.proj.weight"])
     torch.testing.assert_close(model.state_dict()["patch_embed.proj.weight"], wanted)
-    assert len(normalisation(settings)[0]) == bands
+    assert len(normalisation(settings, DataSettings())[0]) == bands
+
+
+def test_fresh_patches_are_drawn_and_reported(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    save_file(state, tmp_path / "w.safetensors")
+    settings = TINY.model_copy(update={"bands": 13, "patch_weights": "fresh"})
+    model, report = build_backbone(settings, tmp_path / "w.safetensors")
+    kernel = model.state_dict()["patch_embed.proj.weight"]
+    assert kernel.shape[1] == 13
+    assert not torch.equal(kernel[:, 0], kernel[:, 3])  # repeated where they are adapted
+    assert torch.equal(model.state_dict()["blocks.3.mlp.fc1.weight"], state["blocks.3.mlp.fc1.weight"])
+    assert report.fresh == ("patch_embed.proj.weight", "patch_embed.proj.bias")
+    assert report.loaded == len(model.state_dict()) - 2
+
+
+def test_statistics_of_the_data_come_before_the_backbones() -> None:
+    data = DataSettings(bands=3, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0))
+    assert normalisation(TINY, data) == (data.mean, data.std)
+    assert normalisation(TINY, DataSettings()) == ((0.5,) * 3, (0.5,) * 3)
 
 
 def test_the_norm_of_a_pooled_model_finds_its_place(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 
 # In the order of --help.
-from tag2mask.cli import data, tagged, segmenter, results, around  # noqa: F401
+from tag2mask.cli import whole, data, tagged, segmenter, results, around  # noqa: F401
 from tag2mask.cli.options import app
 from tag2mask.errors import Tag2MaskError
 

@@ -1,15 +1,17 @@
-"""Verbs around the rest: presets, demo."""
+"""Verbs around the rest: presets, reproduce, demo."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tag2mask.cli.options import (
+    Assignments,
     Json,
     app,
     emit,
@@ -29,6 +31,51 @@ def presets(as_json: Json = False) -> None:
             table.add_row(*row)
         Console(soft_wrap=True).print(table)
     emit({"presets": titles}, as_json)
+
+
+@app.command()
+def reproduce(
+    row: Annotated[str | None, typer.Argument(metavar="PAPER-TABLE", help="A row of a table; none lists them.")] = None,
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Where the data set lies.")] = Path("ROOT"),
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="A folder for all of it [ROW].")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
+    settings: Assignments = None,
+    go: Annotated[bool, typer.Option("--go", help="Run them; called again it goes on.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the commands that lead to a published number.
+
+    With --go they run, and the number stands beside ours. --set reaches train.
+    """
+    from tag2mask.reproduction import PUBLISHED, Reproduction
+
+    if row is None:
+        print_published({name: (known.title, known.published) for name, known in PUBLISHED.items()})
+        emit({"rows": {name: dict(known.published) for name, known in PUBLISHED.items()}}, as_json)
+        return
+    options = [] if weights is None else ["--weights", weights]
+    for assignment in settings or []:
+        options += ["--set", assignment]
+    plan = Reproduction(row, root, out or Path(row), options)
+    lines = plan.lines()
+    if not as_json:
+        print("\n".join(lines), flush=True)
+    if not go:
+        emit({"row": row, "commands": lines}, as_json)
+        return
+    result = plan.go()
+    if not as_json:
+        for metric, value in result["results"].items():
+            print(f"{metric}: ours {value['ours']:.1f}, published {value['published']:.1f}")
+    emit(result, as_json)
+
+
+def print_published(rows: dict[str, tuple[str, Mapping[str, float]]]) -> None:
+    """The rows of the papers' tables."""
+    table = Table(Column("row", no_wrap=True), "what", "published")
+    for name, (title, published) in rows.items():
+        table.add_row(name, title, ", ".join(f"{metric} {value}" for metric, value in published.items()))
+    Console(soft_wrap=True).print(table)
 
 
 @app.command()

@@ -1,8 +1,10 @@
-"""Verbs about data: check."""
+"""Verbs about data: check, prepare."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,23 +16,49 @@ from tag2mask.cli.options import (
     Json,
     app,
     emit,
+    named,
 )
+from tag2mask.errors import SettingsError
 
 
 @app.command()
-def check(data: DataFolder, settings: Assignments = None, as_json: Json = False) -> None:
+def check(
+    data: DataFolder,
+    source: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="In another layout: voc, coco, ...: see prepare.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look at tables, lists and file names only; open no photograph.")
+    ] = False,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
     """Look a data set over: counts and what is wrong.
 
     Exit code 1 if training could not work.
     """
     from tag2mask.data import DataSettings
     from tag2mask.data.check import check as look_over
+    from tag2mask.data.check_names import check_names
+    from tag2mask.data.check_source import check_source
+    from tag2mask.data.sources import open_source
     from tag2mask.settings import assign
     from tag2mask.training.progress import progress_bar
 
-    chosen = DataSettings.parse(assign({}, settings or []))
-    with progress_bar("check", None) as bar:
-        report = look_over(data, chosen, bar.advance)
+    values = assign({}, settings or [])
+    if quick:
+        if source is not None:
+            raise SettingsError("--quick looks at the folder form only; leave out --source")
+        with progress_bar("check", None) as bar:
+            report = check_names(data, DataSettings.parse(values), bar.advance)
+    elif source is None:
+        chosen = DataSettings.parse(values)
+        with progress_bar("check", None) as bar:
+            report = look_over(data, chosen, bar.advance)
+    else:
+        opened = open_source(source, data, values)
+        with progress_bar("check", len(opened.names())) as bar:
+            report = check_source(opened, bar.advance)
     if not as_json:
         print_check(report.to_json())
     emit(report.to_json(), as_json)
@@ -55,3 +83,42 @@ def print_check(report: dict[str, Any]) -> None:
         console.print(f"{problem['severity']}: {problem['message']}", highlight=False, markup=False)
     errors = sum(problem["severity"] == "error" for problem in report["problems"])
     console.print(f"{errors} errors, {len(report['problems']) - errors} warnings", highlight=False)
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="voc, coco, ade20k, endotect, coco-json, labelme, imagefolder, csv.")
+    ],
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Where the data set lies.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DATA", help="A new folder.")],
+    splits: Annotated[str | None, typer.Option(metavar="A,B", help="Only these lists.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="The first N photographs of each list, for a trial.")
+    ] = None,
+    link: Annotated[
+        str | None, typer.Option(metavar="hard|symlink|copy", help="How photographs are taken over [hard].")
+    ] = None,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Write a published or own data set as a folder that train reads.
+
+    Exit code 1 if photographs could not be used.
+    """
+    from tag2mask.preparation import PrepareSettings
+    from tag2mask.preparation import prepare as write
+    from tag2mask.settings import assign
+
+    lists = None if splits is None else [name.strip() for name in splits.split(",")]
+    plan = PrepareSettings.parse(named(splits=lists, limit=limit, link=link))
+    done = write(source, root, out, assign({}, settings or []), plan)
+    if not as_json:
+        counts = ", ".join(f"{name} {count}" for name, count in done.splits.items()) or "none"
+        print(f"{done.path}: {done.photographs} photographs, {done.tagged} with tags, {done.masks} masks")
+        print(f"splits: {counts}")
+    for name, reason in done.failures.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    emit(done.to_json(), as_json)
+    if done.failures:
+        raise typer.Exit(1)

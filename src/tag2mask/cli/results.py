@@ -15,6 +15,7 @@ from tag2mask.cli.options import (
     emit,
     print_scores,
 )
+from tag2mask.errors import SettingsError
 
 
 class ModelFormat(StrEnum):
@@ -65,16 +66,28 @@ def report(
         Path | None, typer.Option("--masks", metavar="MASKSET", help="[RUN/masks-train, or its only one]")
     ] = None,
     truth: Annotated[Path | None, typer.Option(metavar="DIR", help="True labels [the data set's, if any].")] = None,
+    segmented: Annotated[
+        Path | None, typer.Option(metavar="MASKSET", help="What a segmenter predicted, without tags: a section more.")
+    ] = None,
+    full: Annotated[
+        Path | None, typer.Option(metavar="MASKSET", help="What the fully supervised one did: weak / full in percent.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="The page [RUN/report.html].")] = None,
     as_json: Json = False,
 ) -> None:
     """Write one HTML page: pictures, curves, tables."""
     from tag2mask.report.page import write_report
+    from tag2mask.report.segmenter import segmenter_section
 
-    path = write_report(run, mask_set, truth, out)
+    if segmented is None and full is not None:
+        raise SettingsError(f"--full {full} is what a segmenter is compared with: name its masks with --segmented")
+    section = None if segmented is None else segmenter_section(run, segmented, full, mask_set, truth)
+    path = write_report(run, mask_set, truth, out, section.html if section else None)
     if not as_json:
+        if section is not None:
+            print(section.line())
         print(path)
-    emit({"report": str(path)}, as_json)
+    emit({"report": str(path)} | ({} if section is None else {"segmenter": section.to_json()}), as_json)
 
 
 @app.command()

@@ -74,8 +74,13 @@ class CheckReport:
 
 
 def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda: None) -> CheckReport:
-    """Look over a folder; ``tick`` is called after each photograph."""
+    """Look over a folder; ``tick`` is called after each photograph.
+
+    Raises:
+        SettingsError: what the data set says of itself cannot be used.
+    """
     report = CheckReport()
+    settings = settings.completed(root)
     try:
         samples, classes = collect(root, settings, report)
     except DataError as error:
@@ -138,18 +143,24 @@ def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport)
     report.tags_per_image = dict(sorted(Counter(len(tags) for tags in tagged).items()))
     per_class = Counter(tag for tags in tagged for tag in tags)
     report.images_per_class = {name: per_class[index] for index, name in enumerate(classes.names)}
-    if not tagged:
+    check_class_counts(report)
+
+
+def check_class_counts(report: CheckReport) -> None:
+    """Every class is there and is absent somewhere."""
+    if not report.tagged:
         report.error("no photograph has tags; training learns from tags")
     for name, count in report.images_per_class.items():
-        if tagged and count == 0:
+        if report.tagged and count == 0:
             report.warn(f"class {name}: no photograph has this tag, so it cannot be learned")
-        elif tagged and count == len(tagged):
+        elif report.tagged and count == report.tagged:
             report.warn(f"class {name}: every photograph has this tag, so nothing tells it from its absence")
 
 
 def check_splits(root: Path, settings: DataSettings, images: Iterable[str], report: CheckReport) -> dict[str, str]:
     """Lists name photographs that are there, each in one list only; returns the split of each photograph."""
     split_of: dict[str, str] = {}
+    repeated: dict[tuple[Path, str], list[str]] = {}
     folders = split_folders(root, settings)
     if folders:
         split_of = {name: name.partition("/")[0] for name in images}
@@ -168,10 +179,12 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
             if name not in known:
                 report.error(f"{path}, line {line}: {name} is not in {root}; put it there or take the line out")
             if name in split_of:
-                report.warn(f"{path}, line {line}: {name} is in {split_of[name]}.txt too; take one line out")
+                repeated.setdefault((path, split_of[name]), []).append(f"line {line}: {name}")
             split_of.setdefault(name, path.stem)
         if not lines:
             report.error(f"{path}: is empty; write one name a line")
+    for (path, other), lines_of in repeated.items():
+        report.warn(f"{path}, {lines_of[0]} is in {other}.txt too; take one line out ({len(lines_of)} such lines)")
     return split_of
 
 

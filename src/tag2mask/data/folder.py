@@ -14,7 +14,7 @@ files, or below a folder per split: ``train/cat/1.jpg``, ``val/dog/2.jpg``. Name
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from tag2mask.data.classes import Classes
@@ -188,7 +188,7 @@ def strip_suffix(name: str) -> str:
     return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else name
 
 
-def split_names(root: Path, split: str | None, images: dict[str, Path]) -> list[str]:
+def split_names(root: Path, split: str | None, images: Collection[str]) -> list[str]:
     """Names of a split in the list's order; all photographs without a split, or where there are no lists for train."""
     if split in (None, ALL):
         return list(images)

@@ -5,6 +5,7 @@ Shapes: Y X pixels.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,53 @@ from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 
 PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+TIFF = frozenset({".tif", ".tiff"})
+NODATA_TAG = 42113  # GDAL's
+EPS = 1e-5
 NUMBERS = frozenset({"uint8", "uint16", "int16", "float16", "float32", "float64"})
 
 
 def read_scaled(path: Path, settings: DataSettings) -> NDArray[np.float32]:
-    """A photograph ``(bands, Y, X)``: integers by their type's range to [0, 1], floats as they are.
+    """A photograph ``(bands, Y, X)``, its values brought to [0, 1] as the settings say.
 
     Raises:
         DataError: missing, unreadable, cut short, or of another number of bands.
     """
-    pixels = read_image(path, settings.bands)
+    return scaled(read_image(path, settings.bands), settings)
+
+
+def scaled(pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
+    """Raw values ``(Y, X, bands)`` as ``(bands, Y, X)`` in [0, 1]."""
     image = np.ascontiguousarray(np.moveaxis(pixels, 2, 0)).astype(np.float32)
-    if pixels.dtype.kind in "iu":
+    clips = settings.clips()
+    if clips is not None:
+        low, high = np.asarray(clips, np.float32).T[..., None, None]
+        image = (image.clip(low, high) - low) / (high - low)
+    elif pixels.dtype.kind in "iu":
         image /= np.iinfo(pixels.dtype).max
+    if settings.scale == "maximum":
+        image /= image.max((1, 2), keepdims=True).clip(0) + EPS
     return image
 
 
 def read_image(path: Path, bands: int) -> NDArray[Any]:
     """Pixels ``(Y, X, bands)``, 8 or 16 bit integers or floats, turned upright as EXIF says.
 
+    Pixels without data have the mean of their band.
+
     Raises:
         DataError: missing, unreadable, cut short, or of another number of bands.
     """
+    pixels = read_pixels(path, bands)
+    return filled(path, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
+
+
+def read_pixels(path: Path, bands: int) -> NDArray[Any]:
+    """The same, masked where a GeoTIFF says that there is no data."""
     try:
         if path.suffix.lower() == ".npy":
             return read_array(path, bands)
-        if path.suffix.lower() in (".tif", ".tiff") and bands not in PILLOW_MODES:
+        if path.suffix.lower() in TIFF and not for_pillow(path, bands):
             return read_geotiff(path, bands)
         with Image.open(path) as image:
             return pillow_pixels(path, ImageOps.exif_transpose(image), bands)
@@ -51,6 +73,32 @@ def read_image(path: Path, bands: int) -> NDArray[Any]:
         raise DataError(f"{path}: is no image that can be read; replace it or take it out of the lists") from None
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read ({error}); replace it or take it out of the lists") from None
+
+
+def for_pillow(path: Path, bands: int) -> bool:
+    """Whether Pillow can read a TIFF: 1, 3 or 4 bands, no deep colours, no mark for missing data."""
+    if bands not in PILLOW_MODES:
+        return False
+    try:
+        with Image.open(path) as image:
+            return NODATA_TAG not in image.getexif()
+    except UnidentifiedImageError:
+        return False
+
+
+def filled(path: Path, pixels: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+    """Pixels without data as the mean of the others of their band.
+
+    Raises:
+        DataError: a band has no data at all.
+    """
+    missing = np.ma.getmaskarray(pixels)
+    if not missing.any():
+        return pixels.data
+    if missing.all((0, 1)).any():
+        raise DataError(f"{path}: a band has no data at all; take the file out of the lists")
+    means = pixels.mean((0, 1), dtype=np.float64).astype(pixels.dtype)
+    return np.where(missing, np.asarray(means), pixels.data)
 
 
 def pillow_pixels(path: Path, image: Image.Image, bands: int) -> NDArray[Any]:
@@ -98,20 +146,34 @@ def read_array(path: Path, bands: int) -> NDArray[Any]:
     return usable(path, pixels)
 
 
-def read_geotiff(path: Path, bands: int) -> NDArray[Any]:
-    """A TIFF of any number of bands, by rasterio."""
+def read_geotiff(path: Path, bands: int) -> np.ma.MaskedArray[Any, Any]:
+    """A TIFF of that many bands, masked where it says that there is no data."""
+    raster = read_raster(path)
+    if len(raster) != bands:
+        raise DataError(f"{path}: has {len(raster)} bands, wanted {bands}; set data.bands")
+    pixels = np.ma.MaskedArray(np.moveaxis(raster.data, 0, 2), np.moveaxis(np.ma.getmaskarray(raster), 0, 2))
+    usable(path, pixels.data[~np.ma.getmaskarray(pixels)])
+    return pixels
+
+
+def read_raster(path: Path) -> np.ma.MaskedArray[Any, Any]:
+    """All that rasterio finds in a file, ``(bands, Y, X)``, masked where there is no data.
+
+    Raises:
+        DataError: missing, unreadable, or rasterio is not installed.
+    """
     try:
         import rasterio
     except ImportError:
-        raise DataError(f"{path}: {bands} bands need the extra geo: pip install 'tag2mask[geo]'") from None
+        raise DataError(f"{path}: Pillow cannot read it; install the extra geo: pip install 'tag2mask[geo]'") from None
     try:
-        with rasterio.open(path) as file:
-            pixels = np.moveaxis(file.read(), 0, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # a place is not needed here
+            with rasterio.open(path) as file:
+                raster: np.ma.MaskedArray[Any, Any] = file.read(masked=True)
+                return raster
     except rasterio.errors.RasterioError as error:
-        raise DataError(f"{path}: cannot be read ({error})") from None
-    if pixels.shape[2] != bands:
-        raise DataError(f"{path}: has {pixels.shape[2]} bands, wanted {bands}; set data.bands")
-    return usable(path, pixels)
+        raise DataError(f"{path}: cannot be read ({error}); replace it or take it out of the lists") from None
 
 
 def read_mask(path: Path) -> NDArray[np.int64]:

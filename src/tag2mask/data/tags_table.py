@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tag2mask.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TagRow:
     """One photograph's tags, as the table gives them, and the line they stand in (from 1)."""
 
@@ -37,20 +38,31 @@ def read_table(path: Path) -> TagTable:
     """The whole table.
 
     Raises:
+        DataError: no rows, or what ``open_table`` raises.
+    """
+    with open_table(path) as (columns, parsed):
+        rows = tuple(parsed)
+    if not rows:
+        raise DataError(f"{path}: has no rows; give one row a photograph: image,labels")
+    return TagTable(rows, columns)
+
+
+@contextmanager
+def open_table(path: Path) -> Iterator[tuple[tuple[str, ...] | None, Iterator[TagRow]]]:
+    """The 0/1 columns, if the table has that form, and the rows one by one.
+
+    Raises:
         DataError: no file, empty, not UTF-8, another header, a cell that is neither 0 nor 1, an image without a name.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             columns = read_header(path, [name.strip() for name in next(reader, [])])
-            rows = tuple(parse_rows(path, columns, reader))
+            yield columns, parse_rows(path, columns, reader)
     except FileNotFoundError:
         raise DataError(f"{path}: the table of tags is missing; make it with the header image,labels") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: is no CSV in UTF-8: {error}") from None
-    if not rows:
-        raise DataError(f"{path}: has no rows; give one row a photograph: image,labels")
-    return TagTable(rows, columns)
 
 
 def read_header(path: Path, header: list[str]) -> tuple[str, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,19 @@ def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
     if split is not None:
         wanted = set(read_names(truth, split))
         names = [name for name in names if name in wanted]
+    return score(opened, truth, names)
+
+
+def score(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
+    """Score the masks of these photographs.
+
+    Raises:
+        MaskSetError: none of them has truth.
+        DataError: truth does not fit.
+    """
     with_truth = [name for name in names if (truth / f"{name}.png").is_file()]
     if not with_truth:
-        raise MaskSetError(f"{mask_set}: none of its {len(names)} masks has a truth of the same name in {truth}")
+        raise MaskSetError(f"{opened.path}: none of its {len(names)} masks has a truth of the same name in {truth}")
     per_image = np.stack([image_counts(opened, truth, name) for name in with_truth])
     tags = opened.manifest.get("image_tags", {})
     chance = sum(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tag2mask.errors import DataError
 from tag2mask.export.label_images import LabelImage
@@ -18,6 +19,8 @@ from tag2mask.masks.write import MaskSet
 def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
     """All masks as ``NAME.tif`` with the source's CRS and transform, nodata = ignore; in 8 bits also the palette.
 
+    Where the source has no data, the mask has none either, whatever was painted there.
+
     Raises:
         DataError: a source image is missing, unreadable or of another size.
     """
@@ -25,7 +28,7 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
     from rasterio.errors import NotGeoreferencedWarning
 
     classes = mask_set.classes
-    counts = Counter(without_crs=0)
+    counts = Counter(without_crs=0, pixels_without_data=0)
     dtype = np.uint8 if classes.ignore == 255 else np.uint16
     for image in label_images:
         file = path / f"{image.name}.tif"
@@ -33,18 +36,19 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
         height, width = image.labels.shape
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # counted instead
-            place = read_place(image)
+            place, missing = read_place(image)
             profile = {"driver": "GTiff", "count": 1, "dtype": dtype, "nodata": classes.ignore, "compress": "deflate"}
             with rasterio.open(file, "w", height=height, width=width, **profile, **place) as target:
-                target.write(image.labels.astype(dtype), 1)
+                target.write(np.where(missing, classes.ignore, image.labels).astype(dtype), 1)
                 if dtype is np.uint8:
                     target.write_colormap(1, dict(enumerate(map(tuple, classes.palette().tolist()))))
         counts["without_crs"] += place["crs"] is None
+        counts["pixels_without_data"] += int(missing.sum())
     return counts
 
 
-def read_place(image: LabelImage) -> dict[str, Any]:
-    """CRS and transform of the source image, as rasterio takes them."""
+def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+    """CRS and transform of the source image, as rasterio takes them, and where it has no data, ``(Y, X)``."""
     import rasterio
 
     if image.photograph is None:
@@ -52,6 +56,7 @@ def read_place(image: LabelImage) -> dict[str, Any]:
     try:
         with rasterio.open(image.photograph) as source:
             place, size = {"crs": source.crs, "transform": source.transform}, (source.height, source.width)
+            missing = np.zeros(size, bool) if source.nodata is None else source.dataset_mask() == 0
     except rasterio.errors.RasterioError as error:
         raise DataError(f"{image.photograph}: cannot be read by rasterio ({error})") from None
     if size != image.labels.shape:
@@ -59,4 +64,4 @@ def read_place(image: LabelImage) -> dict[str, Any]:
             f"{image.photograph}: is {size[1]} x {size[0]} pixels, its mask {image.labels.shape[1]} x "
             f"{image.labels.shape[0]}; give the right folder with --images DIR"
         )
-    return place
+    return place, missing

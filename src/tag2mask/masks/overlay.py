@@ -5,23 +5,37 @@ Shapes: Y X pixels.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.data import Classes
+from tag2mask.data import Classes, DataSettings
+from tag2mask.data.reading import read_image
 
 Picture = NDArray[np.uint8]
 
 
-def rgb(pixels: NDArray[Any]) -> Picture:
-    """Any photograph ``(Y, X, bands)`` as ``(Y, X, 3)``: the first three bands, or one band as gray."""
-    three = pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+def read_picture(path: Path, settings: DataSettings) -> Picture:
+    """A photograph to be looked at, ``(Y, X, 3)``.
+
+    Raises:
+        DataError: it cannot be read, or has another number of bands.
+    """
+    return rgb(read_image(path, settings.bands), settings)
+
+
+def rgb(pixels: NDArray[Any], settings: DataSettings) -> Picture:
+    """The three bands to be shown of ``(Y, X, bands)``, the first as gray if there are not so many.
+
+    Bytes are shown as they are; deeper bands are each stretched between two percentiles of the photograph's.
+    """
+    three = pixels[..., settings.rgb or ((0, 1, 2) if pixels.shape[2] >= 3 else (0, 0, 0))]
     if three.dtype == np.uint8:
         return np.asarray(three)
-    low, high = float(three.min()), float(three.max())
-    return np.asarray((three.astype(np.float64) - low) / max(high - low, 1e-8) * 255, np.uint8)
+    low, high = np.percentile(three, settings.stretch, axis=(0, 1))
+    return np.asarray(((three - low) / np.maximum(high - low, 1e-8)).clip(0, 1) * 255, np.uint8)
 
 
 def overlay(picture: Picture, labels: NDArray[Any], classes: Classes) -> Picture:

@@ -90,8 +90,14 @@ class Painter:
             scores = self.walk(image, scores)
         if CRF in self.settings.refine:
             engine = CRF_ENGINES[self.settings.crf_engine]
-            scores = at_refine_side(image, scores, self.settings, lambda x, y: engine(x, y, self.settings.crf))
+            colours = coloured(image, self.run.settings.data)
+            scores = at_refine_side(colours, scores, self.settings, lambda x, y: engine(x, y, self.settings.crf))
         return scores.numpy()
+
+
+def coloured(image: Tensor, settings: DataSettings) -> Tensor:
+    """The bands that are shown as colours, of ``(bands, Y, X)``; all of them where nothing is said."""
+    return image if settings.rgb is None else image[list(settings.rgb)]
 
 
 def finished_maps(localized: Localized, tags: Sequence[int], image: Tensor, settings: MaskSettings) -> Tensor:

@@ -18,7 +18,7 @@ from tag2mask.data import Sample
 from tag2mask.data.loading import load_image
 from tag2mask.data.resizing import fitted_size
 from tag2mask.masks.paint import background_score, normalise
-from tag2mask.masks.painter import Painter, at_refine_side, finished_maps
+from tag2mask.masks.painter import Painter, at_refine_side, coloured, finished_maps
 from tag2mask.masks.refine.crf import crf
 from tag2mask.masks.refine.walk import WalkSettings, to_patches
 from tag2mask.masks.settings import BackgroundSettings
@@ -53,6 +53,7 @@ def label_photographs(
             tags, _ = painter.tags_of(sample, localized.scores_C)
             maps_KYX = finished_maps(localized, tags, image, settings.masks)
             has_background = painter.run.classes.background is not None
+            image = coloured(image, painter.run.settings.data)
             labels_hw = sure_labels(maps_KYX, tags, image, patch, has_background, settings)
             labelled.append(Labelled(sample, labels_hw))
             bar.advance()

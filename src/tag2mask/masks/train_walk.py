@@ -160,7 +160,7 @@ class WalkTrainer:
         """
         assert settings.backbone is not None
         self.data = run.settings.data
-        self.mean, self.std = normalisation(settings.backbone)
+        self.mean, self.std = normalisation(settings.backbone, self.data)
         self.net = net.train()
         self.labelled = labelled
         self.settings = settings

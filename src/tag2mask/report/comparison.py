@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tag2mask.data import Sample
-from tag2mask.data.reading import read_image, read_mask
-from tag2mask.masks.overlay import overlay, rgb
+from tag2mask.data import DataSettings, Sample
+from tag2mask.data.reading import read_mask
+from tag2mask.masks.overlay import overlay, read_picture
 from tag2mask.masks.write import MaskSet, open_mask_set
 from tag2mask.report.page import templates
 from tag2mask.report.pictures import data_uri
@@ -43,22 +43,22 @@ def write_comparison(
     mask_sets: Mapping[str, Path],
     truth: Path | None,
     seed: int,
-    bands: int,
+    data: DataSettings,
 ) -> Path:
     """Write the page: ``table`` has a line a method with shown ``cells`` by column name, ``mask_sets`` one a method."""
     sets = {method: open_mask_set(folder) for method, folder in mask_sets.items()}
     everywhere = set.intersection(*(set(masks.names()) for masks in sets.values()))
     chosen = spread(sorted(everywhere), SHOWN)
-    rows = [compared(sample, sets, truth, bands) for sample in photographs if sample.name in chosen]
+    rows = [compared(sample, sets, truth, data) for sample in photographs if sample.name in chosen]
     columns = len(sets) + (2 if truth else 1)
     page = templates().get_template("comparison.html.j2")
     write_text(path, page.render(table=table, names=names, rows=rows, columns=columns, seed=seed))
     return path
 
 
-def compared(sample: Sample, sets: Mapping[str, MaskSet], truth: Path | None, bands: int) -> ComparedRow:
+def compared(sample: Sample, sets: Mapping[str, MaskSet], truth: Path | None, data: DataSettings) -> ComparedRow:
     """The photograph, its truth if there is any, and the masks of all methods."""
-    picture = rgb(read_image(sample.image, bands))
+    picture = read_picture(sample.image, data)
     classes = next(iter(sets.values())).classes
     labels = {method: read_mask(masks.mask(sample.name)) for method, masks in sets.items()}
     true = truth / f"{sample.name}.png" if truth else None

@@ -20,10 +20,17 @@ from tag2mask.training.run import WEIGHTS, Run, open_run
 EPOCHS_SHOWN = 8
 
 
-def write_report(run: Path, mask_set: Path | None = None, truth: Path | None = None, out: Path | None = None) -> Path:
+def write_report(
+    run: Path,
+    mask_set: Path | None = None,
+    truth: Path | None = None,
+    out: Path | None = None,
+    section: str | None = None,
+) -> Path:
     """Write the page and return its path.
 
-    Without ``mask_set`` the run's own is shown, without ``truth`` the data set's own if it has any.
+    Without ``mask_set`` the run's own is shown, without ``truth`` the data set's own if it has any. ``section`` is
+    the HTML of one more section.
 
     Raises:
         RunError, MaskSetError, DataError: something cannot be read.
@@ -51,6 +58,7 @@ def write_report(run: Path, mask_set: Path | None = None, truth: Path | None = N
                 {key: value for key, value in masks.manifest.items() if key not in ("image_tags", "failures")}
             ),
             failures=masks.manifest["failures"],
+            section=section,
         )
     )
     path = out or run / "report.html"
@@ -87,7 +95,7 @@ def finished(masks: MaskSet) -> MaskSet:
 
 def own_truth(run: Run, masks: MaskSet) -> Path | None:
     """The data set's truth for these masks, if it has any."""
-    folder = Path(masks.manifest["data"]) / run.settings.data.masks
+    folder = Path(masks.manifest.get("data", run.data)) / run.settings.data.masks  # a segmenter's names no data
     return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None
 
 

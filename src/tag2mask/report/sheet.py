@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.loading import load_image
-from tag2mask.data.reading import read_image, read_mask
+from tag2mask.data.reading import read_mask
 from tag2mask.masks.localize import Localized, localize
-from tag2mask.masks.overlay import Picture, overlay, rgb
+from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.paint import normalise
 from tag2mask.masks.painter import finished_maps
 from tag2mask.masks.settings import MaskSettings
@@ -83,7 +83,7 @@ def sheet_row(
     run: Run, method: Method, masks: MaskSet, sample: Sample, truth: Path | None, settings: MaskSettings
 ) -> Row:
     """One photograph; its class maps are those of the tags in use, the highest logit first."""
-    picture = rgb(read_image(sample.image, run.settings.data.bands))
+    picture = read_picture(sample.image, run.settings.data)
     side = settings.side or run.settings.backbone.image_size
     image = load_image(sample.image, run.settings.data)
     [found] = localize(method, [image], side, run.mean, run.std, settings)

@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 import tag2mask
+from tag2mask.data import DataSettings
 from tag2mask.data.batches import Photographs
 from tag2mask.data.resizing import bilinear, resized
 from tag2mask.errors import SettingsError
+from tag2mask.masks.painter import coloured
 from tag2mask.masks.refine import CRF
 from tag2mask.masks.refine.crf import crf
 from tag2mask.masks.write import Painted
@@ -70,7 +72,7 @@ class SegmenterPredictor(Predictor):
     def labels(self, image: Floats, shares_KYX: Floats) -> NDArray[np.int64]:
         """The label image of a photograph ``(bands, Y, X)`` in [0, 1]."""
         if CRF in self.settings.refine:
-            return sharpened(image, shares_KYX, self.settings)
+            return sharpened(image, shares_KYX, self.settings, self.data_settings)
         return most_probable(shares_KYX, image.shape[1:])
 
 
@@ -85,12 +87,13 @@ def eye_of(run: SegmenterRun) -> Eye:
     return Eye(in_numpy(model), run.side, run.crop, segmenter.patch)
 
 
-def sharpened(image: Floats, shares_KYX: Floats, settings: PredictSettings) -> NDArray[np.int64]:
+def sharpened(image: Floats, shares_KYX: Floats, settings: PredictSettings, data: DataSettings) -> NDArray[np.int64]:
     """The label image after the CRF between the classes that win somewhere, on the photograph made smaller."""
     height, width = image.shape[1:]
     shrink = min(1.0, settings.refine_side / max(height, width))
     small = max(round(height * shrink), 1), max(round(width * shrink), 1)
     values_S = np.unique(shares_KYX.argmax(0))
     scores_SYX = torch.from_numpy(bilinear(shares_KYX[values_S], small))
-    refined_SYX = crf(torch.from_numpy(resized(image, small)), scores_SYX, settings.crf).numpy()
+    colours = coloured(torch.from_numpy(resized(image, small)), data)
+    refined_SYX = crf(colours, scores_SYX, settings.crf).numpy()
     return np.asarray(values_S[most_probable(refined_SYX, (height, width))])

@@ -76,6 +76,7 @@ class LabelledCrops(TorchDataset[tuple[Tensor, Tensor]]):
         photographs: Sequence[LabelledPhotograph],
         classes: Classes,
         crop: int,
+        data: DataSettings,
         mean: Sequence[float],
         std: Sequence[float],
         settings: CropSettings,
@@ -83,6 +84,7 @@ class LabelledCrops(TorchDataset[tuple[Tensor, Tensor]]):
         self.photographs = photographs
         self.classes = classes
         self.crop = crop
+        self.data = data
         self.mean = list(mean)
         self.std = list(std)
         self.settings = settings
@@ -93,7 +95,7 @@ class LabelledCrops(TorchDataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         seed, index = key
         one = self.photographs[index]
-        image = load_image(one.image, DataSettings(bands=len(self.mean)))
+        image = load_image(one.image, self.data)
         labels = read_labels(one.labels, image, self.classes)
         unknown = torch.full_like(labels, self.classes.ignore)
         truth = unknown if one.truth is None else read_labels(one.truth, image, self.classes)

@@ -111,7 +111,7 @@ def build_vit(settings: SegmentSettings, data: DataSettings, classes: int, weigh
     """A ViT with a mask transformer."""
     assert settings.backbone is not None
     model, report = build_backbone(settings.backbone, weights)
-    return Built(ViTSegmenter(model, classes), report, *normalisation(settings.backbone))
+    return Built(ViTSegmenter(model, classes), report, *normalisation(settings.backbone, data))
 
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({"vit": Architecture(complete_vit, build_vit)})

@@ -12,9 +12,8 @@ from PIL import Image
 
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.batches import Photographs, batches
-from tag2mask.data.reading import read_image
 from tag2mask.errors import RunError, SettingsError
-from tag2mask.masks.overlay import overlay, rgb
+from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
 from tag2mask.segmentation.kinds import ONNX, RUN, SEGMENTER, kind_of
 from tag2mask.segmentation.photographs import found_samples
@@ -110,12 +109,12 @@ def write(batch: Photographs, predictor: Predictor, writer: MaskSetWriter, overl
     """The masks of photographs of one size."""
     for (sample, _), painted in zip(batch, predictor.paint(batch), strict=True):
         if overlays:
-            picture = rgb(read_image(sample.image, predictor.data_settings.bands))
+            picture = read_picture(sample.image, predictor.data_settings)
             write_overlay(writer.path / OVERLAYS / f"{sample.name}.jpg", picture, painted.labels, writer.classes)
         writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
 
 
-def write_overlay(path: Path, picture: NDArray[np.uint8], labels: NDArray[np.int64], classes: Classes) -> None:
+def write_overlay(path: Path, picture: Picture, labels: NDArray[np.int64], classes: Classes) -> None:
     """A mask over its photograph ``(Y, X, 3)``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(overlay(picture, labels, classes)).save(path, "JPEG", quality=90)

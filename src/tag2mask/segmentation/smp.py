@@ -144,7 +144,7 @@ def build_smp(settings: SegmentSettings, data: DataSettings, classes: int, weigh
     assert encoder is not None
     model = create(name, encoder, data.bands, classes, weights == "hub")
     segmenter = SmpSegmenter(model, SMALLEST.get(name, 0))
-    mean, std = statistics(encoder, weights == "hub", data.bands)
+    mean, std = data.statistics() or statistics(encoder, weights == "hub", data.bands)
     whole = model.encoder
     assert isinstance(whole, nn.Module)
     if isinstance(weights, Path):

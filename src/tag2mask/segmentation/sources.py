@@ -18,6 +18,7 @@ from tag2mask.segmentation.crops import LabelledPhotograph
 from tag2mask.training.files import file_hash
 from tag2mask.training.run import Run
 
+SUPERVISED = "training: all labels are truth"
 SCORING = "scoring: the precision of the labels, epoch by epoch"
 
 
@@ -111,7 +112,7 @@ def from_truth(masks: MaskSet | None, truth: Path) -> dict[str, Any]:
     """For the fully supervised reference."""
     return {
         "labels_used": "truth, fully supervised",
-        "truth_used": "training: all labels are truth",
+        "truth_used": SUPERVISED,
         "masks": None if masks is None else described(masks),
         "truth": str(truth.resolve()),
     }

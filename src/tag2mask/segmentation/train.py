@@ -90,7 +90,9 @@ def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, r
     built = build_segmenter(settings, run.settings.data, len(run.classes.pixel_names), weights)
     assert settings.crop is not None
     seen = before or built
-    crops = LabelledCrops(source.photographs, run.classes, settings.crop, seen.mean, seen.std, settings.augment)
+    crops = LabelledCrops(
+        source.photographs, run.classes, settings.crop, run.settings.data, seen.mean, seen.std, settings.augment
+    )
     accelerator = open_accelerator(settings)
     with deferred_interrupt() as interrupt:
         trainer = SegmentTrainer(accelerator, built.segmenter, crops, settings, out, interrupt)

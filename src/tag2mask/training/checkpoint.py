@@ -7,6 +7,7 @@ epoch, index).
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,12 @@ def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
             slots.setdefault(int(index), {})[slot] = tensor
     optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
     return progress
+
+
+def can_resume(run: Path) -> bool:
+    """Whether there is a state to go on from; a folder that was left before its first state is deleted."""
+    if (run / STATE).is_file():
+        return True
+    if run.exists():
+        shutil.rmtree(run)
+    return False

@@ -27,10 +27,10 @@ from tag2mask.training.schedule import factor, parameter_groups
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import (
+    completed,
     open_accelerator,
     open_validation,
     require_folder,
-    require_same_bands,
     write_run_header,
 )
 from tag2mask.vit.weights import Weights, WeightsReport, normalisation, weights_source
@@ -61,10 +61,9 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     """
     # Written out in full, so that a run outlives a change of defaults.
     chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
-    settings = settings.model_copy(update={"method_settings": chosen})
+    settings = completed(settings.model_copy(update={"method_settings": chosen}), data)
     photographs = open_dataset(data, settings.data, settings.split)
     validation = open_validation(data, settings)
-    require_same_bands(settings)
     require_folder(out, settings, resume)
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
@@ -103,10 +102,11 @@ class Trainer(EpochLoop[TrainSettings]):
     ) -> None:
         self.method = method
         self.validation = validation
-        self.mean, self.std = normalisation(settings.backbone)
+        self.mean, self.std = normalisation(settings.backbone, settings.data)
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
         self.images = TaggedImages(photographs, settings.data, transform)
-        optimiser = torch.optim.AdamW(parameter_groups(method, settings.optimiser))
+        fresh_patches = settings.backbone.patch_weights == "fresh"
+        optimiser = torch.optim.AdamW(parameter_groups(method, settings.optimiser, fresh_patches))
         clip = settings.optimiser.clip
         super().__init__(accelerator, method, optimiser, self.images, len(self.images), settings, clip, out, interrupt)
 

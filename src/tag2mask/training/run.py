@@ -59,10 +59,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """One row a finished epoch."""
-        path = self.path / METRICS
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return read_metrics(self.path)
 
     def checkpoint_hash(self) -> str:
         """SHA-256 of the weights."""
@@ -88,6 +85,14 @@ class Run:
         method, _ = build_method(settings.method, len(self.classes), settings.backbone, chosen, "none")
         fill(method, self.weights_path())
         return method.to(device).eval()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """One row a finished epoch of a run or a segmenter."""
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def require_weights(folder: Path, verb: str) -> Path:

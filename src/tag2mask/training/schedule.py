@@ -13,6 +13,7 @@ from tag2mask.training.settings import OptimiserSettings, ParameterKind
 
 BLOCK = re.compile(r"\bblocks\.(\d+)\.")
 EMBEDDING = re.compile(r"patch_embed|position|norm_pre")
+PATCHES = re.compile(r"\bpatch_embed\.")
 TOKEN = re.compile(r"\b(class_CD|registers|backbone_registers)$")
 POSITION = re.compile(r"\bposition$")
 
@@ -56,8 +57,8 @@ def poly(progress: float, power: float, final: float = 0.0) -> float:
     return final + (1 - final) * math.pow(1 - progress, power)
 
 
-def parameter_groups(method: Method, settings: OptimiserSettings) -> list[dict[str, Any]]:
-    """Groups for AdamW, each with its base rate as ``base``."""
+def parameter_groups(method: Method, settings: OptimiserSettings, fresh_patches: bool = False) -> list[dict[str, Any]]:
+    """Groups for AdamW, each with its base rate as ``base``; a fresh patch embedding learns as fast as tokens."""
     rates = {"backbone": settings.lr_backbone, "tokens": settings.lr_tokens, "gates": settings.lr_gates}
     names = {id(parameter): name for name, parameter in method.named_parameters()}
     depth = depths(method)
@@ -66,7 +67,9 @@ def parameter_groups(method: Method, settings: OptimiserSettings) -> list[dict[s
     for group, parameters in method.parameter_groups().items():
         for parameter in parameters:
             base = rates[group]
-            if group == "backbone":
+            if fresh_patches and PATCHES.search(names[id(parameter)]):
+                base = settings.lr_tokens
+            elif group == "backbone":
                 base *= settings.layer_decay ** (last - depth.get(id(parameter), last))
             decays = kind(group, names[id(parameter)], parameter) in settings.decay
             groups.setdefault((base, settings.weight_decay * decays), []).append(parameter)

@@ -34,12 +34,18 @@ def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
     return [sample for sample in dataset if sample.tags is not None]
 
 
-def require_same_bands(settings: TrainSettings) -> None:
-    """Photographs and patch embedding agree on the number of bands."""
-    if settings.data.bands != settings.backbone.bands:
-        raise SettingsError(
-            f"data.bands is {settings.data.bands}, backbone.bands {settings.backbone.bands}: set both to the same"
-        )
+def completed(settings: TrainSettings, data: Path) -> TrainSettings:
+    """With what the data set says of itself where the settings do not, and a backbone for as many bands.
+
+    Raises:
+        SettingsError: what the data set says cannot be used, or the backbone was set to another number of bands.
+    """
+    own, backbone = settings.data.completed(data), settings.backbone
+    if "bands" not in backbone.model_fields_set:
+        backbone = backbone.model_copy(update={"bands": own.bands})
+    if own.bands != backbone.bands:
+        raise SettingsError(f"data.bands is {own.bands}, backbone.bands {backbone.bands}: set only data.bands")
+    return settings.model_copy(update={"data": own, "backbone": backbone})
 
 
 def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
@@ -92,7 +98,7 @@ def write_run_header(
     out: Path, data: Path, photographs: Dataset, settings: TrainSettings, report: WeightsReport
 ) -> None:
     """Everything a run holds before its first step."""
-    mean, std = normalisation(settings.backbone)
+    mean, std = normalisation(settings.backbone, settings.data)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / layout.CLASSES, photographs.classes.to_json())
     write_json(out / layout.WEIGHTS, asdict(report))

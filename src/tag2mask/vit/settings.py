@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -12,12 +12,15 @@ from tag2mask.settings import Settings
 class BackboneSettings(Settings):
     """A plain timm ViT; ``image_size`` is the side of training crops in pixels.
 
+    ``bands`` is the data's. Pretrained patch weights of three bands are ``adapted`` to another number as timm does, by
+    repeating them; ``fresh`` draws new ones, which then learn at ``optimiser.lr_tokens``.
     ``patch``, ``width``, ``depth`` and ``heads`` make another model of the same kind, to be trained from scratch.
     """
 
     name: str = "vit_small_patch14_dinov2"
     image_size: int = Field(224, gt=0)
     bands: int = Field(3, gt=0)
+    patch_weights: Literal["adapted", "fresh"] = "adapted"
     drop_path: float = Field(0.1, ge=0, lt=1)
     patch: int | None = Field(None, gt=0)
     width: int | None = Field(None, gt=0)

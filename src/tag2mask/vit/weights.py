@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,6 +15,7 @@ from timm.layers.attention import Attention
 from timm.models import eva, vision_transformer
 from torch import Tensor, nn
 
+from tag2mask.data.settings import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import PLAIN, require_plain
@@ -62,11 +63,21 @@ def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Mod
     if weights == "hub" and settings.shape():
         raise SettingsError(f"{settings.name} with {settings.shape()} has no pretrained weights: use --weights none")
     model = create(settings, pretrained=weights == "hub")
-    if isinstance(weights, Path):
-        return model, load_file(model, weights, settings)
     if weights == "none":
         return model, WeightsReport("none (random initialisation)", 0, tuple(model.state_dict()))
-    return model, WeightsReport(f"timm hub, {settings.name}", len(model.state_dict()))
+    if isinstance(weights, Path):
+        report = load_file(model, weights, settings)
+    else:
+        report = WeightsReport(f"timm hub, {settings.name}", len(model.state_dict()))
+    return model, draw_patches(model, report) if settings.patch_weights == "fresh" else report
+
+
+def draw_patches(model: nn.Module, report: WeightsReport) -> WeightsReport:
+    """New random weights for the patch embedding, whatever was loaded into it; the report then says so."""
+    projection = cast(nn.Conv2d, require_plain(model).patch_embed.proj)
+    projection.reset_parameters()
+    fresh = tuple(f"patch_embed.proj.{name}" for name, _ in projection.named_parameters())
+    return replace(report, loaded=report.loaded - len(fresh), fresh=(*report.fresh, *fresh))
 
 
 def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
@@ -184,8 +195,10 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return content, {}
 
 
-def normalisation(settings: BackboneSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per band: the backbone's own for 3 bands, their average over bands otherwise."""
+def normalisation(settings: BackboneSettings, data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per band: the data's; else the backbone's for 3 bands, their average otherwise."""
+    if own := data.statistics():
+        return own
     config = timm.get_pretrained_cfg(settings.name)
     if config is None:
         return (0.5,) * settings.bands, (0.5,) * settings.bands

@@ -1,0 +1,71 @@
+"""The verb for the impatient: run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tag2mask.cli.options import (
+    DataFolder,
+    Json,
+    app,
+    emit,
+)
+
+
+@app.command()
+def run(
+    data: DataFolder,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A folder for all of it; called again it goes on.")],
+    quick: Annotated[bool, typer.Option("--quick", help="A first look in about ten minutes on two cores.")] = False,
+    method: Annotated[str | None, typer.Option(help="As in train [tokenmasking].")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT [vit_small_patch14_dinov2].")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random [0].")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Any setting of train, masks, segment, predict."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """All of it: check, train, masks, segment, predict, evaluate, report."""
+    from tag2mask.plan import Plan, read_whole_settings
+    from tag2mask.whole import run_whole
+
+    chosen = read_whole_settings(method, backbone, weights, seed, settings or [])
+    result = run_whole(Plan(data, out, chosen, quick)).to_json()
+    if not as_json:
+        print_whole(result)
+    for name, why in result["failures"].items():
+        print(f"failed: {name}: {why}", file=sys.stderr)
+    emit(result, as_json)
+    if result["failures"]:
+        raise typer.Exit(1)
+
+
+def print_whole(result: dict[str, Any]) -> None:
+    """What is where, and scores beside chance."""
+    console = Console(soft_wrap=True)
+    lines = [
+        f"{result['run']}: learned from tags; its mask sets are masks-*",
+        f"{result['segmenter']}: learned from them; tag2mask predict {result['segmenter']} PHOTOGRAPHS --out MASKS",
+        *(f"{path}: without tags, by the segmenter" for path in result["predicted"].values()),
+        f"{result['report']}: all of it to look at",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False)
+    if not result["scores"]:
+        console.print("nothing could be scored: the data set has no true masks of these photographs", highlight=False)
+        return
+    table = Table("mask set", "photographs", "tags", "mIoU", "95 % interval", "at random")
+    for row in result["scores"]:
+        low, high = row["miou_interval_95"]
+        numbers = ["-" if value is None else f"{value:.1f}" for value in (row["miou"], low, high, row["random_miou"])]
+        interval = f"{numbers[1]} to {numbers[2]}"
+        table.add_row(row["mask_set"], str(row["images"]), row["tags"], numbers[0], interval, numbers[3])
+    console.print(table)

@@ -1,0 +1,58 @@
+"""Data sets as others lay them out. A new source is a file here and a line in ``SOURCES``.
+
+Training reads none of them: ``tag2mask prepare`` writes the ``folder`` form, which every other verb reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tag2mask.data.sources.ade20k import Ade20k
+from tag2mask.data.sources.coco import Coco
+from tag2mask.data.sources.coco_json import CocoJson
+from tag2mask.data.sources.dfc2020 import Dfc2020
+from tag2mask.data.sources.endotect import EndoTect
+from tag2mask.data.sources.imagefolder import ImageFolder
+from tag2mask.data.sources.labelme import LabelMe
+from tag2mask.data.sources.record import Record, Source
+from tag2mask.data.sources.table import Table
+from tag2mask.data.sources.voc import Voc
+from tag2mask.errors import DataError, SettingsError
+
+__all__ = ["SOURCES", "Record", "Source", "open_source"]
+
+SOURCES: Mapping[str, type[Source]] = MappingProxyType(
+    {
+        "voc": Voc,
+        "coco": Coco,
+        "ade20k": Ade20k,
+        "dfc2020": Dfc2020,
+        "endotect": EndoTect,
+        "coco-json": CocoJson,
+        "labelme": LabelMe,
+        "imagefolder": ImageFolder,
+        "csv": Table,
+    }
+)
+
+
+def open_source(name: str, root: Path, settings: Mapping[str, Any]) -> Source:
+    """A data set in the layout ``name``.
+
+    Raises:
+        SettingsError: an unknown source or setting.
+        DataError: ``root`` does not hold that layout.
+    """
+    if name not in SOURCES:
+        near = difflib.get_close_matches(name, SOURCES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SOURCES)}"
+        raise SettingsError(f"source {name!r} is unknown; {hint}")
+    source = SOURCES[name]
+    chosen = source.settings_class.parse(settings, where=f"source {name}")
+    if not root.is_dir():
+        raise DataError(f"{root}: there is no such folder; expected: {source.layout}")
+    return source(root, chosen)

@@ -1,0 +1,169 @@
+"""A JSON file of COCO instances: what stands in it, and label images drawn from it.
+
+Shapes: Y X pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.data.classes import Classes
+from tag2mask.data.folder import strip_suffix
+from tag2mask.data.sources.record import LabelImage
+from tag2mask.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One object, or a crowd of them: the category's id, never its index, and polygons or a run-length code."""
+
+    image: int
+    category: int
+    crowd: bool
+    segmentation: list[array[float]] | dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """One entry of ``images``."""
+
+    id: int
+    file: str
+    height: int
+    width: int
+
+
+class CocoFile:
+    """One JSON file, read once; polygons are kept as packed numbers, a quarter of what lists of floats would take."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it.
+
+        Raises:
+            DataError: no JSON, no COCO instances, or an id that stands for nothing.
+        """
+        require_pycocotools(path)
+        self.path = path
+        try:
+            with path.open(encoding="utf-8") as file:
+                content = json.load(file, object_hook=compact)
+            self.categories = {int(row["id"]): str(row["name"]) for row in content["categories"]}
+            rows = [
+                Photograph(int(r["id"]), r["file_name"], int(r["height"]), int(r["width"])) for r in content["images"]
+            ]
+            annotations: list[Annotation] = content["annotations"]
+        except FileNotFoundError:
+            raise DataError(f"{path} is missing") from None
+        except KeyError as error:
+            raise DataError(f"{path}: is no COCO file of instances: {error} is missing") from None
+        except (ValueError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: is no COCO file of instances: {error}") from None
+        if not self.categories:
+            raise DataError(f"{path}: names no category")
+        self.photographs = self.by_name(rows)
+        self.annotations = self.by_photograph(annotations, {row.id for row in rows})
+
+    def by_name(self, rows: Sequence[Photograph]) -> dict[str, Photograph]:
+        """Photographs by their file's name without suffix."""
+        found: dict[str, Photograph] = {}
+        for row in rows:
+            name = strip_suffix(row.file.replace("\\", "/"))
+            if name in found:
+                raise DataError(f"{self.path}: two photographs are called {name}; masks are named after photographs")
+            found[name] = row
+        return found
+
+    def by_photograph(self, annotations: Sequence[Annotation], known: set[int]) -> Mapping[int, list[Annotation]]:
+        """Annotations by the photograph's id."""
+        found: defaultdict[int, list[Annotation]] = defaultdict(list)
+        for number, one in enumerate(annotations):
+            if not isinstance(one, Annotation):
+                raise DataError(f"{self.path}: annotation {number} has no image_id and category_id")
+            for kind, value, ids in (("image", one.image, known), ("category", one.category, self.categories)):
+                if value not in ids:
+                    raise DataError(
+                        f"{self.path}: annotation {number} is of {kind} id {value}, which stands for nothing"
+                    )
+            found[one.image].append(one)
+        return dict(found)
+
+    def tags(self, name: str, index: Mapping[int, int]) -> tuple[int, ...]:
+        """Classes of a photograph's objects and crowds, by ``index`` from category ids."""
+        return tuple(sorted({index[one.category] for one in self.of(name)}))
+
+    def of(self, name: str) -> list[Annotation]:
+        """A photograph's annotations."""
+        return self.annotations.get(self.photographs[name].id, [])
+
+    def is_drawn(self, name: str) -> bool:
+        """Whether every object of a photograph has an outline; boxes alone make no label image."""
+        return all(one.segmentation for one in self.of(name))
+
+    def draw(self, name: str, index: Mapping[int, int], classes: Classes) -> LabelImage:
+        """The label image ``(Y, X)``: crowds are ignore, objects go over them, large ones first.
+
+        Pixels that nothing covers are background, or ignore where the classes have none.
+        """
+        photograph = self.photographs[name]
+        size = (photograph.height, photograph.width)
+        labels = np.full(size, 0 if classes.background else classes.ignore, np.int64)
+        regions = [(one, self.region(one, size)) for one in self.of(name)]
+        for one, region in sorted(regions, key=lambda pair: (not pair[0].crowd, -int(pair[1].sum()))):
+            labels[region] = classes.ignore if one.crowd else index[one.category] + classes.offset
+        return labels
+
+    def region(self, one: Annotation, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Pixels of one annotation."""
+        from pycocotools import mask as rle
+
+        try:
+            if isinstance(one.segmentation, dict):
+                coded: Any = one.segmentation
+                if isinstance(coded["counts"], list):
+                    coded = rle.frPyObjects(coded, *size)
+                if tuple(coded["size"]) != size:
+                    raise ValueError(f"a run-length code for {coded['size']}")
+            else:  # four numbers would be taken for a box
+                polygons = [list(polygon) for polygon in one.segmentation or [] if len(polygon) >= 6]
+                if not polygons:
+                    return np.zeros(size, bool)
+                coded = rle.merge(rle.frPyObjects(polygons, *size))
+            return np.asarray(rle.decode(coded), bool)
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{self.path}: an outline of image id {one.image} cannot be drawn ({error})") from None
+
+
+def compact(row: dict[str, Any]) -> Any:
+    """Annotations without what nobody asks for, as soon as they are parsed; other objects as they are."""
+    if "image_id" not in row or "category_id" not in row:
+        return row
+    outline = row.get("segmentation")
+    if isinstance(outline, list):
+        outline = [array("d", polygon) for polygon in outline]
+    return Annotation(int(row["image_id"]), int(row["category_id"]), bool(row.get("iscrowd", 0)), outline)
+
+
+def contiguous(categories: Mapping[int, str]) -> dict[int, int]:
+    """Category ids to indices, in the file's order."""
+    return {category: index for index, category in enumerate(categories)}
+
+
+def require_pycocotools(path: Path) -> None:
+    """The extra is installed.
+
+    Raises:
+        DataError: it is not.
+    """
+    try:
+        import pycocotools  # noqa: F401
+    except ImportError:
+        raise DataError(f"{path}: COCO's outlines need the extra coco: pip install 'tag2mask[coco]'") from None

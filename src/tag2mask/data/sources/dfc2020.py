@@ -1,0 +1,160 @@
+"""DFC2020: land cover from 13 Sentinel-2 bands, and Sentinel-1 where it is asked for. Layout and choices: dfc2020.md.
+
+Shapes: Y X pixels.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tag2mask.data.classes import Classes
+from tag2mask.data.reading import read_image, read_raster
+from tag2mask.data.settings import DataSettings
+from tag2mask.data.sources.record import LabelImage, Record, Source, require_layout
+from tag2mask.errors import DataError
+from tag2mask.settings import Settings
+
+NAMES = ("Forest", "Shrubland", "Grassland", "Wetlands", "Croplands", "Urban", "Barren", "Water")
+OF_DFC = np.array([255, 0, 1, 255, 2, 3, 4, 5, 255, 6, 7])  # 3 Savanna and 8 Snow belong to no class
+OF_IGBP = OF_DFC[[0, 1, 1, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 6, 8, 9, 10]]
+LISTS = {"train": "test", "test": "validation"}  # ours, and the contest's, as the papers use them
+OPTICAL, RADAR = ((0.0, 1e4),) * 13, ((-25.0, 0.0),) * 2
+RED_GREEN_BLUE = (3, 2, 1)
+
+
+class Dfc2020Settings(Settings):
+    """Whether Sentinel-1 is appended, whose labels the tags come from, and the share that a class of them has to fill.
+
+    ``scale`` is that of ``DataSettings``; ``maximum`` is what TokenMasking's code does.
+    """
+
+    radar: bool = False
+    tags: Literal["dfc", "lc"] = "dfc"
+    share: float = Field(0.1, ge=0, le=1)
+    scale: Literal["range", "maximum"] = "maximum"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Where the files of one place are: ``root`` is the season's folder."""
+
+    root: Path
+    scene: str
+    number: str
+
+    @property
+    def name(self) -> str:
+        """Unique over both seasons."""
+        return f"{self.root.name}_{self.scene}_p{self.number}"
+
+    def file(self, sensor: str) -> Path:
+        """Of s1, s2, lc or dfc."""
+        name = f"{self.root.name}_{sensor}_{self.scene}_p{self.number}.tif"
+        return self.root / f"{sensor}_{self.scene}" / name
+
+
+class Dfc2020(Source):
+    """The contest's two seasons."""
+
+    settings_class = Dfc2020Settings
+    settings: Dfc2020Settings
+    layout = (
+        "ROOT/ROIs0000_test/ and ROOT/ROIs0000_validation/ with s2_SCENE/SEASON_s2_SCENE_pID.tif, "
+        "dfc_SCENE/SEASON_dfc_SCENE_pID.tif, and s1_SCENE/, lc_SCENE/ where they are asked for"
+    )
+
+    def __init__(self, root: Path, settings: Dfc2020Settings) -> None:
+        require_layout(root, [f"ROIs0000_{season}" for season in LISTS.values()], self.layout)
+        self.settings = settings
+        self.classes = Classes(NAMES)
+        self.bands = len(self.clips())
+        tiles = {split: find_tiles(root, season) for split, season in LISTS.items()}
+        self.tiles = {tile.name: tile for of_split in tiles.values() for tile in of_split}
+        self.splits = {split: [tile.name for tile in of_split] for split, of_split in tiles.items()}
+        if not self.tiles:
+            raise DataError(f"{root}: holds no tile; expected: {self.layout}")
+
+    def clips(self) -> tuple[tuple[float, float], ...]:
+        """Low and high of every band, in raw units."""
+        return OPTICAL + RADAR if self.settings.radar else OPTICAL
+
+    def data_settings(self) -> DataSettings:
+        """Clipped as everybody does."""
+        return DataSettings(bands=self.bands, scale=self.settings.scale, clip=self.clips(), rgb=RED_GREEN_BLUE)
+
+    def names(self) -> Sequence[str]:
+        """Both seasons' tiles."""
+        return list(self.tiles)
+
+    def record(self, name: str) -> Record:
+        """A tile; without the label file that tags come from nothing is known of it."""
+        tile = self.tiles[name]
+        dfc, lc = tile.file("dfc"), tile.file("lc")
+        truth = partial(read_labels, dfc, OF_DFC) if dfc.is_file() else None
+        known = truth if self.settings.tags == "dfc" else partial(read_labels, lc, OF_IGBP) if lc.is_file() else None
+        tags = None if known is None else large_classes(known(), self.settings.share)
+        compose = partial(read_both, tile) if self.settings.radar else None
+        return Record(name, tile.file("s2"), tags, truth, compose)
+
+
+def find_tiles(root: Path, season: str) -> list[Tile]:
+    """The tiles of ``SEASON_observations.csv``, or those that have an s2 file where there is no such table.
+
+    Raises:
+        DataError: a line of the table is no observation.
+    """
+    folder, table = root / f"ROIs0000_{season}", root / f"{season}_observations.csv"
+    if not table.is_file():
+        parts = [path.stem.removeprefix(f"{folder.name}_s2_") for path in folder.glob("s2_*/*.tif")]
+        found = [part.rpartition("_p") for part in parts]
+        return sorted((Tile(folder, scene, number) for scene, _, number in found), key=lambda tile: tile.name)
+    tiles = []
+    for line, row in enumerate(csv.reader(table.read_text(encoding="utf-8").splitlines()), start=1):
+        if row and (len(row) != 3 or not row[1].strip().isdigit() or not row[2].strip().isdigit()):
+            raise DataError(
+                f"{table}, line {line}: {','.join(row)} is no observation; wanted SEASON,SCENE,ID, no header"
+            )
+        if row:
+            tiles.append(Tile(folder, row[1].strip(), row[2].strip()))
+    return tiles
+
+
+def read_labels(path: Path, classes: LabelImage) -> LabelImage:
+    """The first band of a label file in our classes' values, ``(Y, X)``.
+
+    Raises:
+        DataError: it cannot be read, or holds a value that is none of the scheme's.
+    """
+    labels = np.ma.getdata(read_raster(path)[0]).astype(np.int64)
+    if labels.min() < 0 or labels.max() >= len(classes):
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise DataError(f"{path}: holds {wrong}; its labels go from 0 to {len(classes) - 1}")
+    return np.asarray(classes[labels])
+
+
+def large_classes(labels: LabelImage, share: float) -> tuple[int, ...]:
+    """The classes that fill at least ``share`` of all pixels, those without a class counted in."""
+    counts = np.bincount(labels.ravel(), minlength=256)[: len(NAMES)]
+    return tuple(np.flatnonzero((counts > 0) & (counts >= share * labels.size)).tolist())
+
+
+def read_both(tile: Tile) -> NDArray[np.float32]:
+    """15 bands in raw units, ``(Y, X, 15)``: 13 of Sentinel-2, then Sentinel-1's VV and VH in dB.
+
+    Raises:
+        DataError: one of the two cannot be read, or they differ in size.
+    """
+    optical, radar = tile.file("s2"), tile.file("s1")
+    parts = [read_image(file, bands) for file, bands in ((optical, len(OPTICAL)), (radar, len(RADAR)))]
+    if parts[0].shape[:2] != parts[1].shape[:2]:
+        raise DataError(f"{radar}: is {parts[1].shape[:2]}, {optical} {parts[0].shape[:2]}; they have to be alike")
+    return np.concatenate(parts, 2).astype(np.float32)

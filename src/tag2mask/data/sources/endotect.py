@@ -1,0 +1,104 @@
+"""EndoTect's data, HyperKvasir: the lower gastrointestinal tract. Layout and choices: endotect.md."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from tag2mask.data.classes import Classes
+from tag2mask.data.folder import is_image
+from tag2mask.data.sources.record import LabelImage, Record, Source, require_layout
+from tag2mask.data.tags_table import tag_index
+from tag2mask.errors import DataError
+from tag2mask.settings import Settings
+
+GRADE = "ulcerative-colitis-grade-"
+NAMES = (
+    "bbps-2-3",
+    "polyps",
+    "cecum",
+    "dyed-lifted-polyps",
+    "dyed-resection-margins",
+    "bbps-0-1",
+    f"{GRADE}2",
+    "retroflex-rectum",
+    f"{GRADE}1",
+    f"{GRADE}3",
+    "impacted-stool",
+    f"{GRADE}0-1",
+    f"{GRADE}2-3",
+    f"{GRADE}1-2",
+    "ileum",
+    "hemorrhoids",
+)
+SHARE = 0.7  # of the photographs, for training
+SEED = 42
+BRIGHT = 128  # masks are JPEG: white is only nearly white
+
+
+class EndoTect(Source):
+    """One tag a photograph; outlines of polyps alone."""
+
+    layout = (
+        "ROOT/labeled-images/lower-gi-tract/GROUP/CLASS/*.jpg, ROOT/labeled-images/image-labels.csv (optional), "
+        "ROOT/segmented-images/masks/*.jpg (optional)"
+    )
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        require_layout(root, ["labeled-images/lower-gi-tract"], self.layout)
+        self.settings = settings
+        self.masks = root / "segmented-images/masks"
+        self.classes = Classes(NAMES, "background")
+        tract = root / "labeled-images/lower-gi-tract"
+        self.images = {path.stem: path for path in sorted(tract.glob("*/*/*")) if is_image(path)}
+        for name, group, finding in read_labels(root / "labeled-images/image-labels.csv"):
+            # A row without photograph is a photograph that is missing.
+            self.images.setdefault(name, tract / group / finding / f"{name}.jpg")
+        if not self.images:
+            raise DataError(f"{tract}: holds no photographs; expected: {self.layout}")
+        drawn = sorted(self.images, key=lambda name: hashlib.sha256(f"{SEED} {name}".encode()).digest())
+        count = round(SHARE * len(drawn))
+        self.splits = {"train": sorted(drawn[:count]), "val": sorted(drawn[count:])}
+
+    def names(self) -> Sequence[str]:
+        """All photographs, sorted."""
+        return sorted(self.images)
+
+    def record(self, name: str) -> Record:
+        """A photograph; its tag is its folder."""
+        image = self.images[name]
+        tag = tag_index(image.parent.name, NAMES, str(image.parent))
+        mask = self.masks / f"{name}.jpg"
+        is_drawn = NAMES[tag] == "polyps" and mask.is_file()
+        return Record(name, image, (tag,), (lambda: self.read_truth(mask)) if is_drawn else None)
+
+    def read_truth(self, path: Path) -> LabelImage:
+        """Polyps and background."""
+        try:
+            with Image.open(path) as image:
+                bright = np.asarray(image.convert("L")) >= BRIGHT
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+            raise DataError(f"{path}: cannot be read as a mask ({error})") from None
+        return np.where(bright, NAMES.index("polyps") + self.classes.offset, 0).astype(np.int64)
+
+
+def read_labels(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Photograph, group and class of the rows of the lower tract, if the table is there.
+
+    Raises:
+        DataError: it has other columns.
+    """
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file):
+            try:
+                if row["Organ"] == "Lower GI":
+                    yield Path(row["Video file"]).stem, row["Classification"], row["Finding"]
+            except KeyError as error:
+                raise DataError(f"{path}, line 1: there is no column {error}") from None

@@ -1,0 +1,191 @@
+"""Own data drawn with labelme: a JSON file beside each photograph. Layout and choices: labelme.md.
+
+Shapes: Y X pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, UnidentifiedImageError
+
+from tag2mask.data.classes import Classes
+from tag2mask.data.sources.own import OutlineSettings, read_splits
+from tag2mask.data.sources.record import LabelImage, Record, Source
+from tag2mask.errors import DataError
+
+# labelme's own names for pixels of no class and pixels that do not count.
+BACKGROUND_LABEL, IGNORE_LABEL = "_background_", "__ignore__"
+LINE, POINT = 10, 5  # width of a line and radius of a point in pixels, as labelme itself draws them
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a JSON file tells before anything is drawn."""
+
+    path: Path
+    image: Path
+    labels: frozenset[str]
+
+
+class LabelMe(Source):
+    """Classes are the labels in use, sorted; ``flags`` that are true are tags too."""
+
+    settings_class = OutlineSettings
+    settings: OutlineSettings
+    layout = "ROOT/NAME.json beside ROOT/NAME.jpg, in sub-folders too; each JSON has imagePath and shapes"
+
+    def __init__(self, root: Path, settings: OutlineSettings) -> None:
+        paths = {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.json"))}
+        if not paths:
+            raise DataError(f"{root}: holds no .json; expected: {self.layout}")
+        self.settings, self.bands, self.root = settings, settings.bands, root
+        self.unreadable: dict[str, DataError] = {}
+        self.pages: dict[str, Page] = {}
+        for name, path in paths.items():
+            try:
+                self.pages[name] = page_of(path, read_page(path))
+            except DataError as error:  # told when the photograph is asked for, so that the others can be used
+                self.unreadable[name] = error
+        labels = {label for page in self.pages.values() for label in page.labels}
+        if not labels:
+            why = next(iter(self.unreadable.values()), "no shape has a label")
+            raise DataError(f"{root}: no class is named ({why}); expected: {self.layout}")
+        self.classes = Classes(tuple(sorted(labels)), "background" if settings.background else None)
+        self.splits = read_splits(root, paths)
+
+    def names(self) -> Sequence[str]:
+        """The JSON files' names without suffix, sorted."""
+        return sorted([*self.pages, *self.unreadable])
+
+    def record(self, name: str) -> Record:
+        """A photograph with the labels of its shapes and flags; without any shape it has no truth."""
+        if name in self.unreadable:
+            raise self.unreadable[name]
+        page = self.pages[name]
+        content = read_page(page.path)
+        truth = (lambda: draw(page.path, content, self.classes)) if content["shapes"] else None
+        return Record(name, page.image, tuple(sorted(self.classes.names.index(label) for label in page.labels)), truth)
+
+
+def read_page(path: Path) -> dict[str, Any]:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: no JSON, or not labelme's.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is no JSON that can be read ({error})") from None
+    if not isinstance(content, dict) or "imagePath" not in content or not isinstance(content.get("shapes"), list):
+        raise DataError(f"{path}: is no file of labelme's: imagePath or shapes is missing")
+    return content
+
+
+def page_of(path: Path, content: Mapping[str, Any]) -> Page:
+    """Where the photograph is, and which classes are named."""
+    try:
+        labels = {str(shape["label"]) for shape in content["shapes"]} - {BACKGROUND_LABEL, IGNORE_LABEL}
+        flags = {str(name) for name, is_set in (content.get("flags") or {}).items() if is_set}
+        return Page(path, path.parent / str(content["imagePath"]).replace("\\", "/"), frozenset(labels | flags))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: a shape cannot be understood ({error})") from None
+
+
+def draw(path: Path, content: Mapping[str, Any], classes: Classes) -> LabelImage:
+    """The label image ``(Y, X)``: shapes in the file's order, later ones on top.
+
+    Pixels outside all shapes are background, or ignore where the classes have none.
+
+    Raises:
+        DataError: a shape of an unknown kind, or with points that make none.
+    """
+    nothing = 0 if classes.background else classes.ignore
+    values = {name: index + classes.offset for index, name in enumerate(classes.names)}
+    values |= {BACKGROUND_LABEL: nothing, IGNORE_LABEL: classes.ignore}
+    try:
+        labels = np.full((int(content["imageHeight"]), int(content["imageWidth"])), nothing, np.int64)
+        for shape in content["shapes"]:
+            kind = shape.get("shape_type") or "polygon"
+            if kind not in BRUSHES and kind != "mask":
+                raise DataError(f"{path}: shape_type {kind!r} is unknown; there are mask, {', '.join(BRUSHES)}")
+            labels[region(shape, kind, labels.shape)] = values[str(shape["label"])]
+    except (KeyError, TypeError, ValueError, IndexError, binascii.Error, UnidentifiedImageError) as error:
+        raise DataError(f"{path}: a shape cannot be drawn ({error!r})") from None
+    return labels
+
+
+def region(shape: Mapping[str, Any], kind: str, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Pixels of a shape."""
+    points = [(float(x), float(y)) for x, y in shape["points"]]
+    if kind == "mask":
+        return pasted(shape["mask"], points, size)
+    canvas = Image.new("1", (size[1], size[0]))
+    BRUSHES[kind](ImageDraw.Draw(canvas), points)
+    return np.asarray(canvas)
+
+
+def pasted(coded: str, points: Sequence[Point], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A PNG in base64, laid with its corner at the first point."""
+    with Image.open(io.BytesIO(base64.b64decode(coded, validate=True))) as image:
+        canvas = Image.new("1", (size[1], size[0]))
+        canvas.paste(image.convert("1"), (int(points[0][0]), int(points[0][1])))
+    return np.asarray(canvas)
+
+
+def polygon(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
+    """Three corners or more."""
+    if len(points) < 3:
+        raise ValueError("a polygon of fewer than 3 points")
+    canvas.polygon(list(points), fill=1, outline=1)
+
+
+def rectangle(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
+    """Two opposite corners, in any order."""
+    (left, top), (right, bottom) = points
+    canvas.rectangle((min(left, right), min(top, bottom), max(left, right), max(top, bottom)), fill=1, outline=1)
+
+
+def circle(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
+    """The middle and a point of the rim."""
+    (x, y), rim = points
+    radius = math.dist((x, y), rim)
+    canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1, outline=1)
+
+
+def line(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
+    """A stroke through all points."""
+    canvas.line(list(points), fill=1, width=LINE)
+
+
+def dot(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
+    """A disc around each point."""
+    for x, y in points:
+        canvas.ellipse((x - POINT, y - POINT, x + POINT, y + POINT), fill=1, outline=1)
+
+
+Brush = Callable[[ImageDraw.ImageDraw, Sequence[Point]], None]
+BRUSHES: Mapping[str, Brush] = MappingProxyType(
+    {
+        "polygon": polygon,
+        "rectangle": rectangle,
+        "circle": circle,
+        "line": line,
+        "linestrip": line,
+        "point": dot,
+        "points": dot,
+    }
+)

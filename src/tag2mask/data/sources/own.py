@@ -1,0 +1,32 @@
+"""What all sources of everybody's own data share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from pydantic import Field
+
+from tag2mask.data.folder import split_names
+from tag2mask.settings import Settings
+
+
+class OwnSettings(Settings):
+    """The photographs' channels."""
+
+    bands: int = Field(3, gt=0)
+
+
+class OutlineSettings(OwnSettings):
+    """Whether pixels outside all outlines are background; else nothing is known of them: ignore."""
+
+    background: bool = True
+
+
+def read_splits(root: Path, names: Collection[str]) -> dict[str, list[str]]:
+    """The lists of ``ROOT/splits``, if there are any.
+
+    Raises:
+        DataError: a list is empty or names a photograph that the source does not have.
+    """
+    return {path.stem: split_names(root, path.stem, names) for path in sorted((root / "splits").glob("*.txt"))}

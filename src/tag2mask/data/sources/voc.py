@@ -1,0 +1,140 @@
+"""PASCAL VOC 2012, with SBD's masks where they are there. Layout and choices: voc.md."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.data.classes import Classes
+from tag2mask.data.folder import read_lines
+from tag2mask.data.reading import read_mask
+from tag2mask.data.sources.record import LabelImage, Record, Source, require_layout, require_values, tags_in
+from tag2mask.data.sources.safe_npy import read_label_vectors
+from tag2mask.data.tags_table import tag_index
+from tag2mask.errors import DataError
+from tag2mask.settings import Settings
+
+NAMES = (
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+LISTS = ("train_aug", "train", "val")
+# Photographs per class in the lists that everybody uses, from cls_labels.npy.
+PUBLISHED = {
+    "train_aug": "590 504 705 468 714 393 1150 1005 1228 267 613 1188 445 492 4155 522 300 649 503 567",
+    "val": "90 79 103 72 96 74 127 119 123 71 75 128 79 76 445 85 57 90 84 74",
+}
+
+
+class VocSettings(Settings):
+    """Where the tags come from, and the files' names below the root."""
+
+    tags: Literal["xml", "npy", "masks"] = "xml"
+    npy: str = "cls_labels.npy"
+    lists: str | None = None
+
+
+class Voc(Source):
+    """``VOC2012`` and its lists."""
+
+    settings_class = VocSettings
+    settings: VocSettings
+    layout = (
+        "ROOT/VOCdevkit/VOC2012/ (or ROOT/VOC2012/, or ROOT itself) with JPEGImages/ID.jpg, Annotations/ID.xml, "
+        "SegmentationClass/ID.png or SegmentationClassAug/ID.png, ImageSets/Segmentation/{train_aug,train,val}.txt"
+    )
+
+    def __init__(self, root: Path, settings: VocSettings) -> None:
+        inner = [root / "VOCdevkit/VOC2012", root / "VOC2012", root]
+        self.folder = next((path for path in inner if (path / "JPEGImages").is_dir()), inner[0])
+        require_layout(self.folder, ["JPEGImages"], self.layout)
+        self.settings = settings
+        self.classes = Classes(NAMES, "background")
+        self.splits = read_lists(root / settings.lists if settings.lists else self.folder / "ImageSets/Segmentation")
+        masks = [self.folder / name for name in ("SegmentationClassAug", "SegmentationClass")]
+        self.masks = [path for path in masks if path.is_dir()]
+        self.vectors = read_label_vectors(root / settings.npy) if settings.tags == "npy" else {}
+
+    def names(self) -> Sequence[str]:
+        """The lists' photographs, each once."""
+        return list(dict.fromkeys(name for names in self.splits.values() for name in names))
+
+    def record(self, name: str) -> Record:
+        """A photograph with the tags from where the settings say."""
+        mask = next((path for folder in self.masks if (path := folder / f"{name}.png").is_file()), None)
+        truth = None if mask is None else lambda: self.read_truth(mask)
+        if self.settings.tags == "xml":
+            tags: tuple[int, ...] | None = read_objects(self.folder / "Annotations" / f"{name}.xml")
+        elif self.settings.tags == "npy":
+            tags = marked(self.vectors.get(name), f"{self.settings.npy}, {name}")
+        else:
+            tags = None if truth is None else tags_in(truth(), self.classes)
+        return Record(name, self.folder / "JPEGImages" / f"{name}.jpg", tags, truth)
+
+    def read_truth(self, path: Path) -> LabelImage:
+        """A mask: 0 background, index + 1 a class, 255 void."""
+        return require_values(path, read_mask(path), self.classes)
+
+    def published(self) -> Mapping[str, Sequence[int]]:
+        """Of ``train_aug`` and ``val``."""
+        return {split: [int(count) for count in counts.split()] for split, counts in PUBLISHED.items()}
+
+
+def read_lists(folder: Path) -> dict[str, list[str]]:
+    """The lists that are there: bare names, or lines such as ``/JPEGImages/ID.jpg /SegmentationClassAug/ID.png``.
+
+    Raises:
+        DataError: there is none, or one is no text.
+    """
+    paths = [path for name in LISTS if (path := folder / f"{name}.txt").is_file()]
+    if not paths:
+        raise DataError(f"{folder}: holds none of {', '.join(f'{name}.txt' for name in LISTS)}; see --set lists=FOLDER")
+    return {path.stem: [Path(line.split()[0]).stem for line in read_lines(path) if line] for path in paths}
+
+
+def read_objects(path: Path) -> tuple[int, ...]:
+    """The classes of an annotation's objects, difficult ones too.
+
+    Raises:
+        DataError: missing, no XML, or an unknown class.
+    """
+    try:
+        objects = ET.parse(path).getroot().findall("object")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); see --set tags=npy or masks") from None
+    except ET.ParseError as error:
+        raise DataError(f"{path}: is no XML ({error})") from None
+    found = {(one.findtext("name") or "").strip() for one in objects}
+    return tuple(sorted(tag_index(name, NAMES, str(path)) for name in found))
+
+
+def marked(vector: NDArray[Any] | None, where: str) -> tuple[int, ...] | None:
+    """The classes that a vector marks; None without a vector."""
+    if vector is None:
+        return None
+    if vector.shape != (len(NAMES),):
+        raise DataError(f"{where}: has shape {vector.shape}, wanted ({len(NAMES)},)")
+    return tuple(np.flatnonzero(vector).tolist())

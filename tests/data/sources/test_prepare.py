@@ -1,0 +1,166 @@
+"""Every source to the ``folder`` form, and on through the verbs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tree_parts import Tree
+from trees import TREES
+
+from command import call
+from tag2mask.data import DataSettings, open_dataset
+from tag2mask.data.check import check
+from tag2mask.data.reading import read_image, read_mask
+from tag2mask.errors import DataError
+from tag2mask.preparation import PrepareSettings, prepare
+
+TINY = ["--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=16", "--batch-size=4", "--precision=fp32"]
+TINY += [
+    f"--set={text}"
+    for text in (
+        "backbone.patch=8",
+        "backbone.width=12",
+        "backbone.depth=1",
+        "backbone.heads=2",
+        "method.map_layers=1",
+        "method.attended_layers=1",
+    )
+]
+
+
+@pytest.fixture(params=list(TREES))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def tree(kind: str, tmp_path: Path) -> Tree:
+    return TREES[kind](tmp_path / "tree")
+
+
+def test_the_folder_form_holds_what_the_source_holds(kind: str, tree: Tree, tmp_path: Path) -> None:
+    done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
+    assert (done.photographs, done.failures, done.masks) == (len(tree.tags), {}, len(tree.truth))
+    data = open_dataset(tmp_path / "out", DataSettings(), "all")
+    assert data.classes.background == tree.background
+    for sample in data:
+        found = None if sample.tags is None else sorted(data.classes.names[tag] for tag in sample.tags)
+        tags = tree.tags[sample.name]
+        assert found == (None if tags is None else sorted(tags))
+        if sample.truth is not None:
+            np.testing.assert_array_equal(read_mask(sample.truth), tree.truth[sample.name])
+    for split, names in tree.splits.items():
+        assert [sample.name for sample in open_dataset(tmp_path / "out", DataSettings(), split)] == list(names)
+    assert not check(tmp_path / "out", DataSettings()).fatal
+
+
+def test_photographs_that_cannot_be_used_are_named(kind: str, tree: Tree, tmp_path: Path) -> None:
+    whole = tree.photograph.read_bytes()
+    name = next(iter(tree.tags))
+    for content in (whole[:60], None) if tree.listed else (whole[:60],):
+        tree.photograph.write_bytes(content) if content else tree.photograph.unlink()
+        done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
+        assert list(done.failures) == [name]
+        assert tree.photograph.name in done.failures[name]
+        assert done.photographs == len(tree.tags) - 1
+        open_dataset(tmp_path / "out", DataSettings(), "all")
+    tree.photograph.write_bytes(whole)
+    assert not prepare(kind, tree.root, tmp_path / "out", tree.settings).failures
+
+
+def test_it_goes_on_where_it_was(tree: Tree, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    prepare(kind, tree.root, out, tree.settings)
+    whole = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    lines = (out / "prepared.jsonl").read_text().splitlines(keepends=True)
+    (out / "prepared.jsonl").write_text("".join(lines[:2]) + lines[2][:9])
+    (out / "labels.csv").unlink()
+    read: list[Path] = []
+
+    def counted(path: Path, bands: int) -> NDArray[Any]:
+        read.append(path)
+        return read_image(path, bands)
+
+    monkeypatch.setattr("tag2mask.data.sources.record.read_image", counted)
+    prepare(kind, tree.root, out, tree.settings)
+    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
+    assert len(read) == len(tree.tags) - 2
+    with pytest.raises(DataError, match="prepared with another plan"):
+        prepare(kind, tree.root, out, tree.settings, PrepareSettings(limit=1))
+
+
+def test_the_whole_way(kind: str, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in tree.settings.items()]
+    split = "train" if "train" in tree.splits else "all"
+    assert call(monkeypatch, "prepare", kind, "--root", tree.root, "--out", data, *settings) == 0
+    assert call(monkeypatch, "train", data, "--out", run, "--epochs", 1, "--split", split, *TINY) == 0
+    assert call(monkeypatch, "masks", run, "--split", split) == 0
+    code = call(monkeypatch, "evaluate", run / f"masks-{split}", "--truth", data / "masks")
+    assert code == (0 if tree.truth else 2)
+
+
+def test_lists_and_a_limit_make_it_smaller(tmp_path: Path) -> None:
+    root = TREES["voc"](tmp_path / "tree").root
+    done = prepare("voc", root, tmp_path / "a", {}, PrepareSettings(splits=("train", "val"), limit=1))
+    assert (done.photographs, done.splits) == (2, {"train": 1, "val": 1})
+    assert prepare("voc", root, tmp_path / "b", {}, PrepareSettings(splits=("val",))).photographs == 2
+    with pytest.raises(DataError, match="split test is unknown; there are train_aug, train, val"):
+        prepare("voc", root, tmp_path / "c", {}, PrepareSettings(splits=("test",)))
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("link", ["hard", "symlink", "copy"])
+def test_photographs_are_linked_or_copied(link: str, tmp_path: Path) -> None:
+    tree = TREES["csv"](tmp_path / "tree")
+    prepare("csv", tree.root, tmp_path / "out", tree.settings, PrepareSettings.parse({"link": link}))
+    taken = tmp_path / "out/images/0007.jpg"
+    assert taken.read_bytes() == tree.photograph.read_bytes()
+    assert taken.is_symlink() == (link == "symlink")
+    assert taken.samefile(tree.photograph) == (link != "copy")
+
+
+def test_other_file_systems_get_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = TREES["csv"](tmp_path / "tree")
+
+    def refuse(*paths: Path) -> None:
+        raise OSError("cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    prepare("csv", tree.root, tmp_path / "out", tree.settings)
+    assert (tmp_path / "out/images/b/0008.jpg").is_file()
+
+
+def test_nothing_is_overwritten_and_nothing_lies_outside(tmp_path: Path) -> None:
+    tree = TREES["csv"](tmp_path / "tree")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").write_text("mine")
+    with pytest.raises(DataError, match="is not empty and nothing that prepare began"):
+        prepare("csv", tree.root, tmp_path / "out", tree.settings)
+    for name, part in (("../up.jpg", "leads out of its folder"), ("a.jpg", "none of 1 photographs could be used")):
+        (tree.root / "list.tsv").write_text(f"file\twhat\n{name}\tcat\n")
+        with pytest.raises(DataError, match=part):
+            prepare("csv", tree.root, tmp_path / "none", {**tree.settings, "split": None})
+        assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", ["a;b", "background"])
+def test_class_names_that_the_folder_form_cannot_hold(name: str, tmp_path: Path) -> None:
+    TREES["imagefolder"](tmp_path / "tree")
+    (tmp_path / "tree/train/cat").rename(tmp_path / f"tree/train/{name}")
+    with pytest.raises(DataError, match=f"class '{name}': "):
+        prepare("imagefolder", tmp_path / "tree", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_truth_of_another_size_is_a_failure(tmp_path: Path) -> None:
+    tree = TREES["ade20k"](tmp_path / "tree")
+    Image.new("L", (4, 4)).save(tree.photograph.parents[2] / "annotations/training/ADE_train_00000001.png")
+    done = prepare("ade20k", tree.root, tmp_path / "out")
+    assert "is 32 x 32, its truth 4 x 4" in done.failures["ADE_train_00000001"]

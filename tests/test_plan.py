@@ -1,0 +1,25 @@
+"""What is asked of the whole way: settings by stage, and what ``--quick`` makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tag2mask.errors import SettingsError
+from tag2mask.plan import Plan, epochs_of, read_whole_settings
+
+
+def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tmp_path: Path) -> None:
+    given = read_whole_settings("linear", None, "none", 3, ["segment.epochs=2", "train.method.x=1"])
+    assert given.train.method_settings == {"x": 1}
+    assert (given.train.seed, given.segment.seed) == (3, 3)
+    quick = Plan(tmp_path, tmp_path, given, quick=True).settings(354)
+    assert (quick.train.epochs, quick.train.backbone.image_size, quick.segment.epochs) == (8, 126, 2)
+    assert (quick.train.method, quick.predict.overlay) == ("linear", True)
+    usual = Plan(tmp_path, tmp_path, given).settings(354)
+    assert (usual.train.epochs, usual.train.backbone.image_size) == (10, 224)
+    default = given.train
+    assert [epochs_of(2100, count, default) for count in (0, 20, 354, 1000, 10**6)] == [10, 10, 5, 2, 1]
+    with pytest.raises(SettingsError, match=r"unknown setting trian; did you mean train\.seed"):
+        read_whole_settings(None, None, None, None, ["trian.epochs=1"])
