@@ -44,5 +44,4 @@ def batches(
 
 def full(batch: Photographs) -> bool:
     """Whether one more photograph of that size would be too many pixels."""
-    height, width = batch[0][1].shape[1:]
-    return (len(batch) + 1) * height * width > PIXELS_AT_ONCE
+    return (len(batch) + 1) * batch[0][1][0].size > PIXELS_AT_ONCE
