@@ -26,7 +26,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tag2mask.masks.refine.crf import CRFSettings, crf, crf_in_cpp
+from tag2mask.masks.crf_settings import CRFSettings
+from tag2mask.masks.refine.crf import crf, crf_in_cpp
 from tag2mask.masks.refine.pamr import pamr
 from tag2mask.training.run import open_run
 

@@ -19,7 +19,8 @@ from tag2mask.cli import app
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.preparation import PrepareSettings
-from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
+from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings
 
@@ -40,7 +41,7 @@ VERBS = {
     "convert": ["--images", "--json", "--out", "--to"],
     "demo": ["--json", "--out"],
     "evaluate": ["--json", "--split", "--truth"],
-    "export": ["--json", "--out"],
+    "export": ["--format", "--json", "--out"],
     "masks": [
         "--data",
         "--flip",
@@ -58,7 +59,7 @@ VERBS = {
         "--tune-on-truth",
         "--walk",
     ],
-    "predict": ["--flip", "--json", "--out", "--overlay", "--scales", "--set", "--split"],
+    "predict": ["--flip", "--json", "--out", "--overlay", "--refine", "--scales", "--set", "--split"],
     "prepare": ["--json", "--limit", "--link", "--out", "--root", "--set", "--splits"],
     "presets": ["--json"],
     "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
@@ -154,7 +155,7 @@ def test_help_tells_the_defaults_that_hold(verb: str, settings: Settings, places
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    counts = {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "prepare": 1, "predict": 1, "run": 4}
+    counts = {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "prepare": 1, "predict": 2, "run": 4}
     assert len(found) == counts[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
@@ -227,7 +228,9 @@ def test_the_whole_way(
         (["run", "{data}", "--out", "{data}"], "is not empty"),
         (["segment", "{tmp}", "--masks", "{tmp}", "--out", "{tmp}/s"], "is not a run"),
         (["segment", "{tmp}", "--masks", "{tmp}", "--out", "{tmp}/s", "--set", "crops=1"], "did you mean crop?"),
-        (["predict", "{tmp}", "{data}/images", "--out", "{tmp}/p"], "is not a segmenter"),
+        (["predict", "{tmp}", "{data}/images", "--out", "{tmp}/p"], "is neither a segmenter nor a run"),
+        (["export", "{tmp}"], "is neither a segmenter nor a run"),
+        (["export", "{tmp}", "--format", "coreml"], "'coreml' is not"),
         (["predict", "{tmp}", "--out", "{tmp}/p", "--scales", "0"], "wanted one scale or more, all above 0"),
         (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),
         (["train"], "Missing argument"),

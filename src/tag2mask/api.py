@@ -11,13 +11,14 @@ from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
 from tag2mask.export import Conversion
 from tag2mask.masks import make
-from tag2mask.masks.make import MaskSetSummary
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import MaskSetSummary
 from tag2mask.plan import Plan, WholeSettings
 from tag2mask.preparation import Prepared, PrepareSettings
 from tag2mask.segmentation import predict as prediction
 from tag2mask.segmentation import rounds as segmentation
-from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
+from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
 from tag2mask.training import loop
 from tag2mask.training.loop import TrainResult
@@ -109,20 +110,22 @@ def segment(
 
 
 def predict(
-    segmenter: str | Path,
+    model: str | Path,
     photographs: str | Path | Sequence[str | Path],
     out: str | Path,
     split: str | None = None,
     **settings: Any,
 ) -> MaskSetSummary:
-    """Mask photographs, or with none given a split; ``settings`` are those of ``PredictSettings``: ``flip=True``.
+    """Mask photographs, or with none given a split, with a segmenter, a tagged run or an ONNX file.
+
+    ``settings`` are those of ``PredictSettings``, such as ``flip=True``.
 
     Raises:
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
     given = [photographs] if isinstance(photographs, str | Path) else photographs
     paths = [Path(path) for path in given]
-    return prediction.predict(Path(segmenter), paths, Path(out), PredictSettings.parse(settings), split)
+    return prediction.predict(Path(model), paths, Path(out), PredictSettings.parse(settings), split)
 
 
 def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) -> Scores:

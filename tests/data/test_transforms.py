@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from tag2mask.data.transforms import AugmentSettings, Hide, eval_resize, fitted_size, train_transform
+from tag2mask.data.resizing import fitted_size
+from tag2mask.data.transforms import AugmentSettings, Hide, eval_resize, train_transform
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,13 @@ from command import call
 from tag2mask import train
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.export import onnx as module
-from tag2mask.export.onnx import TOLERANCE, FromPixels, export_onnx
+from tag2mask.export.onnx import TOLERANCE, export_onnx
 from tag2mask.methods import METHODS
+from tag2mask.segmentation.folder import open_segmenter
+from tag2mask.segmentation.from_pixels import FromPixels, LogitsAndMaps
+from tag2mask.segmentation.onnx_file import OnnxModel
+from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.train import segment
 from tag2mask.training.run import open_run
 
 runtime = pytest.importorskip("onnxruntime", reason="the extra is not there: pip install 'tag2mask[onnx]'")
@@ -40,7 +45,7 @@ def test_every_method_but_gradients_becomes_a_file_for_any_size(
     assert summary.largest_difference <= TOLERANCE
     assert (summary.path, summary.bytes) == (out, out.stat().st_size)
     run = open_run(tmp_path / "run")
-    model = FromPixels(run.load_method(), run.mean, run.std).eval()
+    model = FromPixels(LogitsAndMaps(run.load_method()), run.mean, run.std).eval()
     session = runtime.InferenceSession(str(out))
     images = torch.rand(5, 3, 24, 56)
     logits, maps = session.run(["logits", "maps"], {"images": images.numpy()})
@@ -48,8 +53,30 @@ def test_every_method_but_gradients_becomes_a_file_for_any_size(
         for found, wanted in zip((logits, maps), model(images), strict=True):
             torch.testing.assert_close(torch.from_numpy(found), wanted, atol=TOLERANCE, rtol=0)
     known = session.get_modelmeta().custom_metadata_map
-    assert (known["patch"], known["bands"], known["method"]) == ("8", "3", method)
+    assert (known["kind"], known["patch"], known["side"], known["model"]) == ("run", "8", "32", method)
     assert json.loads(known["classes"]) == run.classes.to_json()
+
+
+@pytest.mark.parametrize("crop", [32, 27])
+def test_a_segmenter_becomes_a_file_for_any_size(trained: Path, tmp_path: Path, crop: int) -> None:
+    settings = SegmentSettings.parse({"epochs": 1, "batch_size": 4, "precision": "fp32", "crop": crop})
+    segment(trained / "run", None, tmp_path / "student", settings, trained / "squares/masks", fully_supervised=True)
+    summary = export_onnx(tmp_path / "student", tmp_path / "model.onnx")
+    assert summary.largest_difference <= TOLERANCE
+    run = open_segmenter(tmp_path / "student")
+    model = FromPixels(run.load(), run.mean, run.std).eval()
+    file = OnnxModel(tmp_path / "model.onnx")
+    for size in ((5, 3, 24, 56), (1, 3, 17, 90), (2, 3, 3, 5)):
+        images = torch.rand(size)
+        with torch.no_grad():
+            wanted = model(images)
+        torch.testing.assert_close(torch.from_numpy(file(images.numpy())[0]), wanted, atol=TOLERANCE, rtol=0)
+        assert wanted.shape == (size[0], 4, *size[2:])
+    card = file.card
+    assert (card.kind, card.crop, card.side, card.patch) == ("segmenter", crop, run.side, 8)
+    assert (card.classes, card.mean, card.std) == (run.classes, run.mean, run.std)
+    assert card.truth_used == "training: all labels are truth"
+    assert "truth, fully supervised" in card.labels_used
 
 
 def test_a_file_that_differs_is_not_left(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +90,7 @@ def test_errors_come_before_the_work(trained: Path, tmp_path: Path, monkeypatch:
     (tmp_path / "there.onnx").touch()
     with pytest.raises(RunError, match="is already there"):
         export_onnx(trained / "run", tmp_path / "there.onnx")
-    with pytest.raises(RunError, match="is not a run"):
+    with pytest.raises(RunError, match="is neither a segmenter nor a run"):
         export_onnx(tmp_path, tmp_path / "model.onnx")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"export needs onnx, .*pip install 'tag2mask\[onnx\]'"):

@@ -14,10 +14,11 @@ from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.masks import make
-from tag2mask.masks.localize import by_tiles, localize, share, starts
+from tag2mask.masks.localize import by_tiles, localize, share
 from tag2mask.masks.refine import REFINERS, WALK
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
-from tag2mask.masks.write import MaskSetWriter, mask_path, open_mask_set, write_mask
+from tag2mask.masks.tiles import starts
+from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set, write_mask
 from tag2mask.methods import Evidence
 from tag2mask.training.run import open_run
 
@@ -104,11 +105,11 @@ def test_interrupted_it_goes_on_and_ends_the_same(run: Path, monkeypatch: pytest
     make_masks(run, out=run / "whole", batch_size=1)
     paint, calls = make.Painter.paint, []
 
-    def interrupted(self: make.Painter, batch: object, writer: MaskSetWriter) -> None:
+    def interrupted(self: make.Painter, batch: object) -> list[Painted]:
         calls.append(batch)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        paint(self, batch, writer)
+        return paint(self, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(make.Painter, "paint", interrupted)

@@ -10,17 +10,9 @@ import pytest
 import torch
 
 from tag2mask.errors import SettingsError
+from tag2mask.masks.crf_settings import CRF_PRESETS, CRFSettings
 from tag2mask.masks.refine import PIXEL_REFINERS, require_refiners
-from tag2mask.masks.refine.crf import (
-    CRF_PRESETS,
-    CRFSettings,
-    NormalisedKernel,
-    crf,
-    crf_in_cpp,
-    places,
-    require_engine,
-    unary,
-)
+from tag2mask.masks.refine.crf import NormalisedKernel, crf, crf_in_cpp, places, require_engine, unary
 from tag2mask.masks.refine.lattice import Lattice, surround
 from tag2mask.masks.refine.pamr import DILATIONS, neighbour_weights, neighbours, pamr
 from tag2mask.masks.settings import MaskSettings

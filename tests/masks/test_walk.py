@@ -20,7 +20,6 @@ from command import call
 from tag2mask import make_masks, train
 from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.loading import load_image
-from tag2mask.data.reading import read_image
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.masks import pair_labels
 from tag2mask.masks.pair_labels import UNSURE, VOID, Labelled, agreed_labels, pair_kinds, sure_labels, trusted_labels
@@ -63,7 +62,7 @@ def halves(run: Run) -> list[Labelled]:
     """The generated photographs at a side of 48 with their halves as labels, unsure in the middle."""
     labelled = []
     for sample in open_dataset(run.data, run.settings.data, "train"):
-        wide = read_image(sample.image, 3).shape[1] // 8
+        wide = load_image(sample.image, DataSettings()).shape[2] // 8
         labels = torch.full((6, wide), 2)  # the left half is three patches wide
         labels[:, :2], labels[:, 2:4] = 1, UNSURE
         labelled.append(Labelled(sample, labels))

@@ -11,6 +11,7 @@ import torch
 from tag2mask.data.reading import read_mask
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.train import segment
 from tag2mask.training.run import open_run
 
 TINY = {"epochs": 2, "batch_size": 4, "precision": "fp32", "clipping": {"tau": 9.0}}
@@ -42,3 +43,12 @@ def masks(run: Path) -> Path:
         writer.add(name, read_mask(data / f"masks/{name}.png"), ["red"], fallback=False)
     writer.finish({})
     return path
+
+
+@pytest.fixture(scope="session")
+def student(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A segmenter after one epoch."""
+    out = tmp_path_factory.mktemp("student") / "student"
+    settings = SegmentSettings.parse({"epochs": 1, "batch_size": 4, "precision": "fp32"})
+    segment(trained / "run", None, out, settings, trained / "squares/masks", fully_supervised=True)
+    return out

@@ -18,8 +18,9 @@ from tag2mask.masks.write import MANIFEST, MaskSetWriter, open_finished
 from tag2mask.segmentation import rounds as module
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.predict import predict
+from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.rounds import segment_in_rounds
-from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentTrainer, segment
 
 

@@ -22,7 +22,8 @@ from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.optimiser import SegmenterOptimiser, optimiser_for, rate
 from tag2mask.segmentation.predict import predict
-from tag2mask.segmentation.settings import PredictSettings, SegmentSettings, read_segment_settings
+from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.segmentation.settings import SegmentSettings, read_segment_settings
 from tag2mask.segmentation.train import SegmentTrainer, resolved, segment
 from tag2mask.training.run import open_run
 from tag2mask.training.schedule import poly

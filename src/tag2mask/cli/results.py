@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,12 @@ from tag2mask.cli.options import (
     print_scores,
 )
 from tag2mask.errors import SettingsError
+
+
+class ModelFormat(StrEnum):
+    """What export writes."""
+
+    ONNX = "onnx"
 
 
 @app.command()
@@ -85,11 +92,12 @@ def report(
 
 @app.command()
 def export(
-    run: RunFolder,
+    run: Annotated[Path, typer.Argument(metavar="RUN|RUN2", help="The folder that train or segment wrote.")],
+    form: Annotated[ModelFormat, typer.Option("--format", help="The format.")] = ModelFormat.ONNX,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The file [RUN/model.onnx].")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run as ONNX, and compare it with torch."""
+    """Write a run or a segmenter as ONNX, and compare it with torch."""
     from tag2mask.export.onnx import export_onnx
 
     summary = export_onnx(run, out or run / "model.onnx")

@@ -79,7 +79,7 @@ def segment(
 
 @app.command()
 def predict(
-    segmenter: Annotated[Path, typer.Argument(metavar="RUN2", help="The folder that segment wrote.")],
+    model: Annotated[Path, typer.Argument(metavar="RUN2|RUN|FILE.onnx", help="What segment, train or export wrote.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder for the mask set.")],
     photographs: Annotated[
         list[Path] | None, typer.Argument(metavar="IMAGES|FOLDER", help="Photographs of any size.")
@@ -89,13 +89,17 @@ def predict(
     ] = None,
     scales: Annotated[str | None, typer.Option(help="Average over scales, such as 0.75,1.0,1.25 [1.0].")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored photograph.")] = False,
+    refine: Annotated[
+        str | None, typer.Option(metavar="none|crf", help="As in masks; crf alone for a segmenter [none].")
+    ] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the masks over their photographs.")] = False,
     settings: Assignments = None,
     as_json: Json = False,
 ) -> None:
-    """Mask new photographs with a segmenter; leaves a mask set."""
+    """Mask new photographs with a segmenter, a tagged run or an ONNX file; leaves a mask set."""
     from tag2mask.segmentation.predict import predict as mask
-    from tag2mask.segmentation.settings import read_predict_settings
+    from tag2mask.segmentation.predict_settings import read_predict_settings
 
-    chosen = read_predict_settings(named(scales=scales, flip=flip or None, overlay=overlay or None), settings or [])
-    tell_masks(mask(segmenter, photographs or [], out, chosen, split).to_json(), as_json)
+    options = named(scales=scales, flip=flip or None, refine=refine, overlay=overlay or None)
+    chosen = read_predict_settings(options, settings or [])
+    tell_masks(mask(model, photographs or [], out, chosen, split).to_json(), as_json)

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
+from tag2mask.data.resizing import fitted_size
 from tag2mask.settings import Settings
 
 
@@ -76,12 +77,6 @@ class Hide(torch.nn.Module):
         chance = self.share * torch.rand(())
         seen = (torch.rand(1, 1, self.CELLS, self.CELLS) >= chance).float()
         return image * F.interpolate(seen, size=image.shape[-2:], mode="nearest")[0]
-
-
-def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width with the short side ``side`` and the photograph's proportions."""
-    scale = side / min(height, width)
-    return max(round(height * scale), side), max(round(width * scale), side)
 
 
 def eval_resize(

@@ -1,6 +1,6 @@
-"""A run as one ONNX file, for any batch, height and width; compared with torch before it is declared good.
+"""A tagged run or a segmenter as one ONNX file, for any batch, height and width.
 
-Shapes: B batch, C classes, h w patch grid, Y X pixels.
+Compared with torch before it is declared good. Shapes: B batch, C classes, K pixel classes, h w patch grid, Y X pixels.
 """
 
 from __future__ import annotations
@@ -8,25 +8,26 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-import tag2mask
 from tag2mask.errors import RunError, SettingsError
-from tag2mask.methods import Ask, Method
-from tag2mask.training.run import Run, open_run
+from tag2mask.segmentation.folder import open_segmenter
+from tag2mask.segmentation.from_pixels import FromPixels, LogitsAndMaps
+from tag2mask.segmentation.kinds import RUN, SEGMENTER, kind_of
+from tag2mask.segmentation.onnx_file import ModelCard, OnnxModel
+from tag2mask.training.run import open_run
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-3
 SIZES = ((1, 4, 4), (2, 3, 6), (3, 7, 5))  # photographs, patches down, patches across
-OUTPUTS = ("logits", "maps")
 
 
 @dataclass(frozen=True)
@@ -42,49 +43,87 @@ class OnnxSummary:
         return {**asdict(self), "path": str(self.path)}
 
 
-class FromPixels(nn.Module):
-    """Photographs ``(B, bands, Y, X)`` in [0, 1] to logits ``(B, C)`` and class maps ``(B, C, h, w)``.
+@dataclass(frozen=True)
+class Exportable:
+    """A model from photographs in [0, 1] to its outputs; by how many pixels sides may differ from whole patches."""
 
-    Sides are multiples of the patch.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, method: Method, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.method = method
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalise and look."""
-        evidence = self.method((images - self.mean) / self.std, ask=Ask(maps=True))
-        assert evidence.maps_BChw is not None
-        return evidence.scores_BC, evidence.maps_BChw
+    model: nn.Module
+    card: ModelCard
+    outputs: tuple[str, ...]
+    odd: int = 0
 
 
-def export_onnx(run: Path, out: Path) -> OnnxSummary:
-    """Write ``out``; its metadata hold what is needed to use it without this package.
+def of_run(path: Path) -> Exportable:
+    """Logits ``(B, C)`` and class maps ``(B, C, h, w)``; sides are multiples of the patch."""
+    run = open_run(path)
+    method = run.load_method()
+    side = run.settings.backbone.image_size
+    card = ModelCard(
+        RUN,
+        path.resolve().name,
+        run.settings.method,
+        run.classes,
+        run.settings.data,
+        run.mean,
+        run.std,
+        side,
+        side,
+        method.patch,
+        run.checkpoint_hash(),
+        "image tags, predicted",
+        "none",
+    )
+    return Exportable(FromPixels(LogitsAndMaps(method), run.mean, run.std).eval(), card, ("logits", "maps"))
+
+
+def of_segmenter(path: Path) -> Exportable:
+    """Logits ``(B, K, Y, X)``; photographs of any size."""
+    run = open_segmenter(path)
+    segmenter = run.load()
+    card = ModelCard(
+        SEGMENTER,
+        path.resolve().name,
+        run.settings.architecture,
+        run.classes,
+        run.data_settings,
+        run.mean,
+        run.std,
+        run.side,
+        run.crop,
+        segmenter.patch,
+        run.checkpoint_hash(),
+        run.labels_used,
+        run.origin["truth_used"],
+    )
+    return Exportable(FromPixels(segmenter, run.mean, run.std).eval(), card, ("logits",), odd=1)
+
+
+EXPORTABLE: Mapping[str, Callable[[Path], Exportable]] = MappingProxyType({RUN: of_run, SEGMENTER: of_segmenter})
+
+
+def export_onnx(folder: Path, out: Path) -> OnnxSummary:
+    """Write ``out``; its metadata hold what is needed to use it without torch.
 
     Raises:
         SettingsError: the extra is missing.
-        RunError: ``run`` is no run, its method cannot be exported, ``out`` is there, or the file differs from torch.
+        RunError: ``folder`` is neither a run nor a segmenter, it cannot be exported, ``out`` is there, or the file
+            differs from torch.
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise SettingsError(f"export needs {', '.join(missing)}: pip install 'tag2mask[onnx]'")
     if out.exists():
         raise RunError(f"{out} is already there; choose another --out")
-    opened = open_run(run)
-    model = FromPixels(opened.load_method(), opened.mean, opened.std).eval()
-    patch, bands = model.method.patch, opened.settings.data.bands
-    program = traced(model, torch.rand(2, bands, 4 * patch, 6 * patch), opened.settings.method)
-    program.model.metadata_props.update(metadata(opened, patch))
+    kind = kind_of(folder)
+    if kind not in EXPORTABLE:
+        raise RunError(f"{folder} is a {kind}; export takes a tagged run or a segmenter")
+    exportable = EXPORTABLE[kind](folder)
+    program = traced(exportable)
+    program.model.metadata_props.update(exportable.card.to_metadata())
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f"{out.name}.part")
     try:
         program.save(str(beside))
-        largest = max(difference(model, beside, bands, patch, size) for size in SIZES)
+        largest = difference(exportable, beside)
         if largest > TOLERANCE:
             raise RunError(
                 f"the ONNX file differs from torch by {largest:.1e}, more than {TOLERANCE:.0e}; none is left"
@@ -95,7 +134,7 @@ def export_onnx(run: Path, out: Path) -> OnnxSummary:
     return OnnxSummary(out, out.stat().st_size, largest)
 
 
-def traced(model: nn.Module, images: Tensor, name: str) -> torch.onnx.ONNXProgram:
+def traced(exportable: Exportable) -> torch.onnx.ONNXProgram:
     """The graph, for any batch, height and width.
 
     Raises:
@@ -103,13 +142,14 @@ def traced(model: nn.Module, images: Tensor, name: str) -> torch.onnx.ONNXProgra
     """
     free = torch.export.Dim.DYNAMIC
     quiet = contextlib.redirect_stdout(io.StringIO())  # the exporter tells of its steps
+    card = exportable.card
     try:
         with quiet, warnings.catch_warnings(action="ignore"):
             program = torch.onnx.export(
-                model,
-                (images,),
+                exportable.model,
+                (noise(exportable, (2, 4, 6)),),
                 input_names=["images"],
-                output_names=list(OUTPUTS),
+                output_names=list(exportable.outputs),
                 dynamic_shapes={"images": {0: free, 2: free, 3: free}},
                 dynamo=True,
                 verbose=False,
@@ -117,33 +157,29 @@ def traced(model: nn.Module, images: Tensor, name: str) -> torch.onnx.ONNXProgra
     except torch.onnx.errors.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:160]
         raise RunError(
-            f"{name} cannot be exported to ONNX ({reason}); gradcam cannot, its maps are gradients"
+            f"{card.model} cannot be exported to ONNX ({reason}); gradcam cannot, its maps are gradients"
         ) from None
     assert program is not None
     return program
 
 
-def metadata(run: Run, patch: int) -> dict[str, str]:
-    """What a user of the file has to know."""
-    return {
-        "tool": f"tag2mask {tag2mask.__version__}",
-        "kind": "tagged",
-        "method": run.settings.method,
-        "checkpoint_sha256": run.checkpoint_hash(),
-        "classes": json.dumps(run.classes.to_json()),
-        "patch": str(patch),
-        "bands": str(run.settings.data.bands),
-        "image_size": str(run.settings.backbone.image_size),
-    }
+def noise(exportable: Exportable, size: tuple[int, int, int]) -> torch.Tensor:
+    """So many photographs of so many patches down and across, or a little less."""
+    count, high, wide = size
+    patch = exportable.card.patch
+    return torch.rand(
+        count, exportable.card.data_settings.bands, high * patch - exportable.odd, wide * patch - 2 * exportable.odd
+    )
 
 
 @torch.no_grad()
-def difference(model: nn.Module, path: Path, bands: int, patch: int, size: tuple[int, int, int]) -> float:
-    """How far apart torch and the file are on noise, at most over all outputs."""
-    import onnxruntime
-
-    count, high, wide = size
-    images = torch.rand(count, bands, high * patch, wide * patch)
-    found = onnxruntime.InferenceSession(str(path)).run(None, {"images": images.numpy()})
-    pairs = zip(model(images), found, strict=True)
-    return max(float((wanted - torch.from_numpy(got)).abs().max()) for wanted, got in pairs)
+def difference(exportable: Exportable, path: Path) -> float:
+    """How far apart torch and the file are on noise of three sizes, at most over all outputs."""
+    model, largest = OnnxModel(path), 0.0
+    for size in SIZES:
+        images = noise(exportable, size)
+        wanted = exportable.model(images)
+        outputs = wanted if isinstance(wanted, tuple) else (wanted,)
+        for expected, found in zip(outputs, model(images.numpy()), strict=True):
+            largest = max(largest, float((expected - torch.from_numpy(found)).abs().max()))
+    return largest

@@ -16,6 +16,7 @@ from torch import Tensor
 from tag2mask.data.transforms import eval_resize
 from tag2mask.masks.refine import refine_patches
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.tiles import starts
 from tag2mask.methods import Ask, Method
 
 EPS = 1e-9
@@ -92,14 +93,6 @@ def one_pass(method: Method, batch: Tensor, settings: MaskSettings) -> tuple[Ten
     assert evidence.maps_BChw is not None
     maps_BChw = share(evidence.maps_BChw) if settings.relative else evidence.maps_BChw
     return evidence.scores_BC, refine_patches(evidence, maps_BChw, settings.refine)
-
-
-def starts(length: int, tile: int, overlap: float = 1 / 4) -> list[int]:
-    """Where tiles begin that cover ``length`` evenly and overlap by at least that share."""
-    if tile >= length:
-        return [0]
-    count = 1 + math.ceil((length - tile) / max(tile - int(tile * overlap), 1))
-    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 
 def ramp(length: int, device: torch.device) -> Tensor:

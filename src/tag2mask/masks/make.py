@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,9 @@ from tag2mask.masks.refine import WALK, require_refiners
 from tag2mask.masks.refine.crf import require_engine
 from tag2mask.masks.refine.walk import Walk
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.masks.write import MaskSetWriter
+from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
 from tag2mask.training.progress import progress_bar
 from tag2mask.training.run import Run, open_run
-
-
-@dataclass(frozen=True)
-class MaskSetSummary:
-    """What came of it: masks in ``path``, photographs without a predicted tag, and photographs that failed."""
-
-    path: Path
-    images: int
-    fallbacks: int
-    failures: dict[str, str]
-
-    def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {"masks": str(self.path), "images": self.images, "fallbacks": self.fallbacks, "failures": self.failures}
 
 
 def make_masks(
@@ -50,7 +35,8 @@ def make_masks(
     """
     opened = open_run(run)
     settings = resolved(settings or MaskSettings(), opened)
-    dataset = open_dataset(data or opened.data, opened.settings.data, settings.split)
+    place = data or opened.data
+    dataset = open_dataset(place, opened.settings.data, settings.split)
     if dataset.classes != opened.classes:
         raise DataError(f"{data}: its classes are not those that {run} was trained on")
     if settings.tags == "given":
@@ -59,12 +45,14 @@ def make_masks(
         settings = agreed(opened, list(dataset), settings)
     out = out or run / f"masks-{settings.split}"
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
-    writer = MaskSetWriter(out, opened.classes, origin(opened, data or opened.data, settings, painter.walk))
+    made_from = {**origin(opened, settings, painter.walk), "data": str(place.resolve())}
+    writer = MaskSetWriter(out, opened.classes, made_from)
     failures: dict[str, str] = {}
     samples = [sample for sample in dataset if not writer.has(sample.name)]
     with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
         for batch in batches(samples, opened.settings.data, settings.batch_size, failures):
-            painter.paint(batch, writer)
+            for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
+                writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
             bar.advance(len(batch))
     writer.finish(failures)
     return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
@@ -104,8 +92,8 @@ def require_tags(samples: Sequence[Sample], split: str) -> None:
         )
 
 
-def origin(run: Run, data: Path, settings: MaskSettings, walk: Walk | None) -> dict[str, Any]:
-    """Everything that decides what the masks look like."""
+def origin(run: Run, settings: MaskSettings, walk: Walk | None) -> dict[str, Any]:
+    """Everything that decides what the masks look like but the photographs."""
     return {
         "tool": f"tag2mask {tag2mask.__version__}",
         "torch": str(torch.__version__),
@@ -113,7 +101,6 @@ def origin(run: Run, data: Path, settings: MaskSettings, walk: Walk | None) -> d
         "checkpoint_sha256": run.checkpoint_hash(),
         "method": run.settings.method,
         "walk": None if walk is None else walk.origin(),
-        "data": str(data.resolve()),
         "settings": settings.model_dump(mode="json"),
         "labels_used": f"image tags, {settings.tags}",
         "truth_used": truth_used(settings),

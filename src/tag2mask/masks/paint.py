@@ -20,6 +20,14 @@ BARE = -1
 EPS = 1e-8
 
 
+def predicted_tags(scores_C: NDArray[np.floating[Any]], has_background: bool) -> tuple[list[int], bool]:
+    """Tags with a logit above 0; where there are none and no background, the highest alone, and True."""
+    tags = np.flatnonzero(scores_C > 0).tolist()
+    if tags or has_background:
+        return tags, False
+    return [int(scores_C.argmax())], True
+
+
 def normalise(maps_KYX: Maps) -> Maps:
     """Each map to [0, 1]: (x - min) / (max - min + 1e-8). A constant map becomes 0."""
     low = maps_KYX.min((-2, -1), keepdims=True)

@@ -15,35 +15,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tag2mask.data import DataSettings, Sample
-from tag2mask.data.loading import load_image
-from tag2mask.errors import DataError, SettingsError
+from tag2mask.data.batches import batches as in_arrays
+from tag2mask.errors import SettingsError
 from tag2mask.masks.localize import Localized, localize, resize
-from tag2mask.masks.paint import BARE, Maps, paint
+from tag2mask.masks.paint import BARE, Maps, paint, predicted_tags
 from tag2mask.masks.refine import CRF, PIXEL_REFINERS, refine_pixels
 from tag2mask.masks.refine.crf import CRF_ENGINES
 from tag2mask.masks.refine.walk import open_walk
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.masks.write import MaskSetWriter
+from tag2mask.masks.write import Painted
 from tag2mask.training.run import Run
 
 
 def batches(
-    samples: Sequence[Sample], data: DataSettings, batch_size: int, failures: dict[str, str]
+    samples: Sequence[Sample], settings: DataSettings, batch_size: int, failures: dict[str, str]
 ) -> Iterator[list[tuple[Sample, Tensor]]]:
-    """Photographs ``(bands, Y, X)`` in [0, 1], neighbours of one size together; those that cannot be read are noted."""
-    batch: list[tuple[Sample, Tensor]] = []
-    for sample in samples:
-        try:
-            image = load_image(sample.image, data)
-        except DataError as error:
-            failures[sample.name] = str(error)
-            continue
-        if batch and (len(batch) == batch_size or image.shape != batch[0][1].shape):
-            yield batch
-            batch = []
-        batch.append((sample, image))
-    if batch:
-        yield batch
+    """Photographs of one size together, as tensors ``(bands, Y, X)`` in [0, 1]; what cannot be read is noted."""
+    for batch in in_arrays(samples, settings, batch_size, failures):
+        yield [(sample, torch.from_numpy(image)) for sample, image in batch]
 
 
 class Painter:
@@ -64,22 +53,21 @@ class Painter:
         images = [image for _, image in batch]
         return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
 
-    def paint(self, batch: Sequence[tuple[Sample, Tensor]], writer: MaskSetWriter) -> None:
-        """Write the masks of photographs of one size."""
+    def paint(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Painted]:
+        """The label images of photographs of one size."""
+        painted = []
         for (sample, image), localized in zip(batch, self.localize(batch), strict=True):
             tags, fallback = self.tags_of(sample, localized.scores_C)
             names = [self.run.classes.names[tag] for tag in tags]
-            writer.add(sample.name, self.labels(localized, tags, image), names, fallback)
+            painted.append(Painted(self.labels(localized, tags, image), names, fallback))
+        return painted
 
     def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
         """The tags to paint, and whether the highest logit had to stand in because none was above 0."""
         if self.settings.tags == "given":
             assert sample.tags is not None
             return sorted(sample.tags), False
-        predicted = (scores_C > 0).nonzero().flatten().tolist()
-        if predicted or self.run.classes.background is not None:
-            return predicted, False
-        return [int(scores_C.argmax())], True
+        return predicted_tags(scores_C.numpy(), self.run.classes.background is not None)
 
     def labels(self, localized: Localized, tags: Sequence[int], image: Tensor) -> NDArray[np.int64]:
         """The label image of a photograph ``(bands, Y, X)`` in [0, 1]; pixels without any class are ignore."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tag2mask.data import Sample
 from tag2mask.data.loading import load_image
-from tag2mask.data.transforms import fitted_size
+from tag2mask.data.resizing import fitted_size
 from tag2mask.masks.paint import background_score, normalise
 from tag2mask.masks.painter import Painter, at_refine_side, coloured, finished_maps
 from tag2mask.masks.refine.crf import crf

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from tag2mask.masks.refine.crf import CRF_PRESETS, CRFSettings
+from tag2mask.masks.crf_settings import CRFConstants, CRFSettings
 from tag2mask.presets import read_preset
 from tag2mask.settings import Scales, Settings, assign, merge, parse_value
 
 Threshold = Literal["mean", "otsu"] | float
+
+
+def chain(refine: Any) -> Any:
+    """A text with commas is a list of refiners, ``none`` an empty one."""
+    if isinstance(refine, str):
+        return tuple(name.strip() for name in refine.split(",") if name.strip() not in ("", "none"))
+    return refine
+
+
+Refiners = Annotated[tuple[str, ...], BeforeValidator(chain)]
 
 
 class BackgroundSettings(Settings):
@@ -60,9 +70,9 @@ class MaskSettings(Settings):
     flip: bool = False
     method: dict[str, Any] = Field(default_factory=dict)
     relative: bool | None = None
-    refine: tuple[str, ...] = ()
+    refine: Refiners = ()
     refine_side: int = Field(640, gt=0)
-    crf: CRFSettings = CRFSettings()
+    crf: CRFConstants = CRFSettings()
     crf_engine: Literal["torch", "pydensecrf2"] = "torch"
     walk: str | None = None
     paint: Literal["argmax", "ordered"] = "argmax"
@@ -72,24 +82,6 @@ class MaskSettings(Settings):
     side: int | None = Field(None, gt=0)
     batch_size: int = Field(8, gt=0)
     max_patches: int = Field(4096, gt=0)
-
-    @field_validator("refine", mode="before")
-    @classmethod
-    def chain(cls, refine: Any) -> Any:
-        """A text with commas is a list of refiners, ``none`` an empty one."""
-        if isinstance(refine, str):
-            return tuple(name.strip() for name in refine.split(",") if name.strip() not in ("", "none"))
-        return refine
-
-    @field_validator("crf", mode="before")
-    @classmethod
-    def preset(cls, crf: Any) -> Any:
-        """A name stands for one of the papers' constants."""
-        if not isinstance(crf, str):
-            return crf
-        if crf not in CRF_PRESETS:
-            raise ValueError(f"wanted settings or one of {', '.join(CRF_PRESETS)}")
-        return CRF_PRESETS[crf]
 
     @model_validator(mode="after")
     def shares(self) -> MaskSettings:

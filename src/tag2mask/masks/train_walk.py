@@ -29,11 +29,12 @@ from tag2mask.masks.refine import walk as layout
 from tag2mask.masks.refine.walk import AffinityNet, WalkSettings, pair_affinity, pairs
 from tag2mask.settings import assign, put
 from tag2mask.training.batches import EpochBatches
-from tag2mask.training.files import write_json_lines, write_tensors, write_yaml
+from tag2mask.training.files import write_json_lines, write_yaml
 from tag2mask.training.interrupt import deferred_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.run import Run, open_run
 from tag2mask.training.schedule import poly
+from tag2mask.training.tensors import write_tensors
 from tag2mask.vit.weights import build_backbone, normalisation, weights_source
 
 WEIGHTS = (1 / 4, 1 / 4, 1 / 2)

@@ -98,6 +98,29 @@ def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
     beside.replace(path)
 
 
+@dataclass(frozen=True)
+class MaskSetSummary:
+    """What came of it: masks in ``path``, photographs without a predicted tag, and photographs that failed."""
+
+    path: Path
+    images: int
+    fallbacks: int
+    failures: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"masks": str(self.path), "images": self.images, "fallbacks": self.fallbacks, "failures": self.failures}
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A label image, the names of its tags, and whether the best of them stands in because none was predicted."""
+
+    labels: NDArray[np.int64]
+    tags: list[str]
+    fallback: bool = False
+
+
 class MaskSetWriter:
     """A mask set being made. Opened again on the same folder it goes on, if it was to become the same set."""
 

@@ -20,7 +20,7 @@ from torchvision.transforms.v2 import functional as tv
 from tag2mask.data import Classes, DataSettings
 from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
-from tag2mask.data.transforms import fitted_size
+from tag2mask.data.resizing import fitted_size
 from tag2mask.errors import DataError
 from tag2mask.settings import Settings
 

@@ -21,14 +21,13 @@ import torch
 from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import RunError
 from tag2mask.segmentation.build import build_segmenter
+from tag2mask.segmentation.kinds import SEGMENTER
 from tag2mask.segmentation.model import Built, Segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource
 from tag2mask.training.files import file_hash, write_json, write_yaml
 from tag2mask.training.run import CLASSES, CONFIG, WEIGHTS, Run, fill, read_header, require_weights
 from tag2mask.training.start import versions
-
-KIND = "segmenter"
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,16 @@ class SegmenterRun:
         """Side of crops and windows in pixels."""
         assert self.settings.crop is not None
         return self.settings.crop
+
+    @property
+    def side(self) -> int:
+        """Short side of photographs at scale 1, as in training."""
+        return self.settings.augment.base_for(self.crop)
+
+    @property
+    def labels_used(self) -> str:
+        """What a manifest says of masks that it predicted."""
+        return f"none here; the segmenter learned from: {self.origin['labels_used']}"
 
     def weights_path(self) -> Path:
         """The weights' file.
@@ -80,7 +89,7 @@ def open_segmenter(path: Path) -> SegmenterRun:
         RunError: it is none, or is damaged.
     """
     with read_header(path, "a segmenter", "segment") as (config, classes):
-        if config.get("kind") != KIND:
+        if config.get("kind") != SEGMENTER:
             raise RunError(f"{path} is a run of tag2mask train; train a segmenter on its masks with tag2mask segment")
         return SegmenterRun(
             path,
@@ -102,7 +111,7 @@ def write_segmenter_header(out: Path, run: Run, source: LabelSource, settings: S
     write_yaml(
         out / CONFIG,
         {
-            "kind": KIND,
+            "kind": SEGMENTER,
             "settings": settings.model_dump(mode="json"),
             "origin": source.origin,
             "run": run.path.resolve().name,

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 import tag2mask
 from tag2mask.data import Sample
+from tag2mask.data.batches import batches
 from tag2mask.errors import DataError, MaskSetError
 from tag2mask.evaluation.evaluate import paintable
-from tag2mask.masks.painter import batches
 from tag2mask.masks.write import MaskSet, MaskSetWriter
+from tag2mask.segmentation.by_segmenter import eye_of
 from tag2mask.segmentation.crops import LabelledPhotograph
 from tag2mask.segmentation.folder import SegmenterRun
-from tag2mask.segmentation.settings import PredictSettings
-from tag2mask.segmentation.windows import most_probable, probabilities
+from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.segmentation.windows import Floats, most_probable, probabilities
 from tag2mask.training.progress import progress_bar
 
 
@@ -37,16 +37,14 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], ta
         MaskSetError: ``out`` holds something else.
     """
     settings = PredictSettings()
-    network = student.load("cuda" if torch.cuda.is_available() else "cpu")
-    side = student.settings.augment.base_for(student.crop)
+    eye = eye_of(student)
     writer = MaskSetWriter(out, student.classes, origin(student, tagged, settings))
     tags = tags_of(tagged)
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
     failures: dict[str, str] = {}
     with progress_bar("repaint", len(photographs), len(photographs) - len(missing)) as bar:
         for batch in batches(missing, student.data_settings, settings.batch_size, failures):
-            images = [image for _, image in batch]
-            shares = probabilities(network, images, side, student.crop, student.mean, student.std, settings)
+            shares = probabilities(eye, [image for _, image in batch], settings)
             for (sample, image), shares_KYX in zip(batch, shares, strict=True):
                 allowed = paintable(student.classes, tags[sample.name])
                 labels = most_probable_of(shares_KYX, allowed, image.shape[-2:], student.classes.ignore)
@@ -70,7 +68,7 @@ def tags_of(masks: MaskSet) -> dict[str, list[str]]:
     return tags
 
 
-def most_probable_of(shares_KYX: Tensor, allowed: Sequence[int], size: Sequence[int], ignore: int) -> NDArray[np.int64]:
+def most_probable_of(shares_KYX: Floats, allowed: Sequence[int], size: Sequence[int], ignore: int) -> NDArray[np.int64]:
     """Label image ``(Y, X)`` by the softmax over ``allowed`` classes alone; without any, all is ``ignore``.
 
     What is left of a softmax over all classes, e_k / sum_allowed e, is the softmax over the allowed ones.
@@ -78,7 +76,7 @@ def most_probable_of(shares_KYX: Tensor, allowed: Sequence[int], size: Sequence[
     if not allowed:
         return np.full(tuple(size), ignore, np.int64)
     own_KYX = shares_KYX[list(allowed)]
-    own_KYX = own_KYX / own_KYX.sum(0).clamp_min(torch.finfo(own_KYX.dtype).tiny)
+    own_KYX = own_KYX / own_KYX.sum(0).clip(np.finfo(own_KYX.dtype).tiny)
     return np.asarray(allowed, np.int64)[most_probable(own_KYX, size)]
 
 

@@ -31,8 +31,9 @@ from tag2mask.evaluation.iou import score_table
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.predict import predict
+from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.repaint import repaint, tags_of
-from tag2mask.segmentation.settings import PredictSettings, SegmentSettings
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import open_labels
 from tag2mask.segmentation.train import SegmentResult, learn, resolved, segment
 from tag2mask.training.checkpoint import STATE

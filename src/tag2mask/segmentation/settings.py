@@ -13,7 +13,7 @@ from tag2mask.presets import read_preset
 from tag2mask.segmentation.clipping import ClippingSettings
 from tag2mask.segmentation.crops import CropSettings
 from tag2mask.segmentation.optimiser import SegmenterOptimiser
-from tag2mask.settings import Scales, Settings, assign, merge, parse_value, put, read_yaml
+from tag2mask.settings import assign, merge, put, read_yaml
 from tag2mask.training.settings import LoopSettings
 from tag2mask.vit.settings import BackboneSettings
 
@@ -47,29 +47,6 @@ class SegmentSettings(LoopSettings):
         return name.lower()
 
 
-class PredictSettings(Settings):
-    """How a segmenter looks at a photograph.
-
-    Its short side is ``side`` times a scale, None for the side of training; it is looked at in windows of the crop's
-    side that overlap by ``overlap``, as many at once as have ``max_patches`` patches together. ``batch_size``
-    photographs of one size go together. ``overlay`` also writes the masks over their photographs.
-    """
-
-    scales: Scales = (1.0,)
-    flip: bool = False
-    side: int | None = Field(None, gt=0)
-    overlap: float = Field(1 / 3, ge=0, lt=1)
-    max_patches: int = Field(4096, gt=0)
-    batch_size: int = Field(8, gt=0)
-    overlay: bool = False
-
-    @field_validator("scales", mode="before")
-    @classmethod
-    def listed(cls, scales: Any) -> Any:
-        """A text with commas is a list of scales."""
-        return [parse_value(scale) for scale in scales.split(",")] if isinstance(scales, str) else scales
-
-
 def read_segment_settings(
     config: Path | None, options: Mapping[str, Any], assignments: Sequence[str], preset: str | None = None
 ) -> SegmentSettings:
@@ -87,12 +64,3 @@ def read_segment_settings(
     for key, value in options.items():
         put(values, key, value)
     return SegmentSettings.parse(assign(values, assignments), where="segment")
-
-
-def read_predict_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> PredictSettings:
-    """Options by setting, then ``KEY=VALUE`` assignments.
-
-    Raises:
-        SettingsError: a setting is unknown or wrong.
-    """
-    return PredictSettings.parse(assign(dict(options), assignments), where="predict")

@@ -1,4 +1,4 @@
-"""From photographs to class probabilities: sliding windows, scales and flips.
+"""From photographs to class probabilities: sliding windows, scales and flips; the network may be torch's or another.
 
 Shapes: B batch, K pixel classes, Y X pixels.
 """
@@ -6,76 +6,90 @@ Shapes: B batch, K pixel classes, Y X pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tag2mask.data.transforms import eval_resize, fitted_size
-from tag2mask.masks.localize import resize, starts
-from tag2mask.segmentation.model import Segmenter
-from tag2mask.segmentation.settings import PredictSettings
+from tag2mask.data.resizing import bilinear, fitted_size, resized
+from tag2mask.masks.tiles import starts
+from tag2mask.segmentation.predict_settings import PredictSettings
+
+Floats = NDArray[np.float32]
 
 
-@torch.no_grad()
-def probabilities(
-    segmenter: Segmenter,
-    images: Sequence[Tensor],
-    side: int,
-    crop: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    settings: PredictSettings,
-) -> Tensor:
+@dataclass(frozen=True)
+class Eye:
+    """A network from ``(B, bands, Y, X)`` in [0, 1] to logits ``(B, K, Y, X)``, and what it was trained to see.
+
+    ``side`` is a photograph's short side at scale 1, ``crop`` a window's, ``patch`` what a window is a multiple of.
+    """
+
+    network: Callable[[Floats], Floats]
+    side: int
+    crop: int
+    patch: int
+
+
+def probabilities(eye: Eye, images: Sequence[Floats], settings: PredictSettings) -> Floats:
     """Photographs of one size, ``(bands, Y, X)`` in [0, 1] each, to ``(B, K, Y, X)`` with the short side ``side``.
 
     The mean over scales and flips of softmax(logits).
     """
-    device = next(segmenter.parameters()).device
-    size = fitted_size(images[0].shape[1], images[0].shape[2], side)
-    passes = 0
-    total_BKYX = torch.zeros((), device=device)
+    height, width = images[0].shape[1:]
+    side = settings.side or eye.side
+    size = fitted_size(height, width, side)
+    total_BKYX: Floats | None = None
     for scale in settings.scales:
-        resized = [eval_resize(image, max(round(side * scale), 1), 1, mean, std)[0] for image in images]
-        batch = torch.stack(resized).to(device)
+        seen = fitted_size(height, width, max(round(side * scale), 1))
+        batch = np.stack([resized(image, seen) for image in images])
         for mirrored in (False, True) if settings.flip else (False,):
-            logits_BKYX = by_windows(segmenter, batch.flip(-1) if mirrored else batch, crop, settings)
-            logits_BKYX = logits_BKYX.flip(-1) if mirrored else logits_BKYX
-            total_BKYX = total_BKYX + resize(logits_BKYX, size).softmax(1)
-            passes += 1
-    return total_BKYX.cpu() / passes
+            logits_BKYX = by_windows(eye, batch[..., ::-1] if mirrored else batch, settings)
+            shares_BKYX = softmax(bilinear(logits_BKYX[..., ::-1] if mirrored else logits_BKYX, size))
+            total_BKYX = shares_BKYX if total_BKYX is None else np.add(total_BKYX, shares_BKYX, out=total_BKYX)
+    assert total_BKYX is not None
+    total_BKYX /= len(settings.scales) * (2 if settings.flip else 1)
+    return total_BKYX
 
 
-def by_windows(segmenter: Segmenter, batch: Tensor, crop: int, settings: PredictSettings) -> Tensor:
+def by_windows(eye: Eye, batch: Floats, settings: PredictSettings) -> Floats:
     """Logits ``(B, K, Y, X)``, averaged where windows overlap."""
     B, _, Y, X = batch.shape
-    high, wide = min(crop, Y), min(crop, X)
+    high, wide = min(eye.crop, Y), min(eye.crop, X)
     corners = [(y, x) for y in starts(Y, high, settings.overlap) for x in starts(X, wide, settings.overlap)]
     places = [(b, slice(y, y + high), slice(x, x + wide)) for y, x in corners for b in range(B)]
-    patches = math.ceil(high / segmenter.patch) * math.ceil(wide / segmenter.patch)
+    patches = math.ceil(high / eye.patch) * math.ceil(wide / eye.patch)
     at_once = max(settings.max_patches // patches, 1)
-    sums: Tensor | None = None
-    covered_BYX = torch.zeros(B, Y, X, device=batch.device)
+    sums: Floats | None = None
+    covered_BYX = np.zeros((B, Y, X), np.float32)
     for first in range(0, len(places), at_once):
         chosen = places[first : first + at_once]
-        logits = segmenter(torch.stack([batch[b, :, rows, columns] for b, rows, columns in chosen]))
+        logits = eye.network(np.stack([batch[b, :, rows, columns] for b, rows, columns in chosen]))
         if sums is None:
-            sums = logits.new_zeros(B, logits.shape[1], Y, X)
+            sums = np.zeros((B, logits.shape[1], Y, X), np.float32)
         for (b, rows, columns), logits_KYX in zip(chosen, logits, strict=True):
             sums[b, :, rows, columns] += logits_KYX
             covered_BYX[b, rows, columns] += 1
     assert sums is not None
-    return sums / covered_BYX[:, None]
+    sums /= covered_BYX[:, None]
+    return sums
 
 
-def most_probable(probabilities_KYX: Tensor, size: Sequence[int]) -> NDArray[np.int64]:
+def softmax(logits_BKYX: Floats) -> Floats:
+    """Over the classes."""
+    shares_BKYX: Floats = logits_BKYX - logits_BKYX.max(1, keepdims=True)
+    np.exp(shares_BKYX, out=shares_BKYX)
+    shares_BKYX /= shares_BKYX.sum(1, keepdims=True)
+    return shares_BKYX
+
+
+def most_probable(probabilities_KYX: Floats, size: Sequence[int]) -> NDArray[np.int64]:
     """Label image ``(Y, X)`` of another size, one class at a time: all at once may not fit into memory."""
-    best_YX = torch.full(tuple(size), -1.0)
-    labels_YX = torch.zeros(tuple(size), dtype=torch.int64)
-    for value, share_YX in enumerate(probabilities_KYX):
-        share_YX = resize(share_YX[None, None], size)[0, 0]
+    best_YX = np.full(tuple(size), -1, np.float32)
+    labels_YX = np.zeros(tuple(size), np.int64)
+    for value, small_YX in enumerate(probabilities_KYX):
+        share_YX = bilinear(small_YX, size)
         labels_YX[share_YX > best_YX] = value
-        best_YX = torch.maximum(best_YX, share_YX)
-    return labels_YX.numpy()
+        np.maximum(best_YX, share_YX, out=best_YX)
+    return labels_YX

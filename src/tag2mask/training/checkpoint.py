@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError
-from tag2mask.training.files import write_tensors
+from tag2mask.training.tensors import write_tensors
 
 STATE = "state.safetensors"
 MODEL = "model."

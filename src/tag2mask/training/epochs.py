@@ -22,10 +22,11 @@ from tag2mask.errors import RunError
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.checkpoint import Progress, save_state
-from tag2mask.training.files import write_json_lines, write_tensors
+from tag2mask.training.files import write_json_lines
 from tag2mask.training.interrupt import Interrupt, ignore_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.settings import LoopSettings
+from tag2mask.training.tensors import write_tensors
 
 S = TypeVar("S", bound=LoopSettings)
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import save_file
-from torch import Tensor
 
 
 def write_text(path: Path, text: str) -> None:
@@ -37,20 +35,6 @@ def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON object a line."""
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A safetensors file."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    beside.touch()
-    mode = beside.stat().st_mode  # as the user's umask says; safetensors writes for the owner alone
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(whole, beside, metadata=dict(metadata))
-    beside.chmod(mode)
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def file_hash(path: Path) -> str:

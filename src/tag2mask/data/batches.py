@@ -1,0 +1,47 @@
+"""Photographs read a few at a time, neighbours of one size together.
+
+Shapes: Y X pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.data.reading import read_scaled
+from tag2mask.data.sample import Sample
+from tag2mask.data.settings import DataSettings
+from tag2mask.errors import DataError
+
+PIXELS_AT_ONCE = 2**24  # of the photographs of a batch; a larger one is a batch alone
+
+Photographs = list[tuple[Sample, NDArray[np.float32]]]
+
+
+def batches(
+    samples: Sequence[Sample], settings: DataSettings, batch_size: int, failures: dict[str, str]
+) -> Iterator[Photographs]:
+    """Photographs ``(bands, Y, X)`` in [0, 1], as many of one size as fit; those that cannot be read are noted."""
+    batch: Photographs = []
+    for sample in samples:
+        try:
+            image = read_scaled(sample.image, settings)
+        except DataError as error:
+            failures[sample.name] = str(error)
+            continue
+        if batch and image.shape != batch[0][1].shape:
+            yield batch
+            batch = []
+        batch.append((sample, image))
+        if len(batch) == batch_size or full(batch):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def full(batch: Photographs) -> bool:
+    """Whether one more photograph of that size would be too many pixels."""
+    return (len(batch) + 1) * batch[0][1][0].size > PIXELS_AT_ONCE

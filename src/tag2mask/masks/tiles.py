@@ -1,0 +1,13 @@
+"""Where the tiles of a large photograph lie."""
+
+from __future__ import annotations
+
+import math
+
+
+def starts(length: int, tile: int, overlap: float = 1 / 4) -> list[int]:
+    """Where tiles begin that cover ``length`` evenly and overlap by at least that share."""
+    if tile >= length:
+        return [0]
+    count = 1 + math.ceil((length - tile) / max(tile - int(tile * overlap), 1))
+    return [round(i * (length - tile) / (count - 1)) for i in range(count)]

@@ -1,0 +1,68 @@
+"""A tagged run as a predictor: ``masks --tags predicted`` for any photographs, in torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tag2mask.data.batches import Photographs
+from tag2mask.errors import SettingsError
+from tag2mask.masks.make import origin, resolved
+from tag2mask.masks.painter import Painter
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import Painted
+from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.segmentation.predictor import Predictor
+from tag2mask.training.run import Run, open_run
+
+SHARED = ("scales", "flip", "side", "max_patches", "batch_size", "refine")
+
+
+class RunPredictor(Predictor):
+    """One run and one way of looking and painting."""
+
+    def __init__(self, path: Path, settings: PredictSettings) -> None:
+        """Load the weights.
+
+        Raises:
+            RunError: ``path`` is no run, or has no weights yet.
+            SettingsError: a setting is unknown, or is for segmenters.
+        """
+        reason = f"it is for segmenters, and {path} is a tagged run, which takes settings of masks as masks.KEY"
+        settings.require_default(["overlap", "refine_side", "crf"], reason)
+        self.run = open_run(path)
+        self.overlay = settings.overlay
+        self.masks = mask_settings(settings, self.run)
+        self.painter = Painter(self.run, self.masks)
+        self.classes = self.run.classes
+        self.data_settings = self.run.settings.data
+        self.data = self.run.data
+
+    def origin(self) -> dict[str, Any]:
+        """The run, and the settings in the words of ``masks``."""
+        return {**origin(self.run, self.masks, self.painter.walk), "overlay": self.overlay}
+
+    def paint(self, batch: Photographs) -> list[Painted]:
+        """As ``masks`` paints."""
+        return self.painter.paint([(sample, torch.from_numpy(image)) for sample, image in batch])
+
+
+def mask_settings(settings: PredictSettings, run: Run) -> MaskSettings:
+    """The same in the words of ``masks``.
+
+    Raises:
+        SettingsError: ``masks`` has unknown settings, or some that make no sense here.
+    """
+    for name in ("tags", "split", *SHARED):
+        if name in settings.masks:
+            reason = "predict has that setting itself" if name in SHARED else "it is fixed here"
+            raise SettingsError(f"predict: masks.{name} cannot be set: {reason}")
+    shared = {name: getattr(settings, name) for name in SHARED}
+    chosen = MaskSettings.parse(
+        {**settings.masks, **shared, "tags": "predicted", "split": "all"}, where="predict: masks"
+    )
+    if chosen.background.value == "agreement":
+        raise SettingsError("predict: masks.background.value agreement needs a whole split: use tag2mask masks")
+    return resolved(chosen, run)

@@ -1,0 +1,99 @@
+"""A segmenter's folder as a predictor, in torch.
+
+Shapes: K pixel classes, S classes that win somewhere, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import tag2mask
+from tag2mask.data import DataSettings
+from tag2mask.data.batches import Photographs
+from tag2mask.data.resizing import bilinear, resized
+from tag2mask.errors import SettingsError
+from tag2mask.masks.painter import coloured
+from tag2mask.masks.refine import CRF
+from tag2mask.masks.refine.crf import crf
+from tag2mask.masks.write import Painted
+from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
+from tag2mask.segmentation.from_pixels import FromPixels, in_numpy
+from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.segmentation.predictor import Predictor, painted
+from tag2mask.segmentation.windows import Eye, Floats, most_probable, probabilities
+
+
+class SegmenterPredictor(Predictor):
+    """One segmenter and one way of looking."""
+
+    def __init__(self, path: Path, settings: PredictSettings) -> None:
+        """Load the weights.
+
+        Raises:
+            RunError: ``path`` is no segmenter, or has no weights yet.
+            SettingsError: a setting is for tagged runs.
+        """
+        settings.require_default(["masks"], f"it is for tagged runs, and {path} is a segmenter")
+        if settings.refine not in ((), (CRF,)):
+            raise SettingsError(
+                f"predict: refine: a segmenter's masks are refined by {CRF} or none, not {settings.refine}"
+            )
+        self.run = open_segmenter(path)
+        self.settings = settings
+        self.classes = self.run.classes
+        self.data_settings = self.run.data_settings
+        self.data = self.run.data
+        self.eye = eye_of(self.run)
+
+    def origin(self) -> dict[str, Any]:
+        """The segmenter, and whose labels it learned."""
+        run = self.run
+        return {
+            "tool": f"tag2mask {tag2mask.__version__}",
+            "torch": str(torch.__version__),
+            "segmenter": run.path.resolve().name,
+            "checkpoint_sha256": run.checkpoint_hash(),
+            "settings": {**self.settings.model_dump(mode="json"), "tags": "predicted"},
+            "labels_used": run.labels_used,
+            "truth_used": run.origin["truth_used"],
+        }
+
+    def paint(self, batch: Photographs) -> list[Painted]:
+        """The most probable class everywhere, after the CRF if it is asked for."""
+        images = [image for _, image in batch]
+        shares_BKYX = probabilities(self.eye, images, self.settings)
+        return [painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+
+    def labels(self, image: Floats, shares_KYX: Floats) -> NDArray[np.int64]:
+        """The label image of a photograph ``(bands, Y, X)`` in [0, 1]."""
+        if CRF in self.settings.refine:
+            return sharpened(image, shares_KYX, self.settings, self.data_settings)
+        return most_probable(shares_KYX, image.shape[1:])
+
+
+def eye_of(run: SegmenterRun) -> Eye:
+    """The trained network, on a GPU if there is one.
+
+    Raises:
+        RunError: the weights are missing or damaged.
+    """
+    segmenter = run.load()
+    model = FromPixels(segmenter, run.mean, run.std).to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return Eye(in_numpy(model), run.side, run.crop, segmenter.patch)
+
+
+def sharpened(image: Floats, shares_KYX: Floats, settings: PredictSettings, data: DataSettings) -> NDArray[np.int64]:
+    """The label image after the CRF between the classes that win somewhere, on the photograph made smaller."""
+    height, width = image.shape[1:]
+    shrink = min(1.0, settings.refine_side / max(height, width))
+    small = max(round(height * shrink), 1), max(round(width * shrink), 1)
+    values_S = np.unique(shares_KYX.argmax(0))
+    scores_SYX = torch.from_numpy(bilinear(shares_KYX[values_S], small))
+    colours = coloured(torch.from_numpy(resized(image, small)), data)
+    refined_SYX = crf(colours, scores_SYX, settings.crf).numpy()
+    return np.asarray(values_S[most_probable(refined_SYX, (height, width))])

@@ -1,0 +1,62 @@
+"""How new photographs are masked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from tag2mask.errors import SettingsError
+from tag2mask.masks.crf_settings import CRF_PRESETS, CRFConstants, CRFSettings
+from tag2mask.masks.settings import Refiners
+from tag2mask.settings import Scales, Settings, assign, parse_value
+
+
+class PredictSettings(Settings):
+    """How a photograph is looked at, and what becomes of that.
+
+    Its short side is ``side`` times a scale, None for the side of training. A segmenter looks in windows of the crop's
+    side that overlap by ``overlap``, as many at once as have ``max_patches`` patches together. ``batch_size``
+    photographs of one size go together, fewer if they are large. ``overlay`` also writes the masks over their
+    photographs. ``refine`` may be ``crf`` with the constants ``crf``, which sees a long side of at most
+    ``refine_side``; a tagged run takes any of ``masks --refine``, and more settings of ``masks`` in ``masks``.
+    """
+
+    scales: Scales = (1.0,)
+    flip: bool = False
+    side: int | None = Field(None, gt=0)
+    overlap: float = Field(1 / 3, ge=0, lt=1)
+    max_patches: int = Field(4096, gt=0)
+    batch_size: int = Field(8, gt=0)
+    overlay: bool = False
+    refine: Refiners = ()
+    refine_side: int = Field(640, gt=0)
+    crf: CRFConstants = CRFSettings.parse(CRF_PRESETS["segmenter-voc"])
+    masks: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def listed(cls, scales: Any) -> Any:
+        """A text with commas is a list of scales."""
+        return [parse_value(scale) for scale in scales.split(",")] if isinstance(scales, str) else scales
+
+    def require_default(self, names: Sequence[str], reason: str) -> None:
+        """None of these settings was changed.
+
+        Raises:
+            SettingsError: one was.
+        """
+        default = PredictSettings()
+        for name in names:
+            if getattr(self, name) != getattr(default, name):
+                raise SettingsError(f"predict: {name} cannot be set: {reason}")
+
+
+def read_predict_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> PredictSettings:
+    """Options by setting, then ``KEY=VALUE`` assignments.
+
+    Raises:
+        SettingsError: a setting is unknown or wrong.
+    """
+    return PredictSettings.parse(assign(dict(options), assignments), where="predict")

@@ -1,0 +1,32 @@
+"""Other sizes, as torch has them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tag2mask.data.resizing import bilinear, fitted_size, resized
+from tag2mask.data.transforms import eval_resize
+
+GENERATOR = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("shape", [(90, 61), (33, 200), (17, 12), (32, 32)])
+def test_photographs_are_as_torch_makes_them(shape: tuple[int, int]) -> None:
+    image = GENERATOR.random((4, *shape), np.float32)
+    wanted, size = eval_resize(torch.from_numpy(image), 32, 1, [0.0] * 4, [1.0] * 4)
+    assert size == fitted_size(*shape, 32)
+    found = resized(image, size)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4)  # torch counts columns in float32
+
+
+@pytest.mark.parametrize("size", [(7, 5), (31, 5), (7, 40), (3, 2), (1, 1), (50, 60)])
+def test_maps_are_as_torch_makes_them(size: tuple[int, int]) -> None:
+    maps = GENERATOR.normal(size=(2, 3, 7, 5)).astype(np.float32)
+    wanted = F.interpolate(torch.from_numpy(maps), size, mode="bilinear", align_corners=False)
+    found = bilinear(maps, size)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
