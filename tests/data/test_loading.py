@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from tag2mask.data import DataSettings, open_dataset
-from tag2mask.data.loading import TaggedImages, multi_hot
+from tag2mask.data.loading import TaggedImages, multi_hot, read_batches
 from tag2mask.data.transforms import AugmentSettings, train_transform
 from tag2mask.errors import DataError
 
@@ -64,3 +65,14 @@ def test_a_photograph_that_went_missing_is_named(squares: Path) -> None:
     (squares / "images/p03.png").unlink()
     with pytest.raises(DataError, match=r"p03\.png: the photograph is missing"):
         TaggedImages(squares, dataset, DataSettings(), TRANSFORM)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_worker_cannot_read_is_one_line(squares: Path, workers: int) -> None:
+    images = TaggedImages(squares, open_dataset(squares, DataSettings(), "train"), DataSettings(), TRANSFORM)
+    (squares / "images/p03.png").write_bytes(b"no image")
+    loader = DataLoader(images, batch_sampler=[[(0, 2), (0, 3)]], num_workers=workers)
+    with pytest.raises(DataError) as error:
+        list(read_batches(loader))
+    path = squares / "images/p03.png"
+    assert str(error.value) == f"{path}: is no image that can be read; replace it or take it out of the lists"

@@ -5,8 +5,9 @@ Shapes: C classes, S side of a crop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from tag2mask.data.cache import SmallCopies
 from tag2mask.data.reading import read_scaled, scaled
 from tag2mask.data.sample import Dataset, Sample
 from tag2mask.data.settings import DataSettings
-from tag2mask.errors import DataError
+from tag2mask.errors import DataError, Tag2MaskError
 
 
 def load_image(path: Path, settings: DataSettings) -> Tensor:
@@ -33,6 +34,18 @@ def multi_hot(tags: Sequence[int], classes: int) -> Tensor:
     hot_C = torch.zeros(classes)
     hot_C[list(tags)] = 1.0
     return hot_C
+
+
+def read_batches(loader: Iterable[Any]) -> Iterator[Any]:
+    """The batches of a loader; an error from one of its workers comes as it was raised there, without the traceback.
+
+    Raises:
+        Tag2MaskError: an item cannot be read.
+    """
+    try:
+        yield from loader
+    except Tag2MaskError as error:
+        raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
 
 
 class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from tag2mask.data.loading import read_batches
 from tag2mask.errors import RunError
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
@@ -104,7 +105,7 @@ class EpochLoop(ABC, Generic[S]):
         )
         self.model.train()
         clock = time.monotonic()
-        for batch in loader:
+        for batch in read_batches(loader):
             with self.accelerator.accumulate(self.model):
                 stepped = self.step(*batch)
             progress.batch += self.accelerator.num_processes
