@@ -34,16 +34,6 @@ TINY += [
 ]
 
 
-@pytest.fixture(params=list(TREES))
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def tree(kind: str, tmp_path: Path) -> Tree:
-    return TREES[kind](tmp_path / "tree")
-
-
 def test_the_folder_form_holds_what_the_source_holds(kind: str, tree: Tree, tmp_path: Path) -> None:
     done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
     assert (done.photographs, done.failures, done.masks) == (len(tree.tags), {}, len(tree.truth))

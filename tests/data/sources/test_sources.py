@@ -18,16 +18,6 @@ from tag2mask.data.sources import SOURCES, Source, open_source
 from tag2mask.errors import DataError, SettingsError
 
 
-@pytest.fixture(params=list(TREES))
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def tree(kind: str, tmp_path: Path) -> Tree:
-    return TREES[kind](tmp_path / "tree")
-
-
 @pytest.fixture
 def source(kind: str, tree: Tree) -> Source:
     return open_source(kind, tree.root, tree.settings)
