@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from tag2mask import train
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
-from tag2mask.training import checkpoint, files, loop
+from tag2mask.training import checkpoint, loop
+from tag2mask.training import tensors as tensor_files
 from tag2mask.training.run import open_run
 
 
@@ -106,7 +107,7 @@ def test_interrupted_in_the_middle_of_a_checkpoint_the_one_before_is_whole(
     squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(squares, tmp_path / "whole", **small)
-    save, calls = files.save_file, []
+    save, calls = tensor_files.save_file, []
 
     def half_written(tensors: object, path: Path, metadata: object) -> None:
         calls.append(path.name)
@@ -116,7 +117,7 @@ def test_interrupted_in_the_middle_of_a_checkpoint_the_one_before_is_whole(
         save(tensors, path, metadata)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "save_file", half_written)
+        patch.setattr(tensor_files, "save_file", half_written)
         with pytest.raises(KeyboardInterrupt):
             train(squares, tmp_path / "run", **small)
     train(squares, tmp_path / "run", resume=True, **small)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -93,7 +93,7 @@ class SmallCopies:
         if hashlib.sha256(content).hexdigest() != record.copy:
             return None
         if touched:
-            self.record(sample, Record(**{**vars(record), "stamp": stamp}))
+            self.record(sample, replace(record, stamp=stamp))
         return decoded(content, record.suffix, self.bands)
 
     def make(self, sample: Sample, stamp: Stamp) -> NDArray[Any]:
