@@ -57,9 +57,8 @@ def test_every_method_but_gradients_becomes_a_file_for_any_size(
     assert json.loads(known["classes"]) == run.classes.to_json()
 
 
-@pytest.mark.parametrize("crop", [32, 27])
-def test_a_segmenter_becomes_a_file_for_any_size(trained: Path, tmp_path: Path, crop: int) -> None:
-    settings = SegmentSettings.parse({"epochs": 1, "batch_size": 4, "precision": "fp32", "crop": crop})
+def test_a_segmenter_becomes_a_file_for_any_size(trained: Path, tmp_path: Path) -> None:
+    settings = SegmentSettings.parse({"epochs": 1, "batch_size": 4, "precision": "fp32", "crop": 27})
     segment(trained / "run", None, tmp_path / "student", settings, trained / "squares/masks", fully_supervised=True)
     summary = export_onnx(tmp_path / "student", tmp_path / "model.onnx")
     assert summary.largest_difference <= TOLERANCE
@@ -73,7 +72,7 @@ def test_a_segmenter_becomes_a_file_for_any_size(trained: Path, tmp_path: Path, 
         torch.testing.assert_close(torch.from_numpy(file(images.numpy())[0]), wanted, atol=TOLERANCE, rtol=0)
         assert wanted.shape == (size[0], 4, *size[2:])
     card = file.card
-    assert (card.kind, card.crop, card.side, card.patch) == ("segmenter", crop, run.side, 8)
+    assert (card.kind, card.crop, card.side, card.patch) == ("segmenter", 27, run.side, 8)
     assert (card.classes, card.mean, card.std) == (run.classes, run.mean, run.std)
     assert card.truth_used == "training: all labels are truth"
     assert "truth, fully supervised" in card.labels_used

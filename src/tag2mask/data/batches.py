@@ -44,4 +44,5 @@ def batches(
 
 def full(batch: Photographs) -> bool:
     """Whether one more photograph of that size would be too many pixels."""
-    return (len(batch) + 1) * batch[0][1][0].size > PIXELS_AT_ONCE
+    pixels: int = batch[0][1][0].size
+    return (len(batch) + 1) * pixels > PIXELS_AT_ONCE

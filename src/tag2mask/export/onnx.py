@@ -156,9 +156,8 @@ def traced(exportable: Exportable) -> torch.onnx.ONNXProgram:
             )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:160]
-        raise RunError(
-            f"{card.model} cannot be exported to ONNX ({reason}); gradcam cannot, its maps are gradients"
-        ) from None
+        hint = "; gradcam cannot, its maps are gradients" if card.kind == RUN else ""
+        raise RunError(f"{card.model} cannot be exported to ONNX ({reason}){hint}") from None
     assert program is not None
     return program
 
