@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from tag2mask.errors import SettingsError
 
@@ -20,7 +20,14 @@ def positive(scales: tuple[float, ...]) -> tuple[float, ...]:
     return scales
 
 
-Scales = Annotated[tuple[float, ...], AfterValidator(positive)]
+def listed(scales: Any) -> Any:
+    """A text with commas is a list of scales, and a number one of one."""
+    if isinstance(scales, str):
+        return [parse_value(scale) for scale in scales.split(",")]
+    return [scales] if isinstance(scales, int | float) else scales
+
+
+Scales = Annotated[tuple[float, ...], BeforeValidator(listed), AfterValidator(positive)]
 
 
 class Settings(BaseModel):

@@ -251,6 +251,8 @@ def test_what_is_no_run_or_mask_set_is_said(tmp_path: Path) -> None:
 def test_settings_from_the_command_line() -> None:
     settings = read_mask_settings({"scales": "1.0,1.25", "threshold": "0.3"}, ["paint=ordered"])
     assert (settings.scales, settings.threshold, settings.background.value) == ((1.0, 1.25), 0.3, 0.3)
+    assert read_mask_settings({}, ["scales=1.0,1.25"]).scales == (1.0, 1.25)
+    assert read_mask_settings({}, ["scales=2"]).scales == (2.0,)
     assert (settings.paint, read_mask_settings({"threshold": "otsu"}, []).threshold) == ("ordered", "otsu")
     own = read_mask_settings({"threshold": "agreement,cow=0.2,sky=otsu"}, [])
     assert own.class_thresholds == {"cow": 0.2, "sky": "otsu"}

@@ -99,14 +99,12 @@ def read_mask_settings(
 ) -> MaskSettings:
     """A preset, then options as the command line gives them, then ``KEY=VALUE`` assignments.
 
-    ``scales`` may be a text with commas; so may a ``threshold``, which also moves the background's: ``0.1,cow=0.2``.
+    A ``threshold`` may be a text with commas, and also moves the background's: ``0.1,cow=0.2``.
 
     Raises:
         SettingsError: there is no such preset, or a setting is unknown or wrong.
     """
     chosen = dict(options)
-    if "scales" in chosen:
-        chosen["scales"] = [parse_value(scale) for scale in str(chosen["scales"]).split(",")]
     if "threshold" in chosen:
         chosen |= thresholds(str(chosen.pop("threshold")))
     values = {} if preset is None else read_preset(preset).masks

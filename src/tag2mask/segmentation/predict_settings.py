@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tag2mask.errors import SettingsError
 from tag2mask.masks.crf_settings import CRF_PRESETS, CRFConstants, CRFSettings
 from tag2mask.masks.settings import Refiners
-from tag2mask.settings import Scales, Settings, assign, parse_value
+from tag2mask.settings import Scales, Settings, assign
 
 
 class PredictSettings(Settings):
@@ -34,12 +34,6 @@ class PredictSettings(Settings):
     refine_side: int = Field(640, gt=0)
     crf: CRFConstants = CRFSettings.parse(CRF_PRESETS["segmenter-voc"])
     masks: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("scales", mode="before")
-    @classmethod
-    def listed(cls, scales: Any) -> Any:
-        """A text with commas is a list of scales."""
-        return [parse_value(scale) for scale in scales.split(",")] if isinstance(scales, str) else scales
 
     def require_default(self, names: Sequence[str], reason: str) -> None:
         """None of these settings was changed.
