@@ -14,6 +14,7 @@ import statistics
 from pathlib import Path
 
 from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import write_json
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import read_mask_settings
 from tag2mask.segmentation.predict import predict
@@ -21,7 +22,6 @@ from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.settings import read_segment_settings
 from tag2mask.segmentation.train import segment
 from tag2mask.training.checkpoint import can_resume
-from tag2mask.training.files import write_json
 from tag2mask.training.run import open_run
 
 COLUMNS = ("masks, train", "own masks, val", "weak, val", "full, val", "weak / full")

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from tag2mask.data import open_dataset
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import write_json
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import WALK, require_refiners
 from tag2mask.masks.settings import MaskSettings
@@ -29,7 +30,6 @@ from tag2mask.report.comparison import write_comparison
 from tag2mask.report.page import own_truth
 from tag2mask.training.batches import EpochBatches
 from tag2mask.training.checkpoint import STATE, can_resume
-from tag2mask.training.files import write_json
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.loop import Trainer, prepare
 from tag2mask.training.run import MODEL, open_run

@@ -29,9 +29,9 @@ from tag2mask.data.geotiff import read_place, write_geotiff
 from tag2mask.data.sources import Record, Source, open_source
 from tag2mask.data.statistics import write_statistics
 from tag2mask.errors import DataError
+from tag2mask.files import write_json, write_text
 from tag2mask.masks.write import write_mask
 from tag2mask.settings import Settings
-from tag2mask.training.files import write_json, write_text
 from tag2mask.training.progress import progress_bar
 
 MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"

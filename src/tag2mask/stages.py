@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.errors import RunError
-from tag2mask.training.files import write_json
+from tag2mask.files import write_json
 
 DONE = "done.json"
 

@@ -24,6 +24,7 @@ from typing import Any
 from tag2mask.data.check import check
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import write_json
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import require_refiners
 from tag2mask.masks.write import open_mask_set
@@ -34,7 +35,6 @@ from tag2mask.segmentation.predict import predict
 from tag2mask.segmentation.train import segment
 from tag2mask.stages import Stages, say
 from tag2mask.training.checkpoint import can_resume
-from tag2mask.training.files import write_json
 from tag2mask.training.loop import train
 from tag2mask.training.progress import progress_bar
 from tag2mask.training.run import open_run

@@ -21,6 +21,7 @@ from tag2mask import make_masks, train
 from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.loading import load_image
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
+from tag2mask.files import file_hash
 from tag2mask.masks import pair_labels
 from tag2mask.masks.pair_labels import UNSURE, VOID, Labelled, agreed_labels, pair_kinds, sure_labels, trusted_labels
 from tag2mask.masks.refine.walk import (
@@ -46,7 +47,6 @@ from tag2mask.masks.train_walk import (
     train_walk,
 )
 from tag2mask.masks.write import open_mask_set
-from tag2mask.training.files import file_hash
 from tag2mask.training.run import Run, open_run
 
 QUICK = {"side": 48, "epochs": 2, "batch_size": 4}

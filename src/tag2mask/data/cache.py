@@ -26,6 +26,7 @@ from PIL import Image
 from tag2mask.data.reading import read_image
 from tag2mask.data.sample import Sample
 from tag2mask.errors import DataError
+from tag2mask.files import file_hash
 
 CACHE = ".cache"
 FORM = 1  # goes up when the same photograph would give another copy
@@ -154,8 +155,7 @@ def file_sha256(path: Path) -> str:
         DataError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 

@@ -5,7 +5,6 @@ Shapes: N values of a band.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from tag2mask.data.reading import filled, read_pixels, scaled
 from tag2mask.data.sample import Dataset
 from tag2mask.data.settings import OWN, DataSettings
 from tag2mask.errors import DataError, SplitMissingError
+from tag2mask.files import write_json, write_text
 from tag2mask.settings import read_yaml
 
 STATISTICS = "statistics.json"
@@ -163,16 +163,9 @@ def write_statistics(
         dataset = open_folder(root, chosen)
     found = statistics_of(dataset, chosen, tick)
     rows = {"photographs": len(dataset), "bands": [asdict(band) for band in found]}
-    replace(root / STATISTICS, json.dumps(rows, indent=2) + "\n")
+    write_json(root / STATISTICS, rows)
     own = read_yaml(root / OWN) if (root / OWN).is_file() else {}
     given = (settings or DataSettings()).model_dump(mode="json", exclude_unset=True)
     own |= given | {"bands": len(found), "mean": [band.mean for band in found], "std": [band.std for band in found]}
-    replace(root / OWN, yaml.safe_dump(own, sort_keys=False, default_flow_style=None, width=120))
+    write_text(root / OWN, yaml.safe_dump(own, sort_keys=False, default_flow_style=None, width=120))
     return found
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file in one move."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

@@ -21,6 +21,7 @@ from tag2mask.data import Sample, open_dataset
 from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, RunError, SettingsError
+from tag2mask.files import write_json_lines, write_yaml
 from tag2mask.masks import make
 from tag2mask.masks.painter import Painter
 from tag2mask.masks.pair_labels import KINDS, VOID, Labelled, label_photographs, pair_kinds
@@ -29,7 +30,6 @@ from tag2mask.masks.refine import walk as layout
 from tag2mask.masks.refine.walk import AffinityNet, WalkSettings, pair_affinity, pairs
 from tag2mask.settings import assign, put
 from tag2mask.training.batches import EpochBatches
-from tag2mask.training.files import write_json_lines, write_yaml
 from tag2mask.training.interrupt import deferred_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.run import Run, open_run

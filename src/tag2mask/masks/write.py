@@ -24,7 +24,7 @@ from PIL import Image
 
 from tag2mask.data import Classes
 from tag2mask.errors import MaskSetError
-from tag2mask.training.files import write_json
+from tag2mask.files import write_json
 
 MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from tag2mask.data import DataSettings, Sample
 from tag2mask.data.reading import read_mask
+from tag2mask.files import write_text
 from tag2mask.masks.overlay import overlay, read_picture
 from tag2mask.masks.write import MaskSet, open_mask_set
 from tag2mask.report.page import templates
 from tag2mask.report.pictures import data_uri
 from tag2mask.report.sheet import Key, keys_in, spread
-from tag2mask.training.files import write_text
 
 SHOWN = 12
 

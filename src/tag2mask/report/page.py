@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader
 
 from tag2mask.errors import MaskSetError
 from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import write_text
 from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
 from tag2mask.report.charts import Chart, line_chart
 from tag2mask.report.sheet import class_keys, contact_sheet, spread
-from tag2mask.training.files import write_text
 from tag2mask.training.run import WEIGHTS, Run, open_run
 
 EPOCHS_SHOWN = 8

@@ -20,12 +20,12 @@ import torch
 
 from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import RunError
+from tag2mask.files import file_hash, write_json, write_yaml
 from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.kinds import SEGMENTER
 from tag2mask.segmentation.model import Built, Segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource
-from tag2mask.training.files import file_hash, write_json, write_yaml
 from tag2mask.training.run import CLASSES, CONFIG, WEIGHTS, Run, fill, read_header, require_weights
 from tag2mask.training.start import versions
 

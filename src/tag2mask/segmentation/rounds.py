@@ -28,6 +28,7 @@ from tag2mask.errors import DataError, RunError, SettingsError, SplitMissingErro
 from tag2mask.evaluation.confusion import Counts
 from tag2mask.evaluation.evaluate import image_counts, percent
 from tag2mask.evaluation.iou import score_table
+from tag2mask.files import write_json
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.predict import predict
@@ -37,7 +38,6 @@ from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import open_labels
 from tag2mask.segmentation.train import SegmentResult, learn, resolved, segment
 from tag2mask.training.checkpoint import STATE
-from tag2mask.training.files import write_json
 from tag2mask.training.run import Run, open_run
 from tag2mask.training.start import require_empty
 

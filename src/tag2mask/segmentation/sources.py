@@ -13,9 +13,9 @@ from typing import Any
 
 from tag2mask.data import Classes, open_dataset
 from tag2mask.errors import DataError, MaskSetError, SettingsError
+from tag2mask.files import file_hash
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
 from tag2mask.segmentation.crops import LabelledPhotograph
-from tag2mask.training.files import file_hash
 from tag2mask.training.run import Run
 
 SUPERVISED = "training: all labels are truth"

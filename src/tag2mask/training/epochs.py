@@ -20,10 +20,10 @@ from torch.utils.data import Dataset as TorchDataset
 
 from tag2mask.data.loading import read_batches
 from tag2mask.errors import RunError
+from tag2mask.files import write_json_lines
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.checkpoint import Progress, save_state
-from tag2mask.training.files import write_json_lines
 from tag2mask.training.interrupt import Interrupt, ignore_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.settings import LoopSettings

@@ -28,8 +28,8 @@ from torch import nn
 
 from tag2mask.data import Classes
 from tag2mask.errors import RunError
+from tag2mask.files import file_hash
 from tag2mask.methods import Method, build_method
-from tag2mask.training.files import file_hash
 from tag2mask.training.settings import TrainSettings
 
 CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (

@@ -15,8 +15,8 @@ from accelerate.state import AcceleratorState
 import tag2mask
 from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
+from tag2mask.files import write_json, write_yaml
 from tag2mask.training import run as layout
-from tag2mask.training.files import write_json, write_yaml
 from tag2mask.training.settings import LoopSettings, TrainSettings
 from tag2mask.vit.weights import WeightsReport, normalisation
 

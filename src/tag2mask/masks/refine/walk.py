@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import RunError
+from tag2mask.files import file_hash
 from tag2mask.masks.localize import resize, to_pixels
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.settings import Settings
-from tag2mask.training.files import file_hash
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import require_plain
 from tag2mask.vit.weights import build_backbone
