@@ -161,12 +161,21 @@ def test_images_and_texts_are_known_without_features(tmp_path: Path) -> None:
     assert (source.splits, source.classes.pixel_names) == ({"test": ["test/00000"]}, ("background", "cat"))
 
 
+def test_images_have_to_be_stored_as_images(tmp_path: Path) -> None:
+    features = {"photo": TEXT, "species": TEXT}
+    write_parquet(tmp_path / "train.parquet", [{"photo": "0.jpg", "species": "cat"}], features, described=False)
+    write_text(tmp_path / "README.md", CARD.format("dtype"))
+    with pytest.raises(DataError, match="column photo is of kind other, wanted image"):
+        open_hf(tmp_path, image="photo")
+
+
 WRONG_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": ({"tags": "lable"}, "there is no column lable; did you mean label?"),
     "kind": ({"tags": "image"}, "column image is of kind image, wanted class or text"),
     "mask": ({"tags": "label", "mask": "label"}, "column label is of kind class, wanted image"),
     "many": ({}, "label, breed could all be the column of tags"),
-    "name": ({"tags": "label", "name": "id"}, "row 1, column id: a is the name of"),
+    "names": ({"tags": "label", "name": "id"}, "row 1, column id: a is the name of"),
+    "nameless": ({"tags": "label", "name": "none"}, "row 0, column none: names no photograph"),
 }
 
 
@@ -174,10 +183,10 @@ WRONG_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 def test_columns_that_cannot_be(case: str, tmp_path: Path) -> None:
     settings, what = WRONG_SETTINGS[case]
     rows = [
-        {"image": photograph(seed), "label": 0, "breed": 0, "id": f"a{suffix}"}
+        {"image": photograph(seed), "label": 0, "breed": 0, "id": f"a{suffix}", "none": None}
         for seed, suffix in ((0, ".jpg"), (1, ""))
     ]
-    features = {"image": IMAGE, "label": CLASS, "breed": CLASS, "id": TEXT}
+    features = {"image": IMAGE, "label": CLASS, "breed": CLASS, "id": TEXT, "none": TEXT}
     write_parquet(tmp_path / "train.parquet", rows, features)
     with pytest.raises(DataError, match=r"train\.parquet") as error:
         open_hf(tmp_path, **settings)

@@ -163,10 +163,10 @@ def require_kind(path: Path, columns: Mapping[str, Column], name: str, kinds: Se
 def read_entries(
     path: Path, root: Path, columns: Mapping[str, Column], settings: HuggingFaceSettings
 ) -> Iterator[tuple[str, Entry]]:
-    """Given names, empty where nobody gives them, and entries of all rows of a file.
+    """Given names, empty without a column of names, and entries of all rows of a file.
 
     Raises:
-        DataError: another file had other columns or classes, or a value is none of the classes.
+        DataError: another file had other columns or classes, or a value is none of the classes or no name.
     """
     rows = open_rows(path)
     here = columns_of(path, root, rows.schema)
@@ -181,6 +181,8 @@ def read_entries(
             labels = labels_of(value, columns[tags])
         except DataError as error:
             raise DataError(f"{path}, row {number}, column {tags}: {error}") from None
+        if settings.name and (not isinstance(name, str | int) or name == ""):
+            raise DataError(f"{path}, row {number}, column {settings.name}: names no photograph")
         yield strip_suffix(str(name)), Entry(path, number, labels)
 
 
@@ -194,7 +196,8 @@ def labels_of(value: Any, column: Column) -> Labels:
         return None
     values = value if isinstance(value, list) else [value]
     if column.kind == "text":
-        return tuple(text.strip() for text in values if text and text.strip())
+        texts = (str(text).strip() for text in values if text is not None)
+        return tuple(text for text in texts if text)
     foreign = [value for value in values if value not in range(len(column.names))]
     if foreign:
         raise DataError(f"{foreign[0]} is none of {len(column.names)} classes")

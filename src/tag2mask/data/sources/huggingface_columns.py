@@ -46,7 +46,14 @@ def columns_of(path: Path, root: Path, schema: Any) -> dict[str, Column]:
             described = of_card(card.read_text(encoding="utf-8"))
     except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
         raise DataError(f"{where}: its features cannot be understood ({' '.join(str(error).split())})") from None
-    return {field.name: described.get(field.name) or of_type(field.type) for field in schema}
+    return {field.name: agreed(described.get(field.name), of_type(field.type)) for field in schema}
+
+
+def agreed(described: Column | None, stored: Column) -> Column:
+    """What is written down, but images have to be stored as such: bare bytes or paths are not read."""
+    if described is None:
+        return stored
+    return OTHER if described.kind == "image" and stored.kind != "image" else described
 
 
 def of_features(features: Mapping[str, Any] | None) -> dict[str, Column]:
