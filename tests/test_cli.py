@@ -18,8 +18,8 @@ from command import call
 from tag2mask.cli import app
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.prediction.settings import PredictSettings
 from tag2mask.preparation import PrepareSettings
-from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings

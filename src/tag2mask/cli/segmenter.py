@@ -57,7 +57,7 @@ def segment(
     as_json: Json = False,
 ) -> None:
     """Train a segmentation network on a mask set; leaves a segmenter."""
-    from tag2mask.segmentation.rounds import segment_in_rounds
+    from tag2mask.rounds import segment_in_rounds
     from tag2mask.segmentation.settings import read_segment_settings
 
     options = named(
@@ -97,8 +97,8 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Mask new photographs with a segmenter, a tagged run or an ONNX file; leaves a mask set."""
-    from tag2mask.segmentation.predict import predict as mask
-    from tag2mask.segmentation.predict_settings import read_predict_settings
+    from tag2mask.prediction.predict import predict as mask
+    from tag2mask.prediction.settings import read_predict_settings
 
     options = named(scales=scales, flip=flip or None, refine=refine, overlay=overlay or None)
     chosen = read_predict_settings(options, settings or [])
