@@ -10,9 +10,12 @@ import typer
 from tag2mask.cli.options import (
     Assignments,
     Config,
+    Epochs,
     Json,
     PresetName,
     RunFolder,
+    RunWeights,
+    Seed,
     app,
     emit,
     named,
@@ -28,7 +31,7 @@ def segment(
     masks: Annotated[
         Path | None, typer.Option("--masks", metavar="MASKSET", help="What to learn: a finished mask set.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [10].")] = None,
+    epochs: Epochs = None,
     batch_size: Annotated[int | None, typer.Option(help="Crops a step [4].")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of crops in pixels; else the run's image size.")] = None,
     architecture: Annotated[
@@ -36,10 +39,8 @@ def segment(
         typer.Option(metavar="NAME", help="vit, or any of segmentation-models-pytorch's, such as unet [vit]."),
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Of a vit: any plain timm ViT; else the run's own.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="hub|FILE|none", help="Else what the run started with.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random [0].")] = None,
+    weights: RunWeights = None,
+    seed: Seed = None,
     rounds: Annotated[int, typer.Option(help="Again on the masks that the segmenter before repainted.")] = 1,
     truth: Annotated[
         Path | None, typer.Option(metavar="DIR", help="True labels, to score the precision of the masks only.")
