@@ -8,6 +8,20 @@ import pytest
 
 from tag2mask.cli import main
 
+# Words of a training that takes a second.
+SMALL = [
+    f"--set={text}"
+    for text in (
+        "backbone.patch=8",
+        "backbone.width=24",
+        "backbone.depth=2",
+        "backbone.heads=3",
+        "method.map_layers=2",
+        "method.attended_layers=2",
+    )
+]
+SMALL += ["--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=32", "--batch-size=4", "--precision=fp32"]
+
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     """Run ``tag2mask`` with these words; its exit code."""

@@ -10,22 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from command import call
+from command import SMALL, call
 from tag2mask.data.landcover import CLASSES, write_landcover
 from tag2mask.data.reading import read_mask
-
-TINY = [
-    f"--set={text}"
-    for text in (
-        "backbone.patch=8",
-        "backbone.width=24",
-        "backbone.depth=2",
-        "backbone.heads=3",
-        "method.map_layers=2",
-        "method.attended_layers=2",
-    )
-]
-TINY += ["--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=32", "--batch-size=4", "--precision=fp32"]
 
 
 @pytest.fixture
@@ -46,7 +33,7 @@ def test_the_whole_way(
 
     run, student, out = tmp_path / "run", tmp_path / "student", tmp_path / "out"
     assert go("check", world)["photographs"] == 12
-    go("train", world, "--out", run, "--epochs", 1, *TINY)
+    go("train", world, "--out", run, "--epochs", 1, *SMALL)
     config = yaml.safe_load((run / "config.yaml").read_text())
     own = yaml.safe_load((world / "dataset.yaml").read_text())
     assert (config["mean"], config["std"]) == (own["mean"], own["std"])
@@ -74,7 +61,7 @@ def test_the_whole_way(
 def test_the_command_line_wins(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ones = "[" + ",".join(["1"] * 13) + "]"
     chosen = ["--set=data.clip=[0,5000]", f"--set=data.mean={ones}", "--set=backbone.patch_weights=fresh"]
-    assert call(monkeypatch, "train", world, "--out", tmp_path / "run", "--epochs", 1, *TINY, *chosen) == 0
+    assert call(monkeypatch, "train", world, "--out", tmp_path / "run", "--epochs", 1, *SMALL, *chosen) == 0
     config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert (config["mean"], config["settings"]["data"]["clip"]) == ([1] * 13, [[0, 5000]])
     assert config["settings"]["data"]["rgb"] == [3, 2, 1]
@@ -96,6 +83,6 @@ def test_contradictions_are_one_line(
     chosen: str,
     message: str,
 ) -> None:
-    assert call(monkeypatch, "train", world, "--out", tmp_path / "run", "--set", chosen, *TINY) == 2
+    assert call(monkeypatch, "train", world, "--out", tmp_path / "run", "--set", chosen, *SMALL) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

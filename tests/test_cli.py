@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from command import call
+from command import SMALL, call
 from tag2mask.cli import app
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.prediction.settings import PredictSettings
 from tag2mask.preparation import PrepareSettings
-from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings
@@ -104,18 +104,6 @@ VERBS = {
         "--weights",
     ],
 }
-SMALL = [
-    f"--set={text}"
-    for text in (
-        "backbone.patch=8",
-        "backbone.width=24",
-        "backbone.depth=2",
-        "backbone.heads=3",
-        "method.map_layers=2",
-        "method.attended_layers=2",
-    )
-]
-SMALL += ["--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=32", "--batch-size=4", "--precision=fp32"]
 
 
 def test_the_command_line_is_frozen() -> None:

@@ -49,6 +49,17 @@ def test_a_comparison_is_a_table_and_a_page_and_goes_on(
     assert markdown(result["table"]).count("\n") == 2
 
 
+def test_a_training_that_was_killed_is_told_from_one_that_failed(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o700)
+    monkeypatch.setattr(module.sys, "executable", str(killed))
+    with pytest.raises(RunError, match="seed 0 was killed by signal 9, perhaps for lack of memory; call compare again"):
+        compare(plan(squares, tmp_path / "out", ("linear",)))
+
+
 def test_unknown_methods_are_named_before_anything_is_made(squares: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="'weaktor' is unknown; there are tokenmasking, "):
         compare(plan(squares, tmp_path / "out", ("linear", "weaktor")))

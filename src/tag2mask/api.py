@@ -14,10 +14,10 @@ from tag2mask.masks import make
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
 from tag2mask.plan import Plan, WholeSettings
+from tag2mask.prediction import predict as prediction
+from tag2mask.prediction.settings import PredictSettings
 from tag2mask.preparation import Prepared, PrepareSettings
-from tag2mask.segmentation import predict as prediction
-from tag2mask.segmentation import rounds as segmentation
-from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.rounds import segment_in_rounds
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
 from tag2mask.training import loop
@@ -96,7 +96,7 @@ def segment(
     Raises:
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
-    return segmentation.segment_in_rounds(
+    return segment_in_rounds(
         Path(run),
         Path(masks) if masks else None,
         Path(out),

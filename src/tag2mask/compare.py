@@ -212,9 +212,9 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
     if process.returncode == 130:
         raise KeyboardInterrupt
     if process.returncode:
-        raise RunError(
-            f"training {settings.method} with seed {settings.seed} failed, see above; call compare again to go on"
-        )
+        killed = f"was killed by signal {-process.returncode}, perhaps for lack of memory"
+        how = killed if process.returncode < 0 else "failed, see above"
+        raise RunError(f"training {settings.method} with seed {settings.seed} {how}; call compare again to go on")
     result: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return result, round(usage.ru_maxrss / 1024)
 

@@ -29,9 +29,9 @@ from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import require_refiners
 from tag2mask.masks.write import open_mask_set
 from tag2mask.plan import PLAN, RUN, SEGMENTER, Plan, require_same_plan
+from tag2mask.prediction.predict import predict
 from tag2mask.report.page import own_truth, write_report
 from tag2mask.report.segmenter import segmenter_section
-from tag2mask.segmentation.predict import predict
 from tag2mask.segmentation.train import segment
 from tag2mask.stages import Stages, say
 from tag2mask.training.checkpoint import can_resume

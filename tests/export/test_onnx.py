@@ -13,11 +13,11 @@ from command import call
 from tag2mask import train
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.export import onnx as module
-from tag2mask.export.onnx import TOLERANCE, export_onnx
+from tag2mask.export.onnx import TOLERANCE, LogitsAndMaps, export_onnx
 from tag2mask.methods import METHODS
+from tag2mask.prediction.from_pixels import FromPixels
+from tag2mask.prediction.onnx_file import OnnxModel
 from tag2mask.segmentation.folder import open_segmenter
-from tag2mask.segmentation.from_pixels import FromPixels, LogitsAndMaps
-from tag2mask.segmentation.onnx_file import OnnxModel
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import segment
 from tag2mask.training.run import open_run

@@ -18,11 +18,11 @@ from tag2mask.data import DataSettings
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError, Tag2MaskError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.write import MANIFEST
+from tag2mask.prediction.predict import predict
+from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.optimiser import SegmenterOptimiser, optimiser_for, rate
-from tag2mask.segmentation.predict import predict
-from tag2mask.segmentation.predict_settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings, read_segment_settings
 from tag2mask.segmentation.train import SegmentTrainer, resolved, segment
 from tag2mask.training.run import open_run

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from tag2mask.cli.options import (
     Assignments,
     Json,
+    Weights,
     app,
     emit,
     print_scores,
@@ -38,7 +39,7 @@ def reproduce(
     row: Annotated[str | None, typer.Argument(metavar="PAPER-TABLE", help="A row of a table; none lists them.")] = None,
     root: Annotated[Path, typer.Option(metavar="DIR", help="Where the data set lies.")] = Path("ROOT"),
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="A folder for all of it [ROW].")] = None,
-    weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
+    weights: Weights = None,
     settings: Assignments = None,
     go: Annotated[bool, typer.Option("--go", help="Run them; called again it goes on.")] = False,
     as_json: Json = False,

@@ -10,9 +10,12 @@ import typer
 from tag2mask.cli.options import (
     Assignments,
     Config,
+    Epochs,
     Json,
     PresetName,
     RunFolder,
+    RunWeights,
+    Seed,
     app,
     emit,
     named,
@@ -28,7 +31,7 @@ def segment(
     masks: Annotated[
         Path | None, typer.Option("--masks", metavar="MASKSET", help="What to learn: a finished mask set.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [10].")] = None,
+    epochs: Epochs = None,
     batch_size: Annotated[int | None, typer.Option(help="Crops a step [4].")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of crops in pixels; else the run's image size.")] = None,
     architecture: Annotated[
@@ -36,10 +39,8 @@ def segment(
         typer.Option(metavar="NAME", help="vit, or any of segmentation-models-pytorch's, such as unet [vit]."),
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Of a vit: any plain timm ViT; else the run's own.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="hub|FILE|none", help="Else what the run started with.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random [0].")] = None,
+    weights: RunWeights = None,
+    seed: Seed = None,
     rounds: Annotated[int, typer.Option(help="Again on the masks that the segmenter before repainted.")] = 1,
     truth: Annotated[
         Path | None, typer.Option(metavar="DIR", help="True labels, to score the precision of the masks only.")
@@ -57,7 +58,7 @@ def segment(
     as_json: Json = False,
 ) -> None:
     """Train a segmentation network on a mask set; leaves a segmenter."""
-    from tag2mask.segmentation.rounds import segment_in_rounds
+    from tag2mask.rounds import segment_in_rounds
     from tag2mask.segmentation.settings import read_segment_settings
 
     options = named(
@@ -97,8 +98,8 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Mask new photographs with a segmenter, a tagged run or an ONNX file; leaves a mask set."""
-    from tag2mask.segmentation.predict import predict as mask
-    from tag2mask.segmentation.predict_settings import read_predict_settings
+    from tag2mask.prediction.predict import predict as mask
+    from tag2mask.prediction.settings import read_predict_settings
 
     options = named(scales=scales, flip=flip or None, refine=refine, overlay=overlay or None)
     chosen = read_predict_settings(options, settings or [])

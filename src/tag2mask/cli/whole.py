@@ -13,6 +13,8 @@ from rich.table import Table
 from tag2mask.cli.options import (
     DataFolder,
     Json,
+    Seed,
+    Weights,
     app,
     emit,
 )
@@ -25,8 +27,8 @@ def run(
     quick: Annotated[bool, typer.Option("--quick", help="A first look in about ten minutes on two cores.")] = False,
     method: Annotated[str | None, typer.Option(help="As in train [tokenmasking].")] = None,
     backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT [vit_small_patch14_dinov2].")] = None,
-    weights: Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random [0].")] = None,
+    weights: Weights = None,
+    seed: Seed = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Any setting of train, masks, segment, predict."),

@@ -16,13 +16,14 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.methods import Ask, Method
+from tag2mask.prediction.from_pixels import FromPixels
+from tag2mask.prediction.onnx_file import ModelCard, OnnxModel
 from tag2mask.segmentation.folder import open_segmenter
-from tag2mask.segmentation.from_pixels import FromPixels, LogitsAndMaps
 from tag2mask.segmentation.kinds import RUN, SEGMENTER, kind_of
-from tag2mask.segmentation.onnx_file import ModelCard, OnnxModel
 from tag2mask.training.run import open_run
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -51,6 +52,20 @@ class Exportable:
     card: ModelCard
     outputs: tuple[str, ...]
     odd: int = 0
+
+
+class LogitsAndMaps(nn.Module):
+    """A method's logits ``(B, C)`` and class maps ``(B, C, h, w)``; sides are multiples of the patch."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Look."""
+        evidence = self.method(images, ask=Ask(maps=True))
+        assert evidence.maps_BChw is not None
+        return evidence.scores_BC, evidence.maps_BChw
 
 
 def of_run(path: Path) -> Exportable:

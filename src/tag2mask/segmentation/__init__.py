@@ -1,1 +1,1 @@
-"""The student: a segmentation network trained on masks, and its masks for new photographs."""
+"""The student: a segmentation network trained on masks."""

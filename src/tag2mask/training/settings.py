@@ -49,7 +49,7 @@ class LoopSettings(Settings):
     accumulate: int = Field(1, gt=0)
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=128)
     save_minutes: float = Field(2.0, ge=0)
 
 

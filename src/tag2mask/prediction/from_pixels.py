@@ -13,8 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tag2mask.methods import Ask, Method
-
 
 class FromPixels(nn.Module):
     """Photographs ``(B, bands, Y, X)`` in [0, 1], normalised, to whatever ``model`` makes of them."""
@@ -31,20 +29,6 @@ class FromPixels(nn.Module):
     def forward(self, images: Tensor) -> Any:
         """Normalise and look."""
         return self.model((images - self.mean) / self.std)
-
-
-class LogitsAndMaps(nn.Module):
-    """A method's logits ``(B, C)`` and class maps ``(B, C, h, w)``; sides are multiples of the patch."""
-
-    def __init__(self, method: Method) -> None:
-        super().__init__()
-        self.method = method
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Look."""
-        evidence = self.method(images, ask=Ask(maps=True))
-        assert evidence.maps_BChw is not None
-        return evidence.scores_BC, evidence.maps_BChw
 
 
 def in_numpy(model: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tag2mask.data.resizing import bilinear, fitted_size, resized
 from tag2mask.masks.tiles import starts
-from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.prediction.settings import PredictSettings
 
 Floats = NDArray[np.float32]
 

@@ -15,10 +15,10 @@ from tag2mask.data.batches import Photographs, batches
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
+from tag2mask.prediction.photographs import found_samples
+from tag2mask.prediction.predictor import Predictor
+from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.kinds import ONNX, RUN, SEGMENTER, kind_of
-from tag2mask.segmentation.photographs import found_samples
-from tag2mask.segmentation.predict_settings import PredictSettings
-from tag2mask.segmentation.predictor import Predictor
 from tag2mask.training.progress import progress_bar
 
 OVERLAYS = "overlays"
@@ -58,21 +58,21 @@ def predict(
 
 def segmenter_predictor(path: Path, settings: PredictSettings) -> Predictor:
     """What ``segment`` wrote."""
-    from tag2mask.segmentation.by_segmenter import SegmenterPredictor
+    from tag2mask.prediction.by_segmenter import SegmenterPredictor
 
     return SegmenterPredictor(path, settings)
 
 
 def run_predictor(path: Path, settings: PredictSettings) -> Predictor:
     """What ``train`` wrote."""
-    from tag2mask.segmentation.by_run import RunPredictor
+    from tag2mask.prediction.by_run import RunPredictor
 
     return RunPredictor(path, settings)
 
 
 def onnx_predictor(path: Path, settings: PredictSettings) -> Predictor:
     """What ``export`` wrote."""
-    from tag2mask.segmentation.by_onnx import open_onnx
+    from tag2mask.prediction.by_onnx import open_onnx
 
     return open_onnx(path, settings)
 

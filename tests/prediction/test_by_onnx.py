@@ -17,8 +17,8 @@ from tag2mask.data.reading import read_mask
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.export.onnx import export_onnx
 from tag2mask.masks.write import open_mask_set
-from tag2mask.segmentation.predict import predict
-from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.prediction.predict import predict
+from tag2mask.prediction.settings import PredictSettings
 
 pytest.importorskip("onnxruntime", reason="the extra is not there: pip install 'tag2mask[onnx]'")
 pytest.importorskip("onnxscript", reason="the extra is not there: pip install 'tag2mask[onnx]'")

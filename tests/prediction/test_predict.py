@@ -14,8 +14,8 @@ import tag2mask
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.masks.write import open_mask_set
-from tag2mask.segmentation.predict import predict
-from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.prediction.predict import predict
+from tag2mask.prediction.settings import PredictSettings
 
 FIRST = PredictSettings()
 

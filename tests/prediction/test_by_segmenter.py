@@ -11,10 +11,10 @@ from tag2mask.data import DataSettings
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import SettingsError
 from tag2mask.masks.write import open_mask_set
-from tag2mask.segmentation.by_segmenter import sharpened
-from tag2mask.segmentation.predict import predict
-from tag2mask.segmentation.predict_settings import PredictSettings
-from tag2mask.segmentation.windows import most_probable
+from tag2mask.prediction.by_segmenter import sharpened
+from tag2mask.prediction.predict import predict
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.prediction.windows import most_probable
 
 
 @pytest.mark.parametrize("refine_side", [640, 24])

@@ -20,11 +20,11 @@ from tag2mask.errors import RunError
 from tag2mask.masks.paint import BARE, paint, predicted_tags
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
+from tag2mask.prediction.onnx_file import OnnxModel
+from tag2mask.prediction.predictor import Predictor, painted
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.prediction.windows import Eye, Floats, most_probable, probabilities
 from tag2mask.segmentation.kinds import RUN, SEGMENTER
-from tag2mask.segmentation.onnx_file import OnnxModel
-from tag2mask.segmentation.predict_settings import PredictSettings
-from tag2mask.segmentation.predictor import Predictor, painted
-from tag2mask.segmentation.windows import Eye, Floats, most_probable, probabilities
 
 EPS = 1e-9  # of masks/localize.py
 IN_TORCH = ("refine", "refine_side", "crf", "masks")

@@ -19,11 +19,11 @@ from tag2mask.data.batches import batches
 from tag2mask.errors import DataError, MaskSetError
 from tag2mask.evaluation.evaluate import paintable
 from tag2mask.masks.write import MaskSet, MaskSetWriter
-from tag2mask.segmentation.by_segmenter import eye_of
+from tag2mask.prediction.by_segmenter import eye_of
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.prediction.windows import Floats, most_probable, probabilities
 from tag2mask.segmentation.crops import LabelledPhotograph
 from tag2mask.segmentation.folder import SegmenterRun
-from tag2mask.segmentation.predict_settings import PredictSettings
-from tag2mask.segmentation.windows import Floats, most_probable, probabilities
 from tag2mask.training.progress import progress_bar
 
 

@@ -11,8 +11,8 @@ from tag2mask import make_masks
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import SettingsError
 from tag2mask.masks.write import open_mask_set
-from tag2mask.segmentation.predict import predict
-from tag2mask.segmentation.predict_settings import PredictSettings
+from tag2mask.prediction.predict import predict
+from tag2mask.prediction.settings import PredictSettings
 
 
 def test_files_and_folders_get_what_masks_paints_with_predicted_tags(trained: Path, tmp_path: Path) -> None:

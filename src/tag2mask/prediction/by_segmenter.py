@@ -21,11 +21,11 @@ from tag2mask.masks.painter import coloured
 from tag2mask.masks.refine import CRF
 from tag2mask.masks.refine.crf import crf
 from tag2mask.masks.write import Painted
+from tag2mask.prediction.from_pixels import FromPixels, in_numpy
+from tag2mask.prediction.predictor import Predictor, painted
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.prediction.windows import Eye, Floats, most_probable, probabilities
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
-from tag2mask.segmentation.from_pixels import FromPixels, in_numpy
-from tag2mask.segmentation.predict_settings import PredictSettings
-from tag2mask.segmentation.predictor import Predictor, painted
-from tag2mask.segmentation.windows import Eye, Floats, most_probable, probabilities
 
 
 class SegmenterPredictor(Predictor):

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from tag2mask.data.resizing import resized
-from tag2mask.segmentation.predict_settings import PredictSettings
-from tag2mask.segmentation.windows import Eye, Floats, by_windows, most_probable, probabilities, softmax
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.prediction.windows import Eye, Floats, by_windows, most_probable, probabilities, softmax
 
 FIRST = PredictSettings()
 GENERATOR = np.random.default_rng(0)

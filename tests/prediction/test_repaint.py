@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tag2mask.segmentation.repaint import most_probable_of
-from tag2mask.segmentation.windows import softmax
+from tag2mask.prediction.repaint import most_probable_of
+from tag2mask.prediction.windows import softmax
 
 
 @pytest.mark.parametrize("allowed", [[0, 2], [1], [0, 1, 2, 3]])

@@ -13,8 +13,8 @@ from tag2mask.masks.make import origin, resolved
 from tag2mask.masks.painter import Painter
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
-from tag2mask.segmentation.predict_settings import PredictSettings
-from tag2mask.segmentation.predictor import Predictor
+from tag2mask.prediction.predictor import Predictor
+from tag2mask.prediction.settings import PredictSettings
 from tag2mask.training.run import Run, open_run
 
 SHARED = ("scales", "flip", "side", "max_patches", "batch_size", "refine")

@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import load_file
 
 from command import call
+from tag2mask import rounds as module
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.write import MANIFEST, MaskSetWriter, open_finished
-from tag2mask.segmentation import rounds as module
+from tag2mask.prediction.predict import predict
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.rounds import segment_in_rounds
 from tag2mask.segmentation.folder import open_segmenter
-from tag2mask.segmentation.predict import predict
-from tag2mask.segmentation.predict_settings import PredictSettings
-from tag2mask.segmentation.rounds import segment_in_rounds
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentTrainer, segment
 

@@ -1,0 +1,1 @@
+"""Masks for new photographs: by a segmenter, a tagged run or an ONNX file."""
