@@ -98,7 +98,7 @@ def open_image(path: Path, content: bytes | None) -> Image.Image:
         return Image.open(path)
     image = Image.open(io.BytesIO(content))
     if image.format not in EMBEDDED:
-        raise DataError(f"{path}: is {image.format}; there may be {', '.join(EMBEDDED)}")
+        raise DataError(f"{path}: is {image.format}; wanted {', '.join(EMBEDDED)}")
     return image
 
 

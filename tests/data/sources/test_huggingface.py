@@ -75,7 +75,7 @@ def test_photographs_are_written_as_they_are_named_by_what_they_are(tmp_path: Pa
     assert sorted(path.name for path in images.iterdir()) == ["00000.jpg", "00001.png", "00002.webp", "00005.png"]
     assert (images / "00001.png").read_bytes() == cells[1]["bytes"]
     assert (images / "00005.png").samefile(tmp_path / "data/elsewhere.png")
-    assert "row 3, column image: is GIF; there may be JPEG" in done.failures["train/00003"]
+    assert "row 3, column image: is GIF; wanted JPEG" in done.failures["train/00003"]
     assert "row 4, column image: cannot be read" in done.failures["train/00004"]
 
 
@@ -213,12 +213,21 @@ def test_files_that_cannot_be_used_say_so(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DataError, match=r"\.arrow is missing"):
         open_hf(tmp_path / "saved")
-    for state, what in (("{", "is no JSON object"), ("{}", "names no data file"), (INDICES, "flatten_indices")):
+    for state, what in (
+        ("{", "is no JSON object"),
+        ("{}", "names no data file"),
+        (NAMELESS, "names no data file"),
+        (INDICES, "flatten_indices"),
+    ):
         write_text(tmp_path / "saved/state.json", state)
         with pytest.raises(DataError, match=rf"state\.json: .*{what}"):
             open_hf(tmp_path / "saved")
+    write_text(tmp_path / "saved/dataset_dict.json", "{}")
+    with pytest.raises(DataError, match=r"dataset_dict\.json: names no split"):
+        open_hf(tmp_path / "saved")
 
 
+NAMELESS = '{"_data_files": [{}]}'
 INDICES = '{"_data_files": [{"filename": "a.arrow"}], "_indices_data_files": [{"filename": "indices.arrow"}]}'
 
 

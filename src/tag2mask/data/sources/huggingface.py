@@ -85,8 +85,9 @@ class HuggingFace(Source):
         """
         other = self.entries.setdefault(name, entry)
         if other is not entry:
-            column = self.settings.name or "name"
-            raise DataError(f"{entry.where(column)}: {name} is the name of {other.path}, row {other.row}, already")
+            raise DataError(
+                f"{entry.where(str(self.settings.name))}: {name} is the name of {other.path}, row {other.row}, already"
+            )
         return name
 
     def names(self) -> Sequence[str]:

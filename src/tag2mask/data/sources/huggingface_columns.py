@@ -43,7 +43,7 @@ def columns_of(path: Path, root: Path, schema: Any) -> dict[str, Column]:
         elif own:
             described = of_features(json.loads(own)["info"]["features"])
         elif card.is_file():
-            described = of_card(card.read_text(encoding="utf-8"))
+            described = of_card(card.read_text(encoding="utf-8-sig"))
     except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
         raise DataError(f"{where}: its features cannot be understood ({' '.join(str(error).split())})") from None
     return {field.name: agreed(described.get(field.name), of_type(field.type)) for field in schema}

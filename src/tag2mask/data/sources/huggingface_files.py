@@ -14,7 +14,7 @@ from typing import Any
 
 from tag2mask.errors import DataError
 
-BATCH = 16  # photographs that are decompressed at a time
+BATCH = 16  # rows of Parquet in memory at a time, beside the page that they stand in
 PART = re.compile(r"-\d+-of-\d+")  # train-00000-of-00002-5af744adb8610bf6.parquet
 SPLIT = re.compile(r"\w+(\.\w+)*")  # the library's own rule; train[:10%] is a cut, and no name
 POINTER = b"version https://git-lfs"
@@ -26,12 +26,15 @@ def find_files(root: Path, layout: str) -> dict[str, list[Path]]:
     Raises:
         DataError: ``root`` does not hold the layout.
     """
-    if (root / "dataset_dict.json").is_file():
-        splits = read_json(root / "dataset_dict.json", "splits")
+    whole = root / "dataset_dict.json"
+    if whole.is_file():
+        splits = read_json(whole, "splits")
+        if not isinstance(splits, list) or not splits:
+            raise DataError(f"{whole}: names no split")
         return {str(split): saved_files(root / str(split)) for split in splits}
     if (root / "state.json").is_file():
-        split = str(read_json(root / "state.json", "_split"))
-        return {split if SPLIT.fullmatch(split) and split != "None" else "": saved_files(root)}
+        split = str(read_json(root / "state.json", "_split") or "")
+        return {split if SPLIT.fullmatch(split) else "": saved_files(root)}
     found: dict[str, list[Path]] = {}
     for path in [*sorted(root.glob("*.parquet")), *sorted(root.glob("data/*.parquet"))]:
         found.setdefault(PART.split(path.stem)[0], []).append(path)
@@ -49,7 +52,10 @@ def saved_files(folder: Path) -> list[Path]:
     state = folder / "state.json"
     if read_json(state, "_indices_data_files"):
         raise DataError(f"{state}: rows are reached by indices; save it again after flatten_indices()")
-    files = [folder / row["filename"] for row in read_json(state, "_data_files") or ()]
+    try:
+        files = [folder / row["filename"] for row in read_json(state, "_data_files") or ()]
+    except (TypeError, KeyError):
+        files = []
     if not files:
         raise DataError(f"{state}: names no data file")
     return files
@@ -116,7 +122,7 @@ class ArrowRows(Rows):
 
 
 class ParquetRows(Rows):
-    """Row groups, which are decompressed a few rows at a time: some writers put a whole file into one."""
+    """Row groups, which are never read as a whole: some writers put all rows of a file into one."""
 
     def __init__(self, path: Path) -> None:
         """Read where the row groups are."""
