@@ -196,13 +196,15 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
             sizes = (f"{shape[1]} x {shape[0]}" for shape in (pixels.shape, labels.shape))
             raise DataError(f"{record.image}: is {next(sizes)}, its truth {next(sizes)}; make them alike")
         write_mask(out / "masks" / f"{record.name}.png", labels, source.classes)
-    image = record.name + record.image.suffix
+    image = record.name + record.suffix
     target = out / "images" / image
     target.parent.mkdir(parents=True, exist_ok=True)
-    if record.compose is None:
-        take_over(record.image, target, link)
-    else:
+    if record.compose is not None:
         write_geotiff(target, pixels, read_place(record.image))
+    elif record.content is not None:
+        write_embedded(record.content, target)
+    else:
+        take_over(record.image, target, link)
     tags = None if record.tags is None else [source.classes.names[tag] for tag in record.tags]
     return Done(record.name, image, tags, record.truth is not None)
 
@@ -222,6 +224,13 @@ def take_over(image: Path, target: Path, link: str) -> None:
         beside = target.with_name(f".{target.name}.new")
         shutil.copyfile(image, beside)
         beside.replace(target)
+
+
+def write_embedded(content: bytes, target: Path) -> None:
+    """Write a photograph that stood inside another file, in one move."""
+    beside = target.with_name(f".{target.name}.new")
+    beside.write_bytes(content)
+    beside.replace(target)
 
 
 def finish(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from geotiff import write_geotiff
-from tag2mask.data.reading import read_image, read_mask, read_pixels, read_scaled
+from tag2mask.data.reading import read_image, read_mask, read_pixels, read_scaled, suffix_of
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 
@@ -34,6 +35,19 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6
     image.save(tmp_path / "a.jpg", exif=exif)
     assert read_image(tmp_path / "a.jpg", 3).shape == (6, 4, 3)
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("JPEG", ".jpg"), ("PNG", ".png"), ("TIFF", ".tif"), ("WEBP", ".webp")])
+def test_images_inside_other_files_are_known_by_their_content(form: str, suffix: str) -> None:
+    file, place = io.BytesIO(), Path("rows.parquet, row 3, column x.npy")
+    Image.new("L", (6, 4), 2).save(file, form)
+    assert read_image(place, 3, file.getvalue()).shape == (4, 6, 3)
+    assert suffix_of(place, file.getvalue()) == suffix
+    if form in ("PNG", "TIFF"):
+        assert (read_mask(place, file.getvalue()) == 2).all()
+    for reader in (suffix_of, read_mask, lambda path, content: read_image(path, 3, content)):
+        with pytest.raises(DataError, match=r"^rows\.parquet, row 3, column x\.npy: "):
+            reader(place, b"no image")
 
 
 def test_arrays_with_objects_are_not_unpickled(tmp_path: Path) -> None:

@@ -88,7 +88,11 @@ def print_check(report: dict[str, Any]) -> None:
 @app.command()
 def prepare(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="voc, coco, ade20k, endotect, coco-json, labelme, imagefolder, csv.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="voc, coco, ade20k, dfc2020, endotect, coco-json, labelme, imagefolder, csv, huggingface.",
+        ),
     ],
     root: Annotated[Path, typer.Option(metavar="DIR", help="Where the data set lies.")],
     out: Annotated[Path, typer.Option("--out", metavar="DATA", help="A new folder.")],

@@ -53,7 +53,7 @@ def check_record(source: Source, name: str, report: CheckReport) -> tuple[Sample
         if labels.shape != size:
             of_truth = f"{labels.shape[1]} x {labels.shape[0]}"
             report.error(f"{record.image}: is {size[1]} x {size[0]}, its truth {of_truth}; make them alike")
-    return Sample(name, record.image, record.tags), hashlib.sha256(record.image.read_bytes()).digest()
+    return Sample(name, record.image, record.tags), hashlib.sha256(record.encoded()).digest()
 
 
 def check_overlaps(source: Source, report: CheckReport) -> None:

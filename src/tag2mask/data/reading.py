@@ -5,7 +5,10 @@ Shapes: Y X pixels.
 
 from __future__ import annotations
 
+import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 TIFF = frozenset({".tif", ".tiff"})
 NODATA_TAG = 42113  # GDAL's
 EPS = 1e-5
+EMBEDDED = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tif"}
 NUMBERS = frozenset({"uint8", "uint16", "int16", "float16", "float32", "float64"})
 
 
@@ -46,33 +50,66 @@ def scaled(pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
     return image
 
 
-def read_image(path: Path, bands: int) -> NDArray[Any]:
+def read_image(path: Path, bands: int, content: bytes | None = None) -> NDArray[Any]:
     """Pixels ``(Y, X, bands)``, 8 or 16 bit integers or floats, turned upright as EXIF says.
 
-    Pixels without data have the mean of their band.
+    Pixels without data have the mean of their band. ``content`` is a photograph inside another file; ``path`` then
+    only says where.
 
     Raises:
         DataError: missing, unreadable, cut short, or of another number of bands.
     """
-    pixels = read_pixels(path, bands)
+    pixels = read_pixels(path, bands, content)
     return filled(path, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
 
 
-def read_pixels(path: Path, bands: int) -> NDArray[Any]:
+def read_pixels(path: Path, bands: int, content: bytes | None = None) -> NDArray[Any]:
     """The same, masked where a GeoTIFF says that there is no data."""
-    try:
-        if path.suffix.lower() == ".npy":
+    suffix = path.suffix.lower() if content is None else ""
+    with readable(path):
+        if suffix == ".npy":
             return read_array(path, bands)
-        if path.suffix.lower() in TIFF and not for_pillow(path, bands):
+        if suffix in TIFF and not for_pillow(path, bands):
             return read_geotiff(path, bands)
-        with Image.open(path) as image:
+        with open_image(path, content) as image:
             return pillow_pixels(path, ImageOps.exif_transpose(image), bands)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What goes wrong with a photograph, in our words."""
+    try:
+        yield
     except FileNotFoundError:
         raise DataError(f"{path}: the photograph is missing") from None
     except UnidentifiedImageError:
         raise DataError(f"{path}: is no image that can be read; replace it or take it out of the lists") from None
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read ({error}); replace it or take it out of the lists") from None
+
+
+def open_image(path: Path, content: bytes | None) -> Image.Image:
+    """A file, or an image inside another one.
+
+    Raises:
+        DataError: the latter is of a format that a folder of photographs cannot hold.
+    """
+    if content is None:
+        return Image.open(path)
+    image = Image.open(io.BytesIO(content))
+    if image.format not in EMBEDDED:
+        raise DataError(f"{path}: is {image.format}; wanted {', '.join(EMBEDDED)}")
+    return image
+
+
+def suffix_of(path: Path, content: bytes) -> str:
+    """What a photograph inside another file, at ``path``, is called as a file: its own name may lie.
+
+    Raises:
+        DataError: it is no image, or of another format.
+    """
+    with readable(path), open_image(path, content) as image:
+        return EMBEDDED[str(image.format)]
 
 
 def for_pillow(path: Path, bands: int) -> bool:
@@ -176,14 +213,14 @@ def read_raster(path: Path) -> np.ma.MaskedArray[Any, Any]:
         raise DataError(f"{path}: cannot be read ({error}); replace it or take it out of the lists") from None
 
 
-def read_mask(path: Path) -> NDArray[np.int64]:
-    """A label image ``(Y, X)``: values of an indexed, gray or 16-bit PNG.
+def read_mask(path: Path, content: bytes | None = None) -> NDArray[np.int64]:
+    """A label image ``(Y, X)``: values of an indexed, gray or 16-bit PNG; ``content`` as in ``read_image``.
 
     Raises:
         DataError: missing, unreadable, or a colour image.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path, content) as image:
             if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
                 raise DataError(f"{path}: is a colour image ({image.mode}); masks are indexed or gray PNG")
             return np.asarray(image).astype(np.int64)

@@ -54,7 +54,7 @@ def test_photographs_that_cannot_be_used_are_named(kind: str, tree: Tree, tmp_pa
     whole = tree.photograph.read_bytes()
     name = next(iter(tree.tags))
     for content in (whole[:60], None) if tree.listed else (whole[:60],):
-        tree.photograph.write_bytes(content) if content else tree.photograph.unlink()
+        tree.spoil(content)
         done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
         assert list(done.failures) == [name]
         assert tree.photograph.name in done.failures[name]
@@ -73,9 +73,9 @@ def test_it_goes_on_where_it_was(tree: Tree, kind: str, tmp_path: Path, monkeypa
     (out / "labels.csv").unlink()
     read: list[Path] = []
 
-    def counted(path: Path, bands: int) -> NDArray[Any]:
+    def counted(path: Path, bands: int, content: bytes | None) -> NDArray[Any]:
         read.append(path)
-        return read_image(path, bands)
+        return read_image(path, bands, content)
 
     monkeypatch.setattr("tag2mask.data.sources.record.read_image", counted)
     prepare(kind, tree.root, out, tree.settings)

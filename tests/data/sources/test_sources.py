@@ -37,7 +37,7 @@ def test_photographs_tags_and_lists(source: Source, tree: Tree) -> None:
     assert source.classes.background == tree.background
     for name, tags in tree.tags.items():
         record = source.record(name)
-        assert record.image.is_file()
+        assert record.content or record.image.is_file()
         found = None if record.tags is None else sorted(source.classes.names[tag] for tag in record.tags)
         assert found == (None if tags is None else sorted(tags)), name
 
@@ -92,7 +92,7 @@ def test_check_names_a_corrupt_photograph_and_the_command_exits_with_1(
 ) -> None:
     settings = [f"--set={key}={json.dumps(value)}" for key, value in tree.settings.items()]
     assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 0
-    tree.photograph.write_bytes(b"no photograph")
+    tree.spoil(b"no photograph")
     assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 1
-    told = capsys.readouterr().out
-    assert any(f"{tree.photograph.name}: {what}" in told for what in ("is no image", "cannot be read"))
+    told = [line for line in capsys.readouterr().out.splitlines() if tree.photograph.name in line]
+    assert any(what in line for line in told for what in (": is no image", ": cannot be read"))

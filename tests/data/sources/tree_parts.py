@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,21 @@ class Tree:
     tags: Mapping[str, tuple[str, ...] | None]
     truth: Mapping[str, NDArray[Any]]
     splits: Mapping[str, tuple[str, ...]]
-    photograph: Path  # of the first name
+    photograph: Path  # of the first name, or the file that holds it
     essential: Path  # without it the root is wrong
     background: str | None = "background"
     settings: Mapping[str, Any] = field(default_factory=dict)
     listed: bool = True  # a list names the photographs, so that a missing one is noticed
+    embed: Callable[[bytes | None], None] | None = None  # puts these bytes where the photograph stands in its file
+
+    def spoil(self, content: bytes | None) -> None:
+        """Other bytes instead of the photograph, or nothing."""
+        if self.embed is not None:
+            self.embed(content)
+        elif content is None:
+            self.photograph.unlink()
+        else:
+            self.photograph.write_bytes(content)
 
 
 def noise(seed: int, height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from tag2mask.data.sources.coco import Coco
 from tag2mask.data.sources.coco_json import CocoJson
 from tag2mask.data.sources.dfc2020 import Dfc2020
 from tag2mask.data.sources.endotect import EndoTect
+from tag2mask.data.sources.huggingface import HuggingFace
 from tag2mask.data.sources.imagefolder import ImageFolder
 from tag2mask.data.sources.labelme import LabelMe
 from tag2mask.data.sources.record import Record, Source
@@ -36,6 +37,7 @@ SOURCES: Mapping[str, type[Source]] = MappingProxyType(
         "labelme": LabelMe,
         "imagefolder": ImageFolder,
         "csv": Table,
+        "huggingface": HuggingFace,
     }
 )
 

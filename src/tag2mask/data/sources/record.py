@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.reading import read_image
+from tag2mask.data.reading import read_image, suffix_of
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 from tag2mask.settings import Settings
@@ -30,6 +30,7 @@ class Record:
     ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means that nothing is known.
     ``truth`` draws the label image ``(Y, X)`` in the pixel values of ``Classes``; only scoring and ``prepare`` ask.
     ``compose`` joins the photograph, a GeoTIFF, where the source has it in several files; ``image`` is the first.
+    ``content`` is the encoded photograph where the source has it inside another file; ``image`` then only says where.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Record:
     tags: tuple[int, ...] | None
     truth: Callable[[], LabelImage] | None = None
     compose: Callable[[], NDArray[Any]] | None = None
+    content: bytes | None = None
 
     def pixels(self, bands: int) -> NDArray[Any]:
         """The photograph, ``(Y, X, bands)``.
@@ -44,7 +46,16 @@ class Record:
         Raises:
             DataError: it cannot be read, or has another number of bands.
         """
-        return read_image(self.image, bands) if self.compose is None else self.compose()
+        return read_image(self.image, bands, self.content) if self.compose is None else self.compose()
+
+    @property
+    def suffix(self) -> str:
+        """Of the photograph's file."""
+        return self.image.suffix if self.content is None else suffix_of(self.image, self.content)
+
+    def encoded(self) -> bytes:
+        """The photograph's file; of several, the first."""
+        return self.image.read_bytes() if self.content is None else self.content
 
 
 class Source(ABC):

@@ -1,0 +1,219 @@
+"""Own data: a local data set of the ``datasets`` library, as saved or as cloned. Layout and choices: huggingface.md."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tag2mask.data.classes import Classes
+from tag2mask.data.folder import BACKGROUND, strip_suffix
+from tag2mask.data.reading import read_mask
+from tag2mask.data.sources.huggingface_columns import Column, columns_of
+from tag2mask.data.sources.huggingface_files import find_files, open_rows, require_pyarrow
+from tag2mask.data.sources.own import OwnSettings, read_splits
+from tag2mask.data.sources.record import Record, Source, require_values
+from tag2mask.errors import DataError
+
+TAG_NAMES = ("tags", "labels", "label")  # what a column of texts has to be called to be taken unasked
+Labels = tuple[str, ...] | None
+
+
+class HuggingFaceSettings(OwnSettings):
+    """The columns; ``image`` and ``tags`` are found by their features where there is no choice.
+
+    ``background``: masks have 0 for pixels of no class, so that the first class is 1.
+    """
+
+    image: str | None = None
+    tags: str | None = None
+    mask: str | None = None
+    name: str | None = None
+    background: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a photograph stands, and the labels of its row."""
+
+    path: Path
+    row: int
+    labels: Labels
+
+    def where(self, column: str) -> Path:
+        """What errors call a cell."""
+        return Path(f"{self.path}, row {self.row}, column {column}")
+
+
+class HuggingFace(Source):
+    """Photographs stand inside the files. Classes are those of ``ClassLabel``, else the texts in use, sorted."""
+
+    settings_class = HuggingFaceSettings
+    settings: HuggingFaceSettings
+    layout = (
+        "ROOT/dataset_dict.json or ROOT/state.json as save_to_disk writes them, "
+        "or ROOT/data/SPLIT-*.parquet or ROOT/SPLIT-*.parquet as on the hub"
+    )
+
+    def __init__(self, root: Path, settings: HuggingFaceSettings) -> None:
+        require_pyarrow(root)
+        files = find_files(root, self.layout)
+        first = next(iter(files.values()))[0]
+        self.rows = open_rows(first)
+        columns = columns_of(first, root, self.rows.schema)
+        self.settings, self.bands = chosen(first, columns, settings), settings.bands
+        self.entries: dict[str, Entry] = {}
+        splits: dict[str, list[str]] = {}
+        for split, paths in files.items():
+            called = "val" if split == "validation" and "val" not in files else split
+            read = (row for path in paths for row in read_entries(path, root, columns, self.settings))
+            splits[called] = [
+                self.add(given or f"{called}/{n:05d}".lstrip("/"), e) for n, (given, e) in enumerate(read)
+            ]
+        names = columns[str(self.settings.tags)].names
+        self.classes = classes_of(first, names, self.entries.values(), settings.background)
+        self.index = {name: number for number, name in enumerate(self.classes.names)}
+        self.splits = read_splits(root, self.entries) if "" in splits else splits
+
+    def add(self, name: str, entry: Entry) -> str:
+        """Note a photograph; its name is given back.
+
+        Raises:
+            DataError: another one has that name.
+        """
+        other = self.entries.setdefault(name, entry)
+        if other is not entry:
+            raise DataError(
+                f"{entry.where(str(self.settings.name))}: {name} is the name of {other.path}, row {other.row}, already"
+            )
+        return name
+
+    def names(self) -> Sequence[str]:
+        """File by file, in their order."""
+        return list(self.entries)
+
+    def record(self, name: str) -> Record:
+        """A photograph; the background is no tag."""
+        entry, image, mask = self.entries[name], str(self.settings.image), self.settings.mask
+        if entry.path != self.rows.path:
+            self.rows = open_rows(entry.path)
+        row = self.rows.row(entry.row, [image, *([mask] if mask else [])])
+        found = located(entry, image, row[image])
+        if found is None:
+            raise DataError(f"{entry.where(image)}: the photograph is missing")
+        path, content = found
+        drawn = located(entry, mask, row[mask]) if mask else None
+        truth = (lambda: require_values(drawn[0], read_mask(*drawn), self.classes)) if drawn else None
+        tags = {self.index[label] for label in entry.labels or () if label in self.index}
+        return Record(name, path, None if entry.labels is None else tuple(sorted(tags)), truth, content=content)
+
+
+def located(entry: Entry, column: str, cell: Mapping[str, Any] | None) -> tuple[Path, bytes | None] | None:
+    """An image's bytes and the name of its cell, or its own file where it has one; None for an empty cell."""
+    if cell is None or (cell["bytes"] is None and not cell.get("path")):
+        return None
+    if cell["bytes"] is None:
+        return entry.path.parent / cell["path"], None
+    return entry.where(column), cell["bytes"]
+
+
+def chosen(path: Path, columns: Mapping[str, Column], settings: HuggingFaceSettings) -> HuggingFaceSettings:
+    """The settings with the columns that nobody named.
+
+    Raises:
+        DataError: there is no such column, or more than one that it could be.
+    """
+    of_kind = {kind: [name for name, column in columns.items() if column.kind == kind] for kind in ("image", "class")}
+    images = [name for name in of_kind["image"] if name != settings.mask]
+    labels = of_kind["class"] or [name for name in TAG_NAMES if name in columns and columns[name].kind == "text"]
+    image = settings.image or only(path, "image", ["image"] if "image" in images else images, columns)
+    tags = settings.tags or only(path, "tags", labels, columns)
+    require_kind(path, columns, image, ["image"])
+    require_kind(path, columns, tags, ["class", "text"])
+    if settings.mask is not None:
+        require_kind(path, columns, settings.mask, ["image"])
+    if settings.name is not None:
+        require_kind(path, columns, settings.name, ["text", "other"])
+    return settings.model_copy(update={"image": image, "tags": tags})
+
+
+def only(path: Path, key: str, names: Sequence[str], columns: Iterable[str]) -> str:
+    """The only column that could be meant."""
+    if len(names) != 1:
+        why = f"{', '.join(names)} could all be" if names else f"none of {', '.join(columns)} is plainly"
+        raise DataError(f"{path}: {why} the column of {key}; name it with --set {key}=COLUMN")
+    return names[0]
+
+
+def require_kind(path: Path, columns: Mapping[str, Column], name: str, kinds: Sequence[str]) -> None:
+    """A column is there and of use.
+
+    Raises:
+        DataError: it is not; the nearest is named.
+    """
+    if name not in columns:
+        near = difflib.get_close_matches(name, columns, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
+        raise DataError(f"{path}: there is no column {name}; {hint}")
+    if columns[name].kind not in kinds:
+        raise DataError(f"{path}: column {name} is of kind {columns[name].kind}, wanted {' or '.join(kinds)}")
+
+
+def read_entries(
+    path: Path, root: Path, columns: Mapping[str, Column], settings: HuggingFaceSettings
+) -> Iterator[tuple[str, Entry]]:
+    """Given names, empty without a column of names, and entries of all rows of a file.
+
+    Raises:
+        DataError: another file had other columns or classes, or a value is none of the classes or no name.
+    """
+    rows = open_rows(path)
+    here = columns_of(path, root, rows.schema)
+    tags = str(settings.tags)
+    for name in filter(None, (settings.image, tags, settings.mask, settings.name)):
+        if here.get(name) != columns[name]:
+            raise DataError(f"{path}: column {name} is missing or not what it is in the first file")
+    values = rows.column(tags)
+    given = rows.column(settings.name) if settings.name else [""] * len(values)
+    for number, (value, name) in enumerate(zip(values, given, strict=True)):
+        try:
+            labels = labels_of(value, columns[tags])
+        except DataError as error:
+            raise DataError(f"{path}, row {number}, column {tags}: {error}") from None
+        if settings.name and (not isinstance(name, str | int) or name == ""):
+            raise DataError(f"{path}, row {number}, column {settings.name}: names no photograph")
+        yield strip_suffix(str(name)), Entry(path, number, labels)
+
+
+def labels_of(value: Any, column: Column) -> Labels:
+    """Labels of one row as texts; None where nothing is known: no value, or a single -1 as the library writes it.
+
+    Raises:
+        DataError: a number that stands for no class.
+    """
+    if value is None or (value == -1 and column.kind == "class"):
+        return None
+    values = value if isinstance(value, list) else [value]
+    if column.kind == "text":
+        texts = (str(text).strip() for text in values if text is not None)
+        return tuple(text for text in texts if text)
+    foreign = [value for value in values if value not in range(len(column.names))]
+    if foreign:
+        raise DataError(f"{foreign[0]} is none of {len(column.names)} classes")
+    return tuple(column.names[value] for value in values)
+
+
+def classes_of(path: Path, names: tuple[str, ...], entries: Iterable[Entry], background: bool) -> Classes:
+    """The classes as declared, or the labels in use; a first one ``background`` says that there is one.
+
+    Raises:
+        DataError: there is none.
+    """
+    names = names or tuple(sorted({label for entry in entries for label in entry.labels or ()}))
+    if names[:1] == (BACKGROUND,):
+        names, background = names[1:], True
+    if not names:
+        raise DataError(f"{path}: no photograph has a tag, so there is no class")
+    return Classes(names, BACKGROUND if background else None)
