@@ -15,11 +15,9 @@ from torch import Tensor
 
 from tag2mask.data.transforms import eval_resize
 from tag2mask.masks.refine import refine_patches
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.settings import SHARE_EPS, MaskSettings
 from tag2mask.masks.tiles import starts
 from tag2mask.methods import Ask, Method
-
-EPS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def ramp(length: int, device: torch.device) -> Tensor:
 
 def share(maps_BChw: Tensor) -> Tensor:
     """Each class's share of all classes' maps at a patch; 0 where all are 0."""
-    return maps_BChw / (maps_BChw.sum(1, keepdim=True) + EPS)
+    return maps_BChw / (maps_BChw.sum(1, keepdim=True) + SHARE_EPS)
 
 
 def mirror(batch: Tensor, width: int) -> Tensor:

@@ -12,6 +12,7 @@ from tag2mask.presets import read_preset
 from tag2mask.settings import Scales, Settings, assign, merge, parse_value
 
 Threshold = Literal["mean", "otsu"] | float
+SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
 
 
 def chain(refine: Any) -> Any:

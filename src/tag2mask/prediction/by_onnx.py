@@ -18,7 +18,7 @@ from tag2mask.data.batches import Photographs
 from tag2mask.data.resizing import bilinear, fitted_size, resized
 from tag2mask.errors import RunError
 from tag2mask.masks.paint import BARE, paint, predicted_tags
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.settings import SHARE_EPS, MaskSettings
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.onnx_file import OnnxModel
 from tag2mask.prediction.predictor import Predictor, painted
@@ -26,7 +26,6 @@ from tag2mask.prediction.settings import PredictSettings
 from tag2mask.prediction.windows import Eye, Floats, most_probable, probabilities
 from tag2mask.segmentation.kinds import RUN, SEGMENTER
 
-EPS = 1e-9  # of masks/localize.py
 IN_TORCH = ("refine", "refine_side", "crf", "masks")
 
 
@@ -129,7 +128,7 @@ class OnnxRun(OnnxPredictor):
         padded = np.pad(batch, ((0, 0), (0, 0), (0, -height % patch), (0, -width % patch)), mode="edge")
         scores_BC, maps_BChw = self.model(padded)
         if self.classes.background is None:
-            maps_BChw = maps_BChw / (maps_BChw.sum(1, keepdims=True) + EPS)
+            maps_BChw = maps_BChw / (maps_BChw.sum(1, keepdims=True) + SHARE_EPS)
         return scores_BC, bilinear(maps_BChw, padded.shape[2:])[..., :height, :width]
 
 
