@@ -1,7 +1,7 @@
 """Methods on a generated land-cover world of 13 bands, where truth is known: trained on tags, painted, scored.
 
     python benchmarks/landcover.py OUT [--methods tokenmasking,tscam,linear] [--train 400] [--side 64] [--seed 0]
-                                   [--weights FILE] [--set KEY=VALUE]...
+                                   [--scale range|maximum] [--weights FILE] [--set KEY=VALUE]...
 
 From scratch a tiny ViT is trained; with ``--weights`` (DINOv2 ViT-S) the patch embedding is adapted to 13 bands.
 Prints the mIoU of masks painted from given tags, and of those from predicted tags on val, beside chance.
@@ -43,11 +43,13 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=400, help="tiles to learn from; val has a quarter of them")
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scale", default="range", help="of the raw values, as in dataset.yaml: range or maximum")
     parser.add_argument("--weights", default="none")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     data = arguments.out / "data"
-    write_landcover(data, {"train": arguments.train, "val": arguments.train // 4}, arguments.side, arguments.seed)
+    counts = {"train": arguments.train, "val": arguments.train // 4}
+    write_landcover(data, counts, arguments.side, arguments.seed, arguments.scale)
     print("| method | train, tags given | val, tags given | val, tags predicted | val AP | seconds |")
     print("|---|---|---|---|---|---|", flush=True)
     for method in arguments.methods.split(","):

@@ -19,6 +19,19 @@ def test_the_data_set_says_what_the_user_leaves_open(tmp_path: Path) -> None:
     assert DataSettings.parse(whole.model_dump(mode="json")).completed(tmp_path) == whole
 
 
+@pytest.mark.parametrize("change", [{"scale": "maximum"}, {"clip": [0, 7]}])
+def test_mean_and_std_are_of_values_that_are_taken_alike(tmp_path: Path, change: dict[str, object]) -> None:
+    (tmp_path / "dataset.yaml").write_text(OWN)
+    with pytest.raises(
+        SettingsError, match=f"mean and std were measured with {next(iter(change))} = .*; give data.mean"
+    ):
+        DataSettings.parse(change).completed(tmp_path)
+    given = DataSettings.parse({**change, "mean": [0, 0], "std": [1, 1]}).completed(tmp_path)
+    assert (given.mean, given.std) == ((0, 0), (1, 1))
+    (tmp_path / "dataset.yaml").write_text("bands: 2\n")
+    assert DataSettings.parse(change).completed(tmp_path).mean is None
+
+
 def test_without_such_a_file_nothing_changes(tmp_path: Path) -> None:
     settings = DataSettings.parse({"bands": 3, "clip": [0, 1e4]})
     assert settings.completed(tmp_path) == settings

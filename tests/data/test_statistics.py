@@ -89,6 +89,8 @@ def test_the_files_say_so_and_keep_the_rest(tmp_path: Path) -> None:
     assert whole.mean == pytest.approx((0.2, 0.2))
     rows = json.loads((tmp_path / "statistics.json").read_text())
     assert (rows["photographs"], rows["bands"][0]["maximum"]) == (1, 51)
+    write_statistics(tmp_path, DataSettings(clip=((0.0, 102.0),)))  # measured anew, the old ones forgotten
+    assert DataSettings().completed(tmp_path).mean == pytest.approx((0.5, 0.5))
 
 
 def test_nothing_is_written_if_a_photograph_is_wrong(tmp_path: Path) -> None:

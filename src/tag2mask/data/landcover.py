@@ -53,7 +53,7 @@ class Tile:
         return tuple(np.flatnonzero(counts >= SHARE * self.truth.size).tolist())
 
 
-def write_landcover(root: Path, counts: dict[str, int], side: int = 64, seed: int = 0) -> None:
+def write_landcover(root: Path, counts: dict[str, int], side: int = 64, seed: int = 0, scale: str = "range") -> None:
     """A ``folder`` data set of GeoTIFF tiles, ``counts`` per split, with ``dataset.yaml``. It needs rasterio."""
     generator = np.random.default_rng(seed)
     for folder in ("images", "masks", "splits"):
@@ -70,7 +70,7 @@ def write_landcover(root: Path, counts: dict[str, int], side: int = 64, seed: in
         (root / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
     with (root / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("image", "labels"), *rows])
-    (root / OWN).write_text(yaml.safe_dump({"bands": len(BANDS), "clip": list(CLIP), "rgb": list(RGB)}))
+    (root / OWN).write_text(yaml.safe_dump({"bands": len(BANDS), "clip": list(CLIP), "scale": scale, "rgb": list(RGB)}))
     write_statistics(root)
 
 

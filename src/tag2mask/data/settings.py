@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -67,11 +68,14 @@ class DataSettings(Settings):
         """With what these settings leave open as ``dataset.yaml`` in ``root`` says, if the data set has one.
 
         Raises:
-            SettingsError: the file cannot be read, or a setting is unknown, wrong, or does not fit the bands.
+            SettingsError: the file cannot be read, or a setting is unknown, wrong, or does not fit the bands or the
+                mean and std in the file.
         """
         path = root / OWN
         own = self.parse(read_yaml(path), where=str(path)) if path.is_file() else type(self)()
         given = {name: getattr(self, name) for name in self.model_fields_set}
+        if own.mean is not None and "mean" not in given:
+            require_measured(path, own, given)
         whole = own.model_copy(update=given)
         whole.require_fit(str(path) if path.is_file() else "data")
         return whole
@@ -89,3 +93,19 @@ class DataSettings(Settings):
                 raise SettingsError(f"{where}: {name} has {len(values)} values, bands is {self.bands}; give one a band")
         if self.rgb is not None and max(self.rgb) >= self.bands:
             raise SettingsError(f"{where}: rgb names band {max(self.rgb)}; there are 0 to {self.bands - 1}")
+
+
+def require_measured(path: Path, own: DataSettings, given: Mapping[str, Any]) -> None:
+    """Values are taken as they were when the file's mean and std were measured.
+
+    Raises:
+        SettingsError: they are not.
+    """
+    for name in ("scale", "clip"):
+        measured = getattr(own, name)
+        wanted = given.get(name, measured)
+        if wanted != measured:
+            raise SettingsError(
+                f"{path}: mean and std were measured with {name} = {measured}, not {wanted}; give data.mean and "
+                "data.std, too, or measure them anew with tag2mask.data.statistics.write_statistics"
+            )

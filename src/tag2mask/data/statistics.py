@@ -156,7 +156,8 @@ def write_statistics(
         DataError: a photograph cannot be read, or there is none.
         SettingsError: ``dataset.yaml`` cannot be used.
     """
-    chosen = (settings or DataSettings()).completed(root)
+    asked = settings or DataSettings()
+    chosen = asked.model_copy(update={"mean": None, "std": None}).completed(root)  # those of before do not matter
     try:
         dataset = open_folder(root, chosen, "train")
     except SplitMissingError:
@@ -165,7 +166,7 @@ def write_statistics(
     rows = {"photographs": len(dataset), "bands": [asdict(band) for band in found]}
     write_json(root / STATISTICS, rows)
     own = read_yaml(root / OWN) if (root / OWN).is_file() else {}
-    given = (settings or DataSettings()).model_dump(mode="json", exclude_unset=True)
+    given = asked.model_dump(mode="json", exclude_unset=True)
     own |= given | {"bands": len(found), "mean": [band.mean for band in found], "std": [band.std for band in found]}
     write_text(root / OWN, yaml.safe_dump(own, sort_keys=False, default_flow_style=None, width=120))
     return found
