@@ -38,7 +38,7 @@ from tag2mask.training.start import completed, open_validation
 
 PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
 WARM_UP, TIMED = 2, 3  # steps, and photographs to validate
-COLUMNS = ("mIoU", "val AP", "minutes", "peak MiB", "million parameters")
+COLUMNS = {"mIoU": 1, "val AP": 3, "minutes": 1, "peak MiB": 0, "million parameters": 1}  # and their digits
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
     page = write_comparison(
         plan.out / "compare.html",
         [{**line, "cells": {name: shown(line, name) for name in COLUMNS}} for line in table],
-        COLUMNS,
+        tuple(COLUMNS),
         list(photographs),
         {line["method"]: plan.out / f"{line['method']}-{seed}" / MASKS for line in table},
         truth_of(plan.out / f"{plan.methods[0]}-{seed}"),
@@ -254,7 +254,7 @@ def markdown(table: Sequence[Mapping[str, Any]]) -> str:
 
 def shown(line: Mapping[str, Any], column: str) -> str:
     """A mean and its standard deviation."""
-    mean, deviation, digits = line[column], line[f"{column} sd"], 3 if column == "val AP" else 1
+    mean, deviation, digits = line[column], line[f"{column} sd"], COLUMNS[column]
     if mean is None:
         return "-"
     return f"{mean:.{digits}f}" if deviation is None else f"{mean:.{digits}f} ± {deviation:.{digits}f}"
