@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -84,7 +85,7 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
     """The empty or hub-filled timm model."""
     patch = patch_of(settings)
     if settings.image_size % patch:
-        near_size = round(settings.image_size / patch) * patch
+        near_size = max(round(settings.image_size / patch), 1) * patch
         raise SettingsError(
             f"image_size {settings.image_size} is not a multiple of {settings.name}'s patch {patch}; try {near_size}"
         )
@@ -100,24 +101,39 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
             **settings.shape(),
         )
     except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"weights of {settings.name} could not be had from timm's hub ({str(error).splitlines()[0]}); "
-            "give a file with --weights FILE, or train from scratch with --weights none"
-        ) from error
+        reason = str(error).splitlines()[0]
+        if not pretrained:  # of this shape it can be built: see patch_of
+            raise SettingsError(f"{settings.name} cannot be built for {settings.image_size} px: {reason}") from error
+        raise no_weights(settings, reason) from error
     return model
+
+
+def no_weights(settings: BackboneSettings, reason: str) -> WeightsError:
+    """What to say where pretrained weights cannot be downloaded."""
+    return WeightsError(
+        f"weights of {settings.name} could not be had from timm's hub ({reason}); "
+        "give a file with --weights FILE, or train from scratch with --weights none"
+    )
 
 
 def patch_of(settings: BackboneSettings) -> int:
     """The patch side of a plain ViT.
 
     Raises:
-        SettingsError: the model is unknown or no plain ViT.
+        SettingsError: the model is unknown or no plain ViT, or cannot be built in the shape asked for.
     """
     if not timm.is_model(settings.name):
-        near = timm.list_models(f"*{settings.name.split('_')[0]}*")[:3]
-        raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {PLAIN}, {near}")
-    with torch.device("meta"):
-        model = timm.create_model(settings.name, num_classes=0, **settings.shape())
+        near = ", ".join([PLAIN, *difflib.get_close_matches(settings.name, timm.list_models(), n=3)])
+        raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {near}")
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(settings.name, num_classes=0, **settings.shape())
+    except (AssertionError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(
+            f"timm cannot build {settings.name} with {settings.shape()}: {reason}; "
+            "mend backbone.patch, width, depth or heads: the width is a multiple of the heads"
+        ) from error
     return int(require_plain(model).patch_embed.patch_size[0])
 
 
