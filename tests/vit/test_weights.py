@@ -114,14 +114,17 @@ def test_weights_made_for_other_heads_are_an_error(tmp_path: Path, state: dict[s
         build_backbone(TINY, tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights at all", b"\x80\x04garbage"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no weights at all", b"\x80\x04garbage", b"image,labels\n", b"0", b"h\x04", b"JJ"]
+)
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_damaged_files_are_one_clear_error(tmp_path: Path, content: bytes, suffix: str) -> None:
     path = tmp_path / f"w.{suffix}"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=rf"w\.{suffix} cannot be read") as error:
+    with pytest.raises(WeightsError, match=rf"w\.{suffix} cannot be read: it is damaged, or neither") as error:
         build_backbone(TINY, path)
     assert "\n" not in str(error.value)
+    assert "weights_only" not in str(error.value)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

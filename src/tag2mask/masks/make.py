@@ -38,7 +38,9 @@ def make_masks(
     place = data or opened.data
     dataset = open_dataset(place, opened.settings.data, settings.split)
     if dataset.classes != opened.classes:
-        raise DataError(f"{data}: its classes are not those that {run} was trained on")
+        raise DataError(
+            f"{place}: its classes are not those that {run} was trained on; give the data it learned from, as it was"
+        )
     if settings.tags == "given":
         require_tags(list(dataset), settings.split)
     if settings.background.value == "agreement":

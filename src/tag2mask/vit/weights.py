@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,9 @@ from tag2mask.vit.vit import PLAIN, require_plain
 
 Weights = Literal["hub", "none"] | Path
 HEAD = ("head.", "head_dist.", "fc_norm.", "norm.")  # may be missing: task heads, and the norm's other name
+
+# What safetensors raises on bytes that are no weights, and torch's reader of plain tensors, which checks little.
+UNREADABLE = (SafetensorError, pickle.UnpicklingError, struct.error, RuntimeError, EOFError, LookupError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -201,9 +205,13 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             with safe_open(path, "pt") as file:
                 return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
-        raise WeightsError(f"weights file {path} cannot be read: {reason}") from error
+    except OSError as error:
+        raise WeightsError(f"weights file {path} cannot be read: {error.strerror or error}") from error
+    except UNREADABLE as error:  # torch's own words advise to load pickles
+        raise WeightsError(
+            f"weights file {path} cannot be read: it is damaged, or neither FILE.safetensors nor a state dict of "
+            "plain tensors in FILE.pth"
+        ) from error
     for key in ("state_dict", "model"):
         content = content.get(key, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
