@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
+from tag2mask.vit.hub import unreachable
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import PLAIN, require_plain
 
@@ -93,6 +94,8 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
         raise SettingsError(
             f"image_size {settings.image_size} is not a multiple of {settings.name}'s patch {patch}; try {near_size}"
         )
+    if pretrained and (reason := unreachable(settings.name)):
+        raise no_weights(settings, reason)
     try:
         model: nn.Module = timm.create_model(
             settings.name,
