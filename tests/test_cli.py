@@ -221,6 +221,11 @@ def test_the_whole_way(
         (["export", "{tmp}", "--format", "coreml"], "'coreml' is not"),
         (["predict", "{tmp}", "--out", "{tmp}/p", "--scales", "0"], "wanted one scale or more, all from 0.01 to 32"),
         (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),
+        (
+            ["train", "{data}", "--out", "/dev/null/run", *SMALL],
+            "/dev/null/run cannot be made or opened: Not a directory",
+        ),
+        (["prepare", "csv", "--root", "{data}", "--out", "/dev/null/run"], "in --out, choose another --out"),
         (["train"], "Missing argument"),
         (["frobnicate"], "No such command"),
     ],
