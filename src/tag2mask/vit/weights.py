@@ -108,11 +108,16 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
             **settings.shape(),
         )
     except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         if not pretrained:  # of this shape it can be built: see patch_of
             raise SettingsError(f"{settings.name} cannot be built for {settings.image_size} px: {reason}") from error
         raise no_weights(settings, reason) from error
     return model
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, or its name if it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def no_weights(settings: BackboneSettings, reason: str) -> WeightsError:
@@ -136,9 +141,8 @@ def patch_of(settings: BackboneSettings) -> int:
         with torch.device("meta"):
             model = timm.create_model(settings.name, num_classes=0, **settings.shape())
     except (AssertionError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise SettingsError(
-            f"timm cannot build {settings.name} with {settings.shape()}: {reason}; "
+            f"timm cannot build {settings.name} with {settings.shape()}: {first_line(error)}; "
             "mend backbone.patch, width, depth or heads: the width is a multiple of the heads"
         ) from error
     return int(require_plain(model).patch_embed.patch_size[0])
@@ -188,7 +192,7 @@ def fit(state: dict[str, Tensor], model: nn.Module, path: Path, settings: Backbo
     try:
         state = convert(state, model)
     except (RuntimeError, KeyError, AssertionError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{path} is not of {settings.name}: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} is not of {settings.name}: {first_line(error)}") from error
     wanted = model.state_dict()
     renamed = {}
     for key, value in state.items():
