@@ -218,7 +218,7 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [
-        ("unfinished", MaskSetError, "masks is not finished; run the same tag2mask masks command again"),
+        ("unfinished", MaskSetError, "masks is not finished: run the same tag2mask command again"),
         ("classes", MaskSetError, r"other classes than the run: cat, dog there, background, red, green, blue here"),
         ("photograph", DataError, r"other\.png: its photograph other is missing in"),
         ("empty", MaskSetError, "masks holds no mask"),
