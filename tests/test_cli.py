@@ -38,7 +38,7 @@ VERBS = {
         "--threshold",
         "--weights",
     ],
-    "convert": ["--images", "--json", "--out", "--to"],
+    "convert": ["--images", "--json", "--out", "--suffix", "--to"],
     "demo": ["--json", "--out"],
     "evaluate": ["--json", "--split", "--truth"],
     "export": ["--format", "--json", "--out"],

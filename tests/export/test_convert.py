@@ -199,7 +199,7 @@ def require_extra(to: str) -> None:
 
 def converted(mask_set: Path, to: str, out: Path) -> Conversion:
     require_extra(to)
-    return convert(mask_set, to, out.with_suffix(CONVERTERS[to].suffix))
+    return convert(mask_set, to, out.with_suffix(CONVERTERS[to].suffix), suffix=".jpg")
 
 
 @pytest.fixture
@@ -251,10 +251,50 @@ def test_file_names_have_the_photographs_suffix(simple: Path, tmp_path: Path) ->
     require_extra("coco")
     (tmp_path / "photos/b").mkdir(parents=True)
     Image.new("RGB", (3, 2)).save(tmp_path / "photos/b/c.JPG", format="JPEG")
-    conversion = convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos")
+    with pytest.raises(DataError, match=r"^a: its photograph was not found.* --images DIR, .* gone.* --suffix \.jpg"):
+        convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos")
+    with pytest.raises(SettingsError, match=r"--suffix jpg: photographs have one of \.bmp, \.jpeg"):
+        convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", "jpg")
+    assert not (tmp_path / "out.json").exists()
+    conversion = convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", ".png")
     assert conversion.counts["photographs_not_found"] == 1
-    names = [image["file_name"] for image in json.loads(conversion.path.read_text())["images"]]
-    assert names == ["a.jpg", "b/c.JPG"]
+    assert file_names(conversion) == ["a.png", "b/c.JPG"]
+
+
+def file_names(conversion: Conversion) -> list[str]:
+    return [image["file_name"] for image in json.loads(conversion.path.read_text())["images"]]
+
+
+def test_predicted_photographs_are_found_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_extra("coco")
+    places = {"folder/a.bmp": "a", "folder/b.c/d.TIF": "b.c/d", "single/e.Jpg": "e", "here/a.png": None}
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    origin = {"settings": {}, "photographs": [str(tmp_path / place) for place in ("folder", "single/e.Jpg")]}
+    writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), origin)
+    for name in filter(None, places.values()):
+        writer.add(name, np.zeros((2, 3), np.int64), [], False)
+    writer.finish({})
+    monkeypatch.chdir(tmp_path / "here")
+    assert file_names(convert(tmp_path / "set", "coco", tmp_path / "1.json")) == ["a.bmp", "b.c/d.TIF", "e.Jpg"]
+    (tmp_path / "folder/a.bmp").unlink()
+    with pytest.raises(DataError, match=r"^a: its photograph was not found"):
+        convert(tmp_path / "set", "coco", tmp_path / "2.json")
+
+
+@pytest.mark.parametrize("photographs", [{}, {"photographs": "split val of elsewhere"}])
+def test_a_mask_set_that_names_no_place_finds_nothing_in_the_current_folder(
+    photographs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_extra("coco")
+    writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), photographs)
+    writer.add("a", np.zeros((2, 3), np.int64), [], False)
+    writer.finish({})
+    (tmp_path / "a.png").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^a: its photograph was not found"):
+        convert(tmp_path / "set", "coco", tmp_path / "out.json")
 
 
 @pytest.mark.parametrize("to", CONVERTERS)

@@ -13,6 +13,7 @@ from PIL import Image
 import tag2mask
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
+from tag2mask.export.label_images import read_label_images
 from tag2mask.masks.write import open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
@@ -56,7 +57,9 @@ def test_a_split_of_the_runs_own_data(student: Path, tmp_path: Path) -> None:
     summary = tag2mask.predict(str(student), [], tmp_path / "out", split="val", flip=True)
     assert summary.images == 4
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
-    assert manifest["photographs"].startswith("split val of ")
+    assert manifest["photographs"] == f"split val of {manifest['data']}"
+    found = [image.photograph for image in read_label_images(open_mask_set(tmp_path / "out"), None, None)]
+    assert [path.name for path in found if path] == ["p08.png", "p09.png", "p10.png", "p11.png"]
 
 
 def test_what_is_wrong_is_one_line(student: Path, trained: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,7 @@ def predict(
     predictor = open_predictor(model, settings)  # before the writer: what cannot be loaded leaves no folder
     if split is not None:
         samples = split_samples(predictor, split, photographs)
-    given = f"split {split} of {predictor.data}" if split else [str(path.resolve()) for path in photographs]
-    writer = MaskSetWriter(out, predictor.classes, {**predictor.origin(), "photographs": given})
+    writer = MaskSetWriter(out, predictor.classes, {**predictor.origin(), **place_of(predictor, split, photographs)})
     failures: dict[str, str] = {}
     missing = [sample for sample in samples if not writer.has(sample.name)]
     with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
@@ -103,6 +103,13 @@ def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path])
     if predictor.data is None:
         raise SettingsError(f"--split {split}: an .onnx file has no photographs of its own; name files or a folder")
     return list(open_dataset(predictor.data, predictor.data_settings, split))
+
+
+def place_of(predictor: Predictor, split: str | None, photographs: Sequence[Path]) -> dict[str, Any]:
+    """Where the photographs are, for the manifest."""
+    if split is None:
+        return {"photographs": [str(path.resolve()) for path in photographs]}
+    return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
 
 
 def write(batch: Photographs, predictor: Predictor, writer: MaskSetWriter, overlays: bool) -> None:

@@ -88,7 +88,7 @@ def own_mask_set(run: Path) -> Path:
 
 def own_truth(run: Run, masks: MaskSet) -> Path | None:
     """The data set's truth for these masks, if it has any."""
-    folder = Path(masks.manifest.get("data", run.data)) / run.settings.data.masks  # a segmenter's names no data
+    folder = Path(masks.manifest.get("data", run.data)) / run.settings.data.masks  # none is named for new photographs
     return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None
 
 
