@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ import geotiff as tiles
 import tag2mask
 from tag2mask.cli import main
 from tag2mask.data import Classes
+from tag2mask.data.reading import read_image
 from tag2mask.errors import DataError, MaskSetError, SettingsError, Tag2MaskError
 from tag2mask.export import CONVERTERS, Conversion, convert
 from tag2mask.export.outline import polygons
@@ -359,6 +361,60 @@ def test_geotiff_wants_sources_of_the_masks_size(simple: Path, tmp_path: Path) -
     (tmp_path / "other/images/b/c.tif").unlink()
     with pytest.raises(DataError, match="b/c: its source image was not found; give the folder with --images"):
         convert(simple, "geotiff", tmp_path / "again", tmp_path / "other/images")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_photographs_turned_by_exif_have_masks_as_seen_and_no_place(
+    orientation: int, suffix: str, tmp_path: Path
+) -> None:
+    require_extra("geotiff")
+    import rasterio
+
+    path = tmp_path / f"data/images/a{suffix}"
+    path.parent.mkdir(parents=True)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.new("RGB", (5, 3)).save(path, exif=exif)
+    seen = read_image(path, 3).shape[:2]
+    labels = np.arange(15).reshape(seen) % 2
+    mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": labels}, tmp_path / "data")
+    assert convert(mask_set, "geotiff", tmp_path / "out").counts == {"without_crs": 1, "pixels_without_data": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(tmp_path / "out/a.tif") as file:
+            np.testing.assert_array_equal(file.read(1), labels)
+            assert (file.crs, file.transform) == (None, rasterio.Affine.identity())
+    write_set(tmp_path / "other", Classes(("cat", "dog")), {"a": np.zeros((4, 4), np.int64)}, tmp_path / "data")
+    with pytest.raises(DataError, match=rf"images/a\{suffix}: is 5 x 3 pixels, its mask 4 x 4"):
+        convert(tmp_path / "other", "geotiff", tmp_path / "again")
+
+
+def test_a_place_that_exif_turns_away_from_is_named(tmp_path: Path) -> None:
+    require_extra("geotiff")
+    import rasterio
+
+    path = tmp_path / "data/images/a.jpg"
+    path.parent.mkdir(parents=True)
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.new("RGB", (5, 3)).save(path, exif=exif)
+    path.with_suffix(".jgw").write_text("10\n0\n0\n-10\n500000\n4649000\n")
+    mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": np.zeros((3, 5), int)}, tmp_path / "data")
+    with pytest.raises(DataError, match=r"a\.jpg: has a place, and EXIF turns it away from there"):
+        convert(mask_set, "geotiff", tmp_path / "out")
+    Image.new("RGB", (5, 3)).save(path)
+    convert(mask_set, "geotiff", tmp_path / "out")
+    with rasterio.open(tmp_path / "out/a.tif") as file:
+        assert file.transform.a == 10
+
+
+def test_arrays_have_no_place(tmp_path: Path) -> None:
+    require_extra("geotiff")
+    (tmp_path / "data/images").mkdir(parents=True)
+    np.save(tmp_path / "data/images/a.npy", np.zeros((3, 5, 2), np.uint8))
+    mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": np.zeros((3, 5), int)}, tmp_path / "data")
+    assert convert(mask_set, "geotiff", tmp_path / "out").counts == {"without_crs": 1, "pixels_without_data": 0}
 
 
 def test_where_a_source_has_no_data_its_mask_has_none(tmp_path: Path) -> None:
