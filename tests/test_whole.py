@@ -18,7 +18,7 @@ from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import file_hash
 from tag2mask.masks.write import open_mask_set
 from tag2mask.plan import Plan, WholeSettings
-from tag2mask.report.page import flat
+from tag2mask.settings import flat
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.whole import run_whole
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from tag2mask.data import open_dataset
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.files import write_json
+from tag2mask.files import held, write_json
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import WALK, require_refiners
 from tag2mask.masks.settings import MaskSettings
@@ -82,7 +82,8 @@ def compare(plan: Comparison) -> dict[str, Any]:
     for seed in plan.seeds:
         for method in plan.methods:
             folder = plan.out / f"{method}-{seed}"
-            row = finished_row(folder) or measure(plan, method, seed, epochs[method], folder)
+            with held(folder):
+                row = finished_row(folder) or measure(plan, method, seed, epochs[method], folder)
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)  # noqa: T201
     table = summary(rows)

@@ -1,15 +1,23 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and folders that one process writes to."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tag2mask.errors import RunError
+
+try:
+    import fcntl
+except ImportError:  # Windows: folders are not held there
+    fcntl = None  # type: ignore[assignment]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -41,3 +49,37 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep ``folder`` from other processes of ours. It is made, with its parents; what stays empty goes again.
+
+    Raises:
+        RunError: another process has it, or it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; choose another --out")
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        lock(folder, handle)
+        yield
+    finally:
+        os.close(handle)
+        for path in missing:
+            with suppress(OSError):  # not empty
+                path.rmdir()
+
+
+def lock(folder: Path, handle: int) -> None:
+    """Until ``handle`` is closed, or the process ends."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(f"{folder} is in use by another tag2mask; let that one end, or choose another --out") from None
+    except OSError:  # network file systems that lock no folders
+        return

@@ -12,9 +12,8 @@ from tag2mask.errors import RunError
 from tag2mask.files import write_json
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.report.page import flat
 from tag2mask.segmentation.settings import SegmentSettings
-from tag2mask.settings import Settings, assign, merge, put
+from tag2mask.settings import Settings, assign, flat, merge, put
 from tag2mask.stages import DONE, read_json
 from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.weights import patch_of

@@ -29,7 +29,7 @@ from tag2mask.data.geotiff import read_place, write_geotiff
 from tag2mask.data.sources import Record, Source, open_source
 from tag2mask.data.statistics import write_statistics
 from tag2mask.errors import DataError
-from tag2mask.files import write_json, write_text
+from tag2mask.files import held, write_json, write_text
 from tag2mask.masks.write import write_mask
 from tag2mask.settings import Settings
 from tag2mask.training.progress import progress_bar
@@ -96,15 +96,16 @@ def prepare(
         "plan": plan.model_dump(mode="json"),
         "bands": source.bands,
     }
-    done = start(out, origin)
-    failures = add_all(source, [photograph for photograph in names if photograph not in done], out, plan, done)
-    if not done:
-        if not (out / TABLE).exists():  # nothing worth keeping was ever written
-            shutil.rmtree(out)
-        first = next(iter(failures.values()))
-        raise DataError(f"{root}: none of {len(names)} photographs could be used; first: {first}")
-    finished = [done[photograph] for photograph in names if photograph in done]
-    return finish(out, source, finished, lists, origin, failures)
+    with held(out):
+        done = start(out, origin)
+        failures = add_all(source, [photograph for photograph in names if photograph not in done], out, plan, done)
+        if not done:
+            if not (out / TABLE).exists():  # nothing worth keeping was ever written
+                shutil.rmtree(out)
+            first = next(iter(failures.values()))
+            raise DataError(f"{root}: none of {len(names)} photographs could be used; first: {first}")
+        finished = [done[photograph] for photograph in names if photograph in done]
+        return finish(out, source, finished, lists, origin, failures)
 
 
 def chosen_lists(source: Source, plan: PrepareSettings) -> dict[str, list[str]]:

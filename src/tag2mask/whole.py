@@ -24,7 +24,7 @@ from typing import Any
 from tag2mask.data.check import check
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.files import write_json
+from tag2mask.files import held, write_json
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import require_refiners
 from tag2mask.masks.write import open_mask_set
@@ -81,7 +81,13 @@ def run_whole(plan: Plan) -> WholeResult:
     if "split" in plan.given.masks.model_fields_set:
         raise SettingsError("masks.split: the photographs that are learned from are painted; set train.split")
     require_refiners(plan.given.masks.refine)
-    require_same_plan(plan)
+    with held(plan.out):
+        require_same_plan(plan)
+        return go_all_the_way(plan)
+
+
+def go_all_the_way(plan: Plan) -> WholeResult:
+    """The stages, one after the other."""
     stages = Stages(plan.out)
     checked = stages.stage("check", plan.data, partial(look_over, plan))
     way = Way(plan, checked)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from PIL import Image
 
 from tag2mask.data import DataSettings
 from tag2mask.data.check import CheckReport, check
+from tag2mask.data.check_names import check_names
+from tag2mask.errors import DataError
 
 
 def messages(report: CheckReport, severity: str) -> str:
@@ -114,10 +117,26 @@ def test_class_folders_are_counted_by_split(tmp_path: Path) -> None:
     assert (report.splits, report.images_per_class) == ({"train": 2, "val": 1}, {"cat": 1, "dog": 2})
 
 
-def test_a_missing_folder_is_one_fatal_problem(tmp_path: Path) -> None:
-    report = check(tmp_path / "none", DataSettings())
-    assert [problem.severity for problem in report.problems] == ["error"]
-    assert "there is no such folder" in report.problems[0].message
+@pytest.mark.parametrize("look", [check, check_names])
+def test_a_missing_folder_is_an_error_and_no_report(tmp_path: Path, look: Callable[..., CheckReport]) -> None:
+    with pytest.raises(DataError, match="none: there is no such folder; give the one that holds images/"):
+        look(tmp_path / "none", DataSettings())
+
+
+def test_lists_that_are_all_empty_are_fatal(squares: Path) -> None:
+    (squares / "labels.csv").write_text("image,labels\np00.png,\np01.png,\n")
+    found = messages(check(squares, DataSettings()), "error")
+    assert found.count("\n") == 0
+    assert "all lists are empty" in found
+
+
+def test_a_validation_split_without_tags_and_a_late_background_are_warnings(squares: Path) -> None:
+    (squares / "labels.csv").write_text("image,labels\np00.png,red\np01.png,blue\n")
+    (squares / "classes.txt").write_text("red\nbackground\nblue\n")
+    report = check(squares, DataSettings())
+    assert not report.fatal
+    assert "no photograph of split val has tags" in messages(report, "warning")
+    assert "class background is a class like others" in messages(report, "warning")
 
 
 @pytest.mark.real

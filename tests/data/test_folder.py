@@ -106,6 +106,14 @@ def test_other_names_for_the_files(squares: Path) -> None:
     assert dataset[0].truth == squares / "truth/p08.png"
 
 
+def test_a_list_of_classes_that_cannot_be_used(squares: Path) -> None:
+    with pytest.raises(DataError, match=r"mine\.txt: the list of classes is missing; write"):
+        open_dataset(squares, DataSettings(classes="mine.txt"), "val")
+    (squares / "classes.txt").write_text("red;green\nblue\n")
+    with pytest.raises(DataError, match="red;green holds a ;, which stands between tags"):
+        open_dataset(squares, PLAIN, "val")
+
+
 BAD_TABLES = {
     "": "is empty",
     "image,labels\n": "has no rows",

@@ -56,7 +56,7 @@ def test_bad_tables_say_where(tmp_path: Path, text: str) -> None:
 
 def test_tables_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes("image,labels\na.jpg,café\n".encode("latin-1"))
-    with pytest.raises(DataError, match="is no CSV in UTF-8"):
+    with pytest.raises(DataError, match=r"labels.csv, line 2: is not UTF-8; save"):
         read_table(tmp_path / "labels.csv")
     with pytest.raises(DataError, match=r"none\.csv: the table of tags is missing; make it"):
         read_table(tmp_path / "none.csv")

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from tag2mask import train
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
+from tag2mask.files import held
 from tag2mask.training import checkpoint, loop
 from tag2mask.training import tensors as tensor_files
 from tag2mask.training.run import open_run
@@ -159,6 +160,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
     )
     with pytest.raises(RunError, match=r"the loss is nan at epoch 1, step 1; .* lower optimiser.lr_tokens"):
         train(squares, tmp_path / "run", **small)
+    assert not (tmp_path / "run").exists()
 
 
 def test_folders_in_the_way(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
@@ -175,12 +177,27 @@ def test_resuming_with_another_setting_names_it(squares: Path, tmp_path: Path, s
     train(squares, tmp_path / "run", **small)
     with pytest.raises(RunError, match="was trained with epochs=2, not 3; resume with the same settings"):
         train(squares, tmp_path / "run", resume=True, **{**small, "epochs": 3})
+    with pytest.raises(RunError, match=r"was trained with optimiser\.lr_tokens=.*, not 1\.0; resume with the same"):
+        train(squares, tmp_path / "run", resume=True, **{**small, "optimiser": {"lr_tokens": 1.0}})
+
+
+def test_a_folder_that_another_training_writes_to_is_left_alone(
+    squares: Path, tmp_path: Path, small: dict[str, object]
+) -> None:
+    train(squares, tmp_path / "run", **small)
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir())
+    with held(tmp_path / "run"), pytest.raises(RunError, match="run is in use by another tag2mask"):
+        train(squares, tmp_path / "run", resume=True, **small)
+    with held(tmp_path / "new"), pytest.raises(RunError, match="new is in use by another tag2mask"):
+        train(squares, tmp_path / "new", **small)
+    assert sorted((path.name, path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir()) == before
 
 
 def test_bad_photographs_are_named(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     (squares / "images/p03.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"p03\.png: is no image"):
         train(squares, tmp_path / "run", **small)
+    assert not (tmp_path / "run").exists()
 
 
 def test_bad_input_leaves_no_folder(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
@@ -200,6 +217,10 @@ def test_bad_input_leaves_no_folder(squares: Path, tmp_path: Path, small: dict[s
 def test_a_split_without_tags_cannot_be_learned_from(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     (squares / "labels.csv").write_text("image,labels\np11.png,red\n")
     with pytest.raises(DataError, match="no photograph of this split has tags"):
+        train(squares, tmp_path / "run", **small)
+    rows = "".join(f"p{i:02d}.png,\n" for i in range(12))
+    (squares / "labels.csv").write_text(f"image,labels\n{rows}")
+    with pytest.raises(DataError, match="all photographs of this split have empty lists of tags"):
         train(squares, tmp_path / "run", **small)
 
 

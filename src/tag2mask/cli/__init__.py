@@ -34,7 +34,11 @@ def main() -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        fail("interrupted: what is finished is saved; the same command goes on (train, segment: with --resume)", code)
+        fail(
+            "interrupted: what is finished is saved; the same command goes on (train, segment: with --resume, if their "
+            "folder is there)",
+            code,
+        )
     sys.exit(code)
 
 

@@ -82,7 +82,7 @@ def print_check(report: dict[str, Any]) -> None:
     for problem in report["problems"]:
         console.print(f"{problem['severity']}: {problem['message']}", highlight=False, markup=False)
     errors = sum(problem["severity"] == "error" for problem in report["problems"])
-    console.print(f"{errors} errors, {len(report['problems']) - errors} warnings", highlight=False)
+    console.print(f"errors: {errors}, warnings: {len(report['problems']) - errors}", highlight=False)
 
 
 @app.command()

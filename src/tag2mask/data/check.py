@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +17,13 @@ import numpy as np
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import (
     ALL,
+    BACKGROUND,
     find_images,
     is_class_folders,
     open_folder,
     read_classes,
     read_lines,
+    require_root,
     split_folders,
     strip_suffix,
     truth_of,
@@ -77,9 +79,11 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
     """Look over a folder; ``tick`` is called after each photograph.
 
     Raises:
+        DataError: there is no such folder.
         SettingsError: what the data set says of itself cannot be used.
     """
     report = CheckReport()
+    require_root(root, settings)
     settings = settings.completed(root)
     try:
         samples, classes = collect(root, settings, report)
@@ -150,6 +154,11 @@ def check_class_counts(report: CheckReport) -> None:
     """Every class is there and is absent somewhere."""
     if not report.tagged:
         report.error("no photograph has tags; training learns from tags")
+    elif not any(report.images_per_class.values()):
+        report.error("no photograph has any of the classes' tags: all lists are empty; training learns from tags")
+        return
+    if BACKGROUND in report.classes:
+        report.warn(f"class {BACKGROUND} is a class like others; if it means no class, put it first in classes.txt")
     for name, count in report.images_per_class.items():
         if report.tagged and count == 0:
             report.warn(f"class {name}: no photograph has this tag, so it cannot be learned")
@@ -188,7 +197,7 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
     return split_of
 
 
-def count_training(samples: Iterable[Sample], split_of: Mapping[str, str], report: CheckReport) -> None:
+def count_training(samples: Sequence[Sample], split_of: Mapping[str, str], report: CheckReport) -> None:
     """Photographs of the split ``train`` have tags."""
     training = [sample for sample in samples if split_of.get(sample.name) == "train"]
     untagged = [sample.name for sample in training if sample.tags is None]
@@ -196,6 +205,9 @@ def count_training(samples: Iterable[Sample], split_of: Mapping[str, str], repor
         report.error("no photograph of split train has tags; training learns from tags")
     elif untagged:
         report.warn(f"{len(untagged)} photographs of split train have no tags, {untagged[0]} first; they teach nothing")
+    validation = [sample for sample in samples if split_of.get(sample.name) == "val"]
+    if validation and all(sample.tags is None for sample in validation):
+        report.warn("no photograph of split val has tags: the last epoch is kept, not the best")
     if report.splits and "train" not in report.splits:
         report.warn(f"there is no split train; train with --split {next(iter(report.splits))} or --split all")
 

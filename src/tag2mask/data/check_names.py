@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tag2mask.data.check import CheckReport, check_class_counts
-from tag2mask.data.folder import read_classes, read_lines, strip_suffix
+from tag2mask.data.folder import read_classes, read_lines, require_root, strip_suffix
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import open_table, tag_index
 from tag2mask.errors import DataError
@@ -21,8 +21,14 @@ EVERY = 1000  # rows and files between two ticks
 
 
 def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] = lambda count: None) -> CheckReport:
-    """Look over a folder with a table of tags; ``tick`` is called with how many rows and files came since."""
+    """Look over a folder with a table of tags; ``tick`` is called with how many rows and files came since.
+
+    Raises:
+        DataError: there is no such folder.
+        SettingsError: what the data set says of itself cannot be used.
+    """
     report = CheckReport()
+    require_root(root, settings)
     settings = settings.completed(root)
     bits: dict[str, int] = {}
     try:

@@ -21,7 +21,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.sample import Sample
 from tag2mask.data.samples import ListDataset
 from tag2mask.data.settings import DataSettings
-from tag2mask.data.tags_table import TagRow, TagTable, read_table, repeated_rows, tag_index
+from tag2mask.data.tags_table import TagRow, TagTable, not_utf8, read_table, repeated_rows, tag_index
 from tag2mask.errors import DataError, SplitMissingError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".npy"})
@@ -36,8 +36,7 @@ def open_folder(root: Path, settings: DataSettings, split: str | None = None) ->
     Raises:
         DataError: the folder, a list, a table or a photograph is missing or cannot be used.
     """
-    if not root.is_dir():
-        raise DataError(f"{root}: there is no such folder; give the one that holds images/ and {settings.labels}")
+    require_root(root, settings)
     if is_class_folders(root, settings):
         return open_class_folders(root, settings, split)
     path = root / settings.labels
@@ -49,6 +48,12 @@ def open_folder(root: Path, settings: DataSettings, split: str | None = None) ->
     masks = root / settings.masks
     samples = (Sample(name, images[name], tags.get(name), truth_of(masks, name)) for name in names)
     return ListDataset(classes, tuple(samples))
+
+
+def require_root(root: Path, settings: DataSettings) -> None:
+    """There is such a folder."""
+    if not root.is_dir():
+        raise DataError(f"{root}: there is no such folder; give the one that holds images/ and {settings.labels}")
 
 
 def is_class_folders(root: Path, settings: DataSettings) -> bool:
@@ -107,21 +112,29 @@ def read_lines(path: Path) -> list[str]:
     """
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}, line {line}: is not UTF-8; save the file in that encoding") from None
+    except UnicodeDecodeError:
+        raise not_utf8(path) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def read_classes(path: Path, tags: Sequence[str]) -> Classes:
-    """The classes of ``classes.txt``, or without that file ``tags``."""
+    """The classes of ``classes.txt``, or without that file ``tags``.
+
+    Raises:
+        DataError: another file was asked for and is missing, or the list cannot be used.
+    """
     if not path.exists():
+        if path.name != DataSettings().classes:
+            raise DataError(f"{path}: the list of classes is missing; write one class a line, or ask for another file")
         return require_some(path, Classes(tuple(tags)))
     names = [line for line in read_lines(path) if line]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DataError(f"{path}: {repeated[0]} stands there twice; a class has one line")
+    divided = [name for name in names if ";" in name]
+    if divided:
+        raise DataError(f"{path}: {divided[0]} holds a ;, which stands between tags; write the class without it")
     if names[:1] == [BACKGROUND]:
         names = names[1:]
         return require_some(path, Classes(tuple(names), BACKGROUND))
@@ -172,7 +185,9 @@ def find_images(folder: Path) -> dict[str, Path]:
         if is_image(path) and path.is_file():
             name = strip_suffix(path.relative_to(folder).as_posix())
             if name in found:
-                raise DataError(f"{path}: {found[name].name} has the same name; masks are named after photographs")
+                raise DataError(
+                    f"{path}: {found[name].name} has the same name, and masks are named after photographs; rename one"
+                )
             found[name] = path
     return found
 

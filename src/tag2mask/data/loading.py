@@ -65,6 +65,8 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
         self.samples = [sample for sample in dataset if sample.tags is not None]
         if not self.samples:
             raise DataError("no photograph of this split has tags; training learns from tags")
+        if not any(sample.tags for sample in self.samples):
+            raise DataError("all photographs of this split have empty lists of tags; training learns from tags")
         for sample in self.samples:
             if not sample.image.is_file():
                 raise DataError(f"{sample.image}: the photograph is missing")

@@ -61,8 +61,26 @@ def open_table(path: Path) -> Iterator[tuple[tuple[str, ...] | None, Iterator[Ta
             yield columns, parse_rows(path, columns, reader)
     except FileNotFoundError:
         raise DataError(f"{path}: the table of tags is missing; make it with the header image,labels") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: is no CSV in UTF-8: {error}") from None
+    except UnicodeDecodeError:
+        raise not_utf8(path) from None
+    except csv.Error as error:
+        raise DataError(f"{path}: is no CSV: {error}; save it as CSV in UTF-8") from None
+
+
+def not_utf8(path: Path) -> DataError:
+    """What to say of a text in another encoding: the first line that shows it."""
+    with path.open("rb") as file:
+        line = next((number for number, text in enumerate(file, start=1) if not is_utf8(text)), 1)
+    return DataError(f"{path}, line {line}: is not UTF-8; save the file in that encoding")
+
+
+def is_utf8(text: bytes) -> bool:
+    """Whether it can be read."""
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def read_header(path: Path, header: list[str]) -> tuple[str, ...] | None:
@@ -90,7 +108,10 @@ def parse_rows(path: Path, columns: tuple[str, ...] | None, reader: Iterator[lis
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != fields:
-            raise DataError(f"{path}, line {line}: {len(cells)} fields where the header has {fields}")
+            raise DataError(
+                f"{path}, line {line}: {len(cells)} fields where the header has {fields}; put names that hold a comma "
+                "in quotes, and ; between tags"
+            )
         name = cells[0].strip()
         if not name:
             raise DataError(f"{path}, line {line}: names no image; the first field is its file name")

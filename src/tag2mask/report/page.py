@@ -15,6 +15,7 @@ from tag2mask.files import write_text
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
 from tag2mask.report.charts import Chart, line_chart
 from tag2mask.report.sheet import class_keys, contact_sheet, spread
+from tag2mask.settings import flat
 from tag2mask.training.run import WEIGHTS, Run, open_run
 
 EPOCHS_SHOWN = 8
@@ -126,11 +127,3 @@ def head_rows(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for epoch, row in gated.items()
         if epoch in chosen
     ]
-
-
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings with dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found

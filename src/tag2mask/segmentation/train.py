@@ -27,7 +27,7 @@ from tag2mask.training.checkpoint import load_state
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import MODEL, Run, open_run
-from tag2mask.training.start import open_accelerator, require_empty, require_same
+from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same
 from tag2mask.vit.weights import Weights, weights_source
 
 
@@ -94,7 +94,7 @@ def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, r
         source.photographs, run.classes, settings.crop, run.settings.data, seen.mean, seen.std, settings.augment
     )
     accelerator = open_accelerator(settings)
-    with deferred_interrupt() as interrupt:
+    with deferred_interrupt() as interrupt, own_folder(out, resume):
         trainer = SegmentTrainer(accelerator, built.segmenter, crops, settings, out, interrupt)
         if resume:
             trainer.progress = load_state(out, built.segmenter, trainer.optimiser.optimizer)

@@ -30,6 +30,7 @@ from tag2mask.training.start import (
     completed,
     open_accelerator,
     open_validation,
+    own_folder,
     require_folder,
     write_run_header,
 )
@@ -68,7 +69,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
     accelerator, method, report = prepare(settings, len(photographs.classes), weights)
-    with deferred_interrupt() as interrupt:
+    with deferred_interrupt() as interrupt, own_folder(out, resume):
         trainer = Trainer(accelerator, method, data, photographs, validation, settings, out, interrupt)
         if resume:
             trainer.progress = load_state(out, method, trainer.optimiser.optimizer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -9,14 +11,16 @@ from typing import Literal
 import accelerate
 import timm
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
 import tag2mask
 from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
-from tag2mask.files import write_json, write_yaml
+from tag2mask.files import held, write_json, write_yaml
+from tag2mask.settings import flat
 from tag2mask.training import run as layout
+from tag2mask.training.checkpoint import STATE
 from tag2mask.training.settings import LoopSettings, TrainSettings
 from tag2mask.vit.weights import WeightsReport, normalisation
 
@@ -88,10 +92,32 @@ def require_empty(out: Path) -> None:
 
 def require_same(out: Path, before: LoopSettings, now: LoopSettings) -> None:
     """The settings are those of the run to resume, as far as they decide what comes of it."""
-    was = before.model_dump()
-    for key, value in now.model_dump().items():
-        if key not in ("workers", "save_minutes") and was[key] != value:
-            raise RunError(f"{out} was trained with {key}={was[key]!r}, not {value!r}; resume with the same settings")
+    was, wanted = flat(before.model_dump()), flat(now.model_dump())
+    for key in {**was, **wanted}:
+        if key not in ("workers", "save_minutes") and was.get(key) != wanted.get(key):
+            raise RunError(
+                f"{out} was trained with {key}={was.get(key)!r}, not {wanted.get(key)!r}; resume with the same settings"
+            )
+
+
+@contextmanager
+def own_folder(out: Path, resume: bool) -> Iterator[None]:
+    """Keep ``out`` for this training; a new one that fails before its first state leaves nothing of its own there.
+
+    Raises:
+        RunError: another process has ``out``.
+    """
+    if not PartialState().is_main_process:
+        yield
+        return
+    with held(out):
+        try:
+            yield
+        except BaseException:
+            if not resume and not (out / STATE).is_file():
+                for name in (layout.CONFIG, layout.CLASSES, layout.WEIGHTS, layout.METRICS, layout.MODEL):
+                    (out / name).unlink(missing_ok=True)
+            raise
 
 
 def write_run_header(
