@@ -79,6 +79,21 @@ def open_class_folders(root: Path, settings: DataSettings, split: str | None) ->
     return ListDataset(classes, tuple(Sample(name, images[name], tags[name], truth_of(masks, name)) for name in names))
 
 
+def images_folder(root: Path) -> Path:
+    """Where the photographs' names start: ``images``, or for class folders ``root``."""
+    return root / "images" if (root / "images").is_dir() else root
+
+
+def require_outside(out: Path, images: Path) -> None:
+    """``out`` does not lie among the photographs in ``images``: what is written there would be taken for some.
+
+    Raises:
+        DataError: it does.
+    """
+    if out.resolve().is_relative_to(images.resolve()):
+        raise DataError(f"--out {out} lies in {images}: images there are photographs; choose one outside of it")
+
+
 def photograph_folders(root: Path, *others: str) -> list[Path]:
     """The folders in ``root`` with photographs anywhere below, but for ``others`` and hidden ones."""
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))

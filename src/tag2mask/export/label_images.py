@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.data.folder import IMAGE_SUFFIXES, strip_suffix
+from tag2mask.data.folder import IMAGE_SUFFIXES, images_folder, strip_suffix
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import MaskSetError
 from tag2mask.masks.write import MaskSet
@@ -38,7 +38,7 @@ def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None
         MaskSetError: a mask holds a value that is no class.
     """
     classes = mask_set.classes
-    places = photographs_places(mask_set) if images is None else [images]
+    places = photographs_places(mask_set, images)
     for name in mask_set.names():
         labels = read_mask(mask_set.mask(name))
         unknown = labels[(labels >= len(classes.pixel_names)) & (labels != classes.ignore)]
@@ -48,12 +48,13 @@ def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None
         yield LabelImage(name, labels, found, suffix if found is None else found.suffix)
 
 
-def photographs_places(mask_set: MaskSet) -> list[Path]:
-    """Folders that the masks' names start from, and single photographs; they may be gone."""
+def photographs_places(mask_set: MaskSet, images: Path | None) -> list[Path]:
+    """Folders that the masks' names start from, and single photographs; they may be gone, but for ``images``."""
+    if images is not None:
+        return [images]
     manifest = mask_set.manifest
     if "data" in manifest:
-        data = Path(manifest["data"])
-        return [data / "images" if (data / "images").is_dir() else data]
+        return [images_folder(Path(manifest["data"]))]
     predicted = manifest.get("photographs")
     return [Path(path) for path in predicted] if isinstance(predicted, list) else []
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.batches import Photographs, batches
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
@@ -38,13 +39,15 @@ def predict(
 
     Raises:
         RunError: ``model`` is none of these, or has no weights yet.
-        DataError: photographs cannot be found, or two have one name.
+        DataError: photographs cannot be found, two have one name, or ``out`` lies among them.
         MaskSetError: ``out`` holds something else.
     """
     samples = [] if split is not None else found_samples(photographs)
+    for folder in filter(Path.is_dir, photographs):
+        require_outside(out, folder)
     predictor = open_predictor(model, settings)  # before the writer: what cannot be loaded leaves no folder
     if split is not None:
-        samples = split_samples(predictor, split, photographs)
+        samples = split_samples(predictor, split, photographs, out)
     writer = MaskSetWriter(out, predictor.classes, {**predictor.origin(), **place_of(predictor, split, photographs)})
     failures: dict[str, str] = {}
     missing = [sample for sample in samples if not writer.has(sample.name)]
@@ -96,12 +99,13 @@ def open_predictor(path: Path, settings: PredictSettings) -> Predictor:
     return PREDICTORS[kind](path, settings)
 
 
-def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path]) -> list[Sample]:
-    """The photographs of a split."""
+def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path], out: Path) -> list[Sample]:
+    """The photographs of a split, among which ``out`` does not lie."""
     if photographs:
         raise SettingsError(f"{photographs[0]} and --split {split}: give photographs or a split, not both")
     if predictor.data is None:
         raise SettingsError(f"--split {split}: an .onnx file has no photographs of its own; name files or a folder")
+    require_outside(out, images_folder(predictor.data))
     return list(open_dataset(predictor.data, predictor.data_settings, split))
 
 

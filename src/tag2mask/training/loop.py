@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tag2mask.data import Dataset, Sample, open_dataset
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import TaggedImages, multi_hot
 from tag2mask.data.transforms import eval_resize, train_transform
 from tag2mask.methods import Method, build_method, method_settings
@@ -65,6 +66,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     settings = completed(settings.model_copy(update={"method_settings": chosen}), data)
     photographs = open_dataset(data, settings.data, settings.split)
     validation = open_validation(data, settings)
+    require_outside(out, images_folder(data))
     require_folder(out, settings, resume)
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
