@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from PIL import Image
 
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.batches import Photographs, batches
-from tag2mask.data.folder import images_folder, require_outside
+from tag2mask.data.folder import images_folder, passed_over, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
@@ -43,7 +44,8 @@ def predict(
         MaskSetError: ``out`` holds something else.
     """
     samples = [] if split is not None else found_samples(photographs)
-    for folder in filter(Path.is_dir, photographs):
+    folders = list(filter(Path.is_dir, photographs))
+    for folder in folders:
         require_outside(out, folder)
     predictor = open_predictor(model, settings)  # before the writer: what cannot be loaded leaves no folder
     if split is not None:
@@ -52,6 +54,8 @@ def predict(
     failures: dict[str, str] = {}
     missing = [sample for sample in samples if not writer.has(sample.name)]
     with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
+        for line in itertools.chain.from_iterable(map(passed_over, folders)):
+            bar.say(line)
         for batch in batches(missing, predictor.data_settings, settings.batch_size, failures):
             write(batch, predictor, writer, settings.overlay)
             bar.advance(len(batch))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
-from tag2mask.data.loading import TaggedImages, multi_hot
+from tag2mask.data.loading import TaggedImages, multi_hot, require_files
 from tag2mask.data.transforms import eval_resize, train_transform
 from tag2mask.methods import Method, build_method, method_settings
 from tag2mask.training import run as layout
@@ -106,6 +106,7 @@ class Trainer(EpochLoop[TrainSettings]):
     ) -> None:
         self.method = method
         self.validation = validation
+        require_files(validation)
         self.mean, self.std = normalisation(settings.backbone, settings.data)
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
         self.images = TaggedImages(data, photographs, settings.data, transform)
