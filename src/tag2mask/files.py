@@ -67,6 +67,7 @@ def held(folder: Path) -> Iterator[None]:
         lock(folder, handle)
         yield
     finally:
+        unlock(handle)
         os.close(handle)
         for path in missing:
             with suppress(OSError):  # not empty
@@ -74,7 +75,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def lock(folder: Path, handle: int) -> None:
-    """Until ``handle`` is closed, or the process ends."""
+    """Until it is unlocked, or the process ends."""
     if fcntl is None:
         return
     try:
@@ -83,3 +84,10 @@ def lock(folder: Path, handle: int) -> None:
         raise RunError(f"{folder} is in use by another tag2mask; let that one end, or choose another --out") from None
     except OSError:  # network file systems that lock no folders
         return
+
+
+def unlock(handle: int) -> None:
+    """Closing is not enough: a loader's workers have the handle too."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)
