@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,8 @@ def test_no_out_folder_among_the_photographs(squares: Path, tmp_path: Path) -> N
             require_outside(out, images_folder(squares))
     for out in (squares / "out", squares / "images-out", tmp_path):
         require_outside(out, images_folder(squares))
+    shutil.rmtree(squares / "images")
+    require_outside(squares / "out", images_folder(squares))
     save_images(tmp_path / "classes", "cat/a.png")
     with pytest.raises(DataError, match=r"out .*classes/run lies in .*classes:"):
         require_outside(tmp_path / "classes/run", images_folder(tmp_path / "classes"))

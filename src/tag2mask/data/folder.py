@@ -86,8 +86,8 @@ def open_class_folders(root: Path, settings: DataSettings, split: str | None) ->
 
 
 def images_folder(root: Path) -> Path:
-    """Where the photographs' names start: ``images``, or for class folders ``root``."""
-    return root / "images" if (root / "images").is_dir() else root
+    """Where the photographs' names start: ``images``, which may be gone, or for class folders ``root``."""
+    return root if is_class_folders(root, DataSettings()) else root / "images"
 
 
 def require_outside(out: Path, images: Path) -> None:

@@ -37,9 +37,9 @@ def make_masks(
     opened = open_run(run)
     settings = resolved(settings or MaskSettings(), opened)
     place = data or opened.data
+    dataset = open_dataset(place, opened.settings.data, settings.split)
     out = out or run / f"masks-{settings.split}"
     require_outside(out, images_folder(place))
-    dataset = open_dataset(place, opened.settings.data, settings.split)
     if dataset.classes != opened.classes:
         raise DataError(f"{data}: its classes are not those that {run} was trained on")
     if settings.tags == "given":
