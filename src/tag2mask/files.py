@@ -62,32 +62,34 @@ def held(folder: Path) -> Iterator[None]:
         raise RunError(f"{folder} is a file; choose another --out")
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    handle = lock(folder)
     try:
-        lock(folder, handle)
         yield
     finally:
-        unlock(handle)
-        os.close(handle)
+        if handle is not None:
+            unlock(handle)
         for path in missing:
             with suppress(OSError):  # not empty
                 path.rmdir()
 
 
-def lock(folder: Path, handle: int) -> None:
-    """Until it is unlocked, or the process ends."""
+def lock(folder: Path) -> int | None:
+    """A handle that locks it until it is unlocked or the process ends, where folders can be locked."""
     if fcntl is None:
-        return
+        return None
+    handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        os.close(handle)
         raise RunError(f"{folder} is in use by another tag2mask; let that one end, or choose another --out") from None
-    except OSError:  # network file systems that lock no folders
-        return
+    except OSError:  # a network file system that locks no folders
+        os.close(handle)
+        return None
+    return handle
 
 
 def unlock(handle: int) -> None:
-    """Closing is not enough: a loader's workers have the handle too."""
-    if fcntl is not None:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)
+    """Closing alone is not enough: a loader's workers have the handle too."""
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
