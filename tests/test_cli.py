@@ -191,7 +191,7 @@ def test_the_whole_way(
     assert call(monkeypatch, *verbs[0]) == call(monkeypatch, *verbs[3]) == 0
     out = capsys.readouterr().out
     assert "painting at random among the tags" in out
-    assert "0 errors" in out
+    assert "errors: 0" in out
 
 
 @pytest.mark.parametrize(
