@@ -76,7 +76,7 @@ def test_an_unfinished_mask_set_is_refused(trained: Path, tmp_path: Path) -> Non
     made = make_masks(trained / "run", out=tmp_path / "set", split="val")
     manifest = json.loads((made.path / "manifest.json").read_text())
     (made.path / "manifest.json").write_text(json.dumps({**manifest, "complete": False}))
-    with pytest.raises(MaskSetError, match="is not finished: run the same tag2mask masks again"):
+    with pytest.raises(MaskSetError, match="is not finished: run the same tag2mask command again"):
         write_report(trained / "run", made.path)
 
 

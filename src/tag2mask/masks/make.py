@@ -11,6 +11,7 @@ import torch
 
 import tag2mask
 from tag2mask.data import Sample, open_dataset
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.agreement import agreed
 from tag2mask.masks.painter import Painter, batches
@@ -30,20 +31,21 @@ def make_masks(
 
     Raises:
         RunError: ``run`` is no run.
-        DataError: photographs cannot be found, or their tags are to be used and are not there.
+        DataError: photographs cannot be found, or their tags are to be used and are not there; ``out`` lies among them.
         MaskSetError: ``out`` holds something else.
     """
     opened = open_run(run)
     settings = resolved(settings or MaskSettings(), opened)
     place = data or opened.data
     dataset = open_dataset(place, opened.settings.data, settings.split)
+    out = out or run / f"masks-{settings.split}"
+    require_outside(out, images_folder(place))
     if dataset.classes != opened.classes:
         raise DataError(f"{data}: its classes are not those that {run} was trained on")
     if settings.tags == "given":
         require_tags(list(dataset), settings.split)
     if settings.background.value == "agreement":
         settings = agreed(opened, list(dataset), settings)
-    out = out or run / f"masks-{settings.split}"
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
     made_from = {**origin(opened, settings, painter.walk), "data": str(place.resolve())}
     writer = MaskSetWriter(out, opened.classes, made_from)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 import tag2mask
 from tag2mask.data import Sample, open_dataset
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, RunError, SettingsError
@@ -83,6 +84,7 @@ def train_walk(run: Path, out: Path, settings: WalkSettings) -> WalkSummary:
     start = time.monotonic()
     opened = open_run(run)
     settings = resolved(settings, opened)
+    require_outside(out, images_folder(opened.data))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} is not empty; choose another --out")
     samples = tagged(opened, settings)
