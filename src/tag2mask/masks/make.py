@@ -13,6 +13,7 @@ import tag2mask
 from tag2mask.data import Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
+from tag2mask.files import held
 from tag2mask.masks.agreement import agreed
 from tag2mask.masks.painter import Painter, batches
 from tag2mask.masks.refine import WALK, require_refiners
@@ -48,15 +49,16 @@ def make_masks(
         settings = agreed(opened, list(dataset), settings)
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
     made_from = {**origin(opened, settings, painter.walk), "data": str(place.resolve())}
-    writer = MaskSetWriter(out, opened.classes, made_from)
     failures: dict[str, str] = {}
-    samples = [sample for sample in dataset if not writer.has(sample.name)]
-    with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
-        for batch in batches(samples, opened.settings.data, settings.batch_size, failures):
-            for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
-                writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
-            bar.advance(len(batch))
-    writer.finish(failures)
+    with held(out):
+        writer = MaskSetWriter(out, opened.classes, made_from)
+        samples = [sample for sample in dataset if not writer.has(sample.name)]
+        with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
+            for batch in batches(samples, opened.settings.data, settings.batch_size, failures):
+                for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
+                    writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
+                bar.advance(len(batch))
+        writer.finish(failures)
     return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
 
 

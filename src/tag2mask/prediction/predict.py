@@ -16,6 +16,7 @@ from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.batches import Photographs, batches
 from tag2mask.data.folder import images_folder, passed_over, require_outside
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.files import held
 from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
 from tag2mask.prediction.photographs import found_samples
@@ -50,16 +51,18 @@ def predict(
     predictor = open_predictor(model, settings)  # before the writer: what cannot be loaded leaves no folder
     if split is not None:
         samples = split_samples(predictor, split, photographs, out)
-    writer = MaskSetWriter(out, predictor.classes, {**predictor.origin(), **place_of(predictor, split, photographs)})
     failures: dict[str, str] = {}
-    missing = [sample for sample in samples if not writer.has(sample.name)]
-    with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
-        for line in itertools.chain.from_iterable(map(passed_over, folders)):
-            bar.say(line)
-        for batch in batches(missing, predictor.data_settings, settings.batch_size, failures):
-            write(batch, predictor, writer, settings.overlay)
-            bar.advance(len(batch))
-    writer.finish(failures)
+    with held(out):
+        made_from = {**predictor.origin(), **place_of(predictor, split, photographs)}
+        writer = MaskSetWriter(out, predictor.classes, made_from)
+        missing = [sample for sample in samples if not writer.has(sample.name)]
+        with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
+            for line in itertools.chain.from_iterable(map(passed_over, folders)):
+                bar.say(line)
+            for batch in batches(missing, predictor.data_settings, settings.batch_size, failures):
+                write(batch, predictor, writer, settings.overlay)
+                bar.advance(len(batch))
+        writer.finish(failures)
     return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
 
 

@@ -38,6 +38,8 @@ def write_report(
     """
     opened = open_run(run)
     masks = open_finished(mask_set or own_mask_set(run))
+    if not {"run", "data"} <= masks.manifest.keys():
+        raise MaskSetError(f"{masks.path} was not painted by tag2mask masks; a segmenter's are shown with --segmented")
     truth = truth or own_truth(opened, masks)
     scores = evaluate(masks.path, truth).to_json() if truth else None
     metrics = opened.metrics()
