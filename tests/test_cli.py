@@ -38,7 +38,7 @@ VERBS = {
         "--threshold",
         "--weights",
     ],
-    "convert": ["--images", "--json", "--out", "--to"],
+    "convert": ["--images", "--json", "--out", "--suffix", "--to"],
     "demo": ["--json", "--out"],
     "evaluate": ["--json", "--split", "--truth"],
     "export": ["--format", "--json", "--out"],
@@ -191,7 +191,7 @@ def test_the_whole_way(
     assert call(monkeypatch, *verbs[0]) == call(monkeypatch, *verbs[3]) == 0
     out = capsys.readouterr().out
     assert "painting at random among the tags" in out
-    assert "0 errors" in out
+    assert "errors: 0" in out
 
 
 @pytest.mark.parametrize(
@@ -274,3 +274,34 @@ def test_ctrl_c_is_one_line_exit_code_130_and_nothing_is_lost(squares: Path, tmp
     assert error.splitlines()[-1].startswith("interrupted: what is finished is saved")
     assert "Traceback" not in error
     assert (tmp_path / "run/state.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "{data}", "--weights", "none"],
+        ["train", "{data}", *SMALL],
+        ["refine-train", "{run}"],
+        ["masks", "{run}"],
+        ["compare", "{data}", "--methods", "linear", "--weights", "none"],
+        ["segment", "{run}", "--masks", "{masks}"],
+        ["segment", "{run}", "--masks", "{masks}", "--rounds", "2"],
+        ["predict", "{run}", "{data}/images"],
+        ["predict", "{run}", "--split", "val"],
+        ["convert", "{masks}", "--to", "voc", "--images", "{data}/images"],
+    ],
+    ids=" ".join,
+)
+def test_no_verb_writes_among_the_photographs(
+    arguments: list[str],
+    run: Path,
+    masks: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = run.parent / "squares"
+    before = set((data / "images").rglob("*"))
+    filled = [argument.format(data=data, run=run, masks=masks) for argument in arguments]
+    assert call(monkeypatch, *filled, "--out", str(data / "images/new/out")) == 2
+    assert "images: images there are photographs; choose one outside" in capsys.readouterr().err
+    assert set((data / "images").rglob("*")) == before

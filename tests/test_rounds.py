@@ -48,6 +48,7 @@ def test_each_round_learns_what_the_one_before_repainted(
         assert all(values <= {0, 1} for values in found)
         assert repainted.manifest["image_tags"] == {name: ["red"] for name in repainted.names()}
         assert repainted.manifest["labels_used"] == f"image tags, given, repainted by round-{number}"
+        assert repainted.manifest["data"] == str(run.parent / "squares")
         assert repainted.manifest["truth_used"] == "scoring: the precision of the labels, epoch by epoch"
     last = open_segmenter(out)
     assert last.origin["labels_used"] == "mask set repainted, image tags, given, repainted by round-2"

@@ -137,10 +137,14 @@ def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) 
     return evaluation.evaluate(Path(mask_set), Path(truth), split)
 
 
-def convert(mask_set: str | Path, to: str, out: str | Path, images: str | Path | None = None) -> Conversion:
+def convert(
+    mask_set: str | Path, to: str, out: str | Path, images: str | Path | None = None, suffix: str | None = None
+) -> Conversion:
     """Write a mask set as ``coco``, ``yolo``, ``cvat``, ``voc``, ``geotiff`` or ``npz``.
+
+    ``images`` is where the photographs are now, ``suffix`` what those had that are gone (coco).
 
     Raises:
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
-    return export.convert(Path(mask_set), to, Path(out), Path(images) if images else None)
+    return export.convert(Path(mask_set), to, Path(out), Path(images) if images else None, suffix)

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from torch.utils.data import DataLoader
 
 from tag2mask.data import open_dataset
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import held, write_json
@@ -68,6 +69,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
 
     Raises:
         SettingsError: a method or a refiner is unknown or cannot be compared.
+        DataError: the photographs cannot be used, or ``out`` lies among them.
         RunError: a training failed, or ``out`` holds another comparison.
     """
     for method in plan.methods:
@@ -75,6 +77,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
     if WALK in plan.masks.refine:
         raise SettingsError("--refine walk: a walk is learned from one run's maps; compare without it")
     require_refiners(plan.masks.refine)
+    require_outside(plan.out, images_folder(plan.data))
     data = plan.train.data.completed(plan.data)
     photographs = open_dataset(plan.data, data, plan.masks.split)
     epochs = planned_epochs(plan)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.data.check import check
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import held, write_json
@@ -73,7 +74,7 @@ def run_whole(plan: Plan) -> WholeResult:
     """Do what is left to do below ``plan.out``.
 
     Raises:
-        DataError: training could not work; the first of what ``check`` found.
+        DataError: training could not work; the first of what ``check`` found. Or ``plan.out`` lies among photographs.
         RunError: ``plan.out`` holds something else, or was begun with another plan.
         Tag2MaskError: what a stage found wrong.
         KeyboardInterrupt: what is finished is saved.
@@ -81,6 +82,7 @@ def run_whole(plan: Plan) -> WholeResult:
     if "split" in plan.given.masks.model_fields_set:
         raise SettingsError("masks.split: the photographs that are learned from are painted; set train.split")
     require_refiners(plan.given.masks.refine)
+    require_outside(plan.out, images_folder(plan.data))
     with held(plan.out):
         require_same_plan(plan)
         return go_all_the_way(plan)

@@ -20,6 +20,21 @@ def test_it_counts_what_the_full_check_counts_and_opens_no_photograph(squares: P
     assert check_names(squares, DataSettings()).to_json() == whole
 
 
+def test_images_that_are_not_read_and_links_to_nothing(squares: Path) -> None:
+    for name in ("a.gif", "deep/b.HEIC", "deep/c.gif"):
+        (squares / "images" / name).parent.mkdir(exist_ok=True)
+        (squares / "images" / name).write_bytes(b"")
+    (squares / "images/gone.jpg").symlink_to(squares / "nowhere.jpg")
+    quick, whole = (look(squares, DataSettings()) for look in (check_names, check))
+    told = "images: 3 images of kinds that are not read (.gif 2, .heic 1); save them as .png or .jpg"
+    for report in (quick, whole):
+        assert [told in problem.message for problem in report.problems if problem.severity == "warning"] == [True]
+        assert report.photographs == 13
+    assert [problem.message for problem in whole.problems if problem.severity == "error"] == [
+        f"{squares}/images/gone.jpg: the photograph is missing"
+    ]
+
+
 def test_what_is_wrong_is_counted_and_the_first_is_named(squares: Path) -> None:
     with (squares / "labels.csv").open("a") as file:
         file.write("gone.png,red\ngone2.png,red\np01.png,grene\np01.png,red\n")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tag2mask.data import DataSettings, open_dataset
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SplitMissingError, Tag2MaskError
 
 PLAIN = DataSettings()
@@ -49,6 +51,20 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path, PLAIN, "all")
     assert dataset.classes.names == ("cat", "dog")
     assert [(sample.name, sample.tags) for sample in dataset] == [("cat/a", (0,)), ("cat/b", (0,)), ("dog/a", (1,))]
+
+
+def test_no_out_folder_among_the_photographs(squares: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(squares / "images")
+    for out in (squares / "images", squares / "images/deep/out", tmp_path / "link/out", squares / "x/../images/out"):
+        with pytest.raises(DataError, match=r"out .* lies in .*images: images there are photographs; choose one outs"):
+            require_outside(out, images_folder(squares))
+    for out in (squares / "out", squares / "images-out", tmp_path):
+        require_outside(out, images_folder(squares))
+    shutil.rmtree(squares / "images")
+    require_outside(squares / "out", images_folder(squares))
+    save_images(tmp_path / "classes", "cat/a.png")
+    with pytest.raises(DataError, match=r"out .*classes/run lies in .*classes:"):
+        require_outside(tmp_path / "classes/run", images_folder(tmp_path / "classes"))
 
 
 def save_images(root: Path, *names: str) -> None:

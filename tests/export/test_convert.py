@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ import geotiff as tiles
 import tag2mask
 from tag2mask.cli import main
 from tag2mask.data import Classes
+from tag2mask.data.reading import read_image
 from tag2mask.errors import DataError, MaskSetError, SettingsError, Tag2MaskError
 from tag2mask.export import CONVERTERS, Conversion, convert
 from tag2mask.export.outline import polygons
@@ -199,7 +201,7 @@ def require_extra(to: str) -> None:
 
 def converted(mask_set: Path, to: str, out: Path) -> Conversion:
     require_extra(to)
-    return convert(mask_set, to, out.with_suffix(CONVERTERS[to].suffix))
+    return convert(mask_set, to, out.with_suffix(CONVERTERS[to].suffix), suffix=".jpg")
 
 
 @pytest.fixture
@@ -251,10 +253,50 @@ def test_file_names_have_the_photographs_suffix(simple: Path, tmp_path: Path) ->
     require_extra("coco")
     (tmp_path / "photos/b").mkdir(parents=True)
     Image.new("RGB", (3, 2)).save(tmp_path / "photos/b/c.JPG", format="JPEG")
-    conversion = convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos")
+    with pytest.raises(DataError, match=r"^a: its photograph was not found.* --images DIR, .* gone.* --suffix \.jpg"):
+        convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos")
+    with pytest.raises(SettingsError, match=r"--suffix jpg: photographs have one of \.bmp, \.jpeg"):
+        convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", "jpg")
+    assert not (tmp_path / "out.json").exists()
+    conversion = convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", ".png")
     assert conversion.counts["photographs_not_found"] == 1
-    names = [image["file_name"] for image in json.loads(conversion.path.read_text())["images"]]
-    assert names == ["a.jpg", "b/c.JPG"]
+    assert file_names(conversion) == ["a.png", "b/c.JPG"]
+
+
+def file_names(conversion: Conversion) -> list[str]:
+    return [image["file_name"] for image in json.loads(conversion.path.read_text())["images"]]
+
+
+def test_predicted_photographs_are_found_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_extra("coco")
+    places = {"folder/a.bmp": "a", "folder/b.c/d.TIF": "b.c/d", "single/e.Jpg": "e", "here/a.png": None}
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    origin = {"settings": {}, "photographs": [str(tmp_path / place) for place in ("folder", "single/e.Jpg")]}
+    writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), origin)
+    for name in filter(None, places.values()):
+        writer.add(name, np.zeros((2, 3), np.int64), [], False)
+    writer.finish({})
+    monkeypatch.chdir(tmp_path / "here")
+    assert file_names(convert(tmp_path / "set", "coco", tmp_path / "1.json")) == ["a.bmp", "b.c/d.TIF", "e.Jpg"]
+    (tmp_path / "folder/a.bmp").unlink()
+    with pytest.raises(DataError, match=r"^a: its photograph was not found"):
+        convert(tmp_path / "set", "coco", tmp_path / "2.json")
+
+
+@pytest.mark.parametrize("photographs", [{}, {"photographs": "split val of elsewhere"}])
+def test_a_mask_set_that_names_no_place_finds_nothing_in_the_current_folder(
+    photographs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_extra("coco")
+    writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), photographs)
+    writer.add("a", np.zeros((2, 3), np.int64), [], False)
+    writer.finish({})
+    (tmp_path / "a.png").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^a: its photograph was not found"):
+        convert(tmp_path / "set", "coco", tmp_path / "out.json")
 
 
 @pytest.mark.parametrize("to", CONVERTERS)
@@ -319,6 +361,60 @@ def test_geotiff_wants_sources_of_the_masks_size(simple: Path, tmp_path: Path) -
     (tmp_path / "other/images/b/c.tif").unlink()
     with pytest.raises(DataError, match="b/c: its source image was not found; give the folder with --images"):
         convert(simple, "geotiff", tmp_path / "again", tmp_path / "other/images")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_photographs_turned_by_exif_have_masks_as_seen_and_no_place(
+    orientation: int, suffix: str, tmp_path: Path
+) -> None:
+    require_extra("geotiff")
+    import rasterio
+
+    path = tmp_path / f"data/images/a{suffix}"
+    path.parent.mkdir(parents=True)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.new("RGB", (5, 3)).save(path, exif=exif)
+    seen = read_image(path, 3).shape[:2]
+    labels = np.arange(15).reshape(seen) % 2
+    mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": labels}, tmp_path / "data")
+    assert convert(mask_set, "geotiff", tmp_path / "out").counts == {"without_crs": 1, "pixels_without_data": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(tmp_path / "out/a.tif") as file:
+            np.testing.assert_array_equal(file.read(1), labels)
+            assert (file.crs, file.transform) == (None, rasterio.Affine.identity())
+    write_set(tmp_path / "other", Classes(("cat", "dog")), {"a": np.zeros((4, 4), np.int64)}, tmp_path / "data")
+    with pytest.raises(DataError, match=rf"images/a\{suffix}: is 5 x 3 pixels, its mask 4 x 4"):
+        convert(tmp_path / "other", "geotiff", tmp_path / "again")
+
+
+def test_a_place_that_exif_turns_away_from_is_named(tmp_path: Path) -> None:
+    require_extra("geotiff")
+    import rasterio
+
+    path = tmp_path / "data/images/a.jpg"
+    path.parent.mkdir(parents=True)
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.new("RGB", (5, 3)).save(path, exif=exif)
+    path.with_suffix(".jgw").write_text("10\n0\n0\n-10\n500000\n4649000\n")
+    mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": np.zeros((3, 5), int)}, tmp_path / "data")
+    with pytest.raises(DataError, match=r"a\.jpg: has a place, and EXIF turns it away from there"):
+        convert(mask_set, "geotiff", tmp_path / "out")
+    Image.new("RGB", (5, 3)).save(path)
+    convert(mask_set, "geotiff", tmp_path / "out")
+    with rasterio.open(tmp_path / "out/a.tif") as file:
+        assert file.transform.a == 10
+
+
+def test_arrays_have_no_place(tmp_path: Path) -> None:
+    require_extra("geotiff")
+    (tmp_path / "data/images").mkdir(parents=True)
+    np.save(tmp_path / "data/images/a.npy", np.zeros((3, 5, 2), np.uint8))
+    mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": np.zeros((3, 5), int)}, tmp_path / "data")
+    assert convert(mask_set, "geotiff", tmp_path / "out").counts == {"without_crs": 1, "pixels_without_data": 0}
 
 
 def test_where_a_source_has_no_data_its_mask_has_none(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 import tag2mask
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
+from tag2mask.export.label_images import read_label_images
 from tag2mask.masks.write import open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
@@ -52,11 +53,30 @@ def test_single_files_and_what_cannot_be_read(student: Path, trained: Path, tmp_
     assert predict(student, given, tmp_path / "out", FIRST).images == 2  # the same call goes on
 
 
+def test_what_a_folder_holds_beside_photographs_is_told(
+    student: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new"
+    (folder / "deep.jpg").mkdir(parents=True)
+    shutil.copy(trained / "squares/images/p00.png", folder / "one.png")
+    (folder / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    for name in ("a.gif", "deep.jpg/b.GIF", "c.heic", "notes.txt", ".hidden.gif"):
+        (folder / name).write_bytes(b"")
+    summary = predict(student, [folder], tmp_path / "out", FIRST)
+    assert (summary.images, sorted(summary.failures)) == (1, ["dangling", "loop"])
+    assert "dangling.jpg: the photograph is missing" in summary.failures["dangling"]
+    told = "new: 3 images of kinds that are not read (.gif 2, .heic 1); save them as .png or .jpg"
+    assert capsys.readouterr().err.count(told) == 1
+
+
 def test_a_split_of_the_runs_own_data(student: Path, tmp_path: Path) -> None:
     summary = tag2mask.predict(str(student), [], tmp_path / "out", split="val", flip=True)
     assert summary.images == 4
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
-    assert manifest["photographs"].startswith("split val of ")
+    assert manifest["photographs"] == f"split val of {manifest['data']}"
+    found = [image.photograph for image in read_label_images(open_mask_set(tmp_path / "out"), None, None)]
+    assert [path.name for path in found if path] == ["p08.png", "p09.png", "p10.png", "p11.png"]
 
 
 def test_what_is_wrong_is_one_line(student: Path, trained: Path, tmp_path: Path) -> None:

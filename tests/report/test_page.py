@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tag2mask import make_masks, train
+from tag2mask import make_masks, predict, train
 from tag2mask.errors import MaskSetError
 from tag2mask.report.charts import line_chart, nice_step
 from tag2mask.report.page import head_rows, own_mask_set, write_report
@@ -76,8 +76,14 @@ def test_an_unfinished_mask_set_is_refused(trained: Path, tmp_path: Path) -> Non
     made = make_masks(trained / "run", out=tmp_path / "set", split="val")
     manifest = json.loads((made.path / "manifest.json").read_text())
     (made.path / "manifest.json").write_text(json.dumps({**manifest, "complete": False}))
-    with pytest.raises(MaskSetError, match="is not finished: run the same tag2mask masks again"):
+    with pytest.raises(MaskSetError, match="is not finished: run the same tag2mask command again"):
         write_report(trained / "run", made.path)
+
+
+def test_masks_of_other_photographs_are_refused(trained: Path, tmp_path: Path) -> None:
+    predict(trained / "run", trained / "squares/images", tmp_path / "masks")
+    with pytest.raises(MaskSetError, match="masks was not painted by tag2mask masks; a segmenter's are shown with"):
+        write_report(trained / "run", tmp_path / "masks")
 
 
 def test_open_heads_are_told_for_some_epochs_the_first_and_the_last_among_them() -> None:

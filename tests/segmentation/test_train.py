@@ -178,9 +178,7 @@ def test_fully_supervised_learns_from_truth_and_says_so(
     truth = run.parent / "squares/masks"
     alone = segment(run, None, tmp_path / "alone", tiny, truth, fully_supervised=True)
     assert (alone.photographs, alone.labels_used) == (8, "truth, fully supervised")
-    shutil.rmtree(masks / "masks")
-    (masks / "masks").mkdir()
-    shutil.copy(truth / "p03.png", masks / "masks/p03.png")
+    keep(masks, "p03")
     same = segment(run, masks, tmp_path / "same", tiny, truth, fully_supervised=True)
     assert same.photographs == 1
     assert config(tmp_path / "same")["origin"]["truth_used"] == "training: all labels are truth"
@@ -199,6 +197,16 @@ def test_what_a_mask_set_owes_to_truth_is_handed_on(
     assert segment(run, masks, tmp_path / "student", tiny).truth_used == manifest["truth_used"]
 
 
+def keep(masks: Path, *names: str) -> None:
+    """Take all other masks out of a mask set."""
+    manifest = json.loads((masks / MANIFEST).read_text())
+    tags = {name: tags for name, tags in manifest["image_tags"].items() if name in names}
+    (masks / MANIFEST).write_text(json.dumps({**manifest, "image_tags": tags}))
+    for path in (masks / "masks").iterdir():
+        if path.stem not in names:
+            path.unlink()
+
+
 def spoil(kind: str, run: Path, masks: Path) -> None:
     """Make one thing wrong."""
     manifest = json.loads((masks / MANIFEST).read_text())
@@ -209,7 +217,9 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
     elif kind == "photograph":
         shutil.copy(masks / "masks/p00.png", masks / "masks/other.png")
     elif kind == "empty":
-        shutil.rmtree(masks / "masks")
+        keep(masks)
+    elif kind == "deleted":
+        (masks / "masks/p01.png").unlink()
     elif kind == "full":
         (run.parent / "student").mkdir()
         (run.parent / "student/mine.txt").write_text("mine")
@@ -218,10 +228,11 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [
-        ("unfinished", MaskSetError, "masks is not finished; run the same tag2mask masks command again"),
+        ("unfinished", MaskSetError, "masks is not finished: run the same tag2mask command again"),
         ("classes", MaskSetError, r"other classes than the run: cat, dog there, background, red, green, blue here"),
         ("photograph", DataError, r"other\.png: its photograph other is missing in"),
         ("empty", MaskSetError, "masks holds no mask"),
+        ("deleted", MaskSetError, r"p01\.png is missing, 1 of the 8 masks"),
         ("full", RunError, "student is not empty; choose another --out, or go on with --resume"),
     ],
 )

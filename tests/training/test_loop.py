@@ -200,6 +200,18 @@ def test_bad_photographs_are_named(squares: Path, tmp_path: Path, small: dict[st
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["p00", "p09"])
+def test_a_link_to_nothing_is_named_before_anything_is_written(
+    name: str, squares: Path, tmp_path: Path, small: dict[str, object]
+) -> None:
+    photograph = squares / f"images/{name}.png"
+    photograph.unlink()
+    photograph.symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(DataError, match=rf"{name}\.png: the photograph is missing"):
+        train(squares, tmp_path / "run", **small)
+    assert not (tmp_path / "run").exists()
+
+
 def test_bad_input_leaves_no_folder(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"no weights")
     for settings, error in (

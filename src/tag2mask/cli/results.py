@@ -48,12 +48,13 @@ def convert(
     images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The photographs, if not where they were (coco, geotiff).")
     ] = None,
+    suffix: Annotated[str | None, typer.Option(metavar=".jpg", help="Of photographs that are gone (coco).")] = None,
     as_json: Json = False,
 ) -> None:
     """Write a mask set in another tool's format."""
     from tag2mask.export import convert as write_as
 
-    conversion = write_as(mask_set, to, out, images)
+    conversion = write_as(mask_set, to, out, images, suffix)
     if not as_json:
         print(conversion.line())
     emit(conversion.to_json(), as_json)

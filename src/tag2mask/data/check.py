@@ -19,8 +19,10 @@ from tag2mask.data.folder import (
     ALL,
     BACKGROUND,
     find_images,
+    images_folder,
     is_class_folders,
     open_folder,
+    passed_over,
     read_classes,
     read_lines,
     require_root,
@@ -95,6 +97,8 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
     split_of = check_splits(root, settings, [sample.name for sample in samples], report)
     count_training(samples, split_of, report)
     check_files(samples, split_of, classes, settings, report, tick)
+    for message in passed_over(images_folder(root)):
+        report.warn(message)
     check_orphans(root / settings.masks, {sample.name for sample in samples}, report)
     return report
 

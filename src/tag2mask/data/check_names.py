@@ -5,13 +5,12 @@ All that is kept of a photograph is its name and a few bits.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from tag2mask.data.check import CheckReport, check_class_counts
-from tag2mask.data.folder import read_classes, read_lines, require_root, strip_suffix
+from tag2mask.data.folder import files_below, passed_over, read_classes, read_lines, require_root, strip_suffix
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import open_table, tag_index
 from tag2mask.errors import DataError
@@ -53,7 +52,7 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
             f"{root / settings.labels}: {len(missing)} rows have no photograph in {root / 'images'}, {missing[0]} first"
         )
     check_lists(root / "splits", bits, report)
-    report.masks = sum(1 for _ in below(root / settings.masks))
+    report.masks = sum(1 for _ in files_below(root / settings.masks))
     return report
 
 
@@ -91,7 +90,7 @@ def find_names(folder: Path, bits: dict[str, int], report: CheckReport, tick: Ca
     """Mark the photographs that are there."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; put the photographs there")
-    for number, file in enumerate(below(folder), start=1):
+    for number, file in enumerate(files_below(folder), start=1):
         name = strip_suffix(file)
         if name == file:  # no photograph
             continue
@@ -100,17 +99,8 @@ def find_names(folder: Path, bits: dict[str, int], report: CheckReport, tick: Ca
         bits[name] = bits.get(name, 0) | THERE
         if number % EVERY == 0:
             tick(EVERY)
-
-
-def below(folder: Path) -> Iterator[str]:
-    """Paths of all files below a folder, from there; hidden ones are left out."""
-    root = str(folder)
-    for path, folders, files in os.walk(root):
-        folders.sort()
-        inner = path[len(root) + 1 :].replace(os.sep, "/")
-        for file in files:
-            if not file.startswith("."):
-                yield f"{inner}/{file}" if inner else file
+    for message in passed_over(folder):
+        report.warn(message)
 
 
 def check_lists(folder: Path, bits: dict[str, int], report: CheckReport) -> None:

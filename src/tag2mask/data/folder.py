@@ -14,8 +14,10 @@ files, or below a folder per split: ``train/cat/1.jpg``, ``val/dog/2.jpg``. Name
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.sample import Sample
@@ -25,6 +27,10 @@ from tag2mask.data.tags_table import TagRow, TagTable, not_utf8, read_table, rep
 from tag2mask.errors import DataError, SplitMissingError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".npy"})
+OTHER_SUFFIXES = frozenset(  # images that are not read
+    {".gif", ".heic", ".heif", ".avif", ".jfif", ".jpe", ".jp2", ".j2k", ".jxl", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
+    | {".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
+)
 SPLIT_FOLDERS = frozenset({"train", "val", "test"})
 BACKGROUND = "background"
 ALL = "all"
@@ -77,6 +83,21 @@ def open_class_folders(root: Path, settings: DataSettings, split: str | None) ->
     names = names_below(root, split, images, splits) if splits else split_names(root, split, images)
     masks = root / settings.masks
     return ListDataset(classes, tuple(Sample(name, images[name], tags[name], truth_of(masks, name)) for name in names))
+
+
+def images_folder(root: Path) -> Path:
+    """Where the photographs' names start: ``images``, which may be gone, or for class folders ``root``."""
+    return root if is_class_folders(root, DataSettings()) else root / "images"
+
+
+def require_outside(out: Path, images: Path) -> None:
+    """``out`` does not lie among the photographs in ``images``: what is written there would be taken for some.
+
+    Raises:
+        DataError: it does.
+    """
+    if out.resolve().is_relative_to(images.resolve()):
+        raise DataError(f"--out {out} lies in {images}: images there are photographs; choose one outside of it")
 
 
 def photograph_folders(root: Path, *others: str) -> list[Path]:
@@ -177,12 +198,12 @@ def row_tags(table: Path, row: TagRow, classes: Classes) -> tuple[int, ...]:
 
 
 def find_images(folder: Path) -> dict[str, Path]:
-    """All photographs below a folder by name: the path from it, without suffix."""
+    """All photographs below a folder by name: the path from it, without suffix. A link to nothing is one, too."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; put the photographs there")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if is_image(path) and path.is_file():
+        if is_image(path) and (path.is_file() or not path.exists()):
             name = strip_suffix(path.relative_to(folder).as_posix())
             if name in found:
                 raise DataError(
@@ -190,6 +211,27 @@ def find_images(folder: Path) -> dict[str, Path]:
                 )
             found[name] = path
     return found
+
+
+def passed_over(folder: Path) -> list[str]:
+    """A line about the images below a folder that are of kinds that are not read; none if there are no such images."""
+    suffixes = (PurePath(file).suffix.lower() for file in files_below(folder))
+    counts = Counter(suffix for suffix in suffixes if suffix in OTHER_SUFFIXES)
+    if not counts:
+        return []
+    kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(counts.items()))
+    return [f"{folder}: {counts.total()} images of kinds that are not read ({kinds}); save them as .png or .jpg"]
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Paths of all files below a folder, from there; hidden ones are left out."""
+    root = str(folder)
+    for path, folders, files in os.walk(root):
+        folders.sort()
+        inner = path[len(root) + 1 :].replace(os.sep, "/")
+        for file in files:
+            if not file.startswith("."):
+                yield f"{inner}/{file}" if inner else file
 
 
 def is_image(path: Path) -> bool:

@@ -29,6 +29,17 @@ def load_image(path: Path, settings: DataSettings) -> Tensor:
     return torch.from_numpy(read_scaled(path, settings))
 
 
+def require_files(samples: Iterable[Sample]) -> None:
+    """Every photograph is there: a link may lead nowhere.
+
+    Raises:
+        DataError: one is missing.
+    """
+    for sample in samples:
+        if not sample.image.is_file():
+            raise DataError(f"{sample.image}: the photograph is missing")
+
+
 def multi_hot(tags: Sequence[int], classes: int) -> Tensor:
     """Tags as ``(C,)`` of 0 and 1."""
     hot_C = torch.zeros(classes)
@@ -67,9 +78,7 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
             raise DataError("no photograph of this split has tags; training learns from tags")
         if not any(sample.tags for sample in self.samples):
             raise DataError("all photographs of this split have empty lists of tags; training learns from tags")
-        for sample in self.samples:
-            if not sample.image.is_file():
-                raise DataError(f"{sample.image}: the photograph is missing")
+        require_files(self.samples)
         self.classes = len(dataset.classes)
         self.settings = settings
         self.transform = transform

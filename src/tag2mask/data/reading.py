@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
@@ -73,6 +74,19 @@ def read_pixels(path: Path, bands: int, content: bytes | None = None) -> NDArray
             return read_geotiff(path, bands)
         with open_image(path, content) as image:
             return pillow_pixels(path, ImageOps.exif_transpose(image), bands)
+
+
+def is_turned(path: Path, bands: int) -> bool:
+    """Whether ``read_image`` turns or mirrors a photograph of that many bands, as EXIF says.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".npy" or (suffix in TIFF and not for_pillow(path, bands)):
+        return False
+    with readable(path), Image.open(path) as image:
+        return image.getexif().get(Base.Orientation, 1) in range(2, 9)
 
 
 @contextmanager

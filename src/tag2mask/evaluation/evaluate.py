@@ -17,7 +17,7 @@ from tag2mask.errors import DataError, MaskSetError
 from tag2mask.evaluation.chance import random_counts
 from tag2mask.evaluation.confusion import Counts, confusion
 from tag2mask.evaluation.iou import ScoreTable, mean_known, miou_interval, score_table
-from tag2mask.masks.write import MaskSet, open_mask_set
+from tag2mask.masks.write import MaskSet, open_finished
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,10 @@ def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
     ``split`` is a file of names, one a line, or the name of such a list in ``splits/`` beside ``truth``.
 
     Raises:
-        MaskSetError: ``mask_set`` is none, or holds none of the images.
+        MaskSetError: ``mask_set`` is none, is not finished, misses masks, or holds none of the images.
         DataError: truth is missing or does not fit.
     """
-    opened = open_mask_set(mask_set)
-    if not opened.manifest.get("complete"):
-        raise MaskSetError(f"{mask_set} is not finished; run the same tag2mask masks command again")
+    opened = open_finished(mask_set)
     if not truth.is_dir():
         raise DataError(f"{truth}: there is no such folder; give the one that holds NAME.png with true labels")
     names = opened.names()

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tag2mask.data.folder import IMAGE_SUFFIXES, require_outside
 from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.export.coco import write_coco
 from tag2mask.export.cvat import write_cvat
 from tag2mask.export.geotiff import write_geotiff
-from tag2mask.export.label_images import LabelImage, read_label_images
+from tag2mask.export.label_images import LabelImage, photographs_places, read_label_images
 from tag2mask.export.npz import write_npz
 from tag2mask.export.voc import write_voc
 from tag2mask.export.yolo import write_yolo
@@ -70,21 +71,28 @@ class Conversion:
         return f"{self.path}: " + ", ".join([f"{self.images} masks as {self.to}", *counts])
 
 
-def convert(mask_set: Path, to: str, out: Path, images: Path | None = None) -> Conversion:
+def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suffix: str | None = None) -> Conversion:
     """Write the masks of a finished mask set in another format; ``images`` is where the photographs are now.
 
+    ``suffix`` is for photographs that are gone.
+
     Raises:
-        SettingsError: the format is unknown, lacks its extra, or wants another suffix of ``out``.
+        SettingsError: the format is unknown, lacks its extra, or wants another suffix of ``out``; ``suffix`` is none.
         MaskSetError: ``mask_set`` is none, is not finished or is damaged, or ``out`` is in the way.
-        DataError: the format needs photographs that are not there, or cannot hold the masks.
+        DataError: the format needs photographs that are not there, or cannot hold the masks; the folder ``out`` lies
+            among the photographs.
     """
     converter = require_converter(to, out)
     opened = open_finished(mask_set)
     if images is not None and not images.is_dir():
         raise DataError(f"{images}: there is no such folder; give the one that holds the photographs")
+    if suffix is not None and suffix.lower() not in IMAGE_SUFFIXES:
+        raise SettingsError(f"--suffix {suffix}: photographs have one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    for place in [] if converter.suffix else photographs_places(opened, images):
+        require_outside(out, place)
     total = len(opened.names())
     with whole_or_nothing(out, folder=not converter.suffix) as beside, progress_bar(to, total) as bar:
-        counts = converter.write(beside, opened, counted(read_label_images(opened, images), bar))
+        counts = converter.write(beside, opened, counted(read_label_images(opened, images, suffix), bar))
     return Conversion(out, to, total, counts)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tag2mask.data import Classes
+from tag2mask.errors import DataError
 from tag2mask.export.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
 
@@ -20,6 +21,9 @@ def write_coco(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
 
     A mask knows classes and no instances, so an annotation is all pixels of one class in one photograph, ``iscrowd`` 0.
     Background has no annotations, and neither has ignore.
+
+    Raises:
+        DataError: the suffix of a photograph is not known.
     """
     classes = mask_set.classes
     counts = Counter(annotations=0, ignored_pixels_unlabelled=0, photographs_not_found=0)
@@ -40,8 +44,17 @@ def write_coco(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
 
 
 def file_name(image: LabelImage) -> str:
-    """The photograph's name with its suffix, or with ``.jpg`` where the photograph was not found."""
-    return image.name + (".jpg" if image.photograph is None else image.photograph.suffix)
+    """The photograph's name with its suffix.
+
+    Raises:
+        DataError: nobody knows the suffix.
+    """
+    if image.suffix is None:
+        raise DataError(
+            f"{image.name}: its photograph was not found, and coco writes its suffix; give the folder with "
+            "--images DIR, or if the photographs are gone, the suffix that they had with --suffix .jpg"
+        )
+    return image.name + image.suffix
 
 
 def annotate(image: LabelImage, classes: Classes) -> list[dict[str, Any]]:

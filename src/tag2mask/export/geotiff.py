@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.data.reading import is_turned
 from tag2mask.errors import DataError
 from tag2mask.export.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
@@ -22,7 +23,7 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
     Where the source has no data, the mask has none either, whatever was painted there.
 
     Raises:
-        DataError: a source image is missing, unreadable or of another size.
+        DataError: a source image is missing, unreadable, of another size, or turned by EXIF although it has a place.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
@@ -48,20 +49,29 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
 
 
 def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
-    """CRS and transform of the source image, as rasterio takes them, and where it has no data, ``(Y, X)``."""
+    """CRS and transform of the source image, as rasterio takes them, and where it has no data, ``(Y, X)``.
+
+    An array or a photograph that was turned upright has none: rasterio cannot read the one, and not as seen the other.
+    """
     import rasterio
 
+    nowhere = {"crs": None, "transform": rasterio.Affine.identity()}, np.zeros(image.labels.shape, bool)
     if image.photograph is None:
         raise DataError(f"{image.name}: its source image was not found; give the folder with --images DIR")
+    if image.photograph.suffix.lower() == ".npy":
+        return nowhere
     try:
         with rasterio.open(image.photograph) as source:
             place, size = {"crs": source.crs, "transform": source.transform}, (source.height, source.width)
+            turned = is_turned(image.photograph, source.count)
             missing = np.zeros(size, bool) if source.nodata is None else source.dataset_mask() == 0
     except rasterio.errors.RasterioError as error:
         raise DataError(f"{image.photograph}: cannot be read by rasterio ({error})") from None
-    if size != image.labels.shape:
+    if turned and place != nowhere[0]:
+        raise DataError(f"{image.photograph}: has a place, and EXIF turns it away from there; save it without that tag")
+    if size != image.labels.shape and not (turned and size[::-1] == image.labels.shape):
         raise DataError(
             f"{image.photograph}: is {size[1]} x {size[0]} pixels, its mask {image.labels.shape[1]} x "
             f"{image.labels.shape[0]}; give the right folder with --images DIR"
         )
-    return place, missing
+    return nowhere if turned else (place, missing)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.data.folder import IMAGE_SUFFIXES
+from tag2mask.data.folder import IMAGE_SUFFIXES, images_folder, strip_suffix
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import MaskSetError
 from tag2mask.masks.write import MaskSet
@@ -17,38 +17,52 @@ from tag2mask.masks.write import MaskSet
 
 @dataclass(frozen=True)
 class LabelImage:
-    """A mask: labels ``int64 (Y, X)``, and the photograph's file, None where it was not found."""
+    """A mask: labels ``int64 (Y, X)``, and the photograph's file, None where it was not found.
+
+    ``suffix`` is that of the file, or what is said to have been, if anything is.
+    """
 
     name: str
     labels: NDArray[np.int64]
     photograph: Path | None
+    suffix: str | None
 
 
-def read_label_images(mask_set: MaskSet, images: Path | None) -> Iterator[LabelImage]:
+def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None) -> Iterator[LabelImage]:
     """Every mask, in the order of names; the photographs are in ``images``, or else where they were.
+
+    Those that are not found had ``suffix``.
 
     Raises:
         DataError: a mask cannot be read.
         MaskSetError: a mask holds a value that is no class.
     """
     classes = mask_set.classes
-    folder = images or photographs_folder(mask_set)
+    places = photographs_places(mask_set, images)
     for name in mask_set.names():
         labels = read_mask(mask_set.mask(name))
         unknown = labels[(labels >= len(classes.pixel_names)) & (labels != classes.ignore)]
         if unknown.size:
             raise MaskSetError(f"{mask_set.mask(name)}: holds {unknown[0]}, which is none of the classes")
-        yield LabelImage(name, labels, find_photograph(folder, name))
+        found = next((path for place in places if (path := find_photograph(place, name))), None)
+        yield LabelImage(name, labels, found, suffix if found is None else found.suffix)
 
 
-def photographs_folder(mask_set: MaskSet) -> Path:
-    """The folder that the masks' names start from; it may be gone."""
-    data = Path(mask_set.manifest.get("data", ""))
-    return data / "images" if (data / "images").is_dir() else data
+def photographs_places(mask_set: MaskSet, images: Path | None) -> list[Path]:
+    """Folders that the masks' names start from, and single photographs; they may be gone, but for ``images``."""
+    if images is not None:
+        return [images]
+    manifest = mask_set.manifest
+    if "data" in manifest:
+        return [images_folder(Path(manifest["data"]))]
+    predicted = manifest.get("photographs")
+    return [Path(path) for path in predicted] if isinstance(predicted, list) else []
 
 
-def find_photograph(folder: Path, name: str) -> Path | None:
-    """The photograph of that name, whatever its suffix."""
-    suffixes = [spelled for suffix in sorted(IMAGE_SUFFIXES) for spelled in (suffix, suffix.upper())]
-    candidates = (folder / f"{name}{suffix}" for suffix in suffixes)
+def find_photograph(place: Path, name: str) -> Path | None:
+    """The photograph of that name, whatever its suffix: ``place`` itself, or below it."""
+    if place.is_file():
+        return place if strip_suffix(place.name) == name else None
+    suffixes = [spelled for suffix in sorted(IMAGE_SUFFIXES) for spelled in (suffix, suffix.upper(), suffix.title())]
+    candidates = (place / f"{name}{suffix}" for suffix in suffixes)
     return next((path for path in candidates if path.is_file()), None)

@@ -11,7 +11,9 @@ import torch
 
 import tag2mask
 from tag2mask.data import Sample, open_dataset
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
+from tag2mask.files import held
 from tag2mask.masks.agreement import agreed
 from tag2mask.masks.painter import Painter, batches
 from tag2mask.masks.refine import WALK, require_refiners
@@ -30,13 +32,15 @@ def make_masks(
 
     Raises:
         RunError: ``run`` is no run.
-        DataError: photographs cannot be found, or their tags are to be used and are not there.
+        DataError: photographs cannot be found, or their tags are to be used and are not there; ``out`` lies among them.
         MaskSetError: ``out`` holds something else.
     """
     opened = open_run(run)
     settings = resolved(settings or MaskSettings(), opened)
     place = data or opened.data
     dataset = open_dataset(place, opened.settings.data, settings.split)
+    out = out or run / f"masks-{settings.split}"
+    require_outside(out, images_folder(place))
     if dataset.classes != opened.classes:
         raise DataError(
             f"{place}: its classes are not those that {run} was trained on; give the data it learned from, as it was"
@@ -45,18 +49,18 @@ def make_masks(
         require_tags(list(dataset), settings.split)
     if settings.background.value == "agreement":
         settings = agreed(opened, list(dataset), settings)
-    out = out or run / f"masks-{settings.split}"
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
     made_from = {**origin(opened, settings, painter.walk), "data": str(place.resolve())}
-    writer = MaskSetWriter(out, opened.classes, made_from)
     failures: dict[str, str] = {}
-    samples = [sample for sample in dataset if not writer.has(sample.name)]
-    with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
-        for batch in batches(samples, opened.settings.data, settings.batch_size, failures):
-            for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
-                writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
-            bar.advance(len(batch))
-    writer.finish(failures)
+    with held(out):
+        writer = MaskSetWriter(out, opened.classes, made_from)
+        samples = [sample for sample in dataset if not writer.has(sample.name)]
+        with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
+            for batch in batches(samples, opened.settings.data, settings.batch_size, failures):
+                for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
+                    writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
+                bar.advance(len(batch))
+        writer.finish(failures)
     return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
 
 

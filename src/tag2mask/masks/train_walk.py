@@ -18,10 +18,11 @@ from torch import Tensor
 
 import tag2mask
 from tag2mask.data import Sample, open_dataset
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, RunError, SettingsError
-from tag2mask.files import write_json_lines, write_yaml
+from tag2mask.files import held, write_json_lines, write_yaml
 from tag2mask.masks import make
 from tag2mask.masks.painter import Painter
 from tag2mask.masks.pair_labels import KINDS, VOID, Labelled, label_photographs, pair_kinds
@@ -74,7 +75,7 @@ def read_walk_settings(options: Mapping[str, Any], assignments: Sequence[str]) -
 def train_walk(run: Path, out: Path, settings: WalkSettings) -> WalkSummary:
     """Label the photographs of a split by the class maps of ``run``, train, and leave a walk in ``out``.
 
-    Interrupted, it leaves ``out`` empty.
+    Interrupted, it leaves nothing.
 
     Raises:
         DataError, SettingsError, WeightsError: what is wrong with the input.
@@ -83,18 +84,19 @@ def train_walk(run: Path, out: Path, settings: WalkSettings) -> WalkSummary:
     start = time.monotonic()
     opened = open_run(run)
     settings = resolved(settings, opened)
+    require_outside(out, images_folder(opened.data))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} is not empty; choose another --out")
     samples = tagged(opened, settings)
     torch.manual_seed(settings.seed)
     net = build_net(opened, settings)
     painter = Painter(opened, settings.masks)
-    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to shows before the work
-    labelled = label_photographs(painter, samples, net.patch, settings)
-    trainer = WalkTrainer(opened, net.to(next(painter.method.parameters()).device), labelled, settings)
-    rows = trainer.run()
-    with deferred_interrupt():
-        write_walk(out, opened, trainer, rows)
+    with held(out):  # a folder that cannot be made shows before the work
+        labelled = label_photographs(painter, samples, net.patch, settings)
+        trainer = WalkTrainer(opened, net.to(next(painter.method.parameters()).device), labelled, settings)
+        rows = trainer.run()
+        with deferred_interrupt():
+            write_walk(out, opened, trainer, rows)
     first, last = (sum(row["loss"].values()) for row in (rows[0], rows[-1]))
     return WalkSummary(out, len(labelled), rows[0]["pairs"], first, last, round(time.monotonic() - start, 1))
 

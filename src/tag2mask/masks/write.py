@@ -71,14 +71,21 @@ def open_mask_set(path: Path) -> MaskSet:
 
 
 def open_finished(path: Path) -> MaskSet:
-    """A mask set that is complete and not empty.
+    """A mask set that is complete, with every mask that its manifest lists, and not empty.
 
     Raises:
         MaskSetError: it is not.
     """
     opened = open_mask_set(path)
     if not opened.manifest.get("complete"):
-        raise MaskSetError(f"{path} is not finished; run the same tag2mask masks command again")
+        raise MaskSetError(f"{path} is not finished: run the same tag2mask command again, it goes on where it was")
+    listed = opened.manifest.get("image_tags", {})
+    missing = [name for name in listed if not opened.mask(name).is_file()]
+    if missing:
+        raise MaskSetError(
+            f"{opened.mask(missing[0])} is missing, {len(missing)} of the {len(listed)} masks that {MANIFEST} lists: "
+            "paint them with the same tag2mask command again, or take them out of its image_tags"
+        )
     if not opened.names():
         raise MaskSetError(f"{path} holds no masks; run tag2mask masks again with another --out")
     return opened
@@ -155,8 +162,9 @@ class MaskSetWriter:
             )
         lines = self.path / TAGS
         rows = [json.loads(line) for line in lines.read_text().splitlines() if line] if lines.exists() else []
-        self.tags = {row["name"]: row["tags"] for row in rows} or before.manifest.get("image_tags", {})
-        self.fallbacks = [row["name"] for row in rows if row["fallback"]] or before.manifest.get("fallbacks", [])
+        self.tags = before.manifest.get("image_tags", {}) | {row["name"]: row["tags"] for row in rows}
+        noted = [row["name"] for row in rows if row["fallback"]]
+        self.fallbacks = list(dict.fromkeys([*before.manifest.get("fallbacks", []), *noted]))
 
     def has(self, name: str) -> bool:
         """Whether a photograph's mask is finished."""
@@ -167,9 +175,9 @@ class MaskSetWriter:
         write_mask(mask_path(self.path, name), labels, self.classes)
         with (self.path / TAGS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"name": name, "tags": tags, "fallback": fallback}) + "\n")
-        self.tags[name] = tags
-        if fallback:
+        if fallback and name not in self.tags:  # else its mask was deleted and is painted anew
             self.fallbacks.append(name)
+        self.tags[name] = tags
 
     def finish(self, failures: Mapping[str, str]) -> None:
         """Write the manifest as complete."""

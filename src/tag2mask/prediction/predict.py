@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,9 @@ from PIL import Image
 
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.batches import Photographs, batches
+from tag2mask.data.folder import images_folder, passed_over, require_outside
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.files import held
 from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
 from tag2mask.prediction.photographs import found_samples
@@ -37,22 +41,28 @@ def predict(
 
     Raises:
         RunError: ``model`` is none of these, or has no weights yet.
-        DataError: photographs cannot be found, or two have one name.
+        DataError: photographs cannot be found, two have one name, or ``out`` lies among them.
         MaskSetError: ``out`` holds something else.
     """
     samples = [] if split is not None else found_samples(photographs)
+    folders = list(filter(Path.is_dir, photographs))
+    for folder in folders:
+        require_outside(out, folder)
     predictor = open_predictor(model, settings)  # before the writer: what cannot be loaded leaves no folder
     if split is not None:
-        samples = split_samples(predictor, split, photographs)
-    given = f"split {split} of {predictor.data}" if split else [str(path.resolve()) for path in photographs]
-    writer = MaskSetWriter(out, predictor.classes, {**predictor.origin(), "photographs": given})
+        samples = split_samples(predictor, split, photographs, out)
     failures: dict[str, str] = {}
-    missing = [sample for sample in samples if not writer.has(sample.name)]
-    with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
-        for batch in batches(missing, predictor.data_settings, settings.batch_size, failures):
-            write(batch, predictor, writer, settings.overlay)
-            bar.advance(len(batch))
-    writer.finish(failures)
+    with held(out):
+        made_from = {**predictor.origin(), **place_of(predictor, split, photographs)}
+        writer = MaskSetWriter(out, predictor.classes, made_from)
+        missing = [sample for sample in samples if not writer.has(sample.name)]
+        with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
+            for line in itertools.chain.from_iterable(map(passed_over, folders)):
+                bar.say(line)
+            for batch in batches(missing, predictor.data_settings, settings.batch_size, failures):
+                write(batch, predictor, writer, settings.overlay)
+                bar.advance(len(batch))
+        writer.finish(failures)
     return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
 
 
@@ -96,13 +106,21 @@ def open_predictor(path: Path, settings: PredictSettings) -> Predictor:
     return PREDICTORS[kind](path, settings)
 
 
-def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path]) -> list[Sample]:
-    """The photographs of a split."""
+def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path], out: Path) -> list[Sample]:
+    """The photographs of a split, among which ``out`` does not lie."""
     if photographs:
         raise SettingsError(f"{photographs[0]} and --split {split}: give photographs or a split, not both")
     if predictor.data is None:
         raise SettingsError(f"--split {split}: an .onnx file has no photographs of its own; name files or a folder")
+    require_outside(out, images_folder(predictor.data))
     return list(open_dataset(predictor.data, predictor.data_settings, split))
+
+
+def place_of(predictor: Predictor, split: str | None, photographs: Sequence[Path]) -> dict[str, Any]:
+    """Where the photographs are, for the manifest."""
+    if split is None:
+        return {"photographs": [str(path.resolve()) for path in photographs]}
+    return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
 
 
 def write(batch: Photographs, predictor: Predictor, writer: MaskSetWriter, overlays: bool) -> None:

@@ -86,6 +86,7 @@ def origin(student: SegmenterRun, tagged: MaskSet, settings: PredictSettings) ->
     return {
         "tool": f"tag2mask {tag2mask.__version__}",
         "torch": str(torch.__version__),
+        "data": str(student.data),
         "segmenter": student.path.resolve().name,
         "checkpoint_sha256": student.checkpoint_hash(),
         "settings": {**settings.model_dump(mode="json"), "tags": tags},

@@ -11,7 +11,7 @@ from tag2mask.data import DataSettings, Sample
 from tag2mask.data.reading import read_mask
 from tag2mask.files import write_text
 from tag2mask.masks.overlay import overlay, read_picture
-from tag2mask.masks.write import MaskSet, open_mask_set
+from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.report.page import templates
 from tag2mask.report.pictures import data_uri
 from tag2mask.report.sheet import Key, keys_in, spread
@@ -46,7 +46,7 @@ def write_comparison(
     data: DataSettings,
 ) -> Path:
     """Write the page: ``table`` has a line a method with shown ``cells`` by column name, ``mask_sets`` one a method."""
-    sets = {method: open_mask_set(folder) for method, folder in mask_sets.items()}
+    sets = {method: open_finished(folder) for method, folder in mask_sets.items()}
     everywhere = set.intersection(*(set(masks.names()) for masks in sets.values()))
     chosen = spread(sorted(everywhere), SHOWN)
     rows = [compared(sample, sets, truth, data) for sample in photographs if sample.name in chosen]

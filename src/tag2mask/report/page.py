@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from tag2mask.errors import MaskSetError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import write_text
-from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
+from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
 from tag2mask.report.charts import Chart, line_chart
 from tag2mask.report.sheet import class_keys, contact_sheet, spread
 from tag2mask.settings import flat
@@ -37,7 +37,9 @@ def write_report(
         RunError, MaskSetError, DataError: something cannot be read.
     """
     opened = open_run(run)
-    masks = finished(open_mask_set(mask_set or own_mask_set(run)))
+    masks = open_finished(mask_set or own_mask_set(run))
+    if not {"run", "data"} <= masks.manifest.keys():
+        raise MaskSetError(f"{masks.path} was not painted by tag2mask masks; a segmenter's are shown with --segmented")
     truth = truth or own_truth(opened, masks)
     scores = evaluate(masks.path, truth).to_json() if truth else None
     metrics = opened.metrics()
@@ -87,16 +89,9 @@ def own_mask_set(run: Path) -> Path:
     return found[0]
 
 
-def finished(masks: MaskSet) -> MaskSet:
-    """The mask set, if nothing is missing from it."""
-    if not masks.manifest.get("complete"):
-        raise MaskSetError(f"{masks.path} is not finished: run the same tag2mask masks again, it goes on where it was")
-    return masks
-
-
 def own_truth(run: Run, masks: MaskSet) -> Path | None:
     """The data set's truth for these masks, if it has any."""
-    folder = Path(masks.manifest.get("data", run.data)) / run.settings.data.masks  # a segmenter's names no data
+    folder = Path(masks.manifest.get("data", run.data)) / run.settings.data.masks  # none is named for new photographs
     return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None
 
 

@@ -75,7 +75,7 @@ def photographs_of(run: Run, masks: MaskSet | None, split: str) -> dict[str, Pat
     if masks is None:
         return found
     for name in masks.names():
-        if name not in found:
+        if name not in found or not found[name].is_file():
             raise DataError(f"{masks.mask(name)}: its photograph {name} is missing in {run.data}")
     return {name: found[name] for name in masks.names()}
 

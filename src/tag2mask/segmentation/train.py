@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
+from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError
 from tag2mask.segmentation.build import architecture, build_segmenter
 from tag2mask.segmentation.clipping import clipped_loss
@@ -82,6 +83,7 @@ def segment(
 
 def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, resume: bool) -> SegmentResult:
     """Train one segmenter on ``source`` with settings that are ``resolved``, or go on with the one in ``out``."""
+    require_outside(out, images_folder(run.data))
     before = require_same_training(out, settings, source.origin) if resume else None
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     assert settings.weights is not None

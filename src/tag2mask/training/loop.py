@@ -16,7 +16,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tag2mask.data import Dataset, Sample, open_dataset
-from tag2mask.data.loading import TaggedImages, multi_hot
+from tag2mask.data.folder import images_folder, require_outside
+from tag2mask.data.loading import TaggedImages, multi_hot, require_files
 from tag2mask.data.transforms import eval_resize, train_transform
 from tag2mask.methods import Method, build_method, method_settings
 from tag2mask.training import run as layout
@@ -65,6 +66,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     settings = completed(settings.model_copy(update={"method_settings": chosen}), data)
     photographs = open_dataset(data, settings.data, settings.split)
     validation = open_validation(data, settings)
+    require_outside(out, images_folder(data))
     require_folder(out, settings, resume)
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
@@ -104,6 +106,7 @@ class Trainer(EpochLoop[TrainSettings]):
     ) -> None:
         self.method = method
         self.validation = validation
+        require_files(validation)
         self.mean, self.std = normalisation(settings.backbone, settings.data)
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
         self.images = TaggedImages(data, photographs, settings.data, transform)
