@@ -21,5 +21,5 @@ def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tm
     assert (usual.train.epochs, usual.train.backbone.image_size) == (10, 224)
     default = given.train
     assert [epochs_of(2100, count, default) for count in (0, 20, 354, 1000, 10**6)] == [10, 10, 5, 2, 1]
-    with pytest.raises(SettingsError, match=r"unknown setting trian; did you mean train\.seed"):
+    with pytest.raises(SettingsError, match=r"unknown setting trian; did you mean train\.KEY"):
         read_whole_settings(None, None, None, None, ["trian.epochs=1"])

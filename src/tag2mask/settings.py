@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from tag2mask.errors import SettingsError
 
+LARGEST = {int: 2**63 - 1, float: 3.4e38}  # what torch's int64 and float32 hold
+SMALLEST_SCALE, LARGEST_SCALE = 0.01, 32
 
-def positive(scales: tuple[float, ...]) -> tuple[float, ...]:
-    """At least one scale, all above 0."""
-    if not scales or min(scales) <= 0:
-        raise ValueError("wanted one scale or more, all above 0")
+
+def usable(scales: tuple[float, ...]) -> tuple[float, ...]:
+    """At least one scale, and no photograph becomes nothing or fills the memory."""
+    if not scales or not all(SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in scales):
+        raise ValueError(f"wanted one scale or more, all from {SMALLEST_SCALE} to {LARGEST_SCALE}")
     return scales
 
 
@@ -27,13 +31,24 @@ def listed(scales: Any) -> Any:
     return [scales] if isinstance(scales, int | float) else scales
 
 
-Scales = Annotated[tuple[float, ...], BeforeValidator(listed), AfterValidator(positive)]
+Scales = Annotated[tuple[float, ...], BeforeValidator(listed), AfterValidator(usable)]
+Rate = Annotated[float, Field(gt=0, le=100)]  # of learning; torch multiplies it in float32
 
 
 class Settings(BaseModel):
     """Base of all settings; built from plain dicts with ``parse``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @field_validator("*")
+    @classmethod
+    def finite(cls, value: Any) -> Any:
+        """A number, or every number of a list, is one that torch can hold."""
+        for number in value if isinstance(value, tuple) else (value,):
+            largest = LARGEST.get(type(number))
+            if largest is not None and not abs(number) <= largest:
+                raise ValueError(f"wanted a finite number, {largest:.3g} at most")
+        return value
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str = "settings") -> Self:
@@ -48,11 +63,29 @@ class Settings(BaseModel):
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             if first["type"] != "extra_forbidden":
-                raise SettingsError(f"{where}: {key}: {first['msg']}, got {first['input']!r}") from None
+                raise SettingsError(f"{where}: {complaint(key, first)}") from None
             known = known_keys(cls)
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known) or 'none'}"
+            near = nearest(key, known)
+            hint = f"; did you mean {near}?" if near else f"; there are {', '.join(known) or 'none'}"
             raise SettingsError(f"{where}: unknown setting {key}{hint}") from None
+
+
+def complaint(key: str, details: ErrorDetails) -> str:
+    """What is wrong with the value of ``key``; a check of a whole group says itself of which of its keys."""
+    reason = str(details["ctx"]["error"]) if details["type"] == "value_error" else details["msg"]
+    if isinstance(details["input"], Mapping):
+        return f"{key}: {reason}" if key else reason
+    return f"{key}: {reason}, got {details['input']!r}"
+
+
+def nearest(key: str, known: Sequence[str]) -> str | None:
+    """The known key that is most like ``key``, as a whole, in its last part or in its group; none if none is."""
+    meant: dict[str, str] = {}
+    for name in known:
+        group, _, last = name.rpartition(".")
+        meant |= {name: name, last: meant.get(last, name), group: f"{group}.KEY"}
+    near = difflib.get_close_matches(key, meant, n=1)
+    return meant[near[0]] if near else None
 
 
 def known_keys(settings: type[BaseModel], prefix: str = "") -> list[str]:
@@ -71,11 +104,11 @@ def assign(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
     """Put ``KEY=VALUE`` texts into nested settings; returns them.
 
     Raises:
-        SettingsError: one has no ``=``.
+        SettingsError: one has no key or no ``=``.
     """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
-        if not equals:
+        if not equals or not all(part.strip() for part in key.split(".")):
             raise SettingsError(f"--set {assignment}: wanted KEY=VALUE, such as epochs=8")
         put(values, key.strip(), parse_value(text))
     return values

@@ -69,7 +69,7 @@ def test_the_method_can_be_changed_where_weights_do_not_care(run: Path) -> None:
     assert open_mask_set(run / "attention").manifest["settings"]["method"] == {"maps": "attention", "map_layers": 1}
     with pytest.raises(SettingsError, match="did you mean map_layers"):
         make_masks(run, split="val", out=run / "typo", method={"map_layer": 1})
-    with pytest.raises(RunError, match="cannot be loaded"):
+    with pytest.raises(RunError, match=r"model\.safetensors does not fit the model: .* tensors differ"):
         make_masks(run, split="val", out=run / "other", method={"registers": 0})
     assert not (run / "typo").exists()
 
@@ -304,3 +304,9 @@ def test_tiles_put_together_are_the_whole() -> None:
     torch.testing.assert_close(whole, tiled)
     assert method.seen[0] == (64, 100)
     assert set(method.seen[1:]) == {(28, 28)}  # 7 x 7 patches
+
+
+def test_other_classes_are_said_of_the_data_that_was_meant(run: Path) -> None:
+    (run / "classes.json").write_text('{"names": ["red", "green"], "background": null}')
+    with pytest.raises(DataError, match=r"squares: its classes are not those that .*run was trained on; give the data"):
+        make_masks(run, split="val")

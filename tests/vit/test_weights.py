@@ -114,14 +114,17 @@ def test_weights_made_for_other_heads_are_an_error(tmp_path: Path, state: dict[s
         build_backbone(TINY, tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights at all", b"\x80\x04garbage"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no weights at all", b"\x80\x04garbage", b"image,labels\n", b"0", b"h\x04", b"JJ"]
+)
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_damaged_files_are_one_clear_error(tmp_path: Path, content: bytes, suffix: str) -> None:
     path = tmp_path / f"w.{suffix}"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=rf"w\.{suffix} cannot be read") as error:
+    with pytest.raises(WeightsError, match=rf"w\.{suffix} cannot be read: it is damaged, or neither") as error:
         build_backbone(TINY, path)
     assert "\n" not in str(error.value)
+    assert "weights_only" not in str(error.value)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
@@ -130,10 +133,22 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_unknown_backbones_and_sizes_name_what_works() -> None:
-    with pytest.raises(SettingsError, match=r"'vit_tiny_patch15' is unknown to timm .* try deit_small"):
+    with pytest.raises(SettingsError, match=r"'vit_tiny_patch15' is unknown to timm .* try deit_small.*, vit_tiny_"):
         build_backbone(BackboneSettings(name="vit_tiny_patch15"), "none")
+    with pytest.raises(SettingsError, match=r"'foo' is unknown to timm .* try [\w, ]+$"):
+        build_backbone(BackboneSettings(name="foo"), "none")
+    with pytest.raises(SettingsError, match=r"image_size 4 is not a multiple of .* patch 16; try 16"):
+        build_backbone(BackboneSettings(name="vit_tiny_patch16_224", image_size=4), "none")
     with pytest.raises(SettingsError, match=r"image_size 100 is not a multiple of .* patch 16; try 96"):
         build_backbone(BackboneSettings(name="vit_tiny_patch16_224", image_size=100), "none")
+
+
+@pytest.mark.parametrize("shape", [{"width": 25}, {"heads": 7}, {"width": 24, "heads": 5}])
+def test_a_shape_that_timm_cannot_build_is_one_line(shape: dict[str, int]) -> None:
+    with pytest.raises(SettingsError, match=r"timm cannot build .*; mend backbone\.patch, width, depth or heads"):
+        build_backbone(BackboneSettings(name="vit_tiny_patch16_224", **shape), "none")
+    with pytest.raises(SettingsError, match=r"timm cannot build resnet18 with {'patch_size': 8}: "):
+        build_backbone(BackboneSettings(name="resnet18", patch=8), "none")
 
 
 @pytest.mark.real

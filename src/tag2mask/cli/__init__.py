@@ -29,8 +29,9 @@ def main() -> None:
         fail(f"error: {' '.join(str(error).split())}", 2)
     except USAGE_ERROR as error:
         fail(f"error: {error.format_message()}", 2)
-    except OSError as error:  # a full disk, a folder that may not be written to
-        fail(f"error: {error}", 2)
+    except OSError as error:  # a full disk, a folder that cannot be made or written to
+        place = "" if error.filename is None else f"{error.filename} cannot be made or opened: "
+        fail(f"error: {place}{error.strerror or error}; if that is in --out, choose another --out", 2)
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:

@@ -42,7 +42,7 @@ def localize(
     scores: list[Tensor] = []
     total_BCYX: Tensor | None = None
     for scale in settings.scales:
-        resized = [eval_resize(image, round(side * scale), method.patch, mean, std) for image in images]
+        resized = [eval_resize(image, max(round(side * scale), 1), method.patch, mean, std) for image in images]
         batch = torch.stack([pixels for pixels, _ in resized]).to(device)
         size = resized[0][1]
         for mirrored in (False, True) if settings.flip else (False,):

@@ -42,7 +42,9 @@ def make_masks(
     out = out or run / f"masks-{settings.split}"
     require_outside(out, images_folder(place))
     if dataset.classes != opened.classes:
-        raise DataError(f"{data}: its classes are not those that {run} was trained on")
+        raise DataError(
+            f"{place}: its classes are not those that {run} was trained on; give the data it learned from, as it was"
+        )
     if settings.tags == "given":
         require_tags(list(dataset), settings.split)
     if settings.background.value == "agreement":

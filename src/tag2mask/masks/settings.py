@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tag2mask.errors import SettingsError
 from tag2mask.masks.crf_settings import CRFConstants, CRFSettings
 from tag2mask.presets import read_preset
 from tag2mask.settings import Scales, Settings, assign, merge, parse_value
 
-Threshold = Literal["mean", "otsu"] | float
+BACKGROUND_WORDS = ("mean", "otsu", "agreement")
 SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
+
+
+def share(threshold: Any) -> Any:
+    """A threshold that is a number is a share of the normalised map."""
+    if threshold in ("mean", "otsu") or (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+        return threshold
+    raise ValueError("wanted mean, otsu or a number from 0 to 1")
 
 
 def chain(refine: Any) -> Any:
@@ -22,6 +30,7 @@ def chain(refine: Any) -> Any:
     return refine
 
 
+Threshold = Annotated[Literal["mean", "otsu"] | float, BeforeValidator(share)]
 Refiners = Annotated[tuple[str, ...], BeforeValidator(chain)]
 
 
@@ -35,17 +44,23 @@ class BackgroundSettings(Settings):
     """
 
     policy: Literal["none", "threshold", "power"] = "threshold"
-    value: Threshold | Literal["agreement"] = 0.1
+    value: Literal["mean", "otsu", "agreement"] | float = 0.1
     agreement: float | None = None
     tuned_on: str | None = None
 
+    @field_validator("value", mode="before")
+    @classmethod
+    def above_nothing(cls, value: Any) -> Any:
+        """A number is above 0."""
+        if value in BACKGROUND_WORDS or (isinstance(value, int | float) and value > 0):
+            return value
+        raise ValueError(f"wanted {', '.join(BACKGROUND_WORDS)} or a number above 0")
+
     @model_validator(mode="after")
     def fits(self) -> BackgroundSettings:
-        """A number is above 0, and a power is a number."""
-        if isinstance(self.value, float) and self.value <= 0:
-            raise ValueError("background.value: wanted a number above 0, mean, otsu or agreement")
+        """A power is a number."""
         if self.policy == "power" and not isinstance(self.value, float):
-            raise ValueError("background.value: the policy power wants a number")
+            raise ValueError("the policy power wants a number as value")
         return self
 
 
@@ -85,11 +100,8 @@ class MaskSettings(Settings):
     max_patches: int = Field(4096, gt=0)
 
     @model_validator(mode="after")
-    def shares(self) -> MaskSettings:
-        """A threshold that is a number is a share of the normalised map, and the power of a background is none."""
-        for threshold in (self.threshold, *self.class_thresholds.values()):
-            if isinstance(threshold, float) and not 0 <= threshold <= 1:
-                raise ValueError("threshold: wanted mean, otsu or a number from 0 to 1")
+    def without_power(self) -> MaskSettings:
+        """The power of a background is no threshold."""
         if self.class_thresholds and self.background.policy == "power":
             raise ValueError("class_thresholds: the policy power has no thresholds")
         return self
@@ -114,7 +126,11 @@ def read_mask_settings(
 
 
 def thresholds(text: str) -> dict[str, Any]:
-    """The settings that ``0.1,cow=0.2,sky=otsu`` stands for: a general threshold, and those of single classes."""
+    """The settings that ``0.1,cow=0.2,sky=otsu`` stands for: a general threshold, and those of single classes.
+
+    Raises:
+        SettingsError: the general threshold is none.
+    """
     values: dict[str, Any] = {"class_thresholds": {}}
     for part in text.split(","):
         name, equals, own = part.rpartition("=")
@@ -122,6 +138,10 @@ def thresholds(text: str) -> dict[str, Any]:
             values["class_thresholds"][name.strip()] = parse_value(own)
             continue
         general = parse_value(part)
+        if general not in BACKGROUND_WORDS and not (isinstance(general, int | float) and 0 < general <= 1):
+            raise SettingsError(
+                f"--threshold {part}: wanted {', '.join(BACKGROUND_WORDS)} or a number above 0, 1 at most"
+            )
         values["background"] = {"value": general}
         if general != "agreement":  # between views of what is background: nothing to paint in order by
             values["threshold"] = general

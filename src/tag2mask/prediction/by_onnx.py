@@ -112,7 +112,7 @@ class OnnxRun(OnnxPredictor):
         scores: list[Floats] = []
         total_BCYX: Floats | None = None
         for scale in self.settings.scales:
-            size = fitted_size(height, width, round((self.settings.side or self.card.side) * scale))
+            size = fitted_size(height, width, max(round((self.settings.side or self.card.side) * scale), 1))
             batch = np.stack([resized(image, size) for image in images])
             for mirrored in (False, True) if self.settings.flip else (False,):
                 scores_BC, maps_BCYX = self.one_pass(batch[..., ::-1] if mirrored else batch)

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from tag2mask.settings import Settings
+from tag2mask.settings import Rate, Settings
 from tag2mask.training.schedule import poly
 
 OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -47,10 +47,10 @@ class SegmenterOptimiser(Settings):
     """
 
     kind: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(gt=0)
-    encoder: float = Field(ge=0)
+    lr: Rate
+    encoder: float = Field(ge=0, le=100)
     momentum: float = Field(ge=0, lt=1, description="Nesterov's with sgd, AdamW's first beta")
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=100)
     power: float = Field(0.9, ge=0)
     final: float = Field(ge=0, le=1)
     warmup: float = Field(ge=0, lt=1)

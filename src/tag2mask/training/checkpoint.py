@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError
-from tag2mask.training.tensors import write_tensors
+from tag2mask.training.tensors import put_tensors, write_tensors
 
 STATE = "state.safetensors"
 MODEL = "model."
@@ -56,7 +56,7 @@ def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
     """Read back what ``save_state`` wrote.
 
     Raises:
-        RunError: there is no state, or it is damaged.
+        RunError: there is no state, or it is damaged or of another model.
     """
     path = run / STATE
     if not path.is_file():
@@ -67,7 +67,8 @@ def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} is damaged ({error}); start again in an empty folder") from None
-    model.load_state_dict({k.removeprefix(MODEL): v for k, v in tensors.items() if k.startswith(MODEL)})
+    own = {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
+    put_tensors(model, own, path)
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith(OPTIMISER):

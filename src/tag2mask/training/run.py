@@ -31,6 +31,7 @@ from tag2mask.errors import RunError
 from tag2mask.files import file_hash
 from tag2mask.methods import Method, build_method
 from tag2mask.training.settings import TrainSettings
+from tag2mask.training.tensors import put_tensors
 
 CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
     "config.yaml",
@@ -92,7 +93,8 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / METRICS
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    with damaged(path):
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def require_weights(folder: Path, verb: str) -> Path:
@@ -113,10 +115,27 @@ def fill(module: nn.Module, path: Path) -> None:
     Raises:
         RunError: they are damaged, or of another architecture.
     """
+    with damaged(path):
+        tensors = load_file(path)
+    put_tensors(module, tensors, path)
+
+
+@contextmanager
+def damaged(file: Path) -> Iterator[None]:
+    """What goes wrong in reading a file of a run is the file's damage.
+
+    Raises:
+        RunError: something did.
+    """
     try:
-        module.load_state_dict(load_file(path), strict=True)
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise RunError(f"{path} cannot be loaded: {' '.join(str(error).split())[:200]}") from None
+        yield
+    except KeyError as error:
+        reason = f"{error} is missing"
+    except (yaml.YAMLError, SafetensorError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+    else:
+        return
+    raise RunError(f"{file} is damaged ({reason}); put back a whole copy, or make {file.parent} again")
 
 
 @contextmanager
@@ -129,11 +148,13 @@ def read_header(path: Path, what: str, verb: str) -> Iterator[tuple[dict[str, An
     for name in (CONFIG, CLASSES):
         if not (path / name).is_file():
             raise RunError(f"{path} is not {what}: {name} is missing; give the folder that tag2mask {verb} --out wrote")
-    try:
+    with damaged(path / CLASSES):
+        classes = Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8")))
+    with damaged(path / CONFIG):
         config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-        yield config, Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8")))
-    except (yaml.YAMLError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+        if not isinstance(config, dict):
+            raise TypeError("it holds no settings")
+        yield config, classes
 
 
 def open_run(path: Path) -> Run:

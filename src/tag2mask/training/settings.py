@@ -12,7 +12,7 @@ from pydantic import Field
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.transforms import AugmentSettings
 from tag2mask.presets import read_preset
-from tag2mask.settings import Settings, assign, merge, put, read_yaml
+from tag2mask.settings import Rate, Settings, assign, merge, put, read_yaml
 from tag2mask.vit.settings import BackboneSettings
 
 ParameterKind = Literal["backbone", "heads", "tokens", "positions", "vectors"]
@@ -28,11 +28,11 @@ class OptimiserSettings(Settings):
     the base rate. ``parity`` keeps what MCTformer's and WeakTr's released code does with it: see ``schedule.released``.
     """
 
-    lr_backbone: float = Field(1e-5, gt=0)
-    lr_tokens: float = Field(3e-3, gt=0)
-    lr_gates: float = Field(2e-2, gt=0)
+    lr_backbone: Rate = 1e-5
+    lr_tokens: Rate = 3e-3
+    lr_gates: Rate = 2e-2
     layer_decay: float = Field(1.0, gt=0, le=1)
-    weight_decay: float = Field(0.05, ge=0)
+    weight_decay: float = Field(0.05, ge=0, le=100)
     decay: tuple[ParameterKind, ...] = ("backbone",)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
     start: float = Field(0.0, ge=0, le=1)

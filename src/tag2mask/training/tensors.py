@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+
+from tag2mask.errors import RunError
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -22,3 +24,22 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     with beside.open("rb") as file:
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Fill ``module`` with all tensors of ``path``, which are just its own.
+
+    Raises:
+        RunError: they belong to another model.
+    """
+    here = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    there = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    other = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+    if other:
+        name = other[0]
+        raise RunError(
+            f"{path} does not fit the model: {len(other)} of {len(here)} tensors differ, {name} first "
+            f"({there.get(name, 'missing')} in the file, {here.get(name, 'missing')} in the model); put back the file "
+            "of this training, or keep the settings it was trained with"
+        )
+    module.load_state_dict(dict(tensors))

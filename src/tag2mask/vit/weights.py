@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +19,15 @@ from torch import Tensor, nn
 
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
+from tag2mask.vit.hub import unreachable
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import PLAIN, require_plain
 
 Weights = Literal["hub", "none"] | Path
 HEAD = ("head.", "head_dist.", "fc_norm.", "norm.")  # may be missing: task heads, and the norm's other name
+
+# What safetensors raises on bytes that are no weights, and torch's reader of plain tensors, which checks little.
+UNREADABLE = (SafetensorError, pickle.UnpicklingError, struct.error, RuntimeError, EOFError, LookupError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,12 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
     """The empty or hub-filled timm model."""
     patch = patch_of(settings)
     if settings.image_size % patch:
-        near_size = round(settings.image_size / patch) * patch
+        near_size = max(round(settings.image_size / patch), 1) * patch
         raise SettingsError(
             f"image_size {settings.image_size} is not a multiple of {settings.name}'s patch {patch}; try {near_size}"
         )
+    if pretrained and (reason := unreachable(settings.name)):
+        raise no_weights(settings, reason)
     try:
         model: nn.Module = timm.create_model(
             settings.name,
@@ -100,24 +108,43 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
             **settings.shape(),
         )
     except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"weights of {settings.name} could not be had from timm's hub ({str(error).splitlines()[0]}); "
-            "give a file with --weights FILE, or train from scratch with --weights none"
-        ) from error
+        reason = first_line(error)
+        if not pretrained:  # of this shape it can be built: see patch_of
+            raise SettingsError(f"{settings.name} cannot be built for {settings.image_size} px: {reason}") from error
+        raise no_weights(settings, reason) from error
     return model
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, or its name if it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def no_weights(settings: BackboneSettings, reason: str) -> WeightsError:
+    """What to say where pretrained weights cannot be downloaded."""
+    return WeightsError(
+        f"weights of {settings.name} could not be had from timm's hub ({reason}); "
+        "give a file with --weights FILE, or train from scratch with --weights none"
+    )
 
 
 def patch_of(settings: BackboneSettings) -> int:
     """The patch side of a plain ViT.
 
     Raises:
-        SettingsError: the model is unknown or no plain ViT.
+        SettingsError: the model is unknown or no plain ViT, or cannot be built in the shape asked for.
     """
     if not timm.is_model(settings.name):
-        near = timm.list_models(f"*{settings.name.split('_')[0]}*")[:3]
-        raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {PLAIN}, {near}")
-    with torch.device("meta"):
-        model = timm.create_model(settings.name, num_classes=0, **settings.shape())
+        near = ", ".join([PLAIN, *difflib.get_close_matches(settings.name, timm.list_models(), n=3)])
+        raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {near}")
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(settings.name, num_classes=0, **settings.shape())
+    except (AssertionError, TypeError, ValueError, RuntimeError) as error:
+        raise SettingsError(
+            f"timm cannot build {settings.name} with {settings.shape()}: {first_line(error)}; "
+            "mend backbone.patch, width, depth or heads: the width is a multiple of the heads"
+        ) from error
     return int(require_plain(model).patch_embed.patch_size[0])
 
 
@@ -165,7 +192,7 @@ def fit(state: dict[str, Tensor], model: nn.Module, path: Path, settings: Backbo
     try:
         state = convert(state, model)
     except (RuntimeError, KeyError, AssertionError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{path} is not of {settings.name}: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} is not of {settings.name}: {first_line(error)}") from error
     wanted = model.state_dict()
     renamed = {}
     for key, value in state.items():
@@ -185,9 +212,13 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             with safe_open(path, "pt") as file:
                 return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = (str(error) or "it is empty").splitlines()[0]
-        raise WeightsError(f"weights file {path} cannot be read: {reason}") from error
+    except OSError as error:
+        raise WeightsError(f"weights file {path} cannot be read: {error.strerror or error}") from error
+    except UNREADABLE as error:  # torch's own words advise to load pickles
+        raise WeightsError(
+            f"weights file {path} cannot be read: it is damaged, or neither FILE.safetensors nor a state dict of "
+            "plain tensors in FILE.pth"
+        ) from error
     for key in ("state_dict", "model"):
         content = content.get(key, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):

@@ -18,8 +18,6 @@ import torch
 import torch.nn.functional as F
 import yaml
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tag2mask.data.transforms import eval_resize
@@ -28,6 +26,7 @@ from tag2mask.files import file_hash
 from tag2mask.masks.localize import resize, to_pixels
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.settings import Settings
+from tag2mask.training.run import damaged, fill
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import require_plain
 from tag2mask.vit.weights import build_backbone
@@ -206,12 +205,11 @@ def open_walk(path: Path, device: torch.device | str = "cpu") -> Walk:
             raise RunError(
                 f"{path} is not a walk: {name} is missing; give the folder that tag2mask refine-train --out wrote"
             )
-    try:
+    with damaged(path / CONFIG):
         config: Mapping[str, Any] = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
         settings = WalkSettings.parse(config["settings"], where=str(path / CONFIG))
         backbone = BackboneSettings.parse(config["settings"]["backbone"])
-        net = AffinityNet(build_backbone(backbone, "none")[0])
-        net.load_state_dict(load_file(path / WEIGHTS), strict=True)
-        return Walk(path, settings, net.to(device).eval(), tuple(config["mean"]), tuple(config["std"]))
-    except (yaml.YAMLError, KeyError, TypeError, SafetensorError, RuntimeError, OSError) as error:
-        raise RunError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from None
+        mean, std = tuple(config["mean"]), tuple(config["std"])
+    net = AffinityNet(build_backbone(backbone, "none")[0])
+    fill(net, path / WEIGHTS)
+    return Walk(path, settings, net.to(device).eval(), mean, std)

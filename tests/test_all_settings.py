@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from tag2mask.errors import SettingsError
+from tag2mask.masks.settings import read_mask_settings
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.segmentation.settings import read_segment_settings
+from tag2mask.settings import Settings, assign
+from tag2mask.training.settings import read_settings
+
+
+class Group(Settings):
+    number: float = 1.0
+    count: int = 1
+    either: str | float = 1.0
+    several: tuple[float, ...] = (1.0,)
+
+
+class Whole(Settings):
+    group: Group = Group()
+    colour: int = 3
+
+
+@pytest.mark.parametrize("key", ["number", "either"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300])
+def test_numbers_are_finite(key: str, value: float) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"settings: group\.{key}: wanted a finite number, 3\.4e\+38 at most, got "
+    ):
+        Whole.parse({"group": {key: value}})
+
+
+@pytest.mark.parametrize("values", [{"several": [1.0, math.nan]}, {"count": 10**23}])
+def test_every_number_of_a_list_and_integers_too(values: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="wanted a finite number, "):
+        Group.parse(values)
+
+
+@pytest.mark.parametrize("scale", ["nan", ".nan", "inf", "1e300", "1e9", "1e-9", "0", "-1", "1,nan"])
+def test_scales_are_of_a_size_that_can_be_painted(scale: str) -> None:
+    with pytest.raises(SettingsError, match=r"scales: wanted one scale or more, all from 0\.01 to 32"):
+        read_mask_settings({"scales": scale}, [])
+    with pytest.raises(SettingsError, match=r"scales: wanted one scale or more"):
+        PredictSettings.parse({"scales": scale})
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("optimiser.lr_tokens=1e300", "optimiser.lr_tokens: Input should be less than or equal to 100, got 1e+300"),
+        ("optimiser.lr_tokens=inf", "optimiser.lr_tokens: Input should be less than or equal to 100"),
+        ("optimiser.lr_gates=nan", "optimiser.lr_gates: Input should be less than or equal to 100"),
+        ("optimiser.weight_decay=inf", "optimiser.weight_decay: Input should be less than or equal to 100"),
+        ("optimiser.clip=1e300", "optimiser.clip: wanted a finite number"),
+        ("seed=99999999999999999999999", "seed: wanted a finite number, 9.22e+18 at most, got 99999999999999999999999"),
+    ],
+)
+def test_what_training_multiplies_by_is_bounded(assignment: str, message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read_settings(None, [assignment], {})
+    assert message in str(error.value)
+    own = assignment.replace("lr_tokens", "lr").replace("lr_gates", "lr")
+    with pytest.raises(SettingsError, match=own.partition("=")[0]):
+        read_segment_settings(None, {}, [own])
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("numbr", "did you mean group.number?"),
+        ("group.numbr", "did you mean group.number?"),
+        ("grup", "did you mean group.KEY?"),
+        ("color", "did you mean colour?"),
+        ("foo", "there are group.number, group.count, group.either, group.several, colour"),
+    ],
+)
+def test_only_a_near_key_is_taken_for_the_meant_one(key: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        Whole.parse(assign({}, [f"{key}=1"]))
+    assert str(error.value) == f"settings: unknown setting {key}; {hint}"
+
+
+@pytest.mark.parametrize("assignment", ["=3", " =3", "group.=3", ".number=3", "group..number=3", "number"])
+def test_an_assignment_has_a_key(assignment: str) -> None:
+    with pytest.raises(SettingsError, match="wanted KEY=VALUE, such as epochs=8"):
+        assign({}, [assignment])
+
+
+@pytest.mark.parametrize("text", ["5", "0", "nan", "-1", "foo", "", "0.1,7"])
+def test_a_wrong_threshold_is_named_as_it_was_given(text: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read_mask_settings({"threshold": text}, [])
+    wrong = text.rpartition(",")[2]
+    assert str(error.value) == f"--threshold {wrong}: wanted mean, otsu, agreement or a number above 0, 1 at most"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("threshold=5", "masks: threshold: wanted mean, otsu or a number from 0 to 1, got 5"),
+        (
+            "class_thresholds.cow=foo",
+            "masks: class_thresholds.cow: wanted mean, otsu or a number from 0 to 1, got 'foo'",
+        ),
+        ("background.value=0", "masks: background.value: wanted mean, otsu, agreement or a number above 0, got 0"),
+        ("background.policy=power", "masks: background: the policy power wants a number as value"),
+    ],
+)
+def test_a_wrong_threshold_among_settings(assignment: str, message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read_mask_settings({"background": {"value": "otsu"}}, [assignment])
+    assert str(error.value) == message
