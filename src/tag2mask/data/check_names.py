@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tag2mask.data.check import CheckReport, check_class_counts
-from tag2mask.data.folder import files_below, passed_over, read_classes, read_lines, require_root, strip_suffix
+from tag2mask.data.folder import files_below, of_other_kinds, read_classes, read_lines, require_root, strip_suffix
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import open_table, tag_index
 from tag2mask.errors import DataError
@@ -90,16 +90,18 @@ def find_names(folder: Path, bits: dict[str, int], report: CheckReport, tick: Ca
     """Mark the photographs that are there."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; put the photographs there")
+    others: list[str] = []
     for number, file in enumerate(files_below(folder), start=1):
         name = strip_suffix(file)
         if name == file:  # no photograph
+            others.append(file)
             continue
         if bits.get(name, 0) & THERE:
             report.error(f"{folder / file}: another photograph has the same name; masks are named after photographs")
         bits[name] = bits.get(name, 0) | THERE
         if number % EVERY == 0:
             tick(EVERY)
-    for message in passed_over(folder):
+    for message in of_other_kinds(folder, others):
         report.warn(message)
 
 

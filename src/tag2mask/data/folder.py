@@ -215,7 +215,12 @@ def find_images(folder: Path) -> dict[str, Path]:
 
 def passed_over(folder: Path) -> list[str]:
     """A line about the images below a folder that are of kinds that are not read; none if there are no such images."""
-    suffixes = (PurePath(file).suffix.lower() for file in files_below(folder))
+    return of_other_kinds(folder, files_below(folder))
+
+
+def of_other_kinds(folder: Path, files: Iterable[str]) -> list[str]:
+    """The same, of these ``files`` below the folder."""
+    suffixes = (PurePath(file).suffix.lower() for file in files)
     counts = Counter(suffix for suffix in suffixes if suffix in OTHER_SUFFIXES)
     if not counts:
         return []
