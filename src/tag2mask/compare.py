@@ -261,4 +261,4 @@ def shown(line: Mapping[str, Any], column: str) -> str:
     mean, deviation, digits = line[column], line[f"{column} sd"], COLUMNS[column]
     if mean is None:
         return "-"
-    return f"{mean:.{digits}f}" if deviation is None else f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}" if deviation else f"{mean:.{digits}f}"
