@@ -73,3 +73,12 @@ def test_interrupted_while_a_finished_set_goes_on_nothing_is_forgotten(tmp_path:
     assert MaskSetWriter(path, CLASSES, {"settings": {}}).has("b1")
     paint(path, names)
     assert open_finished(path).manifest == before
+
+
+def test_photographs_without_tags_are_counted(tmp_path: Path) -> None:
+    writer = MaskSetWriter(tmp_path / "masks", CLASSES, {"settings": {}})
+    for name, tags in (("a", ["cat"]), ("b", []), ("c", [])):
+        writer.add(name, np.zeros((2, 3), np.int64), tags, fallback=False)
+    summary = writer.finish({"d": "unreadable"})
+    assert (summary.images, summary.fallbacks, summary.untagged, summary.failures) == (3, 0, 2, {"d": "unreadable"})
+    assert summary.to_json()["masks"] == str(tmp_path / "masks")

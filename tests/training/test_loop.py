@@ -151,6 +151,14 @@ def test_without_validation_photographs_the_last_weights_are_kept(
     assert "the last weights are kept" in capfd.readouterr().err
 
 
+def test_of_equally_good_epochs_the_last_is_kept(
+    squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter((0.4, 0.5, 0.5, 0.3))
+    monkeypatch.setattr(loop.Trainer, "validate", lambda self: {"val_ap": next(scores), "val_f1": 0.0})
+    assert train(squares, tmp_path / "run", **{**small, "epochs": 4}).best_epoch == 3
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_step(
     squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

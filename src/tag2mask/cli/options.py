@@ -44,7 +44,8 @@ def named(**options: object) -> dict[str, Any]:
 def tell_masks(summary: dict[str, Any], as_json: bool) -> None:
     """What came of a mask set; exit code 1 if photographs failed."""
     if not as_json:
-        print(f"{summary['masks']}: {summary['images']} masks, {len(summary['failures'])} failures")
+        untagged = f"{summary['untagged']} of them without any tag, " if summary["untagged"] else ""
+        print(f"{summary['masks']}: {summary['images']} masks, {untagged}{len(summary['failures'])} failures")
     for name, reason in summary["failures"].items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
     emit(summary, as_json)

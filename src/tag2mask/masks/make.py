@@ -60,8 +60,7 @@ def make_masks(
                 for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
                     writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
                 bar.advance(len(batch))
-        writer.finish(failures)
-    return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
+        return writer.finish(failures)
 
 
 def resolved(settings: MaskSettings, run: Run) -> MaskSettings:

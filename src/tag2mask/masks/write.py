@@ -107,16 +107,20 @@ def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
 
 @dataclass(frozen=True)
 class MaskSetSummary:
-    """What came of it: masks in ``path``, photographs without a predicted tag, and photographs that failed."""
+    """What came of it: masks in ``path``, and photographs that failed.
+
+    ``fallbacks`` have no predicted tag but the best in its place, ``untagged`` have none at all: all is background.
+    """
 
     path: Path
     images: int
     fallbacks: int
+    untagged: int
     failures: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {"masks": str(self.path), "images": self.images, "fallbacks": self.fallbacks, "failures": self.failures}
+        return {**{key: value for key, value in vars(self).items() if key != "path"}, "masks": str(self.path)}
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ class MaskSetWriter:
             self.fallbacks.append(name)
         self.tags[name] = tags
 
-    def finish(self, failures: Mapping[str, str]) -> None:
+    def finish(self, failures: Mapping[str, str]) -> MaskSetSummary:
         """Write the manifest as complete."""
         content = {
             **self.origin,
@@ -191,3 +195,5 @@ class MaskSetWriter:
         }
         write_json(self.path / MANIFEST, content)
         (self.path / TAGS).unlink(missing_ok=True)
+        untagged = sum(not tags for tags in self.tags.values())
+        return MaskSetSummary(self.path, len(self.tags), len(self.fallbacks), untagged, dict(failures))

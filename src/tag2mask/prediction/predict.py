@@ -62,8 +62,7 @@ def predict(
             for batch in batches(missing, predictor.data_settings, settings.batch_size, failures):
                 write(batch, predictor, writer, settings.overlay)
                 bar.advance(len(batch))
-        writer.finish(failures)
-    return MaskSetSummary(out, len(writer.tags), len(writer.fallbacks), failures)
+        return writer.finish(failures)
 
 
 def segmenter_predictor(path: Path, settings: PredictSettings) -> Predictor:

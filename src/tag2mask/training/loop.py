@@ -138,12 +138,12 @@ class Trainer(EpochLoop[TrainSettings]):
         return factor(step, self.steps, self.settings.epochs, self.settings.optimiser)
 
     def finish_row(self, row: dict[str, Any]) -> None:
-        """Validate, and keep the best weights."""
+        """Validate, and keep the best weights; of equally good ones the later, whose logits part further."""
         progress = self.progress
         row["open_heads"] = self.method.open_heads()
         if self.accelerator.is_main_process:
             row |= self.validate()
-        better = progress.best_ap is None or row.get("val_ap", 0.0) > progress.best_ap
+        better = progress.best_ap is None or row.get("val_ap", 0.0) >= progress.best_ap
         if not self.validation or better:
             progress.best_epoch = progress.epoch + 1
             progress.best_ap = row.get("val_ap")
