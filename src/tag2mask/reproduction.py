@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.files import held
 from tag2mask.stages import Stages
 from tag2mask.training.checkpoint import can_resume
 
@@ -178,12 +179,13 @@ class Reproduction:
         """Do what is left to do; scores beside the published ones.
 
         Raises:
-            RunError: a command failed.
+            RunError: a command failed, or another process has ``out``.
         """
-        stages = Stages(self.out)
-        for command in self.commands():
-            stages.stage(command.name, command.product, partial(done, command))
-        scores = json.loads(printed(self.evaluate()).splitlines()[-1])
+        with held(self.out):
+            stages = Stages(self.out)
+            for command in self.commands():
+                stages.stage(command.name, command.product, partial(done, command))
+            scores = json.loads(printed(self.evaluate()).splitlines()[-1])
         return {"row": self.name, "title": self.row.title, "results": compared(self.row.published, scores)}
 
 
