@@ -25,6 +25,7 @@ from PIL import Image
 from tag2mask.data import Classes
 from tag2mask.errors import MaskSetError
 from tag2mask.files import write_json
+from tag2mask.settings import flat
 
 MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
 
@@ -159,11 +160,14 @@ class MaskSetWriter:
             before = open_mask_set(self.path)
         except MaskSetError:
             raise MaskSetError(f"{self.path} is not empty and no mask set; choose another --out") from None
-        differing = [key for key, value in self.origin.items() if before.manifest.get(key) != value]
-        if differing:
-            raise MaskSetError(
-                f"{self.path} is not empty: it holds masks of another {differing[0]}; choose another --out or delete it"
-            )
+        was, wanted = flat({key: before.manifest.get(key) for key in self.origin}), flat(self.origin)
+        for key in {**was, **wanted}:
+            old, new = was.get(key), wanted.get(key)
+            if old != new:
+                raise MaskSetError(
+                    f"{self.path} is not empty: its masks were made with {key} = {old}, not {new}; "
+                    "choose another --out or delete it"
+                )
         lines = self.path / TAGS
         rows = [json.loads(line) for line in lines.read_text().splitlines() if line] if lines.exists() else []
         self.tags = before.manifest.get("image_tags", {}) | {row["name"]: row["tags"] for row in rows}
