@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from command import call
+from interruption import interrupted_after
 from tag2mask import train
 from tag2mask.data import DataSettings, cache, open_dataset
 from tag2mask.data.cache import SmallCopies
@@ -24,7 +24,6 @@ from tag2mask.data.reading import read_image
 from tag2mask.data.sample import Sample
 from tag2mask.data.transforms import AugmentSettings, train_transform
 from tag2mask.errors import DataError
-from tag2mask.training import loop
 
 TRANSFORM = train_transform(32, (0.5,) * 3, (0.25,) * 3, AugmentSettings())
 NOISE = np.random.default_rng(0)
@@ -229,24 +228,14 @@ def test_a_missing_photograph_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_training_from_copies_resumes_exactly(
-    squares: Path, tmp_path: Path, small: dict[str, object], workers: int, monkeypatch: pytest.MonkeyPatch
+    squares: Path, tmp_path: Path, small: dict[str, object], workers: int
 ) -> None:
     small |= {"data": {"cache": 36}, "workers": workers}
     train(squares, tmp_path / "whole", **small)
     for path in (squares / ".cache/36").glob("p0[0-3].*"):
         path.unlink()
-    step = loop.Trainer.step
-
-    def interrupted(self: loop.Trainer, images: torch.Tensor, tags: torch.Tensor) -> bool:
-        moved = step(self, images, tags)
-        if self.progress.step == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return moved
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "step", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train(squares, tmp_path / "halved", **small)
+    with interrupted_after(3), pytest.raises(KeyboardInterrupt):
+        train(squares, tmp_path / "halved", **small)
     train(squares, tmp_path / "halved", resume=True, **small)
     one, other = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "halved"))
     assert all(torch.equal(one[key], other[key]) for key in one)

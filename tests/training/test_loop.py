@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from interruption import interrupted_after
 from tag2mask import train
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import held
@@ -65,22 +64,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_resumed_after_any_step_it_is_the_uninterrupted_run_bit_for_bit(
-    squares: Path, tmp_path: Path, small: dict[str, object], stop: int, monkeypatch: pytest.MonkeyPatch
+    squares: Path, tmp_path: Path, small: dict[str, object], stop: int
 ) -> None:
     small["method_settings"] = {**small["method_settings"], "pruning": True, "masking_ratio": 0.5}
     train(squares, tmp_path / "whole", **small)
-    step = loop.Trainer.step
-
-    def interrupted(self: loop.Trainer, images: torch.Tensor, tags: torch.Tensor) -> bool:
-        moved = step(self, images, tags)
-        if self.progress.step == stop:
-            os.kill(os.getpid(), signal.SIGINT)
-        return moved
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "step", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train(squares, tmp_path / "halved", **small)
+    with interrupted_after(stop), pytest.raises(KeyboardInterrupt):
+        train(squares, tmp_path / "halved", **small)
     train(squares, tmp_path / "halved", resume=True, **small)
     assert equal(tmp_path / "whole", tmp_path / "halved")
     assert rows(tmp_path / "whole") == rows(tmp_path / "halved")
