@@ -20,14 +20,20 @@ except ImportError:  # Windows: folders are not held there
     fcntl = None  # type: ignore[assignment]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write beside, then take the place of ``path`` in one move."""
+@contextmanager
+def in_one_move(path: Path) -> Iterator[Path]:
+    """A place beside ``path`` to write to; what was written takes the place of ``path`` in one move."""
     beside = path.with_name(f".{path.name}.new")
-    with beside.open("w", encoding="utf-8") as file:
+    yield beside
+    beside.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text, on the disk before it takes its place."""
+    with in_one_move(path) as beside, beside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -49,6 +55,11 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def vacant(folder: Path) -> bool:
+    """Whether something new can be made there: nothing is, or an empty folder."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.errors import RunError
-from tag2mask.files import write_json
+from tag2mask.files import vacant, write_json
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings
-from tag2mask.settings import Settings, assign, flat, merge, put
+from tag2mask.settings import Settings, assign, differences, merge, put
 from tag2mask.stages import DONE, read_json
 from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.weights import patch_of
@@ -104,15 +104,14 @@ def require_same_plan(plan: Plan) -> None:
     """
     path, out = plan.out / PLAN, plan.out
     if not path.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not vacant(out):
             raise RunError(f"{out} is not empty; choose another --out or delete it")
         return
-    before, now = flat(read_json(path)), flat(plan.to_json())
-    for key in {**before, **now}:
-        was, wanted = before.get(key, "its default"), now.get(key, "its default")
-        if was != wanted and any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN))):
+    changed = list(differences(read_json(path), plan.to_json(), missing="its default"))
+    for key, was, wanted in changed:
+        if any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN))):
             raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
-    if before != now:
+    if changed:
         write_json(path, plan.to_json())
-    if before != now and not (out / RUN).exists():  # it may be other data
+    if changed and not (out / RUN).exists():  # it may be other data
         (out / DONE).unlink(missing_ok=True)

@@ -29,7 +29,7 @@ from tag2mask.data.geotiff import read_place, write_geotiff
 from tag2mask.data.sources import Record, Source, open_source
 from tag2mask.data.statistics import write_statistics
 from tag2mask.errors import DataError
-from tag2mask.files import held, write_json, write_text
+from tag2mask.files import held, in_one_move, vacant, write_json, write_text
 from tag2mask.masks.write import write_mask
 from tag2mask.settings import Settings
 from tag2mask.training.progress import progress_bar
@@ -158,7 +158,7 @@ def require_writable(classes: Classes) -> None:
 
 def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
     """An empty folder, or one that the same command began: what is finished there."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if vacant(out):
         (out / "images").mkdir(parents=True)
         write_json(out / MANIFEST, {**origin, "complete": False})
         return {}
@@ -203,7 +203,8 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
     if record.compose is not None:
         write_geotiff(target, pixels, read_place(record.image))
     elif record.content is not None:
-        write_embedded(record.content, target)
+        with in_one_move(target) as beside:
+            beside.write_bytes(record.content)
     else:
         take_over(record.image, target, link)
     tags = None if record.tags is None else [source.classes.names[tag] for tag in record.tags]
@@ -222,16 +223,8 @@ def take_over(image: Path, target: Path, link: str) -> None:
         except OSError:
             link = "copy"
     if link == "copy":
-        beside = target.with_name(f".{target.name}.new")
-        shutil.copyfile(image, beside)
-        beside.replace(target)
-
-
-def write_embedded(content: bytes, target: Path) -> None:
-    """Write a photograph that stood inside another file, in one move."""
-    beside = target.with_name(f".{target.name}.new")
-    beside.write_bytes(content)
-    beside.replace(target)
+        with in_one_move(target) as beside:
+            shutil.copyfile(image, beside)
 
 
 def finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -153,6 +153,17 @@ def parse_value(text: str) -> object:
         return float(text) if "e" in text.lower() and text.strip()[:1] in "0123456789.-+" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError):
         return text
+
+
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], missing: Any = None
+) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys of nested settings whose values differ, with the values then and now, or ``missing`` for none."""
+    was, wanted = flat(before), flat(now)
+    for key in {**was, **wanted}:
+        old, new = was.get(key, missing), wanted.get(key, missing)
+        if old != new:
+            yield key, old, new
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -66,14 +66,17 @@ def read_image(path: Path, bands: int, content: bytes | None = None) -> NDArray[
 
 def read_pixels(path: Path, bands: int, content: bytes | None = None) -> NDArray[Any]:
     """The same, masked where a GeoTIFF says that there is no data."""
-    suffix = path.suffix.lower() if content is None else ""
     with readable(path):
-        if suffix == ".npy":
-            return read_array(path, bands)
-        if suffix in TIFF and not for_pillow(path, bands):
-            return read_geotiff(path, bands)
-        with open_image(path, content) as image:
-            return pillow_pixels(path, ImageOps.exif_transpose(image), bands)
+        if content is not None or by_pillow(path, bands):
+            with open_image(path, content) as image:
+                return pillow_pixels(path, ImageOps.exif_transpose(image), bands)
+        return read_array(path, bands) if path.suffix.lower() == ".npy" else read_geotiff(path, bands)
+
+
+def by_pillow(path: Path, bands: int) -> bool:
+    """Whether a file is neither an array nor a GeoTIFF that needs rasterio."""
+    suffix = path.suffix.lower()
+    return suffix != ".npy" and (suffix not in TIFF or for_pillow(path, bands))
 
 
 def is_turned(path: Path, bands: int) -> bool:
@@ -82,8 +85,7 @@ def is_turned(path: Path, bands: int) -> bool:
     Raises:
         DataError: it cannot be read.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".npy" or (suffix in TIFF and not for_pillow(path, bands)):
+    if not by_pillow(path, bands):
         return False
     with readable(path), Image.open(path) as image:
         return image.getexif().get(Base.Orientation, 1) in range(2, 9)

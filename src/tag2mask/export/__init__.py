@@ -21,6 +21,7 @@ from tag2mask.export.label_images import LabelImage, photographs_places, read_la
 from tag2mask.export.npz import write_npz
 from tag2mask.export.voc import write_voc
 from tag2mask.export.yolo import write_yolo
+from tag2mask.files import vacant
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.training.progress import Bar, progress_bar
 
@@ -122,7 +123,7 @@ def whole_or_nothing(out: Path, folder: bool) -> Iterator[Path]:
     Raises:
         MaskSetError: ``out`` holds something.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not vacant(out):
         raise MaskSetError(f"{out} exists and is not empty; choose another --out or delete it")
     beside = out.absolute().with_name(f".{out.absolute().name}.new")
     delete(beside)

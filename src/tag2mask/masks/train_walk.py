@@ -22,7 +22,7 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, RunError, SettingsError
-from tag2mask.files import held, write_json_lines, write_yaml
+from tag2mask.files import held, vacant, write_json_lines, write_yaml
 from tag2mask.masks import make
 from tag2mask.masks.painter import Painter
 from tag2mask.masks.pair_labels import KINDS, VOID, Labelled, label_photographs, pair_kinds
@@ -85,7 +85,7 @@ def train_walk(run: Path, out: Path, settings: WalkSettings) -> WalkSummary:
     opened = open_run(run)
     settings = resolved(settings, opened)
     require_outside(out, images_folder(opened.data))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not vacant(out):
         raise RunError(f"{out} is not empty; choose another --out")
     samples = tagged(opened, settings)
     torch.manual_seed(settings.seed)

@@ -24,8 +24,8 @@ from PIL import Image
 
 from tag2mask.data import Classes
 from tag2mask.errors import MaskSetError
-from tag2mask.files import write_json
-from tag2mask.settings import flat
+from tag2mask.files import in_one_move, vacant, write_json
+from tag2mask.settings import differences
 
 MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
 
@@ -100,10 +100,8 @@ def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
         image.putpalette(classes.palette().ravel().tolist())
     else:
         image = Image.fromarray(labels.astype(np.uint16))
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as file:
+    with in_one_move(path) as beside, beside.open("wb") as file:
         image.save(file, format="PNG")
-    beside.replace(path)
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ class MaskSetWriter:
         self.origin = json.loads(json.dumps(origin))
         self.tags: dict[str, list[str]] = {}
         self.fallbacks: list[str] = []
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not vacant(path):
             self.go_on()
         else:
             (path / MASKS).mkdir(parents=True)
@@ -160,14 +158,12 @@ class MaskSetWriter:
             before = open_mask_set(self.path)
         except MaskSetError:
             raise MaskSetError(f"{self.path} is not empty and no mask set; choose another --out") from None
-        was, wanted = flat({key: before.manifest.get(key) for key in self.origin}), flat(self.origin)
-        for key in {**was, **wanted}:
-            old, new = was.get(key), wanted.get(key)
-            if old != new:
-                raise MaskSetError(
-                    f"{self.path} is not empty: its masks were made with {key} = {old}, not {new}; "
-                    "choose another --out or delete it"
-                )
+        was = {key: before.manifest.get(key) for key in self.origin}
+        for key, old, new in differences(was, self.origin):
+            raise MaskSetError(
+                f"{self.path} is not empty: its masks were made with {key} = {old}, not {new}; "
+                "choose another --out or delete it"
+            )
         lines = self.path / TAGS
         rows = [json.loads(line) for line in lines.read_text().splitlines() if line] if lines.exists() else []
         self.tags = before.manifest.get("image_tags", {}) | {row["name"]: row["tags"] for row in rows}

@@ -17,8 +17,8 @@ from accelerate.state import AcceleratorState
 import tag2mask
 from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
-from tag2mask.files import held, write_json, write_yaml
-from tag2mask.settings import flat
+from tag2mask.files import held, vacant, write_json, write_yaml
+from tag2mask.settings import differences
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import STATE
 from tag2mask.training.settings import LoopSettings, TrainSettings
@@ -86,18 +86,15 @@ def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
 
 def require_empty(out: Path) -> None:
     """Nothing stands in the way of a new run."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not vacant(out):
         raise RunError(f"{out} is not empty; choose another --out, or go on with --resume")
 
 
 def require_same(out: Path, before: LoopSettings, now: LoopSettings) -> None:
     """The settings are those of the run to resume, as far as they decide what comes of it."""
-    was, wanted = flat(before.model_dump()), flat(now.model_dump())
-    for key in {**was, **wanted}:
-        if key not in ("workers", "save_minutes") and was.get(key) != wanted.get(key):
-            raise RunError(
-                f"{out} was trained with {key}={was.get(key)!r}, not {wanted.get(key)!r}; resume with the same settings"
-            )
+    for key, was, wanted in differences(before.model_dump(), now.model_dump()):
+        if key not in ("workers", "save_minutes"):
+            raise RunError(f"{out} was trained with {key}={was!r}, not {wanted!r}; resume with the same settings")
 
 
 @contextmanager
