@@ -6,6 +6,7 @@ Shapes: B batch, C classes, M patches, h w patch grid, Y X pixels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch.nn.functional as F
@@ -38,10 +39,26 @@ class Evidence:
     affinity_BMM: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Readout:
+    """Logits that are linear in what a method reads for each class, w_c . r_c + b_c.
+
+    ``read`` turns images into ``r (B, C, D)``; ``vector_CD`` and ``bias_C`` are the parameters w and b.
+    """
+
+    read: Callable[[Tensor], Tensor]
+    vector_CD: nn.Parameter
+    bias_C: nn.Parameter
+
+
 class Method(nn.Module, ABC):
-    """A method of weakly supervised segmentation. Abstract; a method is final: it overrides nothing that has a body."""
+    """A method of weakly supervised segmentation. Abstract; a method is final: it overrides nothing that has a body.
+
+    ``readout`` is there for methods whose head can be fitted to the untrained backbone before training.
+    """
 
     vit: ViT
+    readout: Readout | None = None
 
     @property
     def patch(self) -> int:

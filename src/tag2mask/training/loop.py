@@ -35,6 +35,7 @@ from tag2mask.training.start import (
     require_folder,
     write_run_header,
 )
+from tag2mask.training.warm_start import decide_warm_start, start_warm
 from tag2mask.vit.weights import Weights, WeightsReport, normalisation, weights_source
 
 
@@ -67,11 +68,13 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     photographs = open_dataset(data, settings.data, settings.split)
     validation = open_validation(data, settings)
     require_outside(out, images_folder(data))
-    require_folder(out, settings, resume)
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
-    accelerator, method, report = prepare(settings, len(photographs.classes), weights)
+    accelerator, method, settings, report = prepare(settings, len(photographs.classes), weights)
+    require_folder(out, settings, resume)
     with deferred_interrupt() as interrupt, own_folder(out, resume):
+        if settings.warm_start and not resume:
+            warm_up(accelerator, method, data, photographs, settings, interrupt)
         trainer = Trainer(accelerator, method, data, photographs, validation, settings, out, interrupt)
         if resume:
             trainer.progress = load_state(out, method, trainer.optimiser.optimizer)
@@ -80,11 +83,27 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
         return trainer.train(f"resumed at step {trainer.progress.step}" if resume else report.summary())
 
 
-def prepare(settings: TrainSettings, classes: int, weights: Weights) -> tuple[Accelerator, Method, WeightsReport]:
-    """The devices, and the method for ``classes`` tags with the settings' seed."""
+def warm_up(
+    accelerator: Accelerator,
+    method: Method,
+    data: Path,
+    photographs: Dataset,
+    settings: TrainSettings,
+    interrupt: Interrupt,
+) -> None:
+    """The warm start on whole images, in the training's own size and normalisation."""
+    mean, std = normalisation(settings.backbone, settings.data)
+    images = TaggedImages(data, photographs, settings.data, lambda image: image)
+    start_warm(accelerator, method, images, settings.backbone.image_size, (mean, std), interrupt)
+
+
+def prepare(
+    settings: TrainSettings, classes: int, weights: Weights
+) -> tuple[Accelerator, Method, TrainSettings, WeightsReport]:
+    """The devices, the method for ``classes`` tags with the settings' seed, and the settings with all decided."""
     torch.manual_seed(settings.seed)
     method, report = build_method(settings.method, classes, settings.backbone, settings.method_settings, weights)
-    return open_accelerator(settings), method, report
+    return open_accelerator(settings), method, decide_warm_start(settings, method), report
 
 
 class Trainer(EpochLoop[TrainSettings]):

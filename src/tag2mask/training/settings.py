@@ -22,6 +22,7 @@ METHOD = re.compile(r"^\s*method\.")  # method.KEY=VALUE is a setting of the met
 class OptimiserSettings(Settings):
     """AdamW with warm-up and cosine; one learning rate each for pretrained weights, new tokens and heads, and gates.
 
+    ``lr_tokens`` is None for 5e-4 after a warm start, which a higher rate would undo, and 3e-3 without one.
     ``layer_decay`` multiplies the backbone's rate once for every layer below the last. ``weight_decay`` works on the
     kinds of parameters in ``decay``: the backbone's matrices, those of new heads, tokens, position embeddings, and
     vectors (biases and norms); never on gates. The rate rises from ``start`` and falls to ``final``, both as shares of
@@ -29,7 +30,7 @@ class OptimiserSettings(Settings):
     """
 
     lr_backbone: Rate = 1e-5
-    lr_tokens: Rate = 3e-3
+    lr_tokens: Rate | None = None
     lr_gates: Rate = 2e-2
     layer_decay: float = Field(1.0, gt=0, le=1)
     weight_decay: float = Field(0.05, ge=0, le=100)
@@ -56,6 +57,8 @@ class LoopSettings(Settings):
 class TrainSettings(LoopSettings):
     """A training run. ``method_settings`` are checked by the method's own settings class.
 
+    ``warm_start`` fits the head to the pretrained backbone's features before the first step; None does so where the
+    method's head can be fitted and the backbone is pretrained.
     ``keep_epochs`` keeps the weights of every epoch beside the best ones.
     """
 
@@ -66,6 +69,7 @@ class TrainSettings(LoopSettings):
     weights: str = "hub"
     split: str = "train"
     val_split: str | None = "val"
+    warm_start: bool | None = None
     optimiser: OptimiserSettings = OptimiserSettings()
     augment: AugmentSettings = AugmentSettings()
     keep_epochs: bool = False

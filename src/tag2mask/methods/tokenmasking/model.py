@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tag2mask.errors import SettingsError
-from tag2mask.methods.base import Ask, Evidence, Method, require_tags
+from tag2mask.methods.base import Ask, Evidence, Method, Readout, require_tags
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.tap import Tap
@@ -47,6 +47,8 @@ class TokenMasking(Method):
         self.all_layers = last_layers(self.vit, None)
         self.map_layers = last_layers(self.vit, settings.map_layers)
         self.attended_layers = last_layers(self.vit, settings.attended_layers)
+        if isinstance(self.head, VectorHead) and settings.head == "per_token":
+            self.readout = Readout(self.read_images, self.head.vector_D, self.head.bias)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of the class tokens, the gate penalty, and on demand class maps and affinity.
@@ -88,6 +90,11 @@ class TokenMasking(Method):
         attention_BCM = tap.class_maps(self.attended_layers) / len(self.attended_layers)
         read_BCD: Tensor = attention_BCM.to(patch_BMD.dtype) @ patch_BMD
         return read_BCD
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """What the head sees of images ``(B, bands, Y, X)``, before any masking: ``(B, C, D)``."""
+        tap = self.tap(Ask())
+        return self.read(self.vit(images, tap), tap)
 
     def final(self, x_BND: Tensor) -> Tensor:
         """Tokens after the backbone's last norm, or from the raw residual stream."""

@@ -1,0 +1,140 @@
+"""Generated defect shots: thin and small defects on textured ground, tags by kind, exact truth.
+
+Many images show no defect at all, as on a real line. Shapes: S side of an image in pixels.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from tag2mask.data.classes import Classes
+
+CLASSES = Classes(("scratch", "crack", "pit", "stain"), "background")
+SOUND = 0.25  # share of images without any defect
+Values = NDArray[np.float64]
+
+
+def write_defects(root: Path, counts: dict[str, int], side: int = 224, seed: int = 0) -> None:
+    """A ``folder`` data set of gray images, ``counts`` per split: one or two kinds of defects each, or none."""
+    generator = np.random.default_rng(seed)
+    for folder in ("images", "masks", "splits"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "classes.txt").write_text("\n".join(CLASSES.pixel_names) + "\n")
+    rows = []
+    for split, count in counts.items():
+        names = [f"{split}_{index:04d}" for index in range(count)]
+        for name in names:
+            image, truth = compose(side, generator)
+            Image.fromarray(image).save(root / "images" / f"{name}.png")
+            mask = Image.fromarray(truth)
+            mask.putpalette(CLASSES.palette().ravel().tolist())
+            mask.save(root / "masks" / f"{name}.png")
+            tags = [CLASSES.names[value - 1] for value in np.unique(truth) if value > 0]
+            rows.append((f"{name}.png", ";".join(tags)))
+        (root / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
+    with (root / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "labels"), *rows])
+
+
+def compose(side: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """One image ``(S, S, 3)`` and its truth ``(S, S)``: 0 sound, kind + 1 otherwise."""
+    image = ground(side, generator)
+    truth = np.zeros((side, side), np.uint8)
+    if generator.random() >= SOUND:
+        for kind in generator.choice(len(CLASSES), generator.integers(1, 3), replace=False):
+            for _ in range(generator.integers(1, 4)):
+                cover = DEFECTS[int(kind)](side, generator)
+                depth = generator.choice([-1, 1]) * generator.uniform(0.18, 0.4)
+                image += depth * cover
+                truth[cover > 0.3] = kind + 1
+    image = image * generator.uniform(0.85, 1.15) + generator.normal(0, 0.02, image.shape)
+    gray = (image.clip(0, 1) * 255).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, 2), truth
+
+
+def ground(side: int, generator: np.random.Generator) -> Values:
+    """Brushed metal, woven cloth, concrete or wood, and uneven light."""
+    y, x = np.indices((side, side)) / side
+    match int(generator.integers(4)):
+        case 0:  # brushed: long soft lines one way
+            texture = ndimage.gaussian_filter(generator.normal(size=(side, side)), (0.7, side / 8))
+        case 1:  # woven
+            pitch = generator.uniform(4, 9)
+            texture = np.sin(2 * np.pi * x * side / pitch) * np.sin(2 * np.pi * y * side / pitch)
+        case 2:  # concrete
+            texture = ndimage.gaussian_filter(generator.normal(size=(side, side)), 1.2)
+            texture = texture / texture.std() + smooth(side, side / 10, generator)
+        case _:  # wood
+            rings = x * generator.uniform(6, 14) + 0.4 * smooth(side, side / 5, generator)
+            texture = np.sin(2 * np.pi * rings) + 0.5 * ndimage.gaussian_filter(generator.normal(size=(side, side)), 1)
+    light = generator.uniform(-0.1, 0.1) * (x - 0.5) + generator.uniform(-0.1, 0.1) * (y - 0.5)
+    return np.asarray(0.5 + 0.06 * texture / texture.std() + light)
+
+
+def scratch(side: int, generator: np.random.Generator) -> Values:
+    """A long, thin, slightly bent line."""
+    start = generator.uniform(0.1, 0.9, 2) * side
+    angle = generator.uniform(0, 2 * np.pi)
+    length = generator.uniform(0.3, 0.7) * side
+    step = np.linspace(0, 1, 24)
+    bend = generator.uniform(-0.4, 0.4)
+    points = start + length * step[:, None] * np.stack([np.cos(angle + bend * step), np.sin(angle + bend * step)], 1)
+    return stroke(side, points, int(generator.integers(2, 5)))
+
+
+def crack(side: int, generator: np.random.Generator) -> Values:
+    """A jagged line with branches."""
+    cover = np.zeros((side, side))
+    at, angle = generator.uniform(0.2, 0.8, 2) * side, generator.uniform(0, 2 * np.pi)
+    for _ in range(generator.integers(1, 4)):
+        turns = angle + np.cumsum(generator.normal(0, 0.5, 12))
+        steps = generator.uniform(0.02, 0.05, 12) * side
+        points = at + np.cumsum(np.stack([np.cos(turns), np.sin(turns)], 1) * steps[:, None], 0)
+        cover = np.maximum(cover, stroke(side, points, int(generator.integers(2, 4))))
+        angle += generator.uniform(0.8, 2)
+    return cover
+
+
+def pit(side: int, generator: np.random.Generator) -> Values:
+    """A cluster of small round holes."""
+    cover = np.zeros((side, side))
+    y, x = np.indices((side, side))
+    centre = generator.uniform(0.15, 0.85, 2) * side
+    for _ in range(generator.integers(2, 8)):
+        top, left = centre + generator.normal(0, side / 14, 2)
+        radius = generator.uniform(2.5, 6)
+        cover = np.maximum(cover, (np.hypot(y - top, x - left) < radius).astype(np.float64))
+    return np.asarray(ndimage.gaussian_filter(cover, 0.6))
+
+
+def stain(side: int, generator: np.random.Generator) -> Values:
+    """A soft blot with an uneven edge."""
+    y, x = np.indices((side, side))
+    top, left = generator.uniform(0.15, 0.85, 2) * side
+    radius = generator.uniform(0.06, 0.14) * side
+    distance = np.hypot(y - top, x - left) + 0.25 * radius * smooth(side, radius / 2, generator)
+    return np.asarray(ndimage.gaussian_filter((distance < radius).astype(np.float64), 1.2))
+
+
+DEFECTS: tuple[Callable[[int, np.random.Generator], Values], ...] = (scratch, crack, pit, stain)
+
+
+def stroke(side: int, points: NDArray[Any], width: int) -> Values:
+    """A line through ``points (K, 2)``, as a cover from 0 to 1."""
+    layer = Image.new("L", (side, side))
+    ImageDraw.Draw(layer).line([tuple(point) for point in points.tolist()], fill=255, width=width, joint="curve")
+    return np.asarray(ndimage.gaussian_filter(np.asarray(layer) / 255.0, 0.5))
+
+
+def smooth(side: int, width: float, generator: np.random.Generator) -> Values:
+    """Noise ``(S, S)`` that is alike over ``width`` pixels, of mean 0 and deviation 1."""
+    noise = ndimage.gaussian_filter(generator.normal(size=(side, side)), width, mode="reflect")
+    return np.asarray((noise - noise.mean()) / noise.std())

@@ -1,0 +1,129 @@
+"""A warm start: before the first step, the head learns the tags from what the pretrained backbone already reads.
+
+It takes seconds and saves epochs: a logistic regression for each class on the features that its head will see.
+Shapes: N images, C classes, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor
+
+from tag2mask.data import Sample
+from tag2mask.data.loading import TaggedImages, multi_hot
+from tag2mask.data.transforms import eval_resize
+from tag2mask.errors import SettingsError
+from tag2mask.methods import Method
+from tag2mask.methods.base import Readout
+from tag2mask.training.interrupt import Interrupt
+from tag2mask.training.progress import progress_bar
+from tag2mask.training.settings import TrainSettings
+
+WARM_RATE, COLD_RATE = 5e-4, 3e-3
+IMAGES, NUMBERS = 2000, 2**28  # so many images at most, and so many features of all of them
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # on the squared weights, chosen by cross-validation
+FOLDS = 5
+RARE = -2.0  # where the biases start: most classes are absent from most images
+
+
+def decide_warm_start(settings: TrainSettings, method: Method) -> TrainSettings:
+    """The settings with ``warm_start`` and ``lr_tokens`` decided.
+
+    Raises:
+        SettingsError: a warm start is asked for and the method or the backbone does not allow one.
+    """
+    possible = method.readout is not None and settings.weights != "none"
+    if settings.warm_start and not possible:
+        raise SettingsError(
+            "warm_start=true needs pretrained weights and a method whose head can be fitted, such as tokenmasking with "
+            "head=per_token; leave warm_start out"
+        )
+    warm = possible if settings.warm_start is None else settings.warm_start
+    rate = settings.optimiser.lr_tokens or (WARM_RATE if warm else COLD_RATE)
+    optimiser = settings.optimiser.model_copy(update={"lr_tokens": rate})
+    return settings.model_copy(update={"warm_start": warm, "optimiser": optimiser})
+
+
+def start_warm(
+    accelerator: Accelerator,
+    method: Method,
+    images: TaggedImages,
+    side: int,
+    normalisation: tuple[Sequence[float], Sequence[float]],
+    interrupt: Interrupt,
+) -> None:
+    """Fit the method's head to the images' tags, the backbone as it is.
+
+    Raises:
+        KeyboardInterrupt: ``interrupt`` was asked for.
+    """
+    readout = method.readout
+    assert readout is not None
+    method.to(accelerator.device).eval()
+    some = spread(images.samples, min(IMAGES, max(NUMBERS // readout.vector_CD.numel(), FOLDS)))
+    read, tags = [], []
+    with progress_bar("warm start", len(some)) as bar:
+        for sample in some:
+            pixels, _ = eval_resize(images.photograph(sample), side, method.patch, *normalisation)
+            with torch.no_grad(), accelerator.autocast():
+                read.append(readout.read(pixels[None].to(accelerator.device))[0].float().cpu())
+            tags.append(multi_hot(sample.tags or (), images.classes))
+            bar.advance()
+            if interrupt.asked:
+                raise KeyboardInterrupt
+    fill_readout(readout, torch.stack(read), torch.stack(tags))
+
+
+def spread(samples: Sequence[Sample], count: int) -> Sequence[Sample]:
+    """At most ``count`` samples, evenly from all."""
+    return samples[:: -(-len(samples) // count)]
+
+
+def fill_readout(readout: Readout, read_NCD: Tensor, tags_NC: Tensor) -> None:
+    """Set the head to the best penalised logistic regression of the tags."""
+    vector_CD, bias_C = fit(read_NCD, tags_NC, best_penalty(read_NCD, tags_NC))
+    with torch.no_grad():
+        readout.vector_CD.copy_(vector_CD)
+        readout.bias_C.copy_(bias_C)
+
+
+def best_penalty(read_NCD: Tensor, tags_NC: Tensor) -> float:
+    """The penalty with the lowest cross-entropy on images that were held out."""
+    fold_N = torch.arange(len(read_NCD)) % FOLDS
+    losses = []
+    for penalty in PENALTIES:
+        loss = 0.0
+        for fold in range(min(FOLDS, len(read_NCD) - 1)):
+            held_N = fold_N == fold
+            vector_CD, bias_C = fit(read_NCD[~held_N], tags_NC[~held_N], penalty)
+            logits_NC = (read_NCD[held_N] * vector_CD).sum(-1) + bias_C
+            loss += F.binary_cross_entropy_with_logits(logits_NC, tags_NC[held_N], reduction="sum").item()
+        losses.append(loss)
+    return PENALTIES[min(range(len(losses)), key=losses.__getitem__)]
+
+
+def fit(read_NCD: Tensor, tags_NC: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """``w (C, D)`` and ``b (C,)`` of logits w_c . r_c + b_c: mean cross-entropy + penalty / 2 |w|^2 a class, L-BFGS.
+
+    Features are standardised for the penalty; the result takes them as they are.
+    """
+    mean_D, std_D = read_NCD.mean((0, 1)), read_NCD.std((0, 1)) + 1e-6
+    z_NCD = (read_NCD - mean_D) / std_D
+    w_CD = torch.zeros(z_NCD.shape[1:], requires_grad=True)
+    b_C = torch.full(tags_NC.shape[1:], RARE, requires_grad=True)
+    optimiser = torch.optim.LBFGS([w_CD, b_C], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        entropy = F.binary_cross_entropy_with_logits((z_NCD * w_CD).sum(-1) + b_C, tags_NC)
+        total = entropy + penalty / 2 * w_CD.square().sum() / len(w_CD)
+        torch.autograd.backward(total)
+        return total
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call, unused-ignore]
+    vector_CD = (w_CD / std_D).detach()
+    return vector_CD, b_C.detach() - vector_CD @ mean_D
