@@ -51,7 +51,7 @@ class Classes:
     def foreign(self, labels: NDArray[Any]) -> NDArray[Any]:
         """The values of a label image that are neither a class nor ignore, in the order of its pixels."""
         known = (labels >= 0) & (labels < len(self.pixel_names)) | (labels == self.ignore)
-        return labels[~known]
+        return np.asarray(labels[~known])
 
     def colours(self, count: int) -> np.ndarray:
         """Colours of the first ``count`` pixel values, ``uint8 (count, 3)``; black is background's alone."""

@@ -180,7 +180,7 @@ def read_tags(
     for column in table.columns or ():
         tag_index(column, classes.names, f"{path}, line 1")
     tags = {strip_suffix(row.image): row_tags(path, row, classes) for row in table.rows}
-    for problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
+    for _, problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
         raise DataError(problem)
     missing = [row for row in table.rows if strip_suffix(row.image) not in images]
     if missing:
