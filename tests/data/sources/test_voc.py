@@ -113,7 +113,7 @@ def test_an_incomplete_tree_is_told_in_a_few_lines(
 ) -> None:
     root = write_voc(tmp_path).root
     folder = root / "VOCdevkit/VOC2012"
-    names = [f"2008_{number:06d}" for number in range(200)]
+    names = [f"2011_{number:06d}" for number in range(200)]
     with (folder / "ImageSets/Segmentation/train_aug.txt").open("a") as file:
         file.write("".join(f"{name}\n" for name in names))
     for name in names[:100]:  # an annotation without photograph; the others have neither
