@@ -20,6 +20,7 @@ from tag2mask.data.folder import (
     find_images,
     images_folder,
     is_class_folders,
+    is_image,
     open_folder,
     passed_over,
     read_classes,
@@ -58,6 +59,8 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
     check_files(samples, split_of, classes, settings, report, tick)
     for message in passed_over(images_folder(root)):
         report.warn(message)
+    if is_class_folders(root, settings):
+        check_strays(root, report)
     check_orphans(root / settings.masks, {sample.name for sample in samples}, report)
     return report
 
@@ -136,7 +139,8 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
     repeated: dict[tuple[Path, str], list[str]] = {}
     folders = split_folders(root, settings)
     if folders:
-        split_of = {name: name.partition("/")[0] for name in images}
+        called = {folder.name: split for split, folder in folders.items()}
+        split_of = {name: called[name.partition("/")[0]] for name in images}
         report.splits = dict(Counter(split_of.values()))
         return split_of
     known = set(images)
@@ -211,6 +215,16 @@ def check_twins(sample: Sample, other: Sample, split_of: Mapping[str, str], repo
     if sample.tags is not None and other.tags is not None and set(sample.tags) != set(other.tags):
         message += ", with other tags"
     report.warn(f"{message}; delete one", sample.name, other.name)
+
+
+def check_strays(root: Path, report: CheckReport) -> None:
+    """No image lies beside the class folders."""
+    strays = sorted(path.name for path in root.iterdir() if path.is_file() and is_image(path))
+    if strays:
+        report.warn(
+            f"{root}: {len(strays)} images lie beside the class folders and are not read, {strays[0]} first; "
+            "put them into one of them"
+        )
 
 
 def check_orphans(masks: Path, names: set[str], report: CheckReport) -> None:
