@@ -21,12 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.sources.own import OutlineSettings, read_splits
+from tag2mask.data.sources.own import BACKGROUND_LABEL, IGNORE_LABEL, OutlineSettings, read_splits
 from tag2mask.data.sources.record import LabelImage, Record, Source
 from tag2mask.errors import DataError
 
-# labelme's own names for pixels of no class and pixels that do not count.
-BACKGROUND_LABEL, IGNORE_LABEL = "_background_", "__ignore__"
 LINE, POINT = 10, 5  # width of a line and radius of a point in pixels, as labelme itself draws them
 Point = tuple[float, float]
 
