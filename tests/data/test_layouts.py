@@ -89,6 +89,8 @@ FOREIGN = {
     "dfc2020": ("ROIs0000_test/s2_0/1.tif",),
     "endotect": ("labeled-images/lower-gi-tract/a/b/1.jpg",),
     "csv": ("train/1.jpg", "train/_classes.csv", "valid/2.jpg"),
+    "yolo": ("images/1.jpg", "labels/1.txt"),
+    "yolo --of roboflow": ("train/images/1.jpg", "train/labels/1.txt", "valid/images/2.jpg"),
     "huggingface": ("data/train-00000-of-00001.parquet",),
 }
 
@@ -121,13 +123,6 @@ def test_json_files_are_told_apart_by_their_keys(content: object, how: str | Non
         assert open_dataset(root, PLAIN, None).classes.names == ("cat", "dog")
         return
     with pytest.raises(DataError, match=f"tag2mask prepare {how} --root"):
-        open_dataset(root, PLAIN, None)
-
-
-@pytest.mark.parametrize("names", [("images/1.jpg", "labels/1.txt"), ("train/images/1.jpg", "train/labels/1.txt")])
-def test_yolo_is_no_class_called_images(names: tuple[str, ...], tmp_path: Path) -> None:
-    root = write(tmp_path, *names)
-    with pytest.raises(DataError, match=r"looks like YOLO; .* tag2mask prepare"):
         open_dataset(root, PLAIN, None)
 
 

@@ -92,7 +92,7 @@ def prepare(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="voc, coco, ade20k, dfc2020, endotect, coco-json, labelme, imagefolder, csv, huggingface.",
+            help="voc, coco, ade20k, dfc2020, endotect, coco-json, labelme, imagefolder, csv, huggingface, yolo.",
         ),
     ],
     root: Annotated[Path, typer.Option(metavar="DIR", help="Where the data set lies.")],

@@ -24,7 +24,7 @@ LAYOUTS = (
         "huggingface",
         ("dataset_dict.json", "state.json", "*.parquet", "data/*.parquet"),
     ),
-    ("YOLO", None, ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt")),
+    ("YOLO", "yolo", ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt")),
 )
 # The same for JSON files by the keys in them: one file a photograph, or one for all.
 PAGES = (
@@ -53,11 +53,8 @@ def refuse_foreign(root: Path, classes: str) -> None:
                 raise foreign(root, what, how, page)
 
 
-def foreign(root: Path, what: str, how: str | None, sign: Path) -> DataError:
+def foreign(root: Path, what: str, how: str, sign: Path) -> DataError:
     """What to say of it."""
     there = sign.relative_to(root).as_posix()
-    if how is None:
-        way = "it is not read: export it in COCO's form, and read that with tag2mask prepare coco-json"
-    else:
-        way = f"read it with: tag2mask prepare {how.format(there)} --root {shlex.quote(str(root))} --out DATA"
+    way = f"read it with: tag2mask prepare {how.format(there)} --root {shlex.quote(str(root))} --out DATA"
     return DataError(f"{root}: holds {there} and so looks like {what}; {way}")
