@@ -12,7 +12,8 @@ import yaml
 
 from command import SMALL, call
 from tag2mask.data.landcover import CLASSES, write_landcover
-from tag2mask.data.reading import read_mask
+from tag2mask.data.reading import read_image, read_mask
+from tag2mask.errors import DataError
 
 
 @pytest.fixture
@@ -86,3 +87,9 @@ def test_contradictions_are_one_line(
     assert call(monkeypatch, "train", world, "--out", tmp_path / "run", "--set", chosen, *SMALL) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_wrong_number_of_bands_names_the_setting_of_every_verb(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((8, 8, 4), np.uint8))
+    with pytest.raises(DataError, match=r"--set bands=N in check and prepare, --set data\.bands=N in train"):
+        read_image(tmp_path / "a.npy", 13)

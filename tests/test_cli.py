@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from command import SMALL, call
 from tag2mask.cli import app
@@ -305,3 +306,16 @@ def test_no_verb_writes_among_the_photographs(
     assert call(monkeypatch, *filled, "--out", str(data / "images/new/out")) == 2
     assert "images: images there are photographs; choose one outside" in capsys.readouterr().err
     assert set((data / "images").rglob("*")) == before
+
+
+def test_presets_prints_the_recipe_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "presets", "voc-weaktr") == 0
+    shown = capsys.readouterr().out
+    assert yaml.safe_load(shown)["train"]["method"] == "weaktr"
+    assert shown.startswith("# ")
+    assert call(monkeypatch, "presets", "voc-weaktr", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["train"] == yaml.safe_load(shown)["train"]
+    assert call(monkeypatch, "presets", "voc-weakt") == 2
+    assert "preset 'voc-weakt' is unknown" in capsys.readouterr().err

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from tag2mask.data import DataSettings
-from tag2mask.data.check import CheckReport, check
+from tag2mask.data.check import check
 from tag2mask.data.check_names import check_names
+from tag2mask.data.check_report import CheckReport
 from tag2mask.errors import DataError
 
 
@@ -146,3 +147,26 @@ def test_the_shared_photographs_are_sound(shared_data: Path, kind: str, names: i
     report = check(shared_data, settings)
     assert not report.fatal
     assert (report.photographs, report.tagged, report.masks, len(report.classes)) == (591, 472, 472, names)
+
+
+def test_problems_that_are_alike_are_counted(squares: Path) -> None:
+    for number in range(5):
+        (squares / f"images/p{number:02d}.png").unlink()
+    for number in (5, 6):
+        (squares / f"images/p{number:02d}.png").write_bytes(b"no image")
+    report = check(squares, DataSettings())
+    lines = [line for line in report.lines() if line.startswith("error: ")]
+    rows, names, damaged = (
+        [line for line in lines if part in line] for part in ("take the row out", "take the line out", "is no image")
+    )
+    assert (len(rows), len(names), len(damaged)) == (4, 4, 2)
+    assert rows[0].startswith(f"error: {squares}/labels.csv, line 2: p00.png is not in")
+    assert rows[3].startswith(f"error: 2 more like {squares}/labels.csv, line 6: p04.png is not in")
+    assert len(messages(report, "error").splitlines()) == 5 + 5 + 2
+
+
+def test_a_problem_is_told_whole_where_it_would_only_be_counted() -> None:
+    report = CheckReport()
+    for name in "abcd":
+        report.error(f"{name}.jpg: is no image", name)
+    assert list(report.lines()) == [f"error: {name}.jpg: is no image" for name in "abcd"]

@@ -317,6 +317,12 @@ def test_what_goes_wrong_leaves_nothing(to: str, simple: Path, tmp_path: Path) -
     assert not [path for path in tmp_path.iterdir() if path.name not in ("set", "data")]
 
 
+def test_a_negative_label_is_none_of_the_classes(simple: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.array([[-1]], np.int32)).save(mask_path(simple, "b/c"), "TIFF")
+    with pytest.raises(MaskSetError, match=r"c\.png: holds -1, which is none of the classes"):
+        converted(simple, "npz", tmp_path / "out")
+
+
 @pytest.mark.parametrize("to", CONVERTERS)
 def test_a_missing_extra_is_named(to: str, simple: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -114,6 +114,16 @@ def test_other_models_are_refused_and_some_that_fit_are_named(name: str) -> None
         ViT(model, CLASSES)
 
 
+@pytest.mark.parametrize(
+    "name", ["vitamin_small_224", "vit_small_r26_s32_224", "vit_small_resnet26d_224", "vit_base_mci_224"]
+)
+def test_a_cnn_before_the_blocks_is_refused(name: str) -> None:
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=0)
+    with pytest.raises(SettingsError, match="VisionTransformer with HybridEmbed is not a plain ViT; models that are: "):
+        ViT(model, CLASSES)
+
+
 def test_sides_must_be_multiples_of_the_patch() -> None:
     with pytest.raises(SettingsError, match=r"64 x 60 pixels: sides must be multiples of the patch, 16"):
         ViT(small("deit"), CLASSES)(torch.zeros(1, 3, 64, 60))

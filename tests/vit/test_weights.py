@@ -157,3 +157,15 @@ def test_the_shared_dinov2_loads_completely(shared_weights: Path) -> None:
     assert (report.loaded, report.fresh, report.unused) == (174, (), ())
     with pytest.raises(WeightsError, match="is not of vit_tiny_patch16_224"):
         build_backbone(TINY, shared_weights)
+
+
+@pytest.mark.parametrize(
+    ("tag", "hint"),
+    [("augreg_in21", "did you mean vit_tiny_patch16_224.augreg_in21k?"), ("mine", "there are augreg_in21k")],
+)
+def test_a_tag_that_timm_does_not_know_is_named(tag: str, hint: str) -> None:
+    settings = TINY.model_copy(update={"name": f"{TINY.name}.{tag}"})
+    with pytest.raises(SettingsError, match=f"timm has no weights of {TINY.name} with the tag '{tag}'; ") as error:
+        build_backbone(settings, "none")
+    assert hint in str(error.value)
+    assert "backbone.patch" not in str(error.value)

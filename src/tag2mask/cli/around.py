@@ -21,10 +21,19 @@ from tag2mask.cli.options import (
 
 
 @app.command()
-def presets(as_json: Json = False) -> None:
-    """The papers' recipes that --preset takes."""
+def presets(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this recipe; none lists them.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The papers' recipes that --preset takes, or the settings of one."""
     from tag2mask.presets import preset_names, read_preset
 
+    if name is not None:
+        preset = read_preset(name)
+        if not as_json:
+            print(preset.text, end="")
+        emit({"name": name, "train": preset.train, "masks": preset.masks, "segment": preset.segment}, as_json)
+        return
     titles = {name: read_preset(name).title for name in preset_names()}
     if not as_json:
         table = Table("preset", "what")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from tag2mask.cli.options import (
     named,
 )
 from tag2mask.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tag2mask.data.check_report import CheckReport
 
 
 @app.command()
@@ -60,29 +63,27 @@ def check(
         with progress_bar("check", len(opened.names())) as bar:
             report = check_source(opened, bar.advance)
     if not as_json:
-        print_check(report.to_json())
+        print_check(report)
     emit(report.to_json(), as_json)
     if report.fatal:
         raise typer.Exit(1)
 
 
-def print_check(report: dict[str, Any]) -> None:
+def print_check(report: CheckReport) -> None:
     """Tables of what a data set holds."""
     console = Console(soft_wrap=True)
-    splits = ", ".join(f"{name} {count}" for name, count in report["splits"].items()) or "none"
-    console.print(
-        f"{report['photographs']} photographs, {report['tagged']} with tags; splits: {splits}", highlight=False
-    )
-    per_image = ", ".join(f"{count} with {tags}" for tags, count in report["tags_per_image"].items())
-    console.print(f"tags a photograph: {per_image}; truth masks: {report['masks']}", highlight=False)
+    splits = ", ".join(f"{name} {count}" for name, count in report.splits.items()) or "none"
+    console.print(f"{report.photographs} photographs, {report.tagged} with tags; splits: {splits}", highlight=False)
+    per_image = ", ".join(f"{count} with {tags}" for tags, count in report.tags_per_image.items())
+    console.print(f"tags a photograph: {per_image}; truth masks: {report.masks}", highlight=False)
     table = Table("class", "photographs", "share")
-    for name, count in report["images_per_class"].items():
-        table.add_row(name, str(count), f"{100 * count / max(report['tagged'], 1):.1f} %")
+    for name, count in report.images_per_class.items():
+        table.add_row(name, str(count), f"{100 * count / max(report.tagged, 1):.1f} %")
     console.print(table)
-    for problem in report["problems"]:
-        console.print(f"{problem['severity']}: {problem['message']}", highlight=False, markup=False)
-    errors = sum(problem["severity"] == "error" for problem in report["problems"])
-    console.print(f"errors: {errors}, warnings: {len(report['problems']) - errors}", highlight=False)
+    for line in report.lines():
+        console.print(line, highlight=False, markup=False)
+    errors = sum(problem.severity == "error" for problem in report.problems)
+    console.print(f"errors: {errors}, warnings: {len(report.problems) - errors}", highlight=False)
 
 
 @app.command()
@@ -91,7 +92,7 @@ def prepare(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="voc, coco, ade20k, dfc2020, endotect, coco-json, labelme, imagefolder, csv, huggingface.",
+            help="voc, coco, ade20k, dfc2020, endotect, coco-json, labelme, imagefolder, csv, huggingface, yolo.",
         ),
     ],
     root: Annotated[Path, typer.Option(metavar="DIR", help="Where the data set lies.")],

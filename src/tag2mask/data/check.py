@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
+from tag2mask.data.check_report import CheckReport
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import (
     ALL,
@@ -21,6 +20,7 @@ from tag2mask.data.folder import (
     find_images,
     images_folder,
     is_class_folders,
+    is_image,
     open_folder,
     passed_over,
     read_classes,
@@ -35,46 +35,6 @@ from tag2mask.data.sample import Sample
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import TagRow, read_table, repeated_rows, tag_index
 from tag2mask.errors import DataError
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong; an ``error`` stops training, a ``warning`` does not."""
-
-    severity: Literal["error", "warning"]
-    message: str
-
-
-@dataclass
-class CheckReport:
-    """What a data set holds and what is wrong with it."""
-
-    photographs: int = 0
-    classes: tuple[str, ...] = ()
-    background: str | None = None
-    splits: dict[str, int] = field(default_factory=dict)
-    tagged: int = 0
-    tags_per_image: dict[int, int] = field(default_factory=dict)
-    images_per_class: dict[str, int] = field(default_factory=dict)
-    masks: int = 0
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def fatal(self) -> bool:
-        """Whether training could not work."""
-        return any(problem.severity == "error" for problem in self.problems)
-
-    def error(self, message: str) -> None:
-        """Note what stops training."""
-        self.problems.append(Problem("error", message))
-
-    def warn(self, message: str) -> None:
-        """Note what is odd."""
-        self.problems.append(Problem("warning", message))
-
-    def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {**asdict(self), "fatal": self.fatal}
 
 
 def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda: None) -> CheckReport:
@@ -99,6 +59,8 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
     check_files(samples, split_of, classes, settings, report, tick)
     for message in passed_over(images_folder(root)):
         report.warn(message)
+    if is_class_folders(root, settings):
+        check_strays(root, report)
     check_orphans(root / settings.masks, {sample.name for sample in samples}, report)
     return report
 
@@ -121,11 +83,12 @@ def collect(root: Path, settings: DataSettings, report: CheckReport) -> tuple[li
         name = strip_suffix(row.image)
         if name not in images:
             report.error(
-                f"{path}, line {row.line}: {row.image} is not in {root / 'images'}; put it there or take the row out"
+                f"{path}, line {row.line}: {row.image} is not in {root / 'images'}; put it there or take the row out",
+                row.image,
             )
         tags[name] = known_tags(path, row, classes, report)
-    for problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
-        report.error(problem)
+    for image, problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
+        report.error(problem, image)
     for column in table.columns or ():
         known_tags(path, TagRow("", (column,), 1), classes, report)
     masks = root / settings.masks
@@ -176,7 +139,8 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
     repeated: dict[tuple[Path, str], list[str]] = {}
     folders = split_folders(root, settings)
     if folders:
-        split_of = {name: name.partition("/")[0] for name in images}
+        called = {folder.name: split for split, folder in folders.items()}
+        split_of = {name: called[name.partition("/")[0]] for name in images}
         report.splits = dict(Counter(split_of.values()))
         return split_of
     known = set(images)
@@ -190,7 +154,7 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
         report.splits[path.stem] = len(lines)
         for line, name in lines:
             if name not in known:
-                report.error(f"{path}, line {line}: {name} is not in {root}; put it there or take the line out")
+                report.error(f"{path}, line {line}: {name} is not in {root}; put it there or take the line out", name)
             if name in split_of:
                 repeated.setdefault((path, split_of[name]), []).append(f"line {line}: {name}")
             split_of.setdefault(name, path.stem)
@@ -230,7 +194,7 @@ def check_files(
         try:
             size = read_image(sample.image, settings.bands).shape[:2]
         except DataError as error:
-            report.error(str(error))
+            report.error(str(error), sample.name)
             tick()
             continue
         other = seen.setdefault(hashlib.sha256(sample.image.read_bytes()).hexdigest(), sample)
@@ -238,7 +202,7 @@ def check_files(
             check_twins(sample, other, split_of, report)
         if sample.truth is not None:
             report.masks += 1
-            check_mask(sample.truth, size, classes, report)
+            check_mask(sample.name, sample.truth, size, classes, report)
         tick()
 
 
@@ -250,7 +214,17 @@ def check_twins(sample: Sample, other: Sample, split_of: Mapping[str, str], repo
         message += f", one in split {ours}, one in split {theirs}: splits must share no photograph"
     if sample.tags is not None and other.tags is not None and set(sample.tags) != set(other.tags):
         message += ", with other tags"
-    report.warn(f"{message}; delete one")
+    report.warn(f"{message}; delete one", sample.name, other.name)
+
+
+def check_strays(root: Path, report: CheckReport) -> None:
+    """No image lies beside the class folders."""
+    strays = sorted(path.name for path in root.iterdir() if path.is_file() and is_image(path))
+    if strays:
+        report.warn(
+            f"{root}: {len(strays)} images lie beside the class folders and are not read, {strays[0]} first; "
+            "put them into one of them"
+        )
 
 
 def check_orphans(masks: Path, names: set[str], report: CheckReport) -> None:
@@ -263,20 +237,21 @@ def check_orphans(masks: Path, names: set[str], report: CheckReport) -> None:
         report.warn(f"{masks}: {len(orphans)} masks have no photograph of that name, {orphans[0]} first; rename them")
 
 
-def check_mask(path: Path, size: tuple[int, ...], classes: Classes, report: CheckReport) -> None:
+def check_mask(name: str, path: Path, size: tuple[int, ...], classes: Classes, report: CheckReport) -> None:
     """A mask has its photograph's size and no values but the classes' and ignore."""
     try:
         mask = read_mask(path)
     except DataError as error:
-        report.warn(str(error))
+        report.warn(str(error), name)
         return
     if mask.shape != size:
         report.warn(
-            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its photograph {size[1]} x {size[0]}; make them alike"
+            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its photograph {size[1]} x {size[0]}; make them alike",
+            name,
         )
-    allowed = {*range(len(classes.pixel_names)), classes.ignore}
-    foreign = sorted(set(np.unique(mask).tolist()) - allowed)
-    if foreign:
+    foreign = np.unique(classes.foreign(mask))
+    if foreign.size:
         report.warn(
-            f"{path}: holds {foreign[0]}, which is no class; a class is its line number from 0, {classes.ignore} none"
+            f"{path}: holds {foreign[0]}, which is no class; a class is its line number from 0, {classes.ignore} none",
+            name,
         )

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tag2mask.data.check import CheckReport, check_class_counts
+from tag2mask.data.check import check_class_counts
+from tag2mask.data.check_report import CheckReport
 from tag2mask.data.folder import files_below, of_other_kinds, read_classes, read_lines, require_root, strip_suffix
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import open_table, tag_index

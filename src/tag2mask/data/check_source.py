@@ -7,7 +7,8 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from tag2mask.data.check import CheckReport, check_twins, count_tags, count_training
+from tag2mask.data.check import check_twins, count_tags, count_training
+from tag2mask.data.check_report import CheckReport
 from tag2mask.data.sample import Sample
 from tag2mask.data.sources import Source
 from tag2mask.errors import DataError
@@ -24,7 +25,7 @@ def check_source(source: Source, tick: Callable[[], None] = lambda: None) -> Che
         try:
             sample, content = check_record(source, name, report)
         except DataError as error:
-            report.error(str(error))
+            report.error(str(error), name)
         else:
             samples.append(sample)
             other = seen.setdefault(content, sample)
@@ -52,7 +53,7 @@ def check_record(source: Source, name: str, report: CheckReport) -> tuple[Sample
         report.masks += 1
         if labels.shape != size:
             of_truth = f"{labels.shape[1]} x {labels.shape[0]}"
-            report.error(f"{record.image}: is {size[1]} x {size[0]}, its truth {of_truth}; make them alike")
+            report.error(f"{record.image}: is {size[1]} x {size[0]}, its truth {of_truth}; make them alike", name)
     return Sample(name, record.image, record.tags), hashlib.sha256(record.encoded()).digest()
 
 

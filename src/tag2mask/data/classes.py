@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def voc_colours(count: int) -> np.ndarray:
@@ -46,6 +47,11 @@ class Classes:
     def ignore(self) -> int:
         """Pixel value that stands for no class: 255, or 65535 where 8 bits are too few for the classes."""
         return 255 if len(self.pixel_names) <= 255 else 65535
+
+    def foreign(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """The values of a label image that are neither a class nor ignore, in the order of its pixels."""
+        known = (labels >= 0) & (labels < len(self.pixel_names)) | (labels == self.ignore)
+        return np.asarray(labels[~known])
 
     def colours(self, count: int) -> np.ndarray:
         """Colours of the first ``count`` pixel values, ``uint8 (count, 3)``; black is background's alone."""

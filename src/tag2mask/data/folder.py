@@ -9,17 +9,19 @@
     masks/NAME.png      truth, for scoring only; optional
 
 or, without ``labels.csv``, a folder of photographs per class: ``cat/1.jpg``, ``dog/2.jpg``, with the same optional
-files, or below a folder per split: ``train/cat/1.jpg``, ``val/dog/2.jpg``. Names are then ``train/cat/1``.
+files, or below a folder per split: ``train/cat/1.jpg``, ``val/dog/2.jpg``. Names are then ``train/cat/1``. Folders
+``valid`` or ``validation`` are the split ``val``, and so on: ``SPLITS``.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from tag2mask.data.classes import Classes
+from tag2mask.data.layouts import refuse_foreign
 from tag2mask.data.sample import Sample
 from tag2mask.data.samples import ListDataset
 from tag2mask.data.settings import DataSettings
@@ -31,7 +33,8 @@ OTHER_SUFFIXES = frozenset(  # images that are not read
     {".gif", ".heic", ".heif", ".avif", ".jfif", ".jpe", ".jp2", ".j2k", ".jxl", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
     | {".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
 )
-SPLIT_FOLDERS = frozenset({"train", "val", "test"})
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
+SPLITS |= {"test": "test", "testing": "test"}
 BACKGROUND = "background"
 ALL = "all"
 
@@ -57,9 +60,11 @@ def open_folder(root: Path, settings: DataSettings, split: str | None = None) ->
 
 
 def require_root(root: Path, settings: DataSettings) -> None:
-    """There is such a folder."""
+    """There is such a folder, and it is not in somebody else's layout."""
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; give the one that holds images/ and {settings.labels}")
+    if not (root / settings.labels).exists():
+        refuse_foreign(root, settings.classes)
 
 
 def is_class_folders(root: Path, settings: DataSettings) -> bool:
@@ -70,7 +75,7 @@ def is_class_folders(root: Path, settings: DataSettings) -> bool:
 def open_class_folders(root: Path, settings: DataSettings, split: str | None) -> ListDataset:
     """A folder per class, ``ROOT/CLASS`` or ``ROOT/SPLIT/CLASS``; a photograph's tag is its folder's name."""
     splits = split_folders(root, settings)
-    folders = [inner for outer in splits or [root] for inner in photograph_folders(outer, settings.masks)]
+    folders = [inner for outer in splits.values() or [root] for inner in photograph_folders(outer, settings.masks)]
     if not folders:
         raise DataError(f"{root}: holds neither {settings.labels} nor class folders with photographs")
     classes = read_classes(root / settings.classes, sorted({folder.name for folder in folders}))
@@ -106,23 +111,65 @@ def photograph_folders(root: Path, *others: str) -> list[Path]:
     return [path for path in folders if path.name not in others and find_images(path)]
 
 
-def split_folders(root: Path, settings: DataSettings) -> list[Path]:
-    """Folders train, val, test that hold class folders and nothing else does; a class may be called train too."""
+def split_called(name: str) -> str:
+    """What others call a split by one of our names: ``valid`` is ``val``; other names stay."""
+    return SPLITS.get(name.lower(), name)
+
+
+def split_folders(root: Path, settings: DataSettings) -> dict[str, Path]:
+    """The folders by split where all that hold photographs are called like splits; none where they are classes.
+
+    A single one beside others is a class, and so are those that the list of classes names.
+
+    Raises:
+        DataError: it cannot be said which they are, or photographs of a split are not in class folders.
+    """
     if not is_class_folders(root, settings):
-        return []
+        return {}
     folders = photograph_folders(root, settings.masks)
-    direct = [path for folder in folders for path in folder.iterdir() if path.is_file() and is_image(path)]
-    return folders if not direct and all(folder.name in SPLIT_FOLDERS for folder in folders) else []
+    splits = [folder for folder in folders if folder.name.lower() in SPLITS]
+    known = read_lines(root / settings.classes) if (root / settings.classes).exists() else []
+    if not splits or (len(splits) == 1 and len(folders) > 1) or all(folder.name in known for folder in splits):
+        return {}
+    others = [folder.name for folder in folders if folder not in splits]
+    names = ", ".join(folder.name for folder in splits)
+    if others:
+        raise DataError(
+            f"{root}: {names} are called like splits, {', '.join(others[:3])} not; take the ones or the others out, or "
+            f"name them all in {settings.classes} if they are classes"
+        )
+    for folder in splits:
+        require_class_folders(folder)
+    found = {split_called(folder.name): folder for folder in splits}
+    if len(found) < len(splits):
+        raise DataError(f"{root}: two of {names} are the same split; put their class folders together")
+    return found
 
 
-def names_below(root: Path, split: str | None, images: Iterable[str], folders: Sequence[Path]) -> list[str]:
+def require_class_folders(split: Path) -> None:
+    """All photographs of a split are in class folders.
+
+    Raises:
+        DataError: they are not.
+    """
+    stray = next((path for path in sorted(split.iterdir()) if path.is_file() and is_image(path)), None)
+    if stray is None:
+        return
+    if photograph_folders(split):
+        raise DataError(f"{stray}: lies beside the class folders of a split; put it into one of them or take it out")
+    raise DataError(
+        f"{split}: is called like a split and holds photographs, but no folder per class; sort them into such folders, "
+        "or make images/ and a table labels.csv: image,labels"
+    )
+
+
+def names_below(root: Path, split: str | None, images: Iterable[str], folders: Mapping[str, Path]) -> list[str]:
     """Names of the photographs below a split's folder."""
     if split in (None, ALL):
         return list(images)
-    if split not in {folder.name for folder in folders}:
-        there = ", ".join(folder.name for folder in folders)
-        raise SplitMissingError(f"{root / str(split)}: there is no such split; there are {there}")
-    return [name for name in images if name.startswith(f"{split}/")]
+    if split not in folders:
+        raise SplitMissingError(f"{root / str(split)}: there is no such split; there are {', '.join(folders)}")
+    return [name for name in images if name.startswith(f"{folders[split].name}/")]
 
 
 def read_lines(path: Path) -> list[str]:
@@ -180,7 +227,7 @@ def read_tags(
     for column in table.columns or ():
         tag_index(column, classes.names, f"{path}, line 1")
     tags = {strip_suffix(row.image): row_tags(path, row, classes) for row in table.rows}
-    for problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
+    for _, problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
         raise DataError(problem)
     missing = [row for row in table.rows if strip_suffix(row.image) not in images]
     if missing:

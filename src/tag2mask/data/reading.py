@@ -22,6 +22,7 @@ from tag2mask.errors import DataError
 
 PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 TIFF = frozenset({".tif", ".tiff"})
+SET_BANDS = "say how many it has: --set bands=N in check and prepare, --set data.bands=N in train"
 NODATA_TAG = 42113  # GDAL's
 EPS = 1e-5
 EMBEDDED = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tif"}
@@ -166,7 +167,7 @@ def pillow_pixels(path: Path, image: Image.Image, bands: int) -> NDArray[Any]:
 def deep_gray(path: Path, gray: NDArray[Any], bands: int) -> NDArray[Any]:
     """A gray image of more than 8 bits, repeated over 1 or 3 bands."""
     if bands == 4:
-        raise DataError(f"{path}: has 1 band, wanted 4; set data.bands")
+        raise DataError(f"{path}: has 1 band, wanted 4; {SET_BANDS}")
     if gray.dtype.kind != "f":
         if gray.min() < 0 or gray.max() > np.iinfo(np.uint16).max:
             raise DataError(f"{path}: holds values outside 16 bits; store it as uint16, or as floats in .npy")
@@ -195,7 +196,7 @@ def read_array(path: Path, bands: int) -> NDArray[Any]:
     if not isinstance(pixels, np.ndarray):
         raise DataError(f"{path}: is an archive of arrays; store one array, (height, width, {bands})")
     if pixels.ndim != 3 or pixels.shape[2] != bands:
-        raise DataError(f"{path}: has shape {pixels.shape}, wanted (height, width, {bands}); set data.bands")
+        raise DataError(f"{path}: has shape {pixels.shape}, wanted (height, width, {bands}); {SET_BANDS}")
     return usable(path, pixels)
 
 
@@ -203,7 +204,7 @@ def read_geotiff(path: Path, bands: int) -> np.ma.MaskedArray[Any, Any]:
     """A TIFF of that many bands, masked where it says that there is no data."""
     raster = read_raster(path)
     if len(raster) != bands:
-        raise DataError(f"{path}: has {len(raster)} bands, wanted {bands}; set data.bands")
+        raise DataError(f"{path}: has {len(raster)} bands, wanted {bands}; {SET_BANDS}")
     pixels = np.ma.MaskedArray(np.moveaxis(raster.data, 0, 2), np.moveaxis(np.ma.getmaskarray(raster), 0, 2))
     usable(path, pixels.data[~np.ma.getmaskarray(pixels)])
     return pixels

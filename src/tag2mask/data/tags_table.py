@@ -130,12 +130,15 @@ def marked(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) 
     return tuple(name for name, cell in zip(columns, cells, strict=True) if cell.strip() == "1")
 
 
-def repeated_rows(path: Path, named_rows: Iterable[tuple[str, TagRow]]) -> Iterator[str]:
-    """What is wrong where two rows speak of the same photograph."""
+def repeated_rows(path: Path, named_rows: Iterable[tuple[str, TagRow]]) -> Iterator[tuple[str, str]]:
+    """The photographs of which two rows speak, as named there, and what is wrong with that."""
     first: dict[str, int] = {}
     for name, row in named_rows:
         if name in first:
-            yield f"{path}, line {row.line}: {row.image} stands in line {first[name]} already; take one row out"
+            yield (
+                row.image,
+                f"{path}, line {row.line}: {row.image} stands in line {first[name]} already; take one row out",
+            )
         first.setdefault(name, row.line)
 
 

@@ -25,8 +25,9 @@ def confusion(truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignor
         raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
     counted = truth != ignore
     true = truth[counted].astype(np.int64)
-    if true.size and (true.min() < 0 or true.max() >= classes):
-        raise ValueError(f"truth holds the value {true.max()}, which is neither one of {classes} classes nor {ignore}")
+    foreign = true[(true < 0) | (true >= classes)]
+    if foreign.size:
+        raise ValueError(f"truth holds the value {foreign[0]}, which is neither one of {classes} classes nor {ignore}")
     predicted = prediction[counted].astype(np.int64)
     predicted = np.where((predicted >= 0) & (predicted < classes), predicted, classes)
     flat = np.bincount(true * (classes + 1) + predicted, minlength=classes * (classes + 1))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tag2mask.data import open_dataset
 from tag2mask.data.reading import read_mask
+from tag2mask.data.sources.record import require_values
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.iou import mean_known
 from tag2mask.masks.agreement import BINS, above, in_bins
@@ -99,12 +100,13 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
         for batch in batches(samples, opened.settings.data, settings.batch_size, {}):
             for (sample, image), localized in zip(batch, painter.localize(batch), strict=True):
                 assert sample.truth is not None
+                truth = require_values(sample.truth, read_mask(sample.truth), opened.classes)
                 tags, _ = painter.tags_of(sample, localized.scores_C)
                 # A map of nothing but 0 for the background first: photographs without any tag are background.
                 maps_KYX = normalise(finished_maps(localized, tags, image, settings).numpy())
                 maps_KYX = np.concatenate([np.zeros((1, *maps_KYX.shape[1:])), maps_KYX])
                 values = np.array([0, *(tag + opened.classes.offset for tag in tags)])
-                sweep.add(maps_KYX.max(0), values[maps_KYX.argmax(0)], read_mask(sample.truth))
+                sweep.add(maps_KYX.max(0), values[maps_KYX.argmax(0)], truth)
             bar.advance(len(batch))
     miou_T = sweep.miou()
     best = int(np.nanargmax(miou_T[1:])) + 1

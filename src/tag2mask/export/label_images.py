@@ -41,7 +41,7 @@ def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None
     places = photographs_places(mask_set, images)
     for name in mask_set.names():
         labels = read_mask(mask_set.mask(name))
-        unknown = labels[(labels >= len(classes.pixel_names)) & (labels != classes.ignore)]
+        unknown = classes.foreign(labels)
         if unknown.size:
             raise MaskSetError(f"{mask_set.mask(name)}: holds {unknown[0]}, which is none of the classes")
         found = next((path for place in places if (path := find_photograph(place, name))), None)

@@ -13,9 +13,13 @@ from tag2mask.errors import SettingsError
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings of a training run, of its masks, and of a segmenter if any; ``title`` is the file's first line."""
+    """Settings of a training run, of its masks, and of a segmenter if any.
+
+    ``text`` is the whole file, comments too, and ``title`` its first line.
+    """
 
     name: str
+    text: str
     title: str
     train: dict[str, Any]
     masks: dict[str, Any]
@@ -38,4 +42,6 @@ def read_preset(name: str) -> Preset:
         raise SettingsError(f"preset {name!r} is unknown; there are {', '.join(preset_names())}")
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(text)
-    return Preset(name, text.splitlines()[0].lstrip("# "), values["train"], values["masks"], values.get("segment"))
+    return Preset(
+        name, text, text.splitlines()[0].lstrip("# "), values["train"], values["masks"], values.get("segment")
+    )

@@ -127,16 +127,16 @@ def read_labels(path: Path, image: Tensor, classes: Classes) -> Tensor:
     Raises:
         DataError: it has another size, or a value that is neither a class nor ignore.
     """
-    labels = torch.from_numpy(read_mask(path).copy())
+    labels = read_mask(path)
     if labels.shape != image.shape[1:]:
-        raise DataError(f"{path}: is {tuple(labels.shape)}, its photograph {tuple(image.shape[1:])}")
-    known = ((labels >= 0) & (labels < len(classes.pixel_names))) | (labels == classes.ignore)
-    if not known.all():
-        value = int(labels[~known][0])
+        raise DataError(f"{path}: is {labels.shape}, its photograph {tuple(image.shape[1:])}")
+    foreign = classes.foreign(labels)
+    if foreign.size:
         raise DataError(
-            f"{path}: holds the value {value}, neither one of {len(classes.pixel_names)} classes nor {classes.ignore}"
+            f"{path}: holds the value {foreign[0]}, neither one of {len(classes.pixel_names)} classes nor "
+            f"{classes.ignore}"
         )
-    return labels
+    return torch.from_numpy(labels.copy())
 
 
 def choose_corner(labels_YX: Tensor, crop: int, cat_max_ratio: float, ignore: int) -> tuple[int, int]:

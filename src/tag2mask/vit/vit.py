@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
+from timm.layers.patch_embed import PatchEmbed
 from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.layers.pos_embed_sincos import RotaryEmbeddingCat
 from timm.models.eva import Eva, EvaBlock
@@ -200,11 +201,14 @@ def require_plain(backbone: nn.Module) -> VisionTransformer | Eva:
         SettingsError: it is not; the message names some models that are.
     """
     # Subclasses (distilled, relative positions, ...) have other tokens or another attention: only the exact types.
+    why = ""
     if type(backbone) in (VisionTransformer, Eva):
         plain = cast(VisionTransformer | Eva, backbone)
-        if all(type(block) in (Block, EvaBlock) for block in plain.blocks):
+        parts = {type(part) for part in (plain.patch_embed, *plain.blocks)} - {PatchEmbed, Block, EvaBlock}
+        if not parts:
             return plain
-    raise SettingsError(f"{type(backbone).__name__} is not a plain ViT; models that are: {PLAIN}")
+        why = f" with {', '.join(sorted(part.__name__ for part in parts))}"  # a CNN before the blocks, or other blocks
+    raise SettingsError(f"{type(backbone).__name__}{why} is not a plain ViT; models that are: {PLAIN}")
 
 
 def split_positions(plain: VisionTransformer | Eva) -> tuple[Tensor, Tensor, nn.Parameter | None]:

@@ -137,6 +137,7 @@ def patch_of(settings: BackboneSettings) -> int:
     if not timm.is_model(settings.name):
         near = ", ".join([PLAIN, *difflib.get_close_matches(settings.name, timm.list_models(), n=3)])
         raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {near}")
+    require_tag(settings.name)
     try:
         with torch.device("meta"):
             model = timm.create_model(settings.name, num_classes=0, **settings.shape())
@@ -146,6 +147,22 @@ def patch_of(settings: BackboneSettings) -> int:
             "mend backbone.patch, width, depth or heads: the width is a multiple of the heads"
         ) from error
     return int(require_plain(model).patch_embed.patch_size[0])
+
+
+def require_tag(name: str) -> None:
+    """The part behind the dot, if there is one, is a tag under which timm has weights of that model.
+
+    Raises:
+        SettingsError: it is not; those that are tags are named.
+    """
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        model, _, tag = name.partition(".")
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*")]
+        near = difflib.get_close_matches(tag, tags, n=1)
+        hint = f"did you mean {model}.{near[0]}?" if near else f"there are {', '.join(tags) or 'none'}, or leave it out"
+        raise SettingsError(f"backbone {name}: timm has no weights of {model} with the tag {tag!r}; {hint}") from None
 
 
 def load_file(model: nn.Module, path: Path, settings: BackboneSettings) -> WeightsReport:

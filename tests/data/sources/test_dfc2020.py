@@ -47,6 +47,18 @@ def test_without_tables_every_tile_counts(tree: Tree) -> None:
     }
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_validation_season_may_have_a_folder_a_scene(tree: Tree, listed: bool) -> None:
+    season = tree.root / "ROIs0000_validation"
+    for sensor in ("s2", "s1", "dfc", "lc"):
+        (season / f"{sensor}_validation").rename(season / f"{sensor}_2")
+    if not listed:
+        (tree.root / "validation_observations.csv").unlink()
+    source = open_source("dfc2020", tree.root, {})
+    assert sorted(source.splits["test"]) == sorted(tree.splits["test"])
+    assert source.record("ROIs0000_validation_2_p3").image.is_file()
+
+
 def test_tables_are_read_line_by_line(tree: Tree) -> None:
     (tree.root / "test_observations.csv").write_text("Seasons.TESTSET,31,1\n\nSeason,Scene,ID\n")
     with pytest.raises(DataError, match=r"test_observations\.csv, line 3: Season,Scene,ID is no observation"):

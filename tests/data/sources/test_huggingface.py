@@ -113,6 +113,68 @@ def test_tags_of_every_kind(case: str, tmp_path: Path) -> None:
     assert [source.record(name).tags for name in source.names()] == tags
 
 
+NUMBER = {"dtype": "int64", "_type": "Value"}
+BOX = {"feature": {"dtype": "int64", "_type": "Value"}, "_type": "List"}
+OBJECTS: dict[str, tuple[Any, list[Any]]] = {  # how the library writes features, and the rows of that form
+    "list": (
+        {"feature": {"bbox": BOX, "category": CLASS}, "_type": "List"},
+        [[{"bbox": [1, 2], "category": 1}, {"bbox": [3, 4], "category": 0}], [], None],
+    ),
+    "bare list": ([{"bbox": BOX, "category": CLASS}], [[{"bbox": [1], "category": 1}, {"category": 0}], [], None]),
+    "group": (
+        {"bbox": {"feature": BOX, "_type": "List"}, "category": {"feature": CLASS, "_type": "List"}},
+        [{"bbox": [[1], [2]], "category": [1, 0]}, {"bbox": [], "category": []}, None],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OBJECTS)
+def test_classes_of_objects(case: str, tmp_path: Path) -> None:
+    feature, values = OBJECTS[case]
+    rows = [{"image": photograph(seed), "objects": value} for seed, value in enumerate(values)]
+    write_parquet(tmp_path / "train.parquet", rows, {"image": IMAGE, "objects": feature})
+    for settings in ({}, {"tags": "objects.category"}):
+        source = open_hf(tmp_path, **settings)
+        assert source.classes.names == ("cat", "dog")
+        assert [source.record(name).tags for name in source.names()] == [(0, 1), (), None]
+    with pytest.raises(DataError, match=r"no column objects\.categories; did you mean objects\.category\?"):
+        open_hf(tmp_path, tags="objects.categories")
+    done = prepare("huggingface", tmp_path, tmp_path / "out")
+    assert (done.photographs, done.tagged, done.failures) == (3, 2, {})
+
+
+def test_classes_of_objects_may_stand_in_the_readme(tmp_path: Path) -> None:
+    features = {"image": IMAGE, "objects": {"category": {"feature": CLASS, "_type": "List"}}}
+    rows = [{"image": photograph(0), "objects": {"category": [1]}}]
+    write_parquet(tmp_path / "train.parquet", rows, features, described=False)
+    assert open_hf(tmp_path).classes.names == ("1",)  # a number, as far as anybody knows
+    names = "class_label: {names: {'0': cat, '1': dog}}"
+    for word, inner in (
+        ("sequence", f"[{{name: category, dtype: {{{names}}}}}]"),
+        ("struct", f"[{{name: category, sequence: {{{names}}}}}]"),
+        ("list", f"[{{name: category, dtype: {{{names}}}}}, {{name: bbox, sequence: float32, length: 4}}]"),
+    ):
+        features_of_card = f"[{{name: image, dtype: image}}, {{name: objects, {word}: {inner}}}]"
+        write_text(tmp_path / "README.md", f"---\ndataset_info: {{features: {features_of_card}}}\n---\n")
+        source = open_hf(tmp_path)
+        assert (source.classes.names, source.record("train/00000").tags) == (("cat", "dog"), (1,))
+
+
+def test_whole_numbers_get_their_names_from_a_list(tmp_path: Path) -> None:
+    rows = [{"image": photograph(seed), "label": label} for seed, label in enumerate((10, 2, -1, None))]
+    write_parquet(tmp_path / "train.parquet", rows, {"image": IMAGE, "label": NUMBER})
+    source = open_hf(tmp_path)
+    assert source.classes.names == ("2", "10")
+    assert [source.record(name).tags for name in source.names()] == [(1,), (0,), None, None]
+    write_text(tmp_path / "classes.txt", "ant\nbee\ncow\n")
+    with pytest.raises(DataError, match=r"train\.parquet, row 0, column label: 10 is none of 3 classes"):
+        open_hf(tmp_path)
+    write_text(tmp_path / "classes.txt", "background\n" + "".join(f"c{number}\n" for number in range(1, 11)))
+    source = open_hf(tmp_path)
+    assert source.classes.pixel_names[:2] == ("background", "c1")
+    assert [source.record(name).tags for name in source.names()] == [(9,), (1,), None, None]
+
+
 CARD = """---
 license: mit
 dataset_info:

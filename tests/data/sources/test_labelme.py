@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 from trees_own import shape, write_labelme
 
 from tag2mask.data.sources import open_source
 from tag2mask.errors import DataError
+from tag2mask.preparation import prepare
+
+
+def coded(pixels: NDArray[np.uint8]) -> str:
+    """A PNG in base64 with line breaks, as old writers leave them."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return base64.encodebytes(file.getvalue()).decode()
+
+
+def drawn(root: Path, *shapes: dict[str, Any], **changes: Any) -> NDArray[np.int64]:
+    """The label image of ``hay`` with these shapes."""
+    path = root / "hay.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "shapes": shapes, **changes}))
+    truth = open_source("labelme", root, {}).record("hay").truth
+    assert truth is not None
+    return truth()
+
 
 BROKEN = {
     "blob": shape("cow", "blob", [[1, 1]]),
     "corner": shape("cow", "rectangle", [[1, 1]]),
     "two": shape("cow", "polygon", [[1, 1], [2, 2]]),
     "stamp": shape("cow", "mask", [[1, 1], [2, 2]], mask="no base64"),
+    "colours": shape("cow", "mask", [[1, 1], [2, 2]], mask=coded(np.zeros((2, 2, 3), np.uint8))),
+    "three": shape("cow", "oriented_rectangle", [[1, 1], [2, 2], [3, 3]]),
 }
 
 
@@ -28,6 +54,47 @@ def test_shapes_that_cannot_be_drawn_name_the_file(case: str, tmp_path: Path) ->
     assert truth is not None
     with pytest.raises(DataError, match=r"hay\.json"):
         truth()
+
+
+@pytest.mark.parametrize("inside", [1, 255])
+def test_every_value_but_0_of_a_brush_mask_is_inside(inside: int, tmp_path: Path) -> None:
+    write_labelme(tmp_path)
+    stamp = np.eye(4, 6, dtype=np.uint8) * np.uint8(inside)
+    labels = drawn(tmp_path, shape("cow", "mask", [[3, 5], [8, 8]], mask=coded(stamp)))
+    wanted = np.zeros_like(labels)
+    wanted[5:9, 3:9] = np.eye(4, 6)
+    np.testing.assert_array_equal(labels, wanted)
+
+
+def test_oriented_rectangles_are_drawn_through_their_corners(tmp_path: Path) -> None:
+    write_labelme(tmp_path)
+    corners = [[16, 4], [28, 16], [16, 28], [4, 16]]
+    labels = drawn(tmp_path, shape("hay", "oriented_rectangle", corners))
+    np.testing.assert_array_equal(labels, drawn(tmp_path, shape("hay", "polygon", corners)))
+    assert (labels[16, 16], labels[5, 5]) == (2, 0)
+
+
+def test_a_photograph_may_be_in_the_json_alone(tmp_path: Path) -> None:
+    write_labelme(tmp_path / "tree")
+    path = tmp_path / "tree/hay.json"
+    content = json.loads(path.read_text())
+    encoded = (tmp_path / "tree/hay.jpg").read_bytes()
+    (tmp_path / "tree/hay.jpg").unlink()
+    del content["imageHeight"], content["imageWidth"]  # labelme 3 wrote none
+    path.write_text(json.dumps({**content, "imageData": base64.encodebytes(encoded).decode()}))
+    done = prepare("labelme", tmp_path / "tree", tmp_path / "out")
+    assert (done.failures, done.masks) == ({}, 2)
+    assert (tmp_path / "out/images/hay.jpg").read_bytes() == encoded
+    path.write_text(json.dumps({**content, "imageData": "no*base64"}))
+    with pytest.raises(DataError, match=r"hay\.json: imageData is no base64 .*imagePath leads to no file"):
+        open_source("labelme", tmp_path / "tree", {}).record("hay")
+    with pytest.raises(DataError, match=r"hay\.json: imageHeight and imageWidth are no whole numbers"):
+        drawn(
+            tmp_path / "tree",
+            shape("hay", "point", [[1, 1]]),
+            imageData=coded(np.eye(3, dtype=np.uint8)),
+            imageHeight="9",
+        )
 
 
 def test_a_damaged_file_does_not_stop_the_others(tmp_path: Path) -> None:

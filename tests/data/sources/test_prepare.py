@@ -80,7 +80,7 @@ def test_it_goes_on_where_it_was(tree: Tree, kind: str, tmp_path: Path, monkeypa
     monkeypatch.setattr("tag2mask.data.sources.record.read_image", counted)
     prepare(kind, tree.root, out, tree.settings)
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
-    assert len(read) == len(tree.tags) - 2
+    assert len(set(read)) == len(tree.tags) - 2  # once or, where outlines are shares of the sides, twice
     with pytest.raises(DataError, match="prepared with another plan"):
         prepare(kind, tree.root, out, tree.settings, PrepareSettings(limit=1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from trees_published import VOC, write_voc
 
+from command import call
 from tag2mask.data.check_source import check_source
 from tag2mask.data.sources import open_source
 from tag2mask.data.sources.safe_npy import read_label_vectors
@@ -104,3 +106,22 @@ def test_anything_else_is_one_clear_error(content: object, tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match="--set tags=xml or --set tags=masks"):
         read_label_vectors(path)
+
+
+def test_an_incomplete_tree_is_told_in_a_few_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_voc(tmp_path).root
+    folder = root / "VOCdevkit/VOC2012"
+    names = [f"2011_{number:06d}" for number in range(200)]
+    with (folder / "ImageSets/Segmentation/train_aug.txt").open("a") as file:
+        file.write("".join(f"{name}\n" for name in names))
+    for name in names[:100]:  # an annotation without photograph; the others have neither
+        (folder / f"Annotations/{name}.xml").write_text("<annotation/>")
+    assert call(monkeypatch, "check", root, "--source", "voc") == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 8
+    assert sum(" more like " in line for line in lines) == 2
+    assert call(monkeypatch, "check", root, "--source", "voc", "--json") == 1
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {name for problem in report["problems"] for name in problem["images"]} >= set(names)

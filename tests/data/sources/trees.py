@@ -8,7 +8,7 @@ from pathlib import Path
 from tree_parts import Tree
 from trees_dfc2020 import write_dfc2020
 from trees_huggingface import write_clone
-from trees_own import write_coco_json, write_csv, write_imagefolder, write_labelme
+from trees_own import write_coco_json, write_csv, write_imagefolder, write_labelme, write_yolo
 from trees_published import write_ade20k, write_coco, write_endotect, write_voc
 
 TREES: Mapping[str, Callable[[Path], Tree]] = {
@@ -22,4 +22,5 @@ TREES: Mapping[str, Callable[[Path], Tree]] = {
     "imagefolder": write_imagefolder,
     "csv": write_csv,
     "huggingface": write_clone,
+    "yolo": write_yolo,
 }

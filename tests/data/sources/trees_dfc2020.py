@@ -50,7 +50,8 @@ def write_dfc2020(root: Path) -> Tree:
             ("dfc", values[..., None].astype(np.uint8)),
             ("lc", igbp.astype(np.uint8)),
         ):
-            path = root / season / f"{sensor}_{scene}" / f"{season}_{sensor}_{scene}_{number}.tif"
+            folder = "validation" if season == "ROIs0000_validation" else scene  # as distributed
+            path = root / season / f"{sensor}_{folder}" / f"{season}_{sensor}_{scene}_{number}.tif"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_geotiff(path, pixels)
     splits = {"train": tuple(list(TILES)[:4]), "test": tuple(list(TILES)[4:])}

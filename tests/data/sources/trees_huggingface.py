@@ -42,8 +42,12 @@ def photograph(seed: int, form: str = "JPEG") -> dict[str, Any]:
     return {"bytes": encoded(noise(seed, SIDE, SIDE + 8), form), "path": f"{seed}.jpg"}
 
 
-def arrow_type(feature: Mapping[str, Any]) -> Any:
+def arrow_type(feature: Any) -> Any:
     arrow = pytest.importorskip("pyarrow", reason="the extra hf is not installed")
+    if isinstance(feature, list):
+        return arrow.list_(arrow_type(feature[0]))
+    if "_type" not in feature:
+        return arrow.struct({name: arrow_type(inner) for name, inner in feature.items()})
     if feature["_type"] == "Image":
         return arrow.struct({"bytes": arrow.binary(), "path": arrow.string()})
     if "feature" in feature:

@@ -130,3 +130,31 @@ def write_csv(root: Path) -> Tree:
     splits = {"train": ("0007", "b/0008"), "val": ("0009",)}
     truth = {"0007": labels}
     return Tree(root, tags, truth, splits, root / "pictures/0007.jpg", root / "list.tsv", "background", settings)
+
+
+def write_yolo(root: Path) -> Tree:
+    lines = {
+        "train/1": "1 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75\n0 0.5 0.5 0.625 0.5 0.625 0.625 0.5 0.625\n",
+        "train/b/2": "0 0.5 0.5 0.25 0.25\n\n",  # a box: a tag and no truth
+        "train/3": "",
+        "val/4": None,  # no file: no object
+        "val/5": "1 0 0 1 0 0 1\n",
+        "test/6": None,  # a split without any file: nothing is known
+    }
+    for seed, (name, text) in enumerate(lines.items()):
+        save_photograph(root / f"images/{name}.jpg", seed)
+        if text is not None:
+            write_text(root / f"labels/{name}.txt", text)
+    write_text(root / "data.yaml", "train: images/train\nval: images/val\nnc: 2\nnames: {0: cat, 1: dog}\n")
+    first = np.zeros((SIDE, SIDE), np.uint8)
+    first[8:25, 8:25] = 2
+    first[16:21, 16:21] = 1
+    half = np.zeros((SIDE, SIDE), np.uint8)
+    half[np.add.outer(np.arange(SIDE), np.arange(SIDE)) <= SIDE] = 2
+    nothing = np.zeros((SIDE, SIDE), np.uint8)
+    truth = {"train/1": first, "train/3": nothing, "val/4": nothing, "val/5": half}
+    tags = {"train/1": ("cat", "dog"), "train/b/2": ("cat",), "train/3": (), "val/4": (), "val/5": ("dog",)}
+    splits = {"train": ("train/1", "train/3", "train/b/2"), "val": ("val/4", "val/5"), "test": ("test/6",)}
+    return Tree(
+        root, {**tags, "test/6": None}, truth, splits, root / "images/train/1.jpg", root / "data.yaml", listed=False
+    )

@@ -22,6 +22,7 @@ from tag2mask.data.sources.labelme import LabelMe
 from tag2mask.data.sources.record import Record, Source
 from tag2mask.data.sources.table import Table
 from tag2mask.data.sources.voc import Voc
+from tag2mask.data.sources.yolo import Yolo
 from tag2mask.errors import DataError, SettingsError
 
 __all__ = ["SOURCES", "Record", "Source", "open_source"]
@@ -38,6 +39,7 @@ SOURCES: Mapping[str, type[Source]] = MappingProxyType(
         "imagefolder": ImageFolder,
         "csv": Table,
         "huggingface": HuggingFace,
+        "yolo": Yolo,
     }
 )
 

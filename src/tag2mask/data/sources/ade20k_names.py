@@ -1,4 +1,4 @@
-"""ADE20K's 150 classes: the first name that objectInfo150 gives each."""
+"""ADE20K's 150 classes: the first name that objectInfo150 gives each, in the version that mmsegmentation follows."""
 
 from __future__ import annotations
 

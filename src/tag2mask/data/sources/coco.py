@@ -45,6 +45,7 @@ class Coco(Source):
                 raise DataError(f"{other.path}: its categories are not those of {first.path.name}")
         self.index = contiguous(first.categories)
         self.classes = Classes(tuple(first.categories.values()), "background")
+        self.values = {category: index + self.classes.offset for category, index in self.index.items()}
         self.folders = {split: find_photographs(root, f"{split}{year}", self.layout) for split in self.files}
         self.splits = {split: list(file.photographs) for split, file in self.files.items()}
         self.split_of = {name: split for split, names in self.splits.items() for name in names}
@@ -58,7 +59,7 @@ class Coco(Source):
         split = self.split_of[name]
         file = self.files[split]
         image = self.folders[split] / file.photographs[name].file
-        truth = (lambda: file.draw(name, self.index, self.classes)) if file.is_drawn(name) else None
+        truth = (lambda: file.draw(name, self.values, self.classes)) if file.is_drawn(name) else None
         return Record(name, image, file.tags(name, self.index), truth)
 
 

@@ -57,6 +57,7 @@ class CocoFile:
             with path.open(encoding="utf-8") as file:
                 content = json.load(file, object_hook=compact)
             self.categories = {int(row["id"]): str(row["name"]) for row in content["categories"]}
+            self.groups = {str(row.get("supercategory")) for row in content["categories"] if not is_own_group(row)}
             rows = [
                 Photograph(int(r["id"]), r["file_name"], int(r["height"]), int(r["width"])) for r in content["images"]
             ]
@@ -97,8 +98,12 @@ class CocoFile:
         return dict(found)
 
     def tags(self, name: str, index: Mapping[int, int]) -> tuple[int, ...]:
-        """Classes of a photograph's objects and crowds, by ``index`` from category ids."""
-        return tuple(sorted({index[one.category] for one in self.of(name)}))
+        """Classes of a photograph's objects and crowds, by ``index`` from ids of those categories that are classes."""
+        return tuple(sorted({index[one.category] for one in self.of(name) if one.category in index}))
+
+    def used(self) -> set[int]:
+        """Ids of the categories that an annotation has."""
+        return {one.category for annotations in self.annotations.values() for one in annotations}
 
     def of(self, name: str) -> list[Annotation]:
         """A photograph's annotations."""
@@ -108,8 +113,8 @@ class CocoFile:
         """Whether every object of a photograph has an outline; boxes alone make no label image."""
         return all(one.segmentation for one in self.of(name))
 
-    def draw(self, name: str, index: Mapping[int, int], classes: Classes) -> LabelImage:
-        """The label image ``(Y, X)``: crowds are ignore, objects go over them, large ones first.
+    def draw(self, name: str, values: Mapping[int, int], classes: Classes) -> LabelImage:
+        """The label image ``(Y, X)``, ``values`` by category: crowds are ignore, objects go over, large ones first.
 
         Pixels that nothing covers are background, or ignore where the classes have none.
         """
@@ -118,7 +123,7 @@ class CocoFile:
         labels = np.full(size, 0 if classes.background else classes.ignore, np.int64)
         regions = [(one, self.region(one, size)) for one in self.of(name)]
         for one, region in sorted(regions, key=lambda pair: (not pair[0].crowd, -int(pair[1].sum()))):
-            labels[region] = classes.ignore if one.crowd else index[one.category] + classes.offset
+            labels[region] = classes.ignore if one.crowd else values[one.category]
         return labels
 
     def region(self, one: Annotation, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -150,6 +155,11 @@ def compact(row: dict[str, Any]) -> Any:
     if isinstance(outline, list):
         outline = [array("d", polygon) for polygon in outline]
     return Annotation(int(row["image_id"]), int(row["category_id"]), bool(row.get("iscrowd", 0)), outline)
+
+
+def is_own_group(row: Mapping[str, Any]) -> bool:
+    """Whether a category is called like the group that it belongs to, as COCO's person is."""
+    return bool(row.get("supercategory") == row["name"])
 
 
 def contiguous(categories: Mapping[int, str]) -> dict[int, int]:

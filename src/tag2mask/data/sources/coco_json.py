@@ -1,46 +1,140 @@
-"""Own data: one JSON in COCO's form and a folder of photographs. Layout and choices: coco-json.md."""
+"""Own data: JSON in COCO's form, one file or one a split, and photographs. Layout and choices: coco-json.md."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.sources.coco_file import CocoFile, contiguous
-from tag2mask.data.sources.own import OutlineSettings, read_splits
+from tag2mask.data.folder import BACKGROUND, SPLITS, split_called
+from tag2mask.data.sources.coco_file import CocoFile
+from tag2mask.data.sources.own import BACKGROUND_LABEL, IGNORE_LABEL, OutlineSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_layout
+from tag2mask.errors import DataError
+
+ALONE, ROBOFLOW = "annotations.json", "_annotations.coco.json"
+NO_CLASS = (BACKGROUND_LABEL, BACKGROUND, IGNORE_LABEL)
+TRIED = 20  # photographs that are looked for before a folder is taken to be another one's
 
 
 class CocoJsonSettings(OutlineSettings):
-    """The file and the folder, below the root."""
+    """The files and the folders of photographs, below the root: one, or one a split (``annotations.train=FILE``)."""
 
-    annotations: str = "annotations.json"
-    images: str = "images"
+    annotations: str | dict[str, str] | None = None
+    images: str | dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file: ``index`` and ``values`` are the class and the pixel value of each category."""
+
+    file: CocoFile
+    folder: Path
+    prefix: str
+    index: dict[int, int]
+    values: dict[int, int]
 
 
 class CocoJson(Source):
-    """Categories are those of the file, in its order."""
+    """Categories are those of the files, in their order; those of the same name are one class."""
 
     settings_class = CocoJsonSettings
     settings: CocoJsonSettings
-    layout = "ROOT/annotations.json and ROOT/images/ (others with --set annotations=FILE --set images=FOLDER)"
+    layout = (
+        "ROOT/annotations.json and ROOT/images/ (others with --set annotations=FILE --set images=FOLDER), "
+        "or a file a split: --set annotations.train=FILE --set annotations.val=FILE, "
+        "or ROOT/train/_annotations.coco.json, ROOT/valid/_annotations.coco.json as Roboflow writes them"
+    )
 
     def __init__(self, root: Path, settings: CocoJsonSettings) -> None:
-        require_layout(root, [settings.annotations, settings.images], self.layout)
         self.settings, self.bands = settings, settings.bands
-        self.file = CocoFile(root / settings.annotations)
-        self.index = contiguous(self.file.categories)
-        self.classes = Classes(tuple(self.file.categories.values()), "background" if settings.background else None)
-        files = self.file.photographs.items()
-        self.images = {name: root / settings.images / one.file.replace("\\", "/") for name, one in files}
-        self.splits = read_splits(root, self.images)
+        paths = find_annotations(root, settings)
+        require_layout(root, named_places(settings, paths), self.layout)
+        files = {prefix: CocoFile(path) for prefix, path in paths.items()}
+        names = class_names(files.values())
+        self.classes = Classes(names, BACKGROUND if settings.background else None)
+        self.parts: dict[str, Part] = {}  # by photograph
+        self.inside: dict[str, str] = {}  # names in their file
+        splits: dict[str, list[str]] = {}
+        for prefix, file in files.items():
+            part = self.part(root, prefix, file)
+            for inside in file.photographs:
+                name = inside if not prefix or inside.startswith(f"{prefix}/") else f"{prefix}/{inside}"
+                if name in self.parts:
+                    raise DataError(f"{file.path}: {name} stands in {self.parts[name].file.path} already")
+                self.parts[name], self.inside[name] = part, inside
+                if prefix:
+                    splits.setdefault(split_called(prefix), []).append(name)
+        self.splits = splits or read_splits(root, self.parts)
+
+    def part(self, root: Path, prefix: str, file: CocoFile) -> Part:
+        """A file with its folder and what its categories mean."""
+        nothing = 0 if self.classes.background else self.classes.ignore
+        other = {BACKGROUND_LABEL: nothing, BACKGROUND: nothing, IGNORE_LABEL: self.classes.ignore}
+        known = {name: index for index, name in enumerate(self.classes.names)}
+        index = {category: known[name] for category, name in file.categories.items() if name in known}
+        values = {category: other[name] for category, name in file.categories.items() if name in other}
+        values |= {category: tag + self.classes.offset for category, tag in index.items()}
+        return Part(file, find_folder(root, prefix, file, self.settings.images), prefix, index, values)
 
     def names(self) -> Sequence[str]:
-        """In the file's order."""
-        return list(self.images)
+        """In the files' order."""
+        return list(self.parts)
 
     def record(self, name: str) -> Record:
         """A photograph; without any object it is a known negative."""
-        drawn = self.file.is_drawn(name)
-        truth = (lambda: self.file.draw(name, self.index, self.classes)) if drawn else None
-        return Record(name, self.images[name], self.file.tags(name, self.index), truth)
+        part, inside = self.parts[name], self.inside[name]
+        drawn = part.file.is_drawn(inside)
+        truth = (lambda: part.file.draw(inside, part.values, self.classes)) if drawn else None
+        image = part.folder / part.file.photographs[inside].file.replace("\\", "/")
+        return Record(name, image, part.file.tags(inside, part.index), truth)
+
+
+def find_annotations(root: Path, settings: CocoJsonSettings) -> dict[str, Path]:
+    """The files by what the names of their photographs start with, which is nothing where there is one file."""
+    if isinstance(settings.annotations, dict):
+        return {split: root / path for split, path in settings.annotations.items()}
+    if settings.annotations is not None:
+        return {"": root / settings.annotations}
+    for name in (ALONE, ROBOFLOW):
+        if (root / name).is_file():
+            return {"": root / name}
+    below = [path for path in sorted(root.glob(f"*/{ROBOFLOW}")) if path.parent.name.lower() in SPLITS]
+    return {path.parent.name: path for path in below} or {"": root / ALONE}
+
+
+def named_places(settings: CocoJsonSettings, paths: dict[str, Path]) -> list[str]:
+    """What has to be there, seen from the root: all that the settings name, and a file."""
+    places = [] if all(path.exists() for path in paths.values()) else [ALONE]
+    for setting in (settings.annotations, settings.images):
+        places = [*(setting.values() if isinstance(setting, dict) else [setting] if setting else []), *places]
+    return places
+
+
+def class_names(files: Iterable[CocoFile]) -> tuple[str, ...]:
+    """The categories' names, each once, but for those of no class and those that only other categories belong to.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    files = list(files)
+    used = {file.categories[category] for file in files for category in file.used()}
+    groups = {group for file in files for group in file.groups} - used
+    named = dict.fromkeys(itertools.chain.from_iterable(file.categories.values() for file in files))
+    names = tuple(name for name in named if name not in groups and name not in NO_CLASS)
+    if not names:
+        raise DataError(f"{files[0].path}: names no class but {', '.join(named)}")
+    return names
+
+
+def find_folder(root: Path, prefix: str, file: CocoFile, images: str | dict[str, str] | None) -> Path:
+    """Where a file's photographs lie: where the settings say, else where one of the first is."""
+    if isinstance(images, str):
+        return root / images
+    if images is not None and prefix in images:
+        return root / images[prefix]
+    places = [root / "images" / prefix, root / "images", file.path.parent, root / prefix]
+    first = [one.file.replace("\\", "/") for one in itertools.islice(file.photographs.values(), TRIED)]
+    return next((place for place in places if any((place / name).is_file() for name in first)), places[0])

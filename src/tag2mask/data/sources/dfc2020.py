@@ -45,11 +45,12 @@ class Dfc2020Settings(Settings):
 
 @dataclass(frozen=True)
 class Tile:
-    """Where the files of one place are: ``root`` is the season's folder."""
+    """Where the files of one place are: ``root`` is the season's folder, and ``folder`` ends its sensors' folders."""
 
     root: Path
     scene: str
     number: str
+    folder: str
 
     @property
     def name(self) -> str:
@@ -59,7 +60,7 @@ class Tile:
     def file(self, sensor: str) -> Path:
         """Of s1, s2, lc or dfc."""
         name = f"{self.root.name}_{sensor}_{self.scene}_p{self.number}.tif"
-        return self.root / f"{sensor}_{self.scene}" / name
+        return self.root / f"{sensor}_{self.folder}" / name
 
 
 class Dfc2020(Source):
@@ -69,7 +70,8 @@ class Dfc2020(Source):
     settings: Dfc2020Settings
     layout = (
         "ROOT/ROIs0000_test/ and ROOT/ROIs0000_validation/ with s2_SCENE/SEASON_s2_SCENE_pID.tif, "
-        "dfc_SCENE/SEASON_dfc_SCENE_pID.tif, and s1_SCENE/, lc_SCENE/ where they are asked for"
+        "dfc_SCENE/SEASON_dfc_SCENE_pID.tif, and s1_SCENE/, lc_SCENE/ where they are asked for; s2_validation/ and so "
+        "on may hold all scenes of that season"
     )
 
     def __init__(self, root: Path, settings: Dfc2020Settings) -> None:
@@ -113,10 +115,13 @@ def find_tiles(root: Path, season: str) -> list[Tile]:
         DataError: a line of the table is no observation.
     """
     folder, table = root / f"ROIs0000_{season}", root / f"{season}_observations.csv"
+    together = (folder / f"s2_{season}").is_dir()
     if not table.is_file():
-        parts = [path.stem.removeprefix(f"{folder.name}_s2_") for path in folder.glob("s2_*/*.tif")]
-        found = [part.rpartition("_p") for part in parts]
-        return sorted((Tile(folder, scene, number) for scene, _, number in found), key=lambda tile: tile.name)
+        found = []
+        for path in folder.glob(f"s2_{season}/*.tif" if together else "s2_*/*.tif"):
+            scene, _, number = path.stem.removeprefix(f"{folder.name}_s2_").rpartition("_p")
+            found.append(Tile(folder, scene, number, season if together else scene))
+        return sorted(found, key=lambda tile: tile.name)
     tiles = []
     for line, row in enumerate(csv.reader(table.read_text(encoding="utf-8").splitlines()), start=1):
         if row and (len(row) != 3 or not row[1].strip().isdigit() or not row[2].strip().isdigit()):
@@ -124,7 +129,8 @@ def find_tiles(root: Path, season: str) -> list[Tile]:
                 f"{table}, line {line}: {','.join(row)} is no observation; wanted SEASON,SCENE,ID, no header"
             )
         if row:
-            tiles.append(Tile(folder, row[1].strip(), row[2].strip()))
+            scene, number = row[1].strip(), row[2].strip()
+            tiles.append(Tile(folder, scene, number, season if together else scene))
     return tiles
 
 

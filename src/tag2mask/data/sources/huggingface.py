@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.folder import BACKGROUND, strip_suffix
+from tag2mask.data.folder import BACKGROUND, read_lines, split_called, strip_suffix
 from tag2mask.data.reading import read_mask
-from tag2mask.data.sources.huggingface_columns import Column, columns_of
-from tag2mask.data.sources.huggingface_files import find_files, open_rows, require_pyarrow
+from tag2mask.data.sources.huggingface_columns import Column, columns_of, value_of
+from tag2mask.data.sources.huggingface_files import Rows, find_files, open_rows, require_pyarrow
 from tag2mask.data.sources.own import OwnSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_values
 from tag2mask.errors import DataError
 
-TAG_NAMES = ("tags", "labels", "label")  # what a column of texts has to be called to be taken unasked
+TAG_NAMES = ("tags", "labels", "label")  # what a column of texts or numbers has to be called to be taken unasked
+OBJECT_TAGS = ("category", "categories", "category_id", "label", "labels")  # the same inside a group such as objects
 Labels = tuple[str, ...] | None
 
 
@@ -63,17 +64,18 @@ class HuggingFace(Source):
         first = next(iter(files.values()))[0]
         self.rows = open_rows(first)
         columns = columns_of(first, root, self.rows.schema)
-        self.settings, self.bands = chosen(first, columns, settings), settings.bands
+        tops = set(self.rows.schema.names)
+        self.settings, self.bands = chosen(first, columns, tops, settings), settings.bands
         self.entries: dict[str, Entry] = {}
         splits: dict[str, list[str]] = {}
         for split, paths in files.items():
-            called = "val" if split == "validation" and "val" not in files else split
+            called = split if split_called(split) in files else split_called(split)
             read = (row for path in paths for row in read_entries(path, root, columns, self.settings))
             splits[called] = [
                 self.add(given or f"{called}/{n:05d}".lstrip("/"), e) for n, (given, e) in enumerate(read)
             ]
-        names = columns[str(self.settings.tags)].names
-        self.classes = classes_of(first, names, self.entries.values(), settings.background)
+        tags = columns_with_names(root, columns[str(self.settings.tags)])
+        self.classes = classes_of(first, tags, self.entries.values(), settings.background)
         self.index = {name: number for number, name in enumerate(self.classes.names)}
         self.splits = read_splits(root, self.entries) if "" in splits else splits
 
@@ -119,24 +121,44 @@ def located(entry: Entry, column: str, cell: Mapping[str, Any] | None) -> tuple[
     return entry.where(column), cell["bytes"]
 
 
-def chosen(path: Path, columns: Mapping[str, Column], settings: HuggingFaceSettings) -> HuggingFaceSettings:
-    """The settings with the columns that nobody named.
+def chosen(
+    path: Path, columns: Mapping[str, Column], tops: Collection[str], settings: HuggingFaceSettings
+) -> HuggingFaceSettings:
+    """The settings with the columns that nobody named; ``tops`` are those that are not parts of others.
 
     Raises:
         DataError: there is no such column, or more than one that it could be.
     """
-    of_kind = {kind: [name for name, column in columns.items() if column.kind == kind] for kind in ("image", "class")}
-    images = [name for name in of_kind["image"] if name != settings.mask]
-    labels = of_kind["class"] or [name for name in TAG_NAMES if name in columns and columns[name].kind == "text"]
+    images = [name for name, column in columns.items() if column.kind == "image" and name != settings.mask]
     image = settings.image or only(path, "image", ["image"] if "image" in images else images, columns)
-    tags = settings.tags or only(path, "tags", labels, columns)
+    tags = settings.tags or only(path, "tags", tag_columns(columns, tops), columns)
     require_kind(path, columns, image, ["image"])
-    require_kind(path, columns, tags, ["class", "text"])
+    require_kind(path, columns, tags, ["class", "text", "number"])
     if settings.mask is not None:
         require_kind(path, columns, settings.mask, ["image"])
     if settings.name is not None:
-        require_kind(path, columns, settings.name, ["text", "other"])
+        require_kind(path, columns, settings.name, ["text", "number", "other"])
     return settings.model_copy(update={"image": image, "tags": tags})
+
+
+def tag_columns(columns: Mapping[str, Column], tops: Collection[str]) -> list[str]:
+    """What could hold the tags: classes; else texts or numbers that are called so; else the same of objects."""
+    for of_objects, called in ((False, TAG_NAMES), (True, OBJECT_TAGS)):
+        here = {name: column.kind for name, column in columns.items() if (name not in tops) == of_objects}
+        for kind in ("class", "text", "number"):
+            found = [name for name in here if here[name] == kind]
+            found = found if kind == "class" else [name for name in found if name.rpartition(".")[2] in called]
+            if found:
+                return found
+    return []
+
+
+def columns_with_names(root: Path, column: Column) -> Column:
+    """Whole numbers as classes where ``classes.txt`` names them, from 0."""
+    path = root / "classes.txt"
+    if column.kind != "number" or not path.is_file():
+        return column
+    return Column("class", tuple(line for line in read_lines(path) if line))
 
 
 def only(path: Path, key: str, names: Sequence[str], columns: Iterable[str]) -> str:
@@ -175,16 +197,23 @@ def read_entries(
     for name in filter(None, (settings.image, tags, settings.mask, settings.name)):
         if here.get(name) != columns[name]:
             raise DataError(f"{path}: column {name} is missing or not what it is in the first file")
-    values = rows.column(tags)
-    given = rows.column(settings.name) if settings.name else [""] * len(values)
+    values, column = values_in(rows, tags), columns_with_names(root, columns[tags])
+    given = values_in(rows, settings.name) if settings.name else [""] * len(values)
     for number, (value, name) in enumerate(zip(values, given, strict=True)):
         try:
-            labels = labels_of(value, columns[tags])
+            labels = labels_of(value, column)
         except DataError as error:
             raise DataError(f"{path}, row {number}, column {tags}: {error}") from None
         if settings.name and (not isinstance(name, str | int) or name == ""):
             raise DataError(f"{path}, row {number}, column {settings.name}: names no photograph")
         yield strip_suffix(str(name)), Entry(path, number, labels)
+
+
+def values_in(rows: Rows, name: str) -> list[Any]:
+    """The values of a column, or of a part of a nested one: ``objects.category``."""
+    parts = name.split(".")
+    length = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in rows.schema.names)
+    return [value_of(cell, parts[length:]) for cell in rows.column(".".join(parts[:length]))]
 
 
 def labels_of(value: Any, column: Column) -> Labels:
@@ -193,11 +222,11 @@ def labels_of(value: Any, column: Column) -> Labels:
     Raises:
         DataError: a number that stands for no class.
     """
-    if value is None or (value == -1 and column.kind == "class"):
+    if value is None or (value == -1 and column.kind != "text"):
         return None
-    values = value if isinstance(value, list) else [value]
-    if column.kind == "text":
-        texts = (str(text).strip() for text in values if text is not None)
+    values = [one for one in flat(value) if one is not None]
+    if column.kind != "class":
+        texts = (str(text).strip() for text in values)
         return tuple(text for text in texts if text)
     foreign = [value for value in values if value not in range(len(column.names))]
     if foreign:
@@ -205,13 +234,23 @@ def labels_of(value: Any, column: Column) -> Labels:
     return tuple(column.names[value] for value in values)
 
 
-def classes_of(path: Path, names: tuple[str, ...], entries: Iterable[Entry], background: bool) -> Classes:
+def flat(value: Any) -> Iterator[Any]:
+    """The values of lists in lists."""
+    if not isinstance(value, list):
+        yield value
+        return
+    for inner in value:
+        yield from flat(inner)
+
+
+def classes_of(path: Path, column: Column, entries: Iterable[Entry], background: bool) -> Classes:
     """The classes as declared, or the labels in use; a first one ``background`` says that there is one.
 
     Raises:
         DataError: there is none.
     """
-    names = names or tuple(sorted({label for entry in entries for label in entry.labels or ()}))
+    in_use = {label for entry in entries for label in entry.labels or ()}
+    names = column.names or tuple(sorted(in_use, key=int if column.kind == "number" else str))
     if names[:1] == (BACKGROUND,):
         names, background = names[1:], True
     if not names:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,14 +14,15 @@ import yaml
 from tag2mask.errors import DataError
 
 LISTS = frozenset({"List", "LargeList", "Sequence"})  # the last one up to version 3 of the library
+WHOLE = re.compile(r"u?int(8|16|32|64)")
 CARD_LISTS = ("list", "large_list", "sequence")
 
 
 @dataclass(frozen=True)
 class Column:
-    """Images, indices into ``names`` of classes, or texts; the latter two one or a list a row."""
+    """Images, indices into ``names`` of classes, texts or whole numbers; all but images one or a list a row."""
 
-    kind: Literal["image", "class", "text", "other"]
+    kind: Literal["image", "class", "text", "number", "other"]
     names: tuple[str, ...] = ()
 
 
@@ -46,7 +48,8 @@ def columns_of(path: Path, root: Path, schema: Any) -> dict[str, Column]:
             described = of_card(card.read_text(encoding="utf-8-sig"))
     except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
         raise DataError(f"{where}: its features cannot be understood ({' '.join(str(error).split())})") from None
-    return {field.name: agreed(described.get(field.name), of_type(field.type)) for field in schema}
+    stored = {name: column for field in schema for name, column in of_type(field.name, field.type).items()}
+    return {name: agreed(described.get(name), column) for name, column in stored.items()}
 
 
 def agreed(described: Column | None, stored: Column) -> Column:
@@ -58,26 +61,40 @@ def agreed(described: Column | None, stored: Column) -> Column:
 
 def of_features(features: Mapping[str, Any] | None) -> dict[str, Column]:
     """From the library's JSON."""
-    return {name: of_feature(feature) for name, feature in (features or {}).items()}
+    return merged(of_feature(name, feature) for name, feature in (features or {}).items())
 
 
-def of_feature(feature: Any) -> Column:
-    """One column."""
+def merged(parts: Iterable[dict[str, Column]]) -> dict[str, Column]:
+    """Columns of several."""
+    return {name: column for part in parts for name, column in part.items()}
+
+
+def of_feature(name: str, feature: Any) -> dict[str, Column]:
+    """One column, or the parts of a nested one: ``objects.category``."""
     if isinstance(feature, list):  # [feature], as old versions write lists
-        return in_list(of_feature(feature[0]))
+        return in_list(of_feature(name, feature[0]))
     kind = feature.get("_type")
+    if not isinstance(kind, str):  # a group; one of its parts may be called _type
+        return merged(of_feature(f"{name}.{part}", inner) for part, inner in feature.items())
     if kind in LISTS:
-        return in_list(of_feature(feature["feature"]))
+        return in_list(of_feature(name, feature["feature"]))
     if kind == "ClassLabel":
-        return Column("class", tuple(feature["names"]))
+        return {name: Column("class", tuple(feature["names"]))}
     if kind == "Image":
-        return Column("image")
-    return Column("text") if feature.get("dtype") in ("string", "large_string") else OTHER
+        return {name: Column("image")}
+    return {name: of_word(str(feature.get("dtype"))) if kind == "Value" else OTHER}
 
 
-def in_list(inner: Column) -> Column:
-    """Lists of classes or texts are of use, others are not."""
-    return inner if inner.kind in ("class", "text") else OTHER
+def of_word(dtype: str) -> Column:
+    """A plain type by its name."""
+    if dtype in ("string", "large_string"):
+        return Column("text")
+    return Column("number") if WHOLE.fullmatch(dtype) else OTHER
+
+
+def in_list(inner: dict[str, Column]) -> dict[str, Column]:
+    """Lists of images are of no use."""
+    return {name: OTHER if column.kind == "image" else column for name, column in inner.items()}
 
 
 def of_card(text: str) -> dict[str, Column]:
@@ -86,27 +103,48 @@ def of_card(text: str) -> dict[str, Column]:
     info = (yaml.safe_load(parts[1]) or {}).get("dataset_info") if len(parts) == 3 and not parts[0].strip() else None
     if isinstance(info, list):
         info = info[0] if len(info) == 1 else None
-    return {row["name"]: of_card_row(row) for row in (info or {}).get("features") or ()}
+    return merged(of_card_row(row["name"], row) for row in (info or {}).get("features") or ())
 
 
-def of_card_row(row: Mapping[str, Any]) -> Column:
-    """One column."""
+def of_card_row(name: str, row: Mapping[str, Any]) -> dict[str, Column]:
+    """One column, or the parts of a nested one."""
     for word in CARD_LISTS:
         if word in row:
-            return in_list(of_card_row({"dtype": row[word]}))
-    kind = row.get("dtype")
+            return in_list(of_card_inner(name, row[word]))
+    return of_card_inner(name, row["struct"] if "struct" in row else row.get("dtype"))
+
+
+def of_card_inner(name: str, kind: Any) -> dict[str, Column]:
+    """What stands behind ``dtype``, ``struct`` or the word for a list."""
+    if isinstance(kind, list):
+        return merged(of_card_row(f"{name}.{row['name']}", row) for row in kind)
     if isinstance(kind, dict) and "class_label" in kind:
         names = kind["class_label"]["names"]
-        return Column("class", tuple(str(names[key]) for key in sorted(names, key=int)))
-    return Column("image") if kind == "image" else Column("text") if kind == "string" else OTHER
+        return {name: Column("class", tuple(str(names[key]) for key in sorted(names, key=int)))}
+    if isinstance(kind, dict):
+        return of_card_row(name, kind)
+    return {name: Column("image") if kind == "image" else of_word(str(kind))}
 
 
-def of_type(kind: Any) -> Column:
-    """From an Arrow type alone: images are ``{bytes, path}``."""
+def of_type(name: str, kind: Any) -> dict[str, Column]:
+    """From an Arrow type alone: images are ``{bytes, path}``, other groups have parts."""
     from pyarrow import types
 
-    if types.is_list(kind) or types.is_large_list(kind):
-        return in_list(of_type(kind.value_type))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return in_list(of_type(name, kind.value_type))
     if types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        return Column("image")
-    return Column("text") if types.is_string(kind) or types.is_large_string(kind) else OTHER
+        return {name: Column("image")}
+    if types.is_struct(kind):
+        return merged(of_type(f"{name}.{field.name}", field.type) for field in kind)
+    return {name: Column("number") if types.is_integer(kind) else of_word(str(kind))}
+
+
+def value_of(cell: Any, parts: Sequence[str]) -> Any:
+    """What a row has in a part of a nested column: of a list of groups the list of their values."""
+    for number, part in enumerate(parts):
+        if isinstance(cell, list):
+            return [value_of(inner, parts[number:]) for inner in cell]
+        if cell is None:
+            return None
+        cell = cell[part]
+    return cell

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tag2mask.data.folder import ALL, is_class_folders, open_class_folders, split_folders
+from tag2mask.data.folder import ALL, is_class_folders, names_below, open_class_folders, split_folders
+from tag2mask.data.layouts import refuse_foreign
 from tag2mask.data.reading import read_mask
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.sources.own import OwnSettings, read_splits
@@ -22,16 +23,17 @@ class ImageFolder(Source):
 
     def __init__(self, root: Path, settings: OwnSettings) -> None:
         names = DataSettings()
+        refuse_foreign(root, names.classes)
         if not is_class_folders(root, names):
             raise DataError(f"{root}: holds images/ or {names.labels}, so it needs no prepare; expected: {self.layout}")
         try:
             dataset = open_class_folders(root, names, ALL)
+            folders = split_folders(root, names)
         except DataError as error:
             raise DataError(f"{error}; expected: {self.layout}") from None
         self.settings, self.bands, self.classes = settings, settings.bands, dataset.classes
         self.samples = {sample.name: sample for sample in dataset}
-        folders = [folder.name for folder in split_folders(root, names)]
-        below = {folder: [name for name in self.samples if name.startswith(f"{folder}/")] for folder in folders}
+        below = {split: names_below(root, split, self.samples, folders) for split in folders}
         self.splits = below or read_splits(root, self.samples)
 
     def names(self) -> Sequence[str]:

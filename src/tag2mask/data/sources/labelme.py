@@ -11,7 +11,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,23 +21,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.sources.own import OutlineSettings, read_splits
+from tag2mask.data.sources.own import BACKGROUND_LABEL, IGNORE_LABEL, OutlineSettings, read_splits
 from tag2mask.data.sources.record import LabelImage, Record, Source
 from tag2mask.errors import DataError
 
-# labelme's own names for pixels of no class and pixels that do not count.
-BACKGROUND_LABEL, IGNORE_LABEL = "_background_", "__ignore__"
 LINE, POINT = 10, 5  # width of a line and radius of a point in pixels, as labelme itself draws them
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a JSON file tells before anything is drawn."""
+    """What a JSON file tells before anything is drawn; ``embedded``: its photograph has no other file."""
 
     path: Path
     image: Path
     labels: frozenset[str]
+    embedded: bool
 
 
 class LabelMe(Source):
@@ -76,8 +75,22 @@ class LabelMe(Source):
             raise self.unreadable[name]
         page = self.pages[name]
         content = read_page(page.path)
-        truth = (lambda: draw(page.path, content, self.classes)) if content["shapes"] else None
-        return Record(name, page.image, tuple(sorted(self.classes.names.index(label) for label in page.labels)), truth)
+        tags = tuple(sorted(self.classes.names.index(label) for label in page.labels))
+        encoded = embedded_image(page.path, content) if page.embedded else None
+        record = Record(name, page.path if page.embedded else page.image, tags, content=encoded)
+        if not content["shapes"]:
+            return record
+        return replace(record, truth=lambda: draw(page.path, content, self.size_of(record, content), self.classes))
+
+    def size_of(self, record: Record, content: Mapping[str, Any]) -> tuple[int, int]:
+        """Height and width as the file says; files of labelme 3 do not, so there the photograph's own."""
+        height, width = content.get("imageHeight"), content.get("imageWidth")
+        if isinstance(height, int) and isinstance(width, int):
+            return height, width
+        if height is not None or width is not None:
+            raise DataError(f"{self.pages[record.name].path}: imageHeight and imageWidth are no whole numbers")
+        pixels = record.pixels(self.bands)
+        return pixels.shape[0], pixels.shape[1]
 
 
 def read_page(path: Path) -> dict[str, Any]:
@@ -100,12 +113,30 @@ def page_of(path: Path, content: Mapping[str, Any]) -> Page:
     try:
         labels = {str(shape["label"]) for shape in content["shapes"]} - {BACKGROUND_LABEL, IGNORE_LABEL}
         flags = {str(name) for name, is_set in (content.get("flags") or {}).items() if is_set}
-        return Page(path, path.parent / str(content["imagePath"]).replace("\\", "/"), frozenset(labels | flags))
+        image = path.parent / str(content["imagePath"]).replace("\\", "/")
+        return Page(path, image, frozenset(labels | flags), bool(content.get("imageData")) and not image.is_file())
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: a shape cannot be understood ({error})") from None
 
 
-def draw(path: Path, content: Mapping[str, Any], classes: Classes) -> LabelImage:
+def embedded_image(path: Path, content: Mapping[str, Any]) -> bytes:
+    """The photograph's file that ``imageData`` holds.
+
+    Raises:
+        DataError: it is no base64.
+    """
+    try:
+        return decoded(content["imageData"])
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"{path}: imageData is no base64 ({error}), and imagePath leads to no file") from None
+
+
+def decoded(text: str) -> bytes:
+    """Bytes from base64, which old writers break into lines."""
+    return base64.b64decode("".join(text.split()), validate=True)
+
+
+def draw(path: Path, content: Mapping[str, Any], size: tuple[int, int], classes: Classes) -> LabelImage:
     """The label image ``(Y, X)``: shapes in the file's order, later ones on top.
 
     Pixels outside all shapes are background, or ignore where the classes have none.
@@ -117,7 +148,7 @@ def draw(path: Path, content: Mapping[str, Any], classes: Classes) -> LabelImage
     values = {name: index + classes.offset for index, name in enumerate(classes.names)}
     values |= {BACKGROUND_LABEL: nothing, IGNORE_LABEL: classes.ignore}
     try:
-        labels = np.full((int(content["imageHeight"]), int(content["imageWidth"])), nothing, np.int64)
+        labels = np.full(size, nothing, np.int64)
         for shape in content["shapes"]:
             kind = shape.get("shape_type") or "polygon"
             if kind not in BRUSHES and kind != "mask":
@@ -139,10 +170,13 @@ def region(shape: Mapping[str, Any], kind: str, size: tuple[int, ...]) -> NDArra
 
 
 def pasted(coded: str, points: Sequence[Point], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A PNG in base64, laid with its corner at the first point."""
-    with Image.open(io.BytesIO(base64.b64decode(coded, validate=True))) as image:
-        canvas = Image.new("1", (size[1], size[0]))
-        canvas.paste(image.convert("1"), (int(points[0][0]), int(points[0][1])))
+    """A PNG in base64, laid with its corner at the first point; every value but 0 is inside: labelme writes 0 and 1."""
+    with Image.open(io.BytesIO(decoded(coded))) as image:
+        if len(image.getbands()) > 1:
+            raise ValueError(f"a mask of {len(image.getbands())} bands")
+        stamp = Image.fromarray(np.asarray(image) != 0)
+    canvas = Image.new("1", (size[1], size[0]))
+    canvas.paste(stamp, (round(points[0][0]), round(points[0][1])))
     return np.asarray(canvas)
 
 
@@ -151,6 +185,13 @@ def polygon(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
     if len(points) < 3:
         raise ValueError("a polygon of fewer than 3 points")
     canvas.polygon(list(points), fill=1, outline=1)
+
+
+def oriented_rectangle(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
+    """Its four corners, one after the other."""
+    if len(points) != 4:
+        raise ValueError(f"an oriented rectangle of {len(points)} points")
+    polygon(canvas, points)
 
 
 def rectangle(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
@@ -182,6 +223,7 @@ BRUSHES: Mapping[str, Brush] = MappingProxyType(
     {
         "polygon": polygon,
         "rectangle": rectangle,
+        "oriented_rectangle": oriented_rectangle,
         "circle": circle,
         "line": line,
         "linestrip": line,

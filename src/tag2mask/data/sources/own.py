@@ -10,6 +10,9 @@ from pydantic import Field
 from tag2mask.data.folder import split_names
 from tag2mask.settings import Settings
 
+# labelme's own names for pixels of no class and pixels that do not count.
+BACKGROUND_LABEL, IGNORE_LABEL = "_background_", "__ignore__"
+
 
 class OwnSettings(Settings):
     """The photographs' channels."""

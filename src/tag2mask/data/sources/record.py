@@ -124,7 +124,7 @@ def require_values(path: Path, labels: LabelImage, classes: Classes) -> LabelIma
     Raises:
         DataError: another value.
     """
-    foreign = labels[(labels >= len(classes.pixel_names)) & (labels != classes.ignore)]
+    foreign = classes.foreign(labels)
     if foreign.size:
         raise DataError(f"{path}: holds {foreign[0]}, which is no class of {len(classes.pixel_names)}")
     return labels

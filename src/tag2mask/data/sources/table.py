@@ -1,31 +1,48 @@
-"""Own data: a table with a column of photographs and a column of labels. Layout and choices: csv.md."""
+"""Own data: a table of photographs and their labels, in one column or in a 0/1 column a class. Layout: csv.md."""
 
 from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
-from tag2mask.data.folder import read_classes, strip_suffix
+from tag2mask.data.folder import SPLITS, read_classes, split_called, strip_suffix
 from tag2mask.data.reading import read_mask
 from tag2mask.data.sources.own import OwnSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_layout, require_values
 from tag2mask.data.tags_table import tag_index
 from tag2mask.errors import DataError
 
+IMAGE_COLUMNS = (
+    "image",
+    "filename",
+    "file_name",
+    "image_id",
+    "image_name",
+    "file",
+)  # taken unasked, the first that is there
+LABELS = "labels"
+NAMES_OF_TABLES = ("labels.csv", "_classes.csv")  # the latter is Roboflow's, in ROOT or in a folder a split
+FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+
 
 class TableSettings(OwnSettings):
     """The table, its columns and separators, and the folders of photographs and masks below the root.
 
-    ``suffix`` is put behind names that have none; ``split`` names a column of lists.
+    ``labels`` is one column, or several that hold 0 and 1, called like the classes. A row is of an ``image``, or of
+    one ``label``: then an image may have several. ``suffix`` is put behind names that have none; ``split`` names a
+    column of lists.
     """
 
-    table: str = "labels.csv"
-    image: str = "image"
-    labels: str = "labels"
+    table: str | None = None
+    image: str | None = None
+    labels: str | tuple[str, ...] | None = None
+    rows: Literal["image", "label"] = "image"
     split: str | None = None
     delimiter: str = Field(",", min_length=1, max_length=1)
     separator: str = Field(";", min_length=1)
@@ -34,34 +51,73 @@ class TableSettings(OwnSettings):
     masks: str = "masks"
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: the line that it ends in, the photograph as written there, its labels, its list if there is a column."""
+
+    line: int
+    image: str
+    labels: list[str]
+    split: str
+
+
 class Table(Source):
-    """Classes are those of ``classes.txt``, else the labels in use, sorted. Names stay text: zeros in front count."""
+    """Classes are those of ``classes.txt``, else the 0/1 columns in order, else the labels in use, sorted.
+
+    Names stay text: zeros in front count.
+    """
 
     settings_class = TableSettings
     settings: TableSettings
-    layout = "ROOT/labels.csv with columns image and labels (others: --set table=FILE --set image=COLUMN ...)"
+    layout = (
+        "ROOT/labels.csv with columns image and labels (others: --set table=FILE --set image=COLUMN ...), "
+        "or ROOT/train/_classes.csv, ROOT/valid/_classes.csv as Roboflow writes them"
+    )
 
     def __init__(self, root: Path, settings: TableSettings) -> None:
-        require_layout(root, [settings.table, settings.images], self.layout)
         self.settings, self.bands, self.root = settings, settings.bands, root
-        path = root / settings.table
-        labels: dict[str, list[str]] = {}
+        self.labels: dict[str, list[str]] = {}
         self.images: dict[str, Path] = {}
         splits: dict[str, list[str]] = {}
-        for line, image, names, split in read_rows(path, settings):
-            name = strip_suffix(image.replace("\\", "/").removeprefix("./"))
-            if name in labels:
-                raise DataError(f"{path}, line {line}: {image} stands there already; take one row out")
-            labels[name] = names
-            self.images[name] = root / settings.images / (image + settings.suffix)
-            if split:
-                splits.setdefault(split, []).append(name)
-        if not labels:
-            raise DataError(f"{path}: has no rows; give one row a photograph")
-        self.classes = read_classes(root / "classes.txt", sorted({name for row in labels.values() for name in row}))
-        index = {name: tag_index(name, self.classes.names, str(path)) for row in labels.values() for name in row}
-        self.tags = {name: tuple(sorted({index[label] for label in row})) for name, row in labels.items()}
+        columns: list[str] = []
+        tables = find_tables(root, settings)
+        missing = [] if all(path.exists() for path in tables) else [settings.table or NAMES_OF_TABLES[0]]
+        require_layout(root, [settings.images, *missing], self.layout)
+        for path, called in tables.items():
+            classes, rows = read_table(path, settings)
+            columns += [name for name in classes if name not in columns]
+            folder = path.parent if called else root
+            for row in rows:
+                name = self.add(path, row, folder, f"{path.parent.name}/" if called else "")
+                split = called or split_called(row.split)
+                if split and name:
+                    splits.setdefault(split, []).append(name)
+        if not self.labels:
+            raise DataError(f"{next(iter(tables))}: has no rows; give one row a photograph")
+        in_use = sorted({name for row in self.labels.values() for name in row})
+        self.classes = read_classes(root / "classes.txt", columns or in_use)
+        index = {name: tag_index(name, self.classes.names, str(next(iter(tables)))) for name in in_use}
+        self.tags = {name: tuple(sorted({index[label] for label in row})) for name, row in self.labels.items()}
         self.splits = splits or read_splits(root, self.images)
+
+    def add(self, path: Path, row: Row, folder: Path, prefix: str) -> str | None:
+        """Note a row; the photograph's name, if no row before was of it.
+
+        Raises:
+            DataError: one was, and a row is of an image.
+        """
+        name = prefix + strip_suffix(row.image.replace("\\", "/").removeprefix("./"))
+        if name in self.labels:
+            if self.settings.rows == "image":
+                raise DataError(
+                    f"{path}, line {row.line}: {row.image} stands there already; take one row out, or, if each row is "
+                    "of one label, say so: --set rows=label"
+                )
+            self.labels[name] += row.labels
+            return None
+        self.labels[name] = row.labels
+        self.images[name] = folder / self.settings.images / (row.image + self.settings.suffix)
+        return name
 
     def names(self) -> Sequence[str]:
         """In the table's order."""
@@ -74,32 +130,84 @@ class Table(Source):
         return Record(name, self.images[name], self.tags[name], truth)
 
 
-def read_rows(path: Path, settings: TableSettings) -> Iterator[tuple[int, str, list[str], str]]:
-    """Line, photograph, labels and list of every row.
+def find_tables(root: Path, settings: TableSettings) -> dict[Path, str]:
+    """The tables, and the splits that they are of where there is one in a folder a split."""
+    if settings.table is not None:
+        return {root / settings.table: ""}
+    for name in NAMES_OF_TABLES:
+        if (root / name).is_file():
+            return {root / name: ""}
+    below = [path for path in sorted(root.glob(f"*/{NAMES_OF_TABLES[1]}")) if path.parent.name.lower() in SPLITS]
+    return {path: split_called(path.parent.name) for path in below} or {root / NAMES_OF_TABLES[0]: ""}
+
+
+def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list[Row]]:
+    """The names of the 0/1 columns, if the table has such, and all rows.
 
     Raises:
-        DataError: no UTF-8, a column is missing, or a row names no photograph.
+        DataError: no UTF-8, a column is missing, or a row names no photograph or has a field too many or too few.
     """
-    wanted = [settings.image, settings.labels, *([settings.split] if settings.split else [])]
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=settings.delimiter)
             header = [name.strip() for name in next(reader, [])]
-            columns = [column_of(path, name, header) for name in wanted]
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: {len(cells)} fields where the header has {len(header)}"
-                    )
-                image, labels, *split = (cells[column].strip() for column in columns)
-                if not image:
-                    raise DataError(f"{path}, line {reader.line_num}, column {settings.image}: names no photograph")
-                names = [name.strip() for name in labels.split(settings.separator)]
-                yield reader.line_num, image, [name for name in names if name], split[0] if split else ""
+            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: is no CSV in UTF-8: {error}") from None
+    lines = [(line, cells) for line, cells in lines if any(cells)]
+    wrong = next(((line, cells) for line, cells in lines if len(cells) != len(header)), None)
+    if wrong is not None:
+        raise DataError(f"{path}, line {wrong[0]}: {len(wrong[1])} fields where the header has {len(header)}")
+    image = settings.image or next((name for name in IMAGE_COLUMNS if name in header), IMAGE_COLUMNS[0])
+    of_image = column_of(path, image, header)
+    of_split = column_of(path, settings.split, header) if settings.split else None
+    of_labels, flagged = label_columns(path, header, [cells for _, cells in lines], {of_image, of_split}, settings)
+    rows = []
+    for line, cells in lines:
+        if not cells[of_image]:
+            raise DataError(f"{path}, line {line}, column {image}: names no photograph")
+        if flagged:
+            labels = marked(path, line, [(header[column], cells[column]) for column in of_labels])
+        else:
+            labels = [name.strip() for name in cells[of_labels[0]].split(settings.separator)]
+        split = "" if of_split is None else cells[of_split]
+        rows.append(Row(line, cells[of_image], [name for name in labels if name], split))
+    return [header[column] for column in of_labels] if flagged else [], rows
+
+
+def label_columns(
+    path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], others: set[int | None], settings: TableSettings
+) -> tuple[list[int], bool]:
+    """The column of labels, or all that hold 0 and 1; and whether it is the latter.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    named = settings.labels
+    if named is None and LABELS not in header:
+        rest = [column for column in range(len(header)) if column not in others]
+        if rest and rows and all(row[column].lower() in FLAGS for row in rows for column in rest):
+            return rest, True
+    if isinstance(named, str) and named not in header and "," in named:
+        named = tuple(name.strip() for name in named.split(","))
+    if isinstance(named, tuple):
+        return [column_of(path, name, header) for name in named], True
+    return [column_of(path, named or LABELS, header)], False
+
+
+def marked(path: Path, line: int, cells: Iterable[tuple[str, str]]) -> list[str]:
+    """Names of the columns that hold a 1.
+
+    Raises:
+        DataError: one holds neither 0 nor 1.
+    """
+    found = []
+    for name, cell in cells:
+        if cell.lower() not in FLAGS:
+            raise DataError(f"{path}, line {line}, column {name}: {cell!r} is neither 0 nor 1")
+        if FLAGS[cell.lower()]:
+            found.append(name)
+    return found
 
 
 def column_of(path: Path, name: str, header: Sequence[str]) -> int:

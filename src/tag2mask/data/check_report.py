@@ -1,0 +1,75 @@
+"""What a check has found."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+SHOWN = 3  # problems of one kind that are printed
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong; an ``error`` stops training, a ``warning`` does not.
+
+    ``images`` are the names of the photographs that it is about, if it is about some.
+    """
+
+    severity: Literal["error", "warning"]
+    message: str
+    images: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What other photographs have wrong in the same way: the message without their names and without numbers."""
+        message = self.message
+        for name in self.images:
+            message = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "NAME", message)
+        return re.sub(r"\d+", "0", message)
+
+
+@dataclass
+class CheckReport:
+    """What a data set holds and what is wrong with it."""
+
+    photographs: int = 0
+    classes: tuple[str, ...] = ()
+    background: str | None = None
+    splits: dict[str, int] = field(default_factory=dict)
+    tagged: int = 0
+    tags_per_image: dict[int, int] = field(default_factory=dict)
+    images_per_class: dict[str, int] = field(default_factory=dict)
+    masks: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def fatal(self) -> bool:
+        """Whether training could not work."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+    def error(self, message: str, *images: str) -> None:
+        """Note what stops training, and in which images."""
+        self.problems.append(Problem("error", message, images))
+
+    def warn(self, message: str, *images: str) -> None:
+        """Note what is odd, and in which images."""
+        self.problems.append(Problem("warning", message, images))
+
+    def lines(self) -> Iterator[str]:
+        """The problems in order; of many that are alike only the first few, and how many more there are."""
+        counts = Counter((problem.severity, problem.kind) for problem in self.problems)
+        shown: Counter[tuple[str, str]] = Counter()
+        for problem in self.problems:
+            alike = (problem.severity, problem.kind)
+            shown[alike] += 1
+            if shown[alike] <= SHOWN or counts[alike] == SHOWN + 1:
+                yield f"{problem.severity}: {problem.message}"
+            elif shown[alike] == counts[alike]:
+                yield f"{problem.severity}: {counts[alike] - SHOWN} more like {problem.message}"
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**asdict(self), "fatal": self.fatal}
