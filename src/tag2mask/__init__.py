@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tag2mask.api import convert, evaluate, make_masks, predict, prepare, run, segment, train
+    from tag2mask.api import convert, evaluate, make_masks, predict, prepare, run, segment, train, train_probe
 
 __version__ = "0.1.0"
-__all__ = ["convert", "evaluate", "make_masks", "predict", "prepare", "run", "segment", "train"]
+__all__ = ["convert", "evaluate", "make_masks", "predict", "prepare", "run", "segment", "train", "train_probe"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.masks import make
 from tag2mask.masks.localize import by_tiles, localize, share
-from tag2mask.masks.refine import REFINERS, WALK
+from tag2mask.masks.refine import PROBE, REFINERS, WALK
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.masks.tiles import starts
 from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set, write_mask
@@ -50,7 +50,7 @@ def test_a_mask_set_is_complete_and_says_where_it_came_from(run: Path, trained: 
         assert set(np.unique(np.asarray(mask)).tolist()) <= allowed
 
 
-@pytest.mark.parametrize("refine", [name for name in REFINERS if name != WALK])
+@pytest.mark.parametrize("refine", [name for name in REFINERS if name not in (PROBE, WALK)])
 def test_every_refiner_paints(run: Path, refine: str) -> None:
     assert make_masks(run, split="val", refine=refine).images == 4
 

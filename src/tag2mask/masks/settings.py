@@ -75,7 +75,8 @@ class MaskSettings(Settings):
     ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
     the classes have no background, since shares say nothing about patches that belong to no class.
     ``refine`` names refiners in their order; those on pixels see the photograph with a long side of at most
-    ``refine_side``. ``walk`` is the folder that ``refine-train`` wrote, for the refiner of that name.
+    ``refine_side``. ``probe`` and ``walk`` are the folders that ``train-probe`` and ``refine-train`` wrote, for the
+    refiners of these names.
     ``background`` counts only where the classes have one. ``class_thresholds`` are those of single classes, by name;
     they go before ``threshold`` and before the background's.
     """
@@ -90,6 +91,7 @@ class MaskSettings(Settings):
     refine_side: int = Field(640, gt=0)
     crf: CRFConstants = CRFSettings()
     crf_engine: Literal["torch", "pydensecrf2"] = "torch"
+    probe: str | None = None
     walk: str | None = None
     paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Threshold = "mean"

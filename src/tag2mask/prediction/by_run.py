@@ -42,7 +42,7 @@ class RunPredictor(Predictor):
 
     def origin(self) -> dict[str, Any]:
         """The run, and the settings in the words of ``masks``."""
-        return {**origin(self.run, self.masks, self.painter.walk), "overlay": self.overlay}
+        return {**origin(self.run, self.masks, self.painter), "overlay": self.overlay}
 
     def paint(self, batch: Photographs) -> list[Painted]:
         """As ``masks`` paints."""
