@@ -185,6 +185,21 @@ def test_batches_are_a_function_of_seed_and_epoch() -> None:
     assert list(EpochBatches(10, 4, seed=1, epoch=2, start=1)) == whole[1:]
     assert list(EpochBatches(10, 4, seed=1, epoch=3)) != whole
     assert list(EpochBatches(10, 4, seed=2, epoch=2)) != whole
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_processes_share_the_batches_of_one(processes: int) -> None:
+    """Of 9 images the last batch of 4 has one, and all but one process have none of their own."""
+    per_process = 4 // processes
+    size = per_process * processes
+    whole = list(EpochBatches(2 * size + 1, size, seed=1, epoch=2))
+    shares = [EpochBatches(2 * size + 1, per_process, 1, 2, 0, processes, rank) for rank in range(processes)]
+    for place, parts in enumerate(zip(*shares, strict=True)):
+        counted = [part[: share.sizes(place)[0]] for part, share in zip(parts, shares, strict=True)]
+        assert sorted(item for part in counted for item in part) == sorted(whole[place])
+        assert {share.sizes(place)[1] for share in shares} == {len(whole[place])}
+        assert all(parts)
+    assert [len(share) for share in shares] == [3] * processes
     assert len({mix(a, b) for a in range(50) for b in range(50)}) == 2500
 
 

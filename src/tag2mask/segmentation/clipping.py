@@ -56,22 +56,35 @@ class Clipped:
 
 
 def clipped_loss(
-    energy_BYX: Tensor, labelled_BYX: Tensor, tau: float, tile: int, tiles: Literal["image", "batch"] = "image"
+    energy_BYX: Tensor,
+    labelled_BYX: Tensor,
+    tau: float,
+    tile: int,
+    tiles: Literal["image", "batch"] = "image",
+    whole: Tensor | None = None,
 ) -> Clipped:
     """The mean over labelled pixels of min(G, t): G the cross-entropy, t = max(lambda_i, lambda_g).
 
-    lambda_i is the mean of G over a pixel's S x S tile, lambda_g over all pixels. A pixel above t adds a constant: its
-    gradient is 0, that of the others 1 / (labelled pixels). With lambda_g > tau it is the plain mean.
+    lambda_i is the mean of G over a pixel's S x S tile, lambda_g over all pixels: those of ``whole``, the
+    ``mean_parts`` of a batch that several processes share, or these. A pixel above t adds a constant: its gradient is
+    0, that of the others 1 / (labelled pixels). With lambda_g > tau it is the plain mean.
     """
-    pixels = labelled_BYX.sum().clamp_min(1)
-    mean = (energy_BYX * labelled_BYX).sum() / pixels
-    if mean > tau:
-        return Clipped(mean, labelled_BYX)
     with torch.no_grad():
-        threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), mean)
-    kept_BYX = (energy_BYX <= threshold_BYX) & labelled_BYX
-    limited_BYX = torch.where(kept_BYX, energy_BYX, threshold_BYX)
-    return Clipped((limited_BYX * labelled_BYX).sum() / pixels, kept_BYX)
+        total, pixels = mean_parts(energy_BYX, labelled_BYX) if whole is None else whole
+        level = total / pixels.clamp_min(1)
+        # Where nothing is clipped the threshold is infinite: to ask here whether it is would make the host wait.
+        threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), level)
+        threshold_BYX = threshold_BYX.masked_fill(level > tau, math.inf)
+        clipped_BYX = labelled_BYX & ~(energy_BYX <= threshold_BYX)
+    limited_BYX = torch.where(clipped_BYX, threshold_BYX, energy_BYX)
+    loss = (limited_BYX * labelled_BYX).sum() / labelled_BYX.sum().clamp_min(1)
+    return Clipped(loss, labelled_BYX & ~clipped_BYX)
+
+
+def mean_parts(energy_BYX: Tensor, labelled_BYX: Tensor) -> Tensor:
+    """The sum of G over labelled pixels and how many they are, ``(2,)``."""
+    with torch.no_grad():
+        return torch.stack([(energy_BYX * labelled_BYX).sum(), labelled_BYX.sum().to(energy_BYX.dtype)])
 
 
 def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Literal["image", "batch"]) -> Tensor:

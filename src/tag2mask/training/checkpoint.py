@@ -29,7 +29,7 @@ class Progress:
     """Where a run stands: ``step`` optimiser steps are done in all, ``batch`` batches of epoch ``epoch``.
 
     ``sums`` are the epoch's loss terms so far, ``counts`` what else its steps counted, ``rows`` the metrics of finished
-    epochs.
+    epochs; all of them over all ``processes``.
     """
 
     epoch: int = 0
@@ -40,6 +40,7 @@ class Progress:
     best_epoch: int | None = None
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    processes: int = 1
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
