@@ -40,7 +40,7 @@ def test_every_number_of_a_list_and_integers_too(values: dict[str, Any]) -> None
         Group.parse(values)
 
 
-@pytest.mark.parametrize("scale", ["nan", ".nan", "inf", "1e300", "1e9", "1e-9", "0", "-1", "1,nan"])
+@pytest.mark.parametrize("scale", ["nan", "inf", "1e300", "1e9", "1e-9", "0", "-1", "1,nan"])
 def test_scales_are_of_a_size_that_can_be_painted(scale: str) -> None:
     with pytest.raises(SettingsError, match=r"scales: wanted one scale or more, all from 0\.01 to 32"):
         read_mask_settings({"scales": scale}, [])
@@ -56,7 +56,7 @@ def test_scales_are_of_a_size_that_can_be_painted(scale: str) -> None:
         ("optimiser.lr_gates=nan", "optimiser.lr_gates: Input should be less than or equal to 100"),
         ("optimiser.weight_decay=inf", "optimiser.weight_decay: Input should be less than or equal to 100"),
         ("optimiser.clip=1e300", "optimiser.clip: wanted a finite number"),
-        ("seed=99999999999999999999999", "seed: wanted a finite number, 9.22e+18 at most, got 99999999999999999999999"),
+        ("seed=99999999999999999999", "seed: wanted a finite number, 9.22e+18 at most, got '99999999999999999999'"),
     ],
 )
 def test_what_training_multiplies_by_is_bounded(assignment: str, message: str) -> None:

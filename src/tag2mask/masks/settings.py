@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tag2mask.errors import SettingsError
 from tag2mask.masks.crf_settings import CRFConstants, CRFSettings
+from tag2mask.notation import from_word
 from tag2mask.presets import read_preset
-from tag2mask.settings import Scales, Settings, assign, merge, parse_value
+from tag2mask.settings import Scales, Settings, assign, merge
 
 BACKGROUND_WORDS = ("mean", "otsu", "agreement")
 SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
@@ -135,9 +136,9 @@ def thresholds(text: str) -> dict[str, Any]:
     for part in text.split(","):
         name, equals, own = part.rpartition("=")
         if equals:
-            values["class_thresholds"][name.strip()] = parse_value(own)
+            values["class_thresholds"][name.strip()] = from_word(own)
             continue
-        general = parse_value(part)
+        general = from_word(part)
         if general not in BACKGROUND_WORDS and not (isinstance(general, int | float) and 0 < general <= 1):
             raise SettingsError(
                 f"--threshold {part}: wanted {', '.join(BACKGROUND_WORDS)} or a number above 0, 1 at most"
