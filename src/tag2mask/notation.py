@@ -10,7 +10,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import yaml
 
@@ -149,11 +150,16 @@ def parts(group: dict[Any, Any] | list[Any]) -> Iterable[Any]:
 class PlainLoader(yaml.SafeLoader):
     """YAML whose words are JSON's."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
 class PlainDumper(yaml.SafeDumper):
     """Puts into quotes what readers of YAML 1.1 or ``PlainLoader`` would not take for a text."""
+
+
+def construct(read: Callable[[str], float], loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    """A number of a YAML text."""
+    return read(str(loader.construct_scalar(node)))
 
 
 def resolve() -> None:
@@ -166,8 +172,8 @@ def resolve() -> None:
         for word, value in WORDS.items():
             tag = f"tag:yaml.org,2002:{'null' if value is None else 'bool'}"
             kind.add_implicit_resolver(tag, re.compile(f"^{re.escape(word)}$"), [word[:1]])
-    PlainLoader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: whole(loader.construct_scalar(node)))
-    PlainLoader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: finite(loader.construct_scalar(node)))
+    for tag, read in (("int", whole), ("float", finite)):
+        PlainLoader.add_constructor(f"tag:yaml.org,2002:{tag}", partial(construct, read))
 
 
 resolve()

@@ -16,6 +16,7 @@ from tag2mask.notation import from_word, from_yaml
 
 LARGEST = {int: 2**63 - 1, float: 3.4e38}  # what torch's int64 and float32 hold
 SMALLEST_SCALE, LARGEST_SCALE = 0.01, 32
+LARGEST_SIDE = 8192
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 120
 
@@ -36,6 +37,12 @@ def listed(scales: Any) -> Any:
 
 Scales = Annotated[tuple[float, ...], BeforeValidator(listed), AfterValidator(usable)]
 Rate = Annotated[float, Field(gt=0, le=100)]  # of learning; torch multiplies it in float32
+# Whatever is larger can only be a typing error, and is found before anything is built.
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # of photographs and crops, in pixels
+Epochs = Annotated[int, Field(gt=0, le=100_000)]
+BatchSize = Annotated[int, Field(gt=0, le=16_384)]
+Patches = Annotated[int, Field(gt=0, le=1_000_000)]
+Bands = Annotated[int, Field(gt=0, le=10_000)]
 
 
 class Settings(BaseModel):

@@ -10,17 +10,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from tag2mask.errors import RunError, Tag2MaskError
 from tag2mask.notation import from_json, from_yaml, require_plain
-from tag2mask.settings import complaint
+from tag2mask.settings import LARGEST, complaint
 
 T = TypeVar("T")
+
+
+def place(text: str) -> str:
+    """A text that can be a path.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not text or "\0" in text:
+        raise ValueError("wanted a path")
+    return text
+
 
 Flag = StrictBool
 Number = StrictFloat  # whole ones, too
 Count = Annotated[StrictInt, Field(ge=0)]
+Measured = Annotated[StrictFloat, Field(ge=-LARGEST[float], le=LARGEST[float])]
+Place = Annotated[str, AfterValidator(place)]
 
 
 class Stored(BaseModel):

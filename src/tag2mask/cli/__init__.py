@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated, cast
 
@@ -22,6 +23,9 @@ USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 def main() -> None:
     """Run a verb. What the user can mend is one line on stderr and exit code 2; Ctrl-C is 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # file names may hold what the terminal's encoding does not
+            stream.reconfigure(errors="backslashreplace")
     code = 0
     try:
         code = app(standalone_mode=False) or 0  # typer returns the codes of Exit, and 130 for Ctrl-C

@@ -25,7 +25,7 @@ class CRFSettings(Settings):
     colour_weight: float = Field(10.0, ge=0)
     unary: Literal["scores", "labels"] = "scores"
     trust: float = Field(0.7, gt=0, lt=1)
-    iterations: int = Field(10, ge=1)
+    iterations: int = Field(10, ge=1, le=1000)
 
 
 # The papers' constants.

@@ -11,7 +11,7 @@ from tag2mask.errors import SettingsError
 from tag2mask.masks.crf_settings import CRFConstants, CRFSettings
 from tag2mask.notation import from_word
 from tag2mask.presets import read_preset
-from tag2mask.settings import Scales, Settings, assign, merge
+from tag2mask.settings import BatchSize, Patches, Scales, Settings, Side, assign, merge
 
 BACKGROUND_WORDS = ("mean", "otsu", "agreement")
 SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
@@ -88,7 +88,7 @@ class MaskSettings(Settings):
     method: dict[str, Any] = Field(default_factory=dict)
     relative: bool | None = None
     refine: Refiners = ()
-    refine_side: int = Field(640, gt=0)
+    refine_side: Side = 640
     crf: CRFConstants = CRFSettings()
     crf_engine: Literal["torch", "pydensecrf2"] = "torch"
     walk: str | None = None
@@ -96,9 +96,9 @@ class MaskSettings(Settings):
     threshold: Threshold = "mean"
     class_thresholds: dict[str, Threshold] = Field(default_factory=dict)
     background: BackgroundSettings = BackgroundSettings()
-    side: int | None = Field(None, gt=0)
-    batch_size: int = Field(8, gt=0)
-    max_patches: int = Field(4096, gt=0)
+    side: Side | None = None
+    batch_size: BatchSize = 8
+    max_patches: Patches = 4096
 
     @model_validator(mode="after")
     def without_power(self) -> MaskSettings:

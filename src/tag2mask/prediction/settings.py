@@ -10,7 +10,7 @@ from pydantic import Field
 from tag2mask.errors import SettingsError
 from tag2mask.masks.crf_settings import CRF_PRESETS, CRFConstants, CRFSettings
 from tag2mask.masks.settings import Refiners
-from tag2mask.settings import Scales, Settings, assign
+from tag2mask.settings import BatchSize, Patches, Scales, Settings, Side, assign
 
 
 class PredictSettings(Settings):
@@ -25,13 +25,13 @@ class PredictSettings(Settings):
 
     scales: Scales = (1.0,)
     flip: bool = False
-    side: int | None = Field(None, gt=0)
+    side: Side | None = None
     overlap: float = Field(1 / 3, ge=0, lt=1)
-    max_patches: int = Field(4096, gt=0)
-    batch_size: int = Field(8, gt=0)
+    max_patches: Patches = 4096
+    batch_size: BatchSize = 8
     overlay: bool = False
     refine: Refiners = ()
-    refine_side: int = Field(640, gt=0)
+    refine_side: Side = 640
     crf: CRFConstants = CRFSettings.parse(CRF_PRESETS["segmenter-voc"])
     masks: dict[str, Any] = Field(default_factory=dict)
 
