@@ -114,7 +114,7 @@ def test_what_is_wrong_is_one_line(
     with pytest.raises(RunError, match=r"bad\.onnx: cannot be opened"):
         predict(tmp_path / "bad.onnx", photographs, out, FIRST)
     strip_metadata(segmenter, tmp_path / "bare.onnx")
-    with pytest.raises(RunError, match=r"its metadata are not those of this tag2mask \('kind'\)"):
+    with pytest.raises(RunError, match=r"its metadata are not those of this tag2mask \('kind' is missing\)"):
         predict(tmp_path / "bare.onnx", photographs, out, FIRST)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="run by onnxruntime, which is missing: pip install onnxruntime"):

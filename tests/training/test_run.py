@@ -59,7 +59,9 @@ def test_weights_of_another_model_are_said_in_our_own_words(run: Path) -> None:
 
 def test_classes_that_were_changed_do_not_fit_the_weights(run: Path) -> None:
     (run / "classes.json").write_text(json.dumps({"names": ["red", "green"], "background": None}))
-    with pytest.raises(RunError, match=r"tensors differ, .* first \(\(3,\) float32 in the file, \(2,\) float32 in the model\)"):
+    with pytest.raises(
+        RunError, match=r"tensors differ, .* first \(\(3,\) float32 in the file, \(2,\) float32 in the model\)"
+    ):
         open_run(run).load_method()
 
 

@@ -56,4 +56,5 @@ def named_constants(crf: Any) -> Any:
     return CRF_PRESETS[crf]
 
 
+CRFEngine = Literal["torch", "pydensecrf2"]
 CRFConstants = Annotated[CRFSettings, BeforeValidator(named_constants)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tag2mask.errors import SettingsError
-from tag2mask.masks.crf_settings import CRFConstants, CRFSettings
+from tag2mask.masks.crf_settings import CRFConstants, CRFEngine, CRFSettings
 from tag2mask.notation import from_word
 from tag2mask.presets import read_preset
 from tag2mask.settings import BatchSize, Patches, Scales, Settings, Side, assign, merge
@@ -90,7 +90,7 @@ class MaskSettings(Settings):
     refine: Refiners = ()
     refine_side: Side = 640
     crf: CRFConstants = CRFSettings()
-    crf_engine: Literal["torch", "pydensecrf2"] = "torch"
+    crf_engine: CRFEngine = "torch"
     walk: str | None = None
     paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Threshold = "mean"
