@@ -14,11 +14,45 @@ from tag2mask.report.charts import line_chart, nice_step
 from tag2mask.report.page import head_rows, own_mask_set, write_report
 
 
+class Nesting(HTMLParser):
+    """The elements that are open."""
+
+    ALONE = frozenset({"meta", "img", "line", "circle", "polyline", "br"})  # have no end
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.ALONE:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.ALONE:
+            assert self.open, tag
+            assert self.open.pop() == tag
+
+
+def require_whole(page: str) -> None:
+    """Every element that begins ends, and what began last ends first."""
+    nesting = Nesting()
+    nesting.feed(page)
+    nesting.close()
+    assert nesting.open == []
+    assert "{{" not in page
+    assert "None" not in re.sub("<dd>None</dd>", "", page)
+
+
+def test_an_element_that_does_not_end_is_found() -> None:
+    with pytest.raises(AssertionError):
+        require_whole("<div><p></div>")
+
+
 def test_the_page_stands_alone_and_shows_everything(trained: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained / "run", tmp_path / "run"))
     made = make_masks(run, split="val")
     page = write_report(run, made.path, trained / "squares/masks").read_text()
-    HTMLParser().feed(page)
+    require_whole(page)
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert "<script" not in page
     assert page.count("<img") == 4 * 5  # photograph, mask, truth and two maps for each of four photographs

@@ -63,9 +63,9 @@ class WalkSettings(Settings):
     power: float = Field(0.9, ge=0)
     flip: float = Field(0.5, ge=0, le=1)
     seed: int = Field(0, ge=0)
-    radius: int = Field(5, gt=1)
+    radius: int = Field(5, gt=1, le=64)
     beta: float = Field(8.0, gt=0)
-    squarings: int = Field(6, ge=0)
+    squarings: int = Field(6, ge=0, le=16)
 
 
 class AffinityNet(nn.Module):
