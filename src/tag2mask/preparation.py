@@ -125,6 +125,7 @@ def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: Prepa
     for name in names:
         if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise DataError(f"photograph {name!r}: the name leads out of its folder; rename it")
+        require_utf8("photograph", name)
     if not names:
         raise DataError(f"the source names no photograph; expected: {source.layout}")
     return names
@@ -148,8 +149,18 @@ def add_all(
     return failures
 
 
+def require_utf8(what: str, name: str) -> None:
+    """A name that tables and lists can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{what} {name!a}: the name is no UTF-8; rename it") from None
+
+
 def require_writable(classes: Classes) -> None:
     """Class names that ``labels.csv`` and ``classes.txt`` can hold."""
+    for name in classes.pixel_names:
+        require_utf8("class", name)
     for name in classes.names:
         if not name.strip() or name != name.strip() or set(";\n\r") & set(name):
             raise DataError(f"class {name!r}: labels.csv cannot hold an empty name, ; or outer white space; rename it")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from command import call
 from tag2mask import evaluate, make_masks
 from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
+from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks import make
 from tag2mask.masks.localize import by_tiles, localize, share
 from tag2mask.masks.refine import REFINERS, WALK
@@ -320,3 +323,39 @@ def test_other_classes_are_said_of_the_data_that_was_meant(run: Path) -> None:
     (run / "classes.json").write_text('{"names": ["red", "green"], "background": null}')
     with pytest.raises(DataError, match=r"squares: its classes are not those that .*run was trained on; give the data"):
         make_masks(run, split="val")
+
+
+def test_truth_that_is_all_void_scores_nothing_and_is_no_error(
+    run: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_masks(run, split="val")
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    for name in ("p08", "p09", "p10", "p11"):
+        size = Image.open(trained / f"squares/images/{name}.png").size
+        Image.new("L", size, 255).save(truth / f"{name}.png")
+    scores = evaluate(run / "masks-val", truth=truth).to_json()
+    assert (scores["miou"], scores["random_miou"], scores["miou_interval_95"]) == (None, None, [None, None])
+    assert call(monkeypatch, "evaluate", run / "masks-val", "--truth", truth) == 0
+    assert "mIoU - (95 % interval over images - to -)" in capsys.readouterr().out
+    assert call(monkeypatch, "report", run, "--masks", run / "masks-val", "--truth", truth) == 0
+    assert "<b>-</b>mIoU of the pseudo-masks" in (run / "report.html").read_text()
+    shutil.copytree(truth, tmp_path / "squares/masks", dirs_exist_ok=True)
+    (tmp_path / "squares/images").mkdir()
+    for part in ("images", "splits"):
+        shutil.copytree(trained / "squares" / part, tmp_path / "squares" / part, dirs_exist_ok=True)
+    for name in ("labels.csv", "classes.txt"):
+        shutil.copy(trained / "squares" / name, tmp_path / "squares" / name)
+    with pytest.raises(DataError, match="the truth of split val has no pixel of any class"):
+        tune_background(run, tmp_path / "squares", MaskSettings(), "val")
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1)])
+def test_a_line_of_pixels_takes_no_time(run: Path, trained: Path, tmp_path: Path, size: tuple[int, int]) -> None:
+    data = Path(shutil.copytree(trained / "squares", tmp_path / "line"))
+    Image.fromarray(np.resize(np.arange(256, dtype=np.uint8), (*size, 3))).save(data / "images/p08.png")
+    clock = time.monotonic()
+    made = make_masks(run, data, run / "line", split="val", scales=(1.0, 2.0), refine="crf")
+    assert time.monotonic() - clock < 60  # it took minutes and gigabytes
+    assert made.failures == {}
+    assert read_mask(run / "line/masks/p08.png").shape == size

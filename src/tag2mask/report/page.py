@@ -69,8 +69,13 @@ def write_report(
     )
     path = out or run / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, page)
+    write_page(path, page)
     return path
+
+
+def write_page(path: Path, page: str) -> None:
+    """A page; bytes of a file's name that are no UTF-8 are shown by their numbers."""
+    write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def templates() -> Environment:
