@@ -101,5 +101,5 @@ def test_classes_are_names(content: object, reason: str) -> None:
 def test_a_tag_that_is_no_class_is_damage(tmp_path: Path) -> None:
     (tmp_path / "classes.json").write_text('{"names": ["a"], "background": null}')
     (tmp_path / "manifest.json").write_text('{"complete": true, "image_tags": {"x": ["a", "b"]}}')
-    with pytest.raises(MaskSetError, match=r"manifest\.json is damaged \(image_tags\.x: there is no class 'b'\)"):
+    with pytest.raises(MaskSetError, match=r"is damaged \(image_tags\.x: classes\.json has no class 'b'\)"):
         open_mask_set(tmp_path)

@@ -64,7 +64,7 @@ class Manifest(Stored, extra="allow"):
         known = set(classes.names)
         for name, tags in self.image_tags.items():
             if unknown := set(tags) - known:
-                raise ValueError(f"image_tags.{name}: there is no class {min(unknown)!r}")
+                raise ValueError(f"image_tags.{name}: {CLASSES} has no class {min(unknown)!r}")
 
 
 class TagsRow(Stored):
