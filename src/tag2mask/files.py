@@ -10,9 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tag2mask.errors import RunError
+from tag2mask.notation import to_yaml
 
 try:
     import fcntl
@@ -43,7 +42,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     """A YAML mapping in the order given."""
-    write_text(path, yaml.safe_dump(dict(content), sort_keys=False))
+    write_text(path, to_yaml(content))
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -15,7 +15,8 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings, assign, differences, merge, put
-from tag2mask.stages import DONE, read_json
+from tag2mask.stages import DONE
+from tag2mask.stored import read_stored
 from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.weights import patch_of
 
@@ -110,7 +111,7 @@ def require_same_plan(plan: Plan) -> None:
         if not vacant(out):
             raise RunError(f"{out} is not empty; choose another --out or delete it")
         return
-    changed = list(differences(read_json(path), plan.to_json(), missing="its default"))
+    changed = list(differences(read_stored(path, dict[str, Any]), plan.to_json(), missing="its default"))
     for key, was, wanted in changed:
         if any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN))):
             raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")

@@ -32,6 +32,7 @@ from tag2mask.errors import DataError
 from tag2mask.files import held, in_one_move, vacant, write_json, write_text
 from tag2mask.masks.write import write_mask
 from tag2mask.settings import Settings
+from tag2mask.stored import drop_torn_line, read_rows, read_stored
 from tag2mask.training.progress import progress_bar
 
 MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"
@@ -124,6 +125,7 @@ def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: Prepa
     for name in names:
         if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise DataError(f"photograph {name!r}: the name leads out of its folder; rename it")
+        require_utf8("photograph", name)
     if not names:
         raise DataError(f"the source names no photograph; expected: {source.layout}")
     return names
@@ -147,8 +149,18 @@ def add_all(
     return failures
 
 
+def require_utf8(what: str, name: str) -> None:
+    """A name that tables and lists can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{what} {name!a}: the name is no UTF-8; rename it") from None
+
+
 def require_writable(classes: Classes) -> None:
     """Class names that ``labels.csv`` and ``classes.txt`` can hold."""
+    for name in classes.pixel_names:
+        require_utf8("class", name)
     for name in classes.names:
         if not name.strip() or name != name.strip() or set(";\n\r") & set(name):
             raise DataError(f"class {name!r}: labels.csv cannot hold an empty name, ; or outer white space; rename it")
@@ -162,10 +174,9 @@ def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
         (out / "images").mkdir(parents=True)
         write_json(out / MANIFEST, {**origin, "complete": False})
         return {}
-    try:
-        before = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        raise DataError(f"{out} is not empty and nothing that prepare began; choose another --out") from None
+    if not (out / MANIFEST).is_file():
+        raise DataError(f"{out} is not empty and nothing that prepare began; choose another --out")
+    before = read_stored(out / MANIFEST, dict[str, Any], DataError)
     differing = [key for key, value in origin.items() if before.get(key) != value]
     if differing:
         raise DataError(
@@ -177,10 +188,10 @@ def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
 def read_journal(out: Path) -> dict[str, Done]:
     """The finished photographs; a line that an interruption cut short is dropped."""
     path = out / JOURNAL
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    write_text(path, "".join(whole))
-    rows = [Done(**json.loads(line)) for line in whole]
+    if not path.exists():
+        return {}
+    drop_torn_line(path)
+    rows = read_rows(path, Done, DataError)
     return {row.name: row for row in rows if (out / "images" / row.image).exists()}
 
 

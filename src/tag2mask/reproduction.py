@@ -98,7 +98,8 @@ PUBLISHED: Mapping[str, PublishedRow] = MappingProxyType(
         "weaktr-segmenter-voc": PublishedRow(
             "WeakTr: retraining, DeiT-S, VOC val, with the CRF",
             preset="voc-weaktr", published={"miou": 74.0}, prepare=("--set", "tags=npy"),
-            segment=("--preset", "voc-weaktr"), predict=(*SIX_SCALES, "--refine", "crf"), **VOC_SEGMENTER,
+            segment=("--preset", "voc-weaktr"),
+            predict=(*SIX_SCALES, "--refine", "crf", "--set", "crf=segmenter-voc"), **VOC_SEGMENTER,
         ),
     }
 )  # fmt: skip

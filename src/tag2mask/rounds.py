@@ -14,7 +14,6 @@ Nothing is chosen: all rounds have the same settings, and the last one is kept.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import open_labels
 from tag2mask.segmentation.train import SegmentResult, learn, resolved, segment
+from tag2mask.stored import Count, Stored, read_stored
 from tag2mask.training.checkpoint import STATE
 from tag2mask.training.run import Run, open_run
 from tag2mask.training.start import open_processes, require_empty
@@ -200,10 +200,16 @@ def validation_truth(run: Run, truth: Path | None, val_truth: Path | None) -> tu
     raise DataError(f"{val_truth}: holds the truth of none of the {len(names)} photographs of the run's split {split}")
 
 
+class Begun(Stored):
+    """What ``rounds.json`` says of itself."""
+
+    rounds: Count
+
+
 def require_rounds(out: Path, rounds: int) -> None:
     """A training in so many rounds was begun in ``out``."""
     path = out / ROUNDS
-    begun = json.loads(path.read_text(encoding="utf-8"))["rounds"] if path.is_file() else rounds
+    begun = read_stored(path, Begun).rounds if path.is_file() else rounds
     if begun != rounds:
         raise RunError(f"{out} was begun with --rounds {begun}, not {rounds}; resume with the same number")
     if not (out / ROUND.format(1)).is_dir():

@@ -108,7 +108,7 @@ def go_all_the_way(plan: Plan) -> WholeResult:
     stages.stage("evaluate", plan.out / SCORES, way.evaluate)
     stages.stage("report", plan.out / REPORT, way.report)
     predicted = {split: way.predicted(split) for split in way.unseen}
-    return WholeResult(plan.out, predicted, stages.done, stages.done["evaluate"]["scores"])
+    return WholeResult(plan.out, predicted, stages.done, stages.done["evaluate"].get("scores", []))
 
 
 def look_over(plan: Plan) -> dict[str, Any]:
@@ -135,9 +135,9 @@ class Way:
 
     def __init__(self, plan: Plan, checked: Mapping[str, Any]) -> None:
         self.plan = plan
-        splits: Mapping[str, int] = checked["splits"]
+        splits: Mapping[str, int] = checked.get("splits", {})
         self.source = plan.given.train.split
-        self.settings = plan.settings(splits.get(self.source, checked["photographs"]))
+        self.settings = plan.settings(splits.get(self.source, checked.get("photographs", 0)))
         validation = self.settings.train.val_split
         self.validation = validation if validation in splits else None
         self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]

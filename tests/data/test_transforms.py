@@ -11,7 +11,16 @@ from tag2mask.data.transforms import AugmentSettings, Hide, eval_resize, train_t
 
 @pytest.mark.parametrize(
     ("height", "width", "expected"),
-    [(213, 320, (224, 337)), (320, 213, (337, 224)), (5, 5, (224, 224)), (1, 3, (224, 672))],
+    [
+        (213, 320, (224, 337)),
+        (320, 213, (337, 224)),
+        (5, 5, (224, 224)),
+        (1, 3, (224, 672)),
+        (1, 16, (224, 3584)),
+        (1, 5000, (1, 3584)),
+        (9000, 3, (3584, 1)),
+        (30, 500, (215, 3584)),
+    ],
 )
 def test_the_short_side_fits_and_proportions_stay(height: int, width: int, expected: tuple[int, int]) -> None:
     assert fitted_size(height, width, 224) == expected

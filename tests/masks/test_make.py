@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from command import call
 from tag2mask import evaluate, make_masks
 from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
+from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks import make
 from tag2mask.masks.localize import by_tiles, localize, share
 from tag2mask.masks.refine import PROBE, REFINERS, WALK
@@ -95,8 +98,11 @@ def test_a_class_may_have_a_threshold_of_its_own(run: Path, tmp_path: Path) -> N
     make_masks(run, split="val", out=run / "plain", background={"value": 0.2})
     gone = [read_mask(open_mask_set(run / "own").mask(name)) for name in ("p08", "p09", "p10", "p11")]
     plain = [read_mask(open_mask_set(run / "plain").mask(name)) for name in ("p08", "p09", "p10", "p11")]
-    assert sum((labels == 1).sum() for labels in gone) < sum((labels == 1).sum() for labels in plain)
-    assert all((a[b > 1] == b[b > 1]).all() for a, b in zip(gone, plain, strict=True))
+    changed = [(a[a != b], b[a != b]) for a, b in zip(gone, plain, strict=True)]
+    assert sum(now.size for now, _ in changed) > 0
+    for now, before in changed:  # red, which is value 1, became background, and nothing else moved
+        assert set(before.tolist()) <= {1}
+        assert set(now.tolist()) <= {0}
     with pytest.raises(SettingsError, match=r"class 'redd', which .* does not have; did you mean red"):
         make_masks(run, split="val", out=run / "typo", class_thresholds={"redd": 0.2})
 
@@ -212,11 +218,18 @@ def test_masks_are_indexed_with_the_classes_palette(tmp_path: Path) -> None:
     assert (read_mask(tmp_path / "masks/x.png") == [[0, 1], [2, 255]]).all()
 
 
+def miou_by_hand(masks: Path, truth: Path) -> float:
+    found = np.concatenate([read_mask(path).ravel() for path in sorted(masks.iterdir())])
+    true = np.concatenate([read_mask(path).ravel() for path in sorted(truth.iterdir())])
+    classes = sorted({*found, *true})
+    return sum(((found == k) & (true == k)).sum() / ((found == k) | (true == k)).sum() for k in classes) / len(classes)
+
+
 def test_evaluation_end_to_end(run: Path, trained: Path) -> None:
     make_masks(run, split="all", out=run / "all")
     scores = evaluate(run / "all", truth=trained / "squares/masks").to_json()
     assert (scores["images"], scores["images_without_truth"], scores["classes"]) == (12, 0, 4)
-    assert 0 <= scores["miou"] <= 100
+    assert scores["miou"] == pytest.approx(100 * miou_by_hand(run / "all/masks", trained / "squares/masks"), abs=0.01)
     assert 0 < scores["random_miou"] < 40
     assert evaluate(run / "all", truth=trained / "squares/masks", split="val").to_json()["images"] == 4
 
@@ -310,3 +323,39 @@ def test_other_classes_are_said_of_the_data_that_was_meant(run: Path) -> None:
     (run / "classes.json").write_text('{"names": ["red", "green"], "background": null}')
     with pytest.raises(DataError, match=r"squares: its classes are not those that .*run was trained on; give the data"):
         make_masks(run, split="val")
+
+
+def test_truth_that_is_all_void_scores_nothing_and_is_no_error(
+    run: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_masks(run, split="val")
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    for name in ("p08", "p09", "p10", "p11"):
+        size = Image.open(trained / f"squares/images/{name}.png").size
+        Image.new("L", size, 255).save(truth / f"{name}.png")
+    scores = evaluate(run / "masks-val", truth=truth).to_json()
+    assert (scores["miou"], scores["random_miou"], scores["miou_interval_95"]) == (None, None, [None, None])
+    assert call(monkeypatch, "evaluate", run / "masks-val", "--truth", truth) == 0
+    assert "mIoU - (95 % interval over images - to -)" in capsys.readouterr().out
+    assert call(monkeypatch, "report", run, "--masks", run / "masks-val", "--truth", truth) == 0
+    assert "<b>-</b>mIoU of the pseudo-masks" in (run / "report.html").read_text()
+    shutil.copytree(truth, tmp_path / "squares/masks", dirs_exist_ok=True)
+    (tmp_path / "squares/images").mkdir()
+    for part in ("images", "splits"):
+        shutil.copytree(trained / "squares" / part, tmp_path / "squares" / part, dirs_exist_ok=True)
+    for name in ("labels.csv", "classes.txt"):
+        shutil.copy(trained / "squares" / name, tmp_path / "squares" / name)
+    with pytest.raises(DataError, match="the truth of split val has no pixel of any class"):
+        tune_background(run, tmp_path / "squares", MaskSettings(), "val")
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1)])
+def test_a_line_of_pixels_takes_no_time(run: Path, trained: Path, tmp_path: Path, size: tuple[int, int]) -> None:
+    data = Path(shutil.copytree(trained / "squares", tmp_path / "line"))
+    Image.fromarray(np.resize(np.arange(256, dtype=np.uint8), (*size, 3))).save(data / "images/p08.png")
+    clock = time.monotonic()
+    made = make_masks(run, data, run / "line", split="val", scales=(1.0, 2.0), refine="crf")
+    assert time.monotonic() - clock < 60  # it took minutes and gigabytes
+    assert made.failures == {}
+    assert read_mask(run / "line/masks/p08.png").shape == size

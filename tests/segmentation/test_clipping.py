@@ -36,7 +36,6 @@ def test_two_photographs_by_the_paper_and_by_the_released_code() -> None:
     labelled = all_labelled(PAIR)
     by_image = clipped_loss(PAIR, labelled, tau=1.2, tile=2, tiles="image")
     by_batch = clipped_loss(PAIR, labelled, tau=1.2, tile=2, tiles="batch")
-    assert PAIR.mean().item() == pytest.approx(0.3284375)
     means = tile_means(PAIR, labelled, 2, "batch")[0, ::2, ::2]
     torch.testing.assert_close(means, torch.tensor([[0.275, 0.54375], [0.17, 0.325]]))
     own = torch.tensor([[1, 1, 0, 1], [1, 0, 1, 1], [1, 1, 0, 0], [1, 0, 1, 1]], dtype=torch.bool)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated, cast
 
@@ -13,7 +14,7 @@ from tag2mask.cli import whole, data, tagged, segmenter, results, around  # noqa
 from tag2mask.cli.options import app
 from tag2mask.errors import Tag2MaskError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "reconfigure_streams"]
 
 INTERRUPTED = 130
 # click's UsageError, wherever this release of typer keeps its click.
@@ -22,6 +23,7 @@ USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 def main() -> None:
     """Run a verb. What the user can mend is one line on stderr and exit code 2; Ctrl-C is 130."""
+    reconfigure_streams()
     code = 0
     try:
         code = app(standalone_mode=False) or 0  # typer returns the codes of Exit, and 130 for Ctrl-C
@@ -29,6 +31,8 @@ def main() -> None:
         fail(f"error: {' '.join(str(error).split())}", 2)
     except USAGE_ERROR as error:
         fail(f"error: {error.format_message()}", 2)
+    except UnicodeEncodeError as error:  # of a file system that is not UTF-8
+        fail(f"error: the name {error.object!a} is no UTF-8 and cannot be written down; rename what is called so", 2)
     except OSError as error:  # a full disk, a folder that cannot be made or written to
         place = "" if error.filename is None else f"{error.filename} cannot be made or opened: "
         fail(f"error: {place}{error.strerror or error}; if that is in --out, choose another --out", 2)
@@ -41,6 +45,13 @@ def main() -> None:
             code,
         )
     sys.exit(code)
+
+
+def reconfigure_streams() -> None:
+    """What the terminal's encoding does not have is printed by its number: file names can hold anything."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(line: str, code: int) -> None:

@@ -212,5 +212,7 @@ def compare(
     result = run_comparison(plan)
     if not as_json:
         print(markdown(result["table"]))
-        print(f"painting at random among the tags: {result['table'][0]['random']}; page: {result['report']}")
+        chance = result["table"][0]["random_miou"]
+        floor = "no truth to score with" if chance is None else f"painting at random among the tags: {chance:.1f}"
+        print(f"{floor}; page: {result['report']}")
     emit(result, as_json)

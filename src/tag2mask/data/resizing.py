@@ -11,11 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+LONGEST = 16  # times the short side that is wanted; a line of pixels would else fill the memory
+
 
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width with the short side ``side`` and the photograph's proportions."""
-    scale = side / min(height, width)
-    return max(round(height * scale), side), max(round(width * scale), side)
+    """Height and width with the short side ``side`` and the photograph's proportions.
+
+    A photograph that is more than ``LONGEST`` times as long as it is short gets the long side ``LONGEST * side``.
+    """
+    short, long = sorted((height, width))
+    if long > LONGEST * short:
+        fitted = max(round(LONGEST * side * short / long), 1), LONGEST * side
+    else:
+        fitted = side, max(round(long * (side / short)), side)
+    return fitted if height <= width else fitted[::-1]
 
 
 def resized(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tag2mask.errors import SettingsError
-from tag2mask.settings import Settings, read_yaml
+from tag2mask.settings import Bands, Settings, Side, read_yaml
 
 OWN = "dataset.yaml"
 
@@ -47,14 +47,14 @@ class DataSettings(Settings):
     labels: str = "labels.csv"
     classes: str = "classes.txt"
     masks: str = "masks"
-    bands: int = Field(3, gt=0)
+    bands: Bands = 3
     scale: Literal["range", "maximum"] = "range"
     clip: Spans | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     rgb: tuple[Band, Band, Band] | None = None
     stretch: Annotated[tuple[Percent, Percent], AfterValidator(rising)] = (2.0, 98.0)
-    cache: int | None = Field(None, gt=0)
+    cache: Side | None = None
 
     def clips(self) -> tuple[tuple[float, float], ...] | None:
         """Low and high of every band."""

@@ -30,7 +30,7 @@ class AugmentSettings(Settings):
     flip: float = Field(0.5, ge=0, le=1)
     colour: float = Field(0.3, ge=0, le=1)
     hide: float = Field(0.0, ge=0, lt=1)
-    randaugment: int = Field(0, ge=0)
+    randaugment: int = Field(0, ge=0, le=100)
     erase: float = Field(0.0, ge=0, le=1)
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 

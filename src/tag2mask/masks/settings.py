@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tag2mask.errors import SettingsError
-from tag2mask.masks.crf_settings import CRFConstants, CRFSettings
+from tag2mask.masks.crf_settings import CRFConstants, CRFEngine, CRFSettings
+from tag2mask.notation import from_word
 from tag2mask.presets import read_preset
-from tag2mask.settings import Scales, Settings, assign, merge, parse_value
+from tag2mask.settings import BatchSize, Patches, Scales, Settings, Side, assign, merge
 
 BACKGROUND_WORDS = ("mean", "otsu", "agreement")
 SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
@@ -88,18 +89,18 @@ class MaskSettings(Settings):
     method: dict[str, Any] = Field(default_factory=dict)
     relative: bool | None = None
     refine: Refiners = ()
-    refine_side: int = Field(640, gt=0)
+    refine_side: Side = 640
     crf: CRFConstants = CRFSettings()
-    crf_engine: Literal["torch", "pydensecrf2"] = "torch"
+    crf_engine: CRFEngine = "torch"
     probe: str | None = None
     walk: str | None = None
     paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Threshold = "mean"
     class_thresholds: dict[str, Threshold] = Field(default_factory=dict)
     background: BackgroundSettings = BackgroundSettings()
-    side: int | None = Field(None, gt=0)
-    batch_size: int = Field(8, gt=0)
-    max_patches: int = Field(4096, gt=0)
+    side: Side | None = None
+    batch_size: BatchSize = 8
+    max_patches: Patches = 4096
 
     @model_validator(mode="after")
     def without_power(self) -> MaskSettings:
@@ -137,9 +138,9 @@ def thresholds(text: str) -> dict[str, Any]:
     for part in text.split(","):
         name, equals, own = part.rpartition("=")
         if equals:
-            values["class_thresholds"][name.strip()] = parse_value(own)
+            values["class_thresholds"][name.strip()] = from_word(own)
             continue
-        general = parse_value(part)
+        general = from_word(part)
         if general not in BACKGROUND_WORDS and not (isinstance(general, int | float) and 0 < general <= 1):
             raise SettingsError(
                 f"--threshold {part}: wanted {', '.join(BACKGROUND_WORDS)} or a number above 0, 1 at most"

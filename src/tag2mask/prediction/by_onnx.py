@@ -26,7 +26,7 @@ from tag2mask.prediction.settings import PredictSettings
 from tag2mask.prediction.windows import Eye, Floats, most_probable, probabilities
 from tag2mask.segmentation.kinds import RUN, SEGMENTER
 
-IN_TORCH = ("refine", "refine_side", "crf", "masks")
+IN_TORCH = ("refine", "refine_side", "crf", "crf_engine", "masks")
 
 
 class OnnxPredictor(Predictor):

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from tag2mask.errors import SettingsError
-from tag2mask.masks.crf_settings import CRF_PRESETS, CRFConstants, CRFSettings
+from tag2mask.masks.crf_settings import CRFConstants, CRFEngine, CRFSettings
 from tag2mask.masks.settings import Refiners
-from tag2mask.settings import Scales, Settings, assign
+from tag2mask.settings import BatchSize, Patches, Scales, Settings, Side, assign
 
 
 class PredictSettings(Settings):
@@ -19,20 +19,22 @@ class PredictSettings(Settings):
     Its short side is ``side`` times a scale, None for the side of training. A segmenter looks in windows of the crop's
     side that overlap by ``overlap``, as many at once as have ``max_patches`` patches together. ``batch_size``
     photographs of one size go together, fewer if they are large. ``overlay`` also writes the masks over their
-    photographs. ``refine`` may be ``crf`` with the constants ``crf``, which sees a long side of at most
-    ``refine_side``; a tagged run takes any of ``masks --refine``, and more settings of ``masks`` in ``masks``.
+    photographs. ``refine`` may be ``crf`` with the constants ``crf`` by ``crf_engine``, which sees a long side of at
+    most ``refine_side``, all as in ``masks``; a tagged run takes any of ``masks --refine``, and more settings of
+    ``masks`` in ``masks``.
     """
 
     scales: Scales = (1.0,)
     flip: bool = False
-    side: int | None = Field(None, gt=0)
+    side: Side | None = None
     overlap: float = Field(1 / 3, ge=0, lt=1)
-    max_patches: int = Field(4096, gt=0)
-    batch_size: int = Field(8, gt=0)
+    max_patches: Patches = 4096
+    batch_size: BatchSize = 8
     overlay: bool = False
     refine: Refiners = ()
-    refine_side: int = Field(640, gt=0)
-    crf: CRFConstants = CRFSettings.parse(CRF_PRESETS["segmenter-voc"])
+    refine_side: Side = 640
+    crf: CRFConstants = CRFSettings()
+    crf_engine: CRFEngine = "torch"
     masks: dict[str, Any] = Field(default_factory=dict)
 
     def require_default(self, names: Sequence[str], reason: str) -> None:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from tag2mask.settings import Settings
+from tag2mask.settings import Settings, Side
 
 PAPER_TAU, PAPER_CLASSES = 1.2, 21
 PAPER_TILE, PAPER_CROP = 120, 480
@@ -33,7 +33,7 @@ class ClippingSettings(Settings):
     """
 
     tau: float | None = Field(None, ge=0)
-    tile: int | None = Field(None, gt=0)
+    tile: Side | None = None
     tiles: Literal["image", "batch"] = "image"
 
     def tau_for(self, classes: int, true_labels: bool = False) -> float:

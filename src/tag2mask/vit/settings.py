@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tag2mask.settings import Settings
+from tag2mask.settings import Bands, Settings, Side
 
 
 class BackboneSettings(Settings):
@@ -18,14 +18,14 @@ class BackboneSettings(Settings):
     """
 
     name: str = "vit_small_patch14_dinov2"
-    image_size: int = Field(224, gt=0)
-    bands: int = Field(3, gt=0)
+    image_size: Side = 224
+    bands: Bands = 3
     patch_weights: Literal["adapted", "fresh"] = "adapted"
     drop_path: float = Field(0.1, ge=0, lt=1)
-    patch: int | None = Field(None, gt=0)
-    width: int | None = Field(None, gt=0)
-    depth: int | None = Field(None, gt=0)
-    heads: int | None = Field(None, gt=0)
+    patch: int | None = Field(None, gt=0, le=512)
+    width: int | None = Field(None, gt=0, le=16_384)
+    depth: int | None = Field(None, gt=0, le=256)
+    heads: int | None = Field(None, gt=0, le=1024)
 
     def shape(self) -> dict[str, Any]:
         """What differs from the named model, in timm's words."""

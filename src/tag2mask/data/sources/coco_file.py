@@ -5,7 +5,6 @@ Shapes: Y X pixels.
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.folder import strip_suffix
 from tag2mask.data.sources.record import LabelImage
 from tag2mask.errors import DataError
+from tag2mask.notation import from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,7 @@ class CocoFile:
         require_pycocotools(path)
         self.path = path
         try:
-            with path.open(encoding="utf-8") as file:
-                content = json.load(file, object_hook=compact)
+            content = from_json(path.read_bytes(), compact)
             self.categories = {int(row["id"]): str(row["name"]) for row in content["categories"]}
             self.groups = {str(row.get("supercategory")) for row in content["categories"] if not is_own_group(row)}
             rows = [

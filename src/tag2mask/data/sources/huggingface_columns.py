@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from tag2mask.errors import DataError
+from tag2mask.notation import from_json
 
 LISTS = frozenset({"List", "LargeList", "Sequence"})  # the last one up to version 3 of the library
 WHOLE = re.compile(r"u?int(8|16|32|64)")
@@ -41,9 +41,9 @@ def columns_of(path: Path, root: Path, schema: Any) -> dict[str, Column]:
     where = info if info.is_file() else path if own else card
     try:
         if info.is_file():
-            described = of_features(json.loads(info.read_text(encoding="utf-8"))["features"])
+            described = of_features(from_json(info.read_bytes())["features"])
         elif own:
-            described = of_features(json.loads(own)["info"]["features"])
+            described = of_features(from_json(own)["info"]["features"])
         elif card.is_file():
             described = of_card(card.read_text(encoding="utf-8-sig"))
     except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:

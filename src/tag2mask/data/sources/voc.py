@@ -125,7 +125,7 @@ def read_objects(path: Path) -> tuple[int, ...]:
         objects = ET.parse(path).getroot().findall("object")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); see --set tags=npy or masks") from None
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that there is not
         raise DataError(f"{path}: is no XML ({error})") from None
     found = {(one.findtext("name") or "").strip() for one in objects}
     return tuple(sorted(tag_index(name, NAMES, str(path)) for name in found))

@@ -29,7 +29,7 @@ class TokenMaskingSettings(Settings):
     final_norm: bool = True
     class_attention: ClassAttention = "all"
     masking_ratio: float = Field(0.5, ge=0, le=1)
-    registers: int = Field(1, ge=0)
+    registers: int = Field(1, ge=0, le=1000)
     pruning: bool = False
     gate_penalty: float = Field(0.01, ge=0)
     token_noise: float = Field(0.02, ge=0)

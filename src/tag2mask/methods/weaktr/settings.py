@@ -18,6 +18,6 @@ class WeakTrSettings(Settings):
     (share of absent tags) ln 2; ``learned`` gives them a scale and a bias.
     """
 
-    reduction: int = Field(8, ge=1)
+    reduction: int = Field(8, ge=1, le=16_384)
     query: Literal["peaks", "random"] = "peaks"
     fine_scale: Literal["none", "learned"] = "none"
