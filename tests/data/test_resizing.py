@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tag2mask.data.resizing import bilinear, fitted_size, resized
+from tag2mask.data.resizing import bilinear, fitted_size, resized, short_side
 from tag2mask.data.transforms import eval_resize
 
 GENERATOR = np.random.default_rng(0)
@@ -30,3 +30,11 @@ def test_maps_are_as_torch_makes_them(size: tuple[int, int]) -> None:
     found = bilinear(maps, size)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "own"), [((375, 500), 16, 368), ((500, 376), 16, 384), ((5, 300), 16, 16), ((41, 90), 8, 40)]
+)
+def test_an_images_own_short_side_is_a_whole_number_of_patches(size: tuple[int, int], patch: int, own: int) -> None:
+    assert short_side("own", *size, patch) == own
+    assert short_side(224, *size, patch) == 224

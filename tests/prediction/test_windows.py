@@ -61,6 +61,12 @@ def test_scales_and_flips_are_a_mean_of_softmaxes() -> None:
     np.testing.assert_allclose(found[0], torch.stack(wanted).mean(0)[0], atol=1e-5)
 
 
+def test_own_is_the_images_own_size() -> None:
+    network = Pointwise()
+    assert probabilities(Eye(network, 16, 64, 8), [noise(3, 42, 50)], PredictSettings(side="own")).shape[2:] == (40, 48)
+    assert network.seen == [(1, 3, 40, 48)]
+
+
 def test_softmax_is_torchs() -> None:
     logits = 100 * noise(2, 5, 3, 4)
     np.testing.assert_allclose(softmax(logits), torch.from_numpy(logits).softmax(1), atol=1e-6)

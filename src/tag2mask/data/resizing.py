@@ -6,16 +6,33 @@ Shapes: K channels, Y X pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BeforeValidator
+
+
+def pixels_or_own(side: Any) -> Any:
+    """A short side as it may be set."""
+    if side is None or side == "own" or (type(side) is int and side > 0):
+        return side
+    raise ValueError("wanted a whole number of pixels above 0, or own")
+
+
+Side = Annotated[int | Literal["own"] | None, BeforeValidator(pixels_or_own)]
 
 
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
     """Height and width with the short side ``side`` and the photograph's proportions."""
     scale = side / min(height, width)
     return max(round(height * scale), side), max(round(width * scale), side)
+
+
+def short_side(side: int | Literal["own"], height: int, width: int, patch: int) -> int:
+    """The short side in pixels; an image's own is rounded to whole patches, one at least."""
+    return max(round(min(height, width) / patch), 1) * patch if side == "own" else side
 
 
 def resized(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

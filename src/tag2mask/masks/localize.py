@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tag2mask.data.resizing import short_side
 from tag2mask.data.transforms import eval_resize
 from tag2mask.masks.refine import refine_patches
 from tag2mask.masks.settings import SHARE_EPS, MaskSettings
@@ -22,7 +24,7 @@ from tag2mask.methods import Ask, Method
 
 @dataclass(frozen=True)
 class Localized:
-    """A photograph's logits ``(C,)``, the mean over passes, and class maps ``(C, Y, X)`` at the short side ``side``."""
+    """An image's logits ``(C,)``, the mean over passes, and class maps ``(C, Y, X)`` at the first scale's size."""
 
     scores_C: Tensor
     maps_CYX: Tensor
@@ -32,7 +34,7 @@ class Localized:
 def localize(
     method: Method,
     images: Sequence[Tensor],
-    side: int,
+    side: int | Literal["own"],
     mean: Sequence[float],
     std: Sequence[float],
     settings: MaskSettings,
@@ -41,8 +43,9 @@ def localize(
     device = next(method.parameters()).device
     scores: list[Tensor] = []
     total_BCYX: Tensor | None = None
+    short = short_side(side, images[0].shape[1], images[0].shape[2], method.patch)
     for scale in settings.scales:
-        resized = [eval_resize(image, max(round(side * scale), 1), method.patch, mean, std) for image in images]
+        resized = [eval_resize(image, max(round(short * scale), 1), method.patch, mean, std) for image in images]
         batch = torch.stack([pixels for pixels, _ in resized]).to(device)
         size = resized[0][1]
         for mirrored in (False, True) if settings.flip else (False,):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tag2mask.data.resizing import Side
 from tag2mask.errors import SettingsError
 from tag2mask.masks.crf_settings import CRFConstants, CRFSettings
 from tag2mask.presets import read_preset
@@ -69,8 +70,9 @@ class MaskSettings(Settings):
 
     ``paint``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
     way: every map is cut at ``threshold`` and painted, classes from the lowest to the highest logit, and what stays
-    bare gets the nearest paint. ``side`` is the short side of photographs at scale 1, the run's image size if None.
-    Photographs of more than ``max_patches`` patches at a scale are looked at in tiles.
+    bare gets the nearest paint. ``side`` is the short side of images at scale 1: a number of pixels,
+    ``own`` for each image's own, rounded to whole patches, or the run's image size if None.
+    Images of more than ``max_patches`` patches at a scale are looked at in tiles.
     ``method`` changes settings of the run's method that its weights do not depend on, such as ``map_layers``.
     ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
     the classes have no background, since shares say nothing about patches that belong to no class.
@@ -95,7 +97,7 @@ class MaskSettings(Settings):
     threshold: Threshold = "mean"
     class_thresholds: dict[str, Threshold] = Field(default_factory=dict)
     background: BackgroundSettings = BackgroundSettings()
-    side: int | None = Field(None, gt=0)
+    side: Side = None
     batch_size: int = Field(8, gt=0)
     max_patches: int = Field(4096, gt=0)
 

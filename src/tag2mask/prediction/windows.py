@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.data.resizing import bilinear, fitted_size, resized
+from tag2mask.data.resizing import bilinear, fitted_size, resized, short_side
 from tag2mask.masks.tiles import starts
 from tag2mask.prediction.settings import PredictSettings
 
@@ -38,7 +38,7 @@ def probabilities(eye: Eye, images: Sequence[Floats], settings: PredictSettings)
     The mean over scales and flips of softmax(logits).
     """
     height, width = images[0].shape[1:]
-    side = settings.side or eye.side
+    side = short_side(settings.side or eye.side, height, width, eye.patch)
     size = fitted_size(height, width, side)
     total_BKYX: Floats | None = None
     for scale in settings.scales:
