@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 
+from tag2mask.masks.refine import refine_patches
+from tag2mask.masks.settings import read_mask_settings
 from tag2mask.methods import Ask, Evidence, build_method
 from tag2mask.methods.base import soft_margins
 from tag2mask.methods.weaktr import WeakTr
@@ -56,8 +58,22 @@ def test_equal_weights_are_the_plain_mean_over_heads_and_layers() -> None:
         attention = tap.class_maps(layers) / 12 / 2
         seed = method.patch_head(features).relu().flatten(2) * attention
     torch.testing.assert_close(evidence.affinity_BMM, affinity)
-    wanted = torch.einsum("bmn,bcn->bcm", affinity, seed).reshape(2, 4, 3, 4)
-    torch.testing.assert_close(evidence.maps_BChw, wanted)
+    torch.testing.assert_close(evidence.maps_BChw.flatten(2), seed)
+    wanted = torch.einsum("bmn,bcn->bcm", affinity, seed)
+    torch.testing.assert_close(evidence.logits["fine"], wanted.mean(-1))
+    refined = refine_patches(evidence, evidence.maps_BChw, ("affinity",))
+    torch.testing.assert_close(refined.flatten(2), wanted)
+
+
+@pytest.mark.parametrize("name", ["voc-weaktr", "coco-weaktr"])
+def test_the_recipes_spread_once(name: str) -> None:
+    assert read_mask_settings({}, [], name).refine == ("affinity", "crf")
+    method = build().eval()
+    with torch.no_grad():
+        evidence = method(torch.randn(1, 3, 64, 64), ask=Ask(maps=True, affinity=True))
+    refined = refine_patches(evidence, evidence.maps_BChw, read_mask_settings({}, [], name).refine)
+    # The fine logits are means over the maps that the paper cuts: P seed, and not P P seed.
+    torch.testing.assert_close(refined.mean((2, 3)), evidence.logits["fine"])
 
 
 def test_the_fine_loss_has_a_floor_that_a_learned_scale_removes() -> None:

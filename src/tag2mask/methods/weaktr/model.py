@@ -65,7 +65,10 @@ class WeakTr(Method):
         self.all_layers = last_layers(self.vit, None)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
-        """Logits of class tokens, coarse and fine maps; on demand the fine maps and the weighed affinity."""
+        """Logits of class tokens, coarse and fine maps; on demand the maps before they are spread, and the affinity.
+
+        The fine maps are those maps spread once by that affinity, P^ (relu(coarse) * C A^): the refiner does it.
+        """
         tap = Tap(self.all_layers, per_head=True, wants_heads=True)
         features = self.vit(images, tap)
         coarse_BChw = self.patch_head(features)
@@ -74,17 +77,17 @@ class WeakTr(Method):
             affinity_BMM = self.affinity(tap, weight_BK)
             attention_BCM = self.class_attention(tap, weight_BK)
             seed_BCM = coarse_BChw.relu().detach().flatten(2) * attention_BCM
-            fine_BChw = on_grid(seed_BCM @ affinity_BMM.transpose(1, 2), features.grid)  # Eq. 8
+            fine_BCM = seed_BCM @ affinity_BMM.transpose(1, 2)  # Eq. 8
         logits = {
             "class_tokens": features.class_BCD.float().mean(-1),
             "coarse": mean_pooling(coarse_BChw),
-            "fine": self.rescaled(mean_pooling(fine_BChw)),
+            "fine": self.rescaled(fine_BCM.mean(-1)),
         }
         return Evidence(
             # Fine logits are never below 0 without a learned scale: presence is what the other two say.
             scores_BC=(logits["class_tokens"] + logits["coarse"]) / 2,
             logits=logits,
-            maps_BChw=fine_BChw if ask.maps else None,
+            maps_BChw=on_grid(seed_BCM, features.grid) if ask.maps else None,
             affinity_BMM=affinity_BMM if ask.affinity else None,
         )
 
