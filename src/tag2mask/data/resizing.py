@@ -21,6 +21,7 @@ def pixels_or_own(side: Any) -> Any:
     raise ValueError("wanted a whole number of pixels above 0, or own")
 
 
+Edges = Literal["pad", "drop"]  # sides that are no whole number of patches: filled up, or the rest left out
 Side = Annotated[int | Literal["own"] | None, BeforeValidator(pixels_or_own)]
 
 
@@ -28,6 +29,12 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
     """Height and width with the short side ``side`` and the photograph's proportions."""
     scale = side / min(height, width)
     return max(round(height * scale), side), max(round(width * scale), side)
+
+
+def scaled_size(height: int, width: int, short: int, scale: float) -> tuple[int, int]:
+    """Height and width with the short side ``short`` times a scale; each is rounded once, from the image's own."""
+    factor = scale * (short / min(height, width))
+    return max(round(height * factor), 1), max(round(width * factor), 1)
 
 
 def short_side(side: int | Literal["own"], height: int, width: int, patch: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -19,15 +19,17 @@ class PredictSettings(Settings):
 
     Its short side is ``side`` times a scale: a number of pixels, ``own`` for each image's own, rounded to whole
     patches, None for the side of training. A segmenter looks in windows of the crop's side that overlap by ``overlap``,
-    as many at once as have ``max_patches`` patches together. ``batch_size`` photographs of one size go together, fewer
-    if they are large. ``overlay`` also writes the masks over their photographs. ``refine`` may be ``crf`` with the
-    constants ``crf``, which sees a long side of at most ``refine_side``; a tagged run takes any of ``masks --refine``,
-    and more settings of ``masks`` in ``masks``.
+    as many at once as have ``max_patches`` patches together; they stand at ``even`` distances, or in strides with the
+    last one ``flush`` with the edge. ``batch_size`` photographs of one size go together, fewer if they are large.
+    ``overlay`` also writes the masks over their photographs. ``refine`` may be ``crf`` with the constants ``crf``,
+    which sees a long side of at most ``refine_side``; a tagged run takes any of ``masks --refine``, and more settings
+    of ``masks`` in ``masks``.
     """
 
     scales: Scales = (1.0,)
     flip: bool = False
     side: Side = None
+    windows: Literal["even", "flush"] = "even"
     overlap: float = Field(1 / 3, ge=0, lt=1)
     max_patches: int = Field(4096, gt=0)
     batch_size: int = Field(8, gt=0)
