@@ -65,8 +65,6 @@ def contribution(method: Method, seen: Seen) -> Tensor:
 def seed(method: Method, seen: Seen) -> Tensor:
     """relu(coarse) * C A^, A^ = (1 / K) sum_i W'_i A_i with heads in head-major order."""
     peaks_BKd = torch.stack([out.amax(2) for out in seen.out], 2).flatten(1, 2)
-    if method.random_Kd is not None:
-        peaks_BKd = method.random_Kd.expand_as(peaks_BKd)
     all_BKNN = torch.stack(seen.attention, 2).flatten(1, 2)
     weighed_BNN = torch.einsum("bk,bkmn->bmn", method.fusion(peaks_BKd), all_BKNN) / all_BKNN.shape[1]
     return activations(method, seen) * weighed_BNN[:, :CLASSES, seen.first :]

@@ -96,12 +96,31 @@ def test_random_queries_stay() -> None:
     torch.manual_seed(0)
     method, _ = build_method("weaktr-random", 4, TINY, {}, "none")
     assert isinstance(method, WeakTr)
-    assert "random_Kd" in method.state_dict()
+    random_K = method.state_dict()["fusion.random_K"]  # one number a head
+    assert random_K.shape == (36,)
+    hidden = method.fusion.across[0].weight @ random_K
+    wanted = (method.fusion.across[2].weight @ hidden.clamp_min(0)).sigmoid()
+    torch.testing.assert_close(method.weigh(ran(method))[0], wanted)
     weights = [method.weigh(tap) for tap in (ran(method), ran(method))]
     assert torch.equal(*weights)
     method = build()
     weights = [method.weigh(tap) for tap in (ran(method), ran(method))]
     assert not torch.equal(*weights)
+
+
+def test_released_queries_are_interleaved_slices_of_the_projected_output() -> None:
+    """Section 3.1: O_l reshaped to (N, 64, H), the head index last; then the maximum over all tokens."""
+    method = build(query="slices").eval()
+    outputs = []
+    for block in method.vit.blocks:
+        block.attn.register_forward_hook(lambda *given: outputs.append(given[-1].detach()))
+    query_BKd = method.query(ran(method))
+    assert query_BKd.shape == (1, 36, 64)
+    for layer in range(12):
+        for head in range(3):
+            wanted = outputs[layer].view(1, -1, 64, 3)[..., head].amax(1)
+            assert torch.equal(query_BKd[:, head * 12 + layer], wanted)  # head-major
+    assert not torch.allclose(query_BKd, build().query(ran(method)))
 
 
 def ran(method: WeakTr) -> Tap:

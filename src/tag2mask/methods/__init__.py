@@ -70,7 +70,9 @@ def build_method(
     """
     settings = method_settings(name, method)
     model, report = build_backbone(backbone, weights)
-    return METHODS[name].build(model, classes, settings), report
+    built = METHODS[name].build(model, classes, settings)
+    built.vit.place(backbone.positions, backbone.image_size)
+    return built, report
 
 
 def method_settings(name: str, method: Mapping[str, Any]) -> Settings:

@@ -87,6 +87,8 @@ class GatedAttention(nn.Module):
         if self.token_gate is not None:
             out = out * self.token_gate(x_BND).sigmoid()
         projected: Tensor = self.proj_drop(self.proj(out))
+        if attn_mask.tap is not None:
+            attn_mask.tap.put_out(projected)
         return projected
 
     def project(self, x_BND: Tensor, tokens: Tokens, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

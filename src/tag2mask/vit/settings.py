@@ -14,6 +14,9 @@ class BackboneSettings(Settings):
 
     ``bands`` is the data's. Pretrained patch weights of three bands are ``adapted`` to another number as timm does, by
     repeating them; ``fresh`` draws new ones, which then learn at ``optimiser.lr_tokens``.
+    ``positions``: how position embeddings are made for another patch grid; ``resampled`` is ours, the others are what
+    released code does: ``released`` MCTformer's and WeakTr's, ``released-plus`` MCTformer+'s, ``bilinear`` WeakTr's
+    segmenter's.
     ``patch``, ``width``, ``depth`` and ``heads`` make another model of the same kind, to be trained from scratch.
     """
 
@@ -21,6 +24,7 @@ class BackboneSettings(Settings):
     image_size: int = Field(224, gt=0)
     bands: int = Field(3, gt=0)
     patch_weights: Literal["adapted", "fresh"] = "adapted"
+    positions: Literal["resampled", "released", "released-plus", "bilinear"] = "resampled"
     drop_path: float = Field(0.1, ge=0, lt=1)
     patch: int | None = Field(None, gt=0)
     width: int | None = Field(None, gt=0)
