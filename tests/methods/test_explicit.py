@@ -95,6 +95,7 @@ def gradient_cam(method: Method, images: Tensor) -> Tensor:
 EXPLICIT: dict[str, Callable[[Method, Tensor], Tensor]] = {
     "tokenmasking": lambda m, x: contribution(m, look(m, x)),
     "tokenmasking-paper": lambda m, x: look(m, x).rows(12),
+    "tokenmasking-released": lambda m, x: look(m, x).rows(12),
     "mctformer-v1": lambda m, x: look(m, x).rows(3),
     "mctformer-v2": lambda m, x: (seen := look(m, x)).rows(3) * activations(m, seen),
     "mctformer-plus": lambda m, x: ((seen := look(m, x)).rows(12) / 12 * activations(m, seen)).sqrt(),

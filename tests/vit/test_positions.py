@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
@@ -46,6 +47,16 @@ def test_released_positions_are_bicubic(name: str, more: float, grid: tuple[int,
     position = torch.randn(1, 14, 14, 5, generator=torch.Generator().manual_seed(0))
     found = RESAMPLINGS[name].later(position, grid)
     torch.testing.assert_close(found, explicit(position, grid, more), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("grid", [(23, 31), (9, 20), (61, 28)])
+def test_the_tenth_of_a_patch_is_torchs_scale_factor(grid: tuple[int, int]) -> None:
+    position = torch.randn(1, 14, 14, 5)
+    factors = tuple((side + 0.1) / 14 for side in grid)
+    wanted = F.interpolate(position.movedim(3, 1), scale_factor=factors, mode="bicubic", recompute_scale_factor=False)
+    torch.testing.assert_close(
+        RESAMPLINGS["released"].later(position, grid), wanted.movedim(1, 3), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_the_tenth_of_a_patch_shifts_positions() -> None:

@@ -42,6 +42,21 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
             {"reads": "token", "head": "concat", "pruning": True, "map_layers": None, "maps": "attention"},
             TokenMasking,
         ),
+        "tokenmasking-released": MethodEntry(
+            TokenMaskingSettings,
+            {
+                "reads": "token",
+                "head": "concat",
+                "final_norm": False,
+                "pruning": True,
+                "gates": "hard",
+                "gate_start": "xavier",
+                "map_layers": None,
+                "maps": "attention",
+                "heads": "all",
+            },
+            TokenMasking,
+        ),
         "mctformer-v1": MethodEntry(MCTformerSettings, {"patches": "none"}, MCTformer),
         "mctformer-v2": MethodEntry(MCTformerSettings, {}, MCTformer),
         "mctformer-plus": MethodEntry(

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import cast
 
+import torch
 import torch.nn.functional as F
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor
 
 Grid = tuple[int, int]
+CUBIC, BEYOND = -0.75, 2  # torch's a, and how many places beyond an edge the kernel may reach
 ENLARGED = 0.1  # what MCTformer and WeakTr add to both sides so that rounding loses no patch; it shifts all positions
 
 
@@ -39,17 +42,28 @@ def bicubic(position_1hwD: Tensor, grid: Grid) -> Tensor:
 
 
 def enlarged(position_1hwD: Tensor, grid: Grid) -> Tensor:
-    """Bicubic (a = -0.75) to a grid that is a tenth of a patch larger, of which the whole patches are kept."""
+    """Bicubic (a = -0.75) to a grid that is a tenth of a patch larger, of which the whole patches are kept.
+
+    Its own grid stays as it is. Written out: an exported graph would keep the factor of the grid it was traced with.
+    """
     height, width = position_1hwD.shape[1:3]
-    factors = ((grid[0] + ENLARGED) / height, (grid[1] + ENLARGED) / width)
-    resampled = F.interpolate(
-        position_1hwD.movedim(3, 1),
-        scale_factor=factors,
-        mode="bicubic",
-        align_corners=False,
-        recompute_scale_factor=False,
-    )
-    return resampled.movedim(1, 3)
+    more = cast(float, ENLARGED * torch.sym_min(abs(grid[0] - height) + abs(grid[1] - width), 1))
+    down, across = bicubic_rows(height, grid[0], more), bicubic_rows(width, grid[1], more)
+    flat = down.to(position_1hwD) @ position_1hwD.flatten(2)
+    rows_1yDw = flat.view(1, -1, *position_1hwD.shape[2:]).transpose(2, 3)
+    return (rows_1yDw @ across.to(position_1hwD).T).transpose(2, 3)
+
+
+def bicubic_rows(old: int, new: int, more: float) -> Tensor:
+    """What each of ``old`` places gives to each of ``new``, ``(new, old)``; beyond the edges the last one counts."""
+    place_n = (torch.arange(new) + 0.5) * (old / (new + more)) - 0.5
+    x = (place_n[:, None] - torch.arange(-BEYOND, old + BEYOND)).abs()
+    near = ((CUBIC + 2) * x - (CUBIC + 3)) * x**2 + 1
+    far = CUBIC * (((x - 5) * x + 8) * x - 4)
+    weight = torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros(())))
+    first, last = weight[:, :BEYOND].sum(1, keepdim=True), weight[:, -BEYOND:].sum(1, keepdim=True)
+    rows: Tensor = weight[:, BEYOND:-BEYOND] + F.pad(first, (0, old - 1)) + F.pad(last, (old - 1, 0))
+    return rows
 
 
 def repeated(position_1hwD: Tensor, grid: Grid) -> Tensor:

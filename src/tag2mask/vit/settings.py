@@ -17,7 +17,9 @@ class BackboneSettings(Settings):
     ``positions``: how position embeddings are made for another patch grid; ``resampled`` is ours, the others are what
     released code does: ``released`` MCTformer's and WeakTr's, ``released-plus`` MCTformer+'s, ``bilinear`` WeakTr's
     segmenter's.
-    ``patch``, ``width``, ``depth`` and ``heads`` make another model of the same kind, to be trained from scratch.
+    ``norm_eps`` is that of all LayerNorms, None for the model's own.
+    ``patch``, ``width``, ``depth``, ``heads`` and ``qkv_bias`` make another model of the same kind, to be trained from
+    scratch.
     """
 
     name: str = "vit_small_patch14_dinov2"
@@ -30,8 +32,16 @@ class BackboneSettings(Settings):
     width: int | None = Field(None, gt=0)
     depth: int | None = Field(None, gt=0)
     heads: int | None = Field(None, gt=0)
+    qkv_bias: bool | None = None
+    norm_eps: float | None = Field(None, gt=0, le=0.1)
 
     def shape(self) -> dict[str, Any]:
         """What differs from the named model, in timm's words."""
-        chosen = {"patch_size": self.patch, "embed_dim": self.width, "depth": self.depth, "num_heads": self.heads}
+        chosen = {
+            "patch_size": self.patch,
+            "embed_dim": self.width,
+            "depth": self.depth,
+            "num_heads": self.heads,
+            "qkv_bias": self.qkv_bias,
+        }
         return {key: value for key, value in chosen.items() if value is not None}

@@ -6,6 +6,7 @@ Shapes: B batch, C classes, D width, M patches, N tokens, h w patch grid, Y X pi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -51,8 +52,9 @@ class ViT(nn.Module):
         gated: bool = True,
         class_attention: ClassAttention = "all",
         token_noise: float = TOKEN_STD,
+        gate: Callable[[int], HardConcrete] = HardConcrete,
     ) -> None:
-        """Build the transformer.
+        """Build the transformer; if it is ``gated``, ``gate`` makes a layer's gates.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
@@ -74,7 +76,9 @@ class ViT(nn.Module):
         self.rope: nn.Module | None = plain.rope if isinstance(plain, Eva) else None
         self.rope_per_layer = isinstance(plain, Eva) and plain.rope_mixed
         self.blocks = nn.ModuleList(plain.blocks)
-        self.attentions = [GatedAttention(cast(nn.Module, block.attn), gated) for block in self.blocks]
+        self.attentions = [
+            GatedAttention(cast(nn.Module, block.attn), gate if gated else None) for block in self.blocks
+        ]
         for block, attention in zip(self.blocks, self.attentions, strict=True):
             block.attn = attention
         self.norm = plain.fc_norm if isinstance(plain.norm, nn.Identity) else plain.norm

@@ -112,6 +112,10 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
         if not pretrained:  # of this shape it can be built: see patch_of
             raise SettingsError(f"{settings.name} cannot be built for {settings.image_size} px: {reason}") from error
         raise no_weights(settings, reason) from error
+    if settings.norm_eps is not None:
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = settings.norm_eps
     return model
 
 
