@@ -185,7 +185,7 @@ def test_the_two_forms_are_two_recipes() -> None:
     paper = read_settings(None, [], {}, "dfc2020-tokenmasking")
     released = read_settings(None, [], {}, "dfc2020-tokenmasking-released")
     assert (paper.method, released.method) == ("tokenmasking-paper", "tokenmasking-released")
-    backbone = released.backbone.model_copy(update={"depth": 2})
+    backbone = released.backbone.model_copy(update={"depth": 3})
     method, _ = build_method(released.method, 8, backbone, released.method_settings, released.weights)
     assert isinstance(method, TokenMasking)
     assert {module.eps for module in method.modules() if isinstance(module, nn.LayerNorm)} == {1e-5}
