@@ -103,3 +103,25 @@ def test_at_their_own_grid_positions_stay() -> None:
         torch.manual_seed(0)
         method, _ = build_method("mctformer-v1", 3, backbone, {}, "none")
         assert torch.equal(method.vit.positions_at((14, 14)), method.vit.position.flatten(1, 2))
+
+
+class Later(torch.nn.Module):
+    """Positions for the grid of an image of 4-pixel patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = torch.nn.Parameter(torch.randn(1, 5, 6, 3))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return RESAMPLINGS["released"].later(self.position, (image.shape[-2] // 4, image.shape[-1] // 4))
+
+
+def test_released_positions_can_be_exported_for_any_grid() -> None:
+    free, later = torch.export.Dim.DYNAMIC, Later()
+    program = torch.export.export(later, (torch.rand(1, 28, 36),), dynamic_shapes=({1: free, 2: free},)).module()
+    for grid in ((7, 9), (5, 6), (5, 9), (11, 4)):
+        found = program(torch.rand(1, 4 * grid[0], 4 * grid[1]))
+        own = grid == (5, 6)  # stays as it is
+        torch.testing.assert_close(
+            found, later.position if own else explicit(later.position.detach(), grid, 0.1), atol=1e-4, rtol=1e-4
+        )
