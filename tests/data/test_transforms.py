@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tag2mask.data.resizing import fitted_size
-from tag2mask.data.transforms import AugmentSettings, Hide, eval_resize, train_transform
+from tag2mask.data.transforms import AugmentSettings, Hide, eval_resize, train_transform, whole_patches
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,13 @@ def test_hiding_covers_whole_cells_by_the_mean() -> None:
     assert hidden.mean().item() == pytest.approx(0.4, abs=0.03)
     assert hidden.max() > 0.7
     assert hidden.min() < 0.1
+
+
+def test_the_rest_beside_whole_patches_is_filled_up_or_left_out() -> None:
+    image = torch.rand(2, 3, 21, 5)
+    dropped = whole_patches(image, 8, "drop")
+    assert torch.equal(dropped[..., :5], image[..., :16, :])
+    assert dropped.shape[-2:] == (16, 8)  # a side below one patch loses nothing
+    padded = whole_patches(image, 8)
+    assert torch.equal(padded[..., :21, :5], image)
+    assert torch.equal(padded[..., 21:, 5:], image[..., -1:, -1:].expand(2, 3, 3, 3))

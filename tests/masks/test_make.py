@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from command import call
@@ -22,7 +23,8 @@ from tag2mask.masks.refine import PROBE, REFINERS, WALK
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.masks.tiles import starts
 from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set, write_mask
-from tag2mask.methods import Evidence
+from tag2mask.methods import Ask, Evidence
+from tag2mask.presets import preset_names
 from tag2mask.training.run import open_run
 
 
@@ -195,6 +197,48 @@ def test_maps_keep_the_photographs_proportions_and_flips_are_flipped_back(run: P
     assert one.maps_CYX.shape == (3, 32, 56)
     torch.testing.assert_close(one.maps_CYX, other.maps_CYX.flip(-1), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(one.scores_C, other.scores_C, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "grids"), [((40, 70), [(5, 9), (8, 14)]), ((70, 43), [(9, 5), (13, 8)])])
+def test_own_is_each_images_own_size_in_whole_patches(
+    run: Path, size: tuple[int, int], grids: list[tuple[int, int]]
+) -> None:
+    method = open_run(run).load_method()  # patches of 8
+    seen: list[tuple[int, ...]] = []
+    method.register_forward_pre_hook(lambda _, given: seen.append(tuple(side // 8 for side in given[0].shape[-2:])))
+    localize(method, [torch.rand(3, *size)], "own", (0.5,) * 3, (0.5,) * 3, MaskSettings(scales=(1.0, 1.5)))
+    assert seen == grids
+
+
+def test_dropped_edges_are_the_released_codes_maps(run: Path) -> None:
+    """The stride leaves the rest right and below out of every pass; the maps are stretched over the whole image."""
+    method = open_run(run).load_method()
+    image = torch.rand(3, 41, 70)
+    settings = MaskSettings(flip=True, scales=(1.0, 1.5), edges="drop", relative=False)
+    [found] = localize(method, [image], "own", (0.5,) * 3, (0.25,) * 3, settings)
+    wanted = torch.zeros(3, 41, 70)
+    for size, cut in (((41, 70), (40, 64)), ((62, 105), (56, 104))):
+        scaled = F.interpolate(image[None], size, mode="bicubic", antialias=True).clamp(0, 1)
+        for turn in (lambda x: x, lambda x: x.flip(-1)):
+            seen = (turn(scaled)[..., : cut[0], : cut[1]] - 0.5) / 0.25
+            with torch.no_grad():
+                maps_BChw = method(seen, ask=Ask(maps=True)).maps_BChw
+            wanted += turn(F.interpolate(maps_BChw, (41, 70), mode="bilinear"))[0]
+    assert wanted.std() > 0
+    torch.testing.assert_close(found.maps_CYX, wanted, atol=1e-4 * wanted.max().item(), rtol=1e-3)
+
+
+def test_side_is_a_number_or_own() -> None:
+    assert read_mask_settings({"side": "own"}, []).side == "own"
+    assert read_mask_settings({}, ["side=224"]).side == 224
+    for wrong in ("owm", "0", "-8"):
+        with pytest.raises(SettingsError, match=r"masks: side: wanted a whole number of pixels above 0, or own"):
+            read_mask_settings({}, [f"side={wrong}"])
+
+
+@pytest.mark.parametrize("name", [name for name in preset_names() if "mctformer" in name or "weaktr" in name])
+def test_recipes_of_mctformer_and_weaktr_look_at_the_images_own_size(name: str) -> None:
+    assert read_mask_settings({}, [], name).side == "own"
 
 
 def test_above_254_classes_masks_have_16_bits(tmp_path: Path) -> None:

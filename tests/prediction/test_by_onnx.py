@@ -45,7 +45,9 @@ def same(first: Path, second: Path) -> float:
 
 
 @pytest.mark.parametrize("kind", ["segmenter", "run"])
-@pytest.mark.parametrize("settings", [FIRST, PredictSettings(scales=(1.0, 1.5), flip=True)], ids=["once", "more"])
+@pytest.mark.parametrize(
+    "settings", [FIRST, PredictSettings(scales=(1.0, 1.5), flip=True, side="own")], ids=["once", "more"]
+)
 def test_a_file_paints_what_its_folder_paints(
     files: dict[str, Path], trained: Path, tmp_path: Path, kind: str, settings: PredictSettings
 ) -> None:

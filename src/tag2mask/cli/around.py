@@ -54,7 +54,8 @@ def reproduce(
 
     With --go they run, and the number stands beside ours. --set reaches train.
     """
-    from tag2mask.reproduction import PUBLISHED, Reproduction
+    from tag2mask.published import PUBLISHED
+    from tag2mask.reproduction import Reproduction
 
     if row is None:
         print_published({name: (known.title, known.published) for name, known in PUBLISHED.items()})
@@ -73,14 +74,19 @@ def reproduce(
     result = plan.go()
     if not as_json:
         for metric, value in result["results"].items():
-            print(f"{metric}: ours {value['ours']:.1f}, published {value['published']:.1f}")
+            print(f"{metric}: ours {value['ours']:.1f}, published {number(value['published'])}")
     emit(result, as_json)
 
 
-def print_published(rows: dict[str, tuple[str, Mapping[str, float]]]) -> None:
+def number(published: float | None) -> str:
+    """A published number, if there is one."""
+    return "no number" if published is None else f"{published:.1f}"
+
+
+def print_published(rows: dict[str, tuple[str, Mapping[str, float | None]]]) -> None:
     """The rows of the papers' tables."""
     cells = [
-        [name, title, ", ".join(f"{metric} {value}" for metric, value in published.items())]
+        [name, title, ", ".join(f"{metric} {number(value)}" for metric, value in published.items())]
         for name, (title, published) in rows.items()
     ]
     show_table([Column("row", no_wrap=True), "what", "published"], cells)

@@ -89,7 +89,7 @@ class Painter:
         """The scores of classes and background, after the probe, the walk and the CRF if they are asked for."""
         scores = torch.from_numpy(scores_SYX)
         if self.probe is not None:
-            scores = self.probe(self.method, image, tags, background=len(scores) > len(tags))
+            scores = self.probe(self.run, self.method, image, tags, background=len(scores) > len(tags))
         if self.walk is not None:
             scores = self.walk(image, scores)
         if CRF in self.settings.refine:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tag2mask.data.resizing import Edges, LookSide
 from tag2mask.errors import SettingsError
 from tag2mask.masks.crf_settings import CRFConstants, CRFEngine, CRFSettings
 from tag2mask.notation import from_word
@@ -70,8 +71,11 @@ class MaskSettings(Settings):
 
     ``paint``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
     way: every map is cut at ``threshold`` and painted, classes from the lowest to the highest logit, and what stays
-    bare gets the nearest paint. ``side`` is the short side of photographs at scale 1, the run's image size if None.
-    Photographs of more than ``max_patches`` patches at a scale are looked at in tiles.
+    bare gets the nearest paint. ``side`` is the short side of images at scale 1: a number of pixels,
+    ``own`` for each image's own, rounded to whole patches, or the run's image size if None. Sides
+    that are no whole number of patches are filled up (``edges: pad``), or the rest is left out and the maps are
+    stretched over it (``drop``, as released code does; ``own`` is not rounded then).
+    Images of more than ``max_patches`` patches at a scale are looked at in tiles.
     ``method`` changes settings of the run's method that its weights do not depend on, such as ``map_layers``.
     ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
     the classes have no background, since shares say nothing about patches that belong to no class.
@@ -98,7 +102,8 @@ class MaskSettings(Settings):
     threshold: Threshold = "mean"
     class_thresholds: dict[str, Threshold] = Field(default_factory=dict)
     background: BackgroundSettings = BackgroundSettings()
-    side: Side | None = None
+    side: LookSide = None
+    edges: Edges = "pad"
     batch_size: BatchSize = 8
     max_patches: Patches = 4096
 

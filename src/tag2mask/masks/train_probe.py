@@ -30,10 +30,11 @@ from tag2mask.masks.refine.probe import ProbeSettings, look
 from tag2mask.masks.refine.walk import to_patches
 from tag2mask.masks.sure_patches import sure_patches
 from tag2mask.settings import assign, differences, put, read_yaml
+from tag2mask.stored import damaged
 from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.progress import progress_bar
-from tag2mask.training.run import Run, damaged, open_run
+from tag2mask.training.run import Run, open_run
 from tag2mask.training.tensors import write_tensors
 
 PATCHES = "patches.safetensors"  # what was seen so far; gone when the probe is finished
@@ -140,11 +141,10 @@ def tagged(run: Run, settings: ProbeSettings) -> list[Sample]:
 def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> dict[str, Any]:
     """What ``config.yaml`` holds."""
     assert settings.scales is not None
-    side = settings.masks.side or run.settings.backbone.image_size
     return {
         "settings": settings.model_dump(mode="json"),
         "classes": list(run.classes.pixel_names),
-        "side": round(side * settings.scales[-1]),
+        "side": round(run.settings.backbone.image_size * settings.scales[-1]),
         "mean": list(run.mean),
         "std": list(run.std),
         "run": {"name": run.path.resolve().name, "sha256": run.checkpoint_hash()},
@@ -272,7 +272,7 @@ def patches_of(painter: Painter, sample: Sample, settings: ProbeSettings, index:
     image = load_image(sample.image, run.settings.data)
     assert settings.scales is not None
     looks = [
-        look(painter.method, image, round(painter.side * scale), run.mean, run.std, with_maps=True)
+        look(painter.method, image, round(run.settings.backbone.image_size * scale), run.mean, run.std, with_maps=True)
         for scale in settings.scales
     ]
     evidence = [seen.evidence for seen in looks if seen.evidence is not None]

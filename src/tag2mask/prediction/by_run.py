@@ -31,7 +31,7 @@ class RunPredictor(Predictor):
             SettingsError: a setting is unknown, or is for segmenters.
         """
         reason = f"it is for segmenters, and {path} is a tagged run, which takes settings of masks as masks.KEY"
-        settings.require_default(["overlap"], reason)
+        settings.require_default(["overlap", "windows"], reason)
         self.run = open_run(path)
         self.overlay = settings.overlay
         self.masks = mask_settings(settings, self.run)

@@ -29,7 +29,8 @@ class ClippingSettings(Settings):
     0 clips never; that is None for a fully supervised segmenter, whose labels are true.
     ``tile``: side of a tile in pixels, None for a quarter of the crop as in the paper (120 of 480).
     ``tiles``: whose mean a pixel is compared with; that of the tile in its own ``image`` (the paper), or of the tile in
-    the whole ``batch`` (the released code).
+    the whole ``batch`` (the released code, which also counts pixels without a label, such as a crop's padding, as
+    pixels with a loss of 0).
     """
 
     tau: float | None = Field(None, ge=0)
@@ -63,38 +64,46 @@ def clipped_loss(
     tiles: Literal["image", "batch"] = "image",
     whole: Tensor | None = None,
 ) -> Clipped:
-    """The mean over labelled pixels of min(G, t): G the cross-entropy, t = max(lambda_i, lambda_g).
+    """The mean over counted pixels of min(G, t): G the cross-entropy, t = max(lambda_i, lambda_g).
 
     lambda_i is the mean of G over a pixel's S x S tile, lambda_g over all pixels: those of ``whole``, the
     ``mean_parts`` of a batch that several processes share, or these. A pixel above t adds a constant: its gradient is
-    0, that of the others 1 / (labelled pixels). With lambda_g > tau it is the plain mean.
+    0, that of the others 1 / (counted pixels). With lambda_g > tau it is the plain mean. Counted are pixels with a
+    label, and with tiles of a ``batch`` all.
     """
     with torch.no_grad():
-        total, pixels = mean_parts(energy_BYX, labelled_BYX) if whole is None else whole
+        total, pixels = mean_parts(energy_BYX, labelled_BYX, tiles) if whole is None else whole
         level = total / pixels.clamp_min(1)
         # Where nothing is clipped the threshold is infinite: to ask here whether it is would make the host wait.
         threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), level)
         threshold_BYX = threshold_BYX.masked_fill(level > tau, math.inf)
         clipped_BYX = labelled_BYX & ~(energy_BYX <= threshold_BYX)
     limited_BYX = torch.where(clipped_BYX, threshold_BYX, energy_BYX)
-    loss = (limited_BYX * labelled_BYX).sum() / labelled_BYX.sum().clamp_min(1)
+    loss = (limited_BYX * labelled_BYX).sum() / counted(labelled_BYX, tiles).sum().clamp_min(1)
     return Clipped(loss, labelled_BYX & ~clipped_BYX)
 
 
-def mean_parts(energy_BYX: Tensor, labelled_BYX: Tensor) -> Tensor:
-    """The sum of G over labelled pixels and how many they are, ``(2,)``."""
+def mean_parts(energy_BYX: Tensor, labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
+    """The sum of G over labelled pixels, and how many pixels are counted: ``(2,)``."""
     with torch.no_grad():
-        return torch.stack([(energy_BYX * labelled_BYX).sum(), labelled_BYX.sum().to(energy_BYX.dtype)])
+        pixels = counted(labelled_BYX, tiles).sum().to(energy_BYX.dtype)
+        return torch.stack([(energy_BYX * labelled_BYX).sum(), pixels])
 
 
 def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Literal["image", "batch"]) -> Tensor:
-    """The mean over the labelled pixels of each pixel's tile, ``(B, Y, X)``; tiles at the border may be smaller."""
+    """The mean over the counted pixels of each pixel's tile, ``(B, Y, X)``; tiles at the border may be smaller."""
     B, Y, X = energy_BYX.shape
-    sums_Buv, counts_Buv = (in_tiles(part, tile) for part in (energy_BYX * labelled_BYX, labelled_BYX.float()))
+    counted_BYX = counted(labelled_BYX, tiles).float()
+    sums_Buv, counts_Buv = (in_tiles(part, tile) for part in (energy_BYX * labelled_BYX, counted_BYX))
     if tiles == "batch":
         sums_Buv, counts_Buv = (part.sum(0, keepdim=True).expand(B, -1, -1) for part in (sums_Buv, counts_Buv))
     means_Buv = sums_Buv / counts_Buv.clamp_min(1)
     return means_Buv.repeat_interleave(tile, 1).repeat_interleave(tile, 2)[:, :Y, :X]
+
+
+def counted(labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
+    """The pixels that means are taken over."""
+    return torch.ones_like(labelled_BYX) if tiles == "batch" else labelled_BYX
 
 
 def in_tiles(values_BYX: Tensor, tile: int) -> Tensor:

@@ -163,7 +163,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         energy_BYX = F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
         labelled_BYX = labels_BYX != self.ignore
         clipping = self.settings.clipping
-        level = None if alone() else add_up(mean_parts(energy_BYX, labelled_BYX))
+        level = None if alone() else add_up(mean_parts(energy_BYX, labelled_BYX, clipping.tiles))
         clipped = clipped_loss(energy_BYX, labelled_BYX, self.tau, self.tile, clipping.tiles, level)
         self.tally(labels_BYX, truth_BYX, clipped.kept_BYX)
         return {"cross_entropy": clipped.loss}

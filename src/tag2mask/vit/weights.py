@@ -100,7 +100,7 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
             pretrained=pretrained,
             num_classes=0,
             in_chans=settings.bands,
-            img_size=settings.image_size,
+            img_size=built_size(settings, patch),
             dynamic_img_size=True,
             drop_path_rate=settings.drop_path,
             **settings.shape(),
@@ -110,7 +110,19 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
         if not pretrained:  # of this shape it can be built: see patch_of
             raise SettingsError(f"{settings.name} cannot be built for {settings.image_size} px: {reason}") from error
         raise no_weights(settings, reason) from error
+    if settings.norm_eps is not None:
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = settings.norm_eps
     return model
+
+
+def built_size(settings: BackboneSettings, patch: int) -> int:
+    """The image size that timm makes positions for: the training crops', or where we resample them its own."""
+    config = timm.get_pretrained_cfg(settings.name)
+    if settings.positions == "resampled" or config is None or config.input_size[-1] % patch:
+        return settings.image_size
+    return int(config.input_size[-1])
 
 
 def first_line(error: Exception) -> str:

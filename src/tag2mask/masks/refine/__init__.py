@@ -34,6 +34,8 @@ def require_refiners(names: Sequence[str]) -> None:
     for name in names:
         if name not in REFINERS:
             raise SettingsError(f"refiner {name!r} is unknown; there are none, {', '.join(REFINERS)}")
+        if list(names).count(name) > 1:
+            raise SettingsError(f"refiner {name} is named twice: it works once")
     in_order = [name for name in REFINERS if name in names]
     if list(names) != in_order:
         raise SettingsError(f"refiners work in one order: {','.join(in_order)}, not {','.join(names)}")

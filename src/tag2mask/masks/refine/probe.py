@@ -8,13 +8,11 @@ pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor
@@ -26,8 +24,9 @@ from tag2mask.masks.localize import resize, to_pixels
 from tag2mask.masks.refine.linear_probe import LinearProbe
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import Ask, Evidence, Method
-from tag2mask.settings import Scales, Settings
-from tag2mask.training.run import damaged
+from tag2mask.settings import Scales, Settings, Side
+from tag2mask.stored import Stored, damaged, read_stored
+from tag2mask.training.run import Run
 from tag2mask.vit.vit import Features
 
 CONFIG, WEIGHTS = "config.yaml", "probe.safetensors"
@@ -94,24 +93,36 @@ def look(
     return Look(evidence, features_MD.view(*seen[0].grid, -1), size)
 
 
+class Origin(Stored):
+    """The run that a probe was learned with."""
+
+    name: str
+    sha256: str
+
+
+class ProbeConfig(Stored):
+    """What ``config.yaml`` of a probe has to hold."""
+
+    side: Side
+    run: Origin
+
+
 @dataclass(frozen=True)
 class Probe:
     """A trained probe with its weights in memory."""
 
     path: Path
-    classes: tuple[str, ...]
     run_sha256: str
     side: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     linear: LinearProbe
 
-    def __call__(self, method: Method, image: Tensor, tags: Sequence[int], background: bool) -> Tensor:
+    def __call__(self, run: Run, method: Method, image: Tensor, tags: Sequence[int], background: bool) -> Tensor:
         """Probabilities ``(S, Y, X)`` of the background, if there is one, and of ``tags``; the rest cannot be there.
 
-        ``method`` is the run's that the probe was learned with, ``image (bands, Y, X)`` in [0, 1].
+        ``run`` is the one that the probe was learned with, ``method`` what it trained, ``image (bands, Y, X)`` in
+        [0, 1].
         """
-        seen = look(method, image, self.side, self.mean, self.std, with_maps=False)
+        seen = look(method, image, self.side, run.mean, run.std, with_maps=False)
         scores = scores_of(tags, background)
         logits_hwS = self.linear(seen.features_hwD.flatten(0, 1).cpu()).view(*seen.features_hwD.shape[:2], -1)
         likely_Shw = logits_hwS[..., scores].softmax(-1).permute(2, 0, 1)
@@ -138,11 +149,10 @@ def open_probe(path: Path) -> Probe:
             raise RunError(
                 f"{path} is not a probe: {name} is missing; give the folder that tag2mask train-probe --out wrote"
             )
-    with damaged(path / CONFIG):
-        config: Mapping[str, Any] = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-        classes, run = tuple(config["classes"]), str(config["run"]["sha256"])
-        side, mean, std = int(config["side"]), tuple(config["mean"]), tuple(config["std"])
+    config = read_stored(path / CONFIG, ProbeConfig)
     with damaged(path / WEIGHTS):
         tensors = load_file(path / WEIGHTS)
-        linear = LinearProbe(tensors["weight_SD"], tensors["bias_S"])
-    return Probe(path, classes, run, side, mean, std, linear)
+        weight_SD, bias_S = tensors["weight_SD"], tensors["bias_S"]
+        if weight_SD.ndim != 2 or bias_S.shape != weight_SD.shape[:1]:
+            raise ValueError(f"weight_SD is {tuple(weight_SD.shape)}, bias_S {tuple(bias_S.shape)}")
+    return Probe(path, config.run.sha256, config.side, LinearProbe(weight_SD, bias_S))
