@@ -59,7 +59,7 @@ ALIASES = b"a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
         (b"a: 1e400", "holds 1e400, which is no finite number"),
         (b"a: !!python/object/apply:os.system [true]", "could not determine a constructor"),
         (b"a: &a [*a]", "is nested more than 50 levels deep"),
-        (b"1: 2", "has the key 1, which is no text; put it into quotes"),
+        (b"1.5: 2", "has the key 1.5, which is no text; put it into quotes"),
         (ALIASES, "stands for more than 2000000 values"),
         (b"#" * (16 * 2**20 + 1), "is larger than 16 MiB"),
     ],

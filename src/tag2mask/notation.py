@@ -134,15 +134,15 @@ def require_plain(value: Any) -> None:
 
 
 def parts(group: dict[Any, Any] | list[Any]) -> Iterable[Any]:
-    """What is in a list or a group, whose keys are texts.
+    """What is in a list or a group, whose keys are texts, or whole numbers as in lists of classes.
 
     Raises:
-        ValueError: a key is no text.
+        ValueError: a key is neither.
     """
     if isinstance(group, list):
         return group
     for key in group:
-        if not isinstance(key, str):
+        if type(key) not in (str, int):
             raise ValueError(f"has the key {key!r}, which is no text; put it into quotes")
     return group.values()
 

@@ -17,7 +17,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -31,6 +31,7 @@ from tag2mask.data.statistics import write_statistics
 from tag2mask.errors import DataError
 from tag2mask.files import held, in_one_move, vacant, write_json, write_text
 from tag2mask.masks.write import write_mask
+from tag2mask.names import inside, split_name
 from tag2mask.settings import Settings
 from tag2mask.stored import drop_torn_line, read_rows, read_stored
 from tag2mask.training.progress import progress_bar
@@ -114,7 +115,8 @@ def chosen_lists(source: Source, plan: PrepareSettings) -> dict[str, list[str]]:
     unknown = [name for name in plan.splits if name not in source.splits]
     if unknown:
         raise DataError(f"split {unknown[0]} is unknown; there are {', '.join(source.splits) or 'none'}")
-    return {name: list(source.splits[name][: plan.limit]) for name in plan.splits or source.splits}
+    wanted = [split_name(name, "a list of the source") for name in plan.splits or source.splits]
+    return {name: list(source.splits[name][: plan.limit]) for name in wanted}
 
 
 def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: PrepareSettings) -> list[str]:
@@ -123,8 +125,7 @@ def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: Prepa
     listed = dict.fromkeys(name for names in lists.values() for name in names)
     names = list(listed) if of_lists else list(source.names()[: plan.limit])
     for name in names:
-        if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
-            raise DataError(f"photograph {name!r}: the name leads out of its folder; rename it")
+        inside(Path("images"), name, "a photograph of the source")
         require_utf8("photograph", name)
     if not names:
         raise DataError(f"the source names no photograph; expected: {source.layout}")
@@ -207,9 +208,9 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
         if labels.shape != pixels.shape[:2]:
             sizes = (f"{shape[1]} x {shape[0]}" for shape in (pixels.shape, labels.shape))
             raise DataError(f"{record.image}: is {next(sizes)}, its truth {next(sizes)}; make them alike")
-        write_mask(out / "masks" / f"{record.name}.png", labels, source.classes)
+        write_mask(inside(out / "masks", f"{record.name}.png", record.image), labels, source.classes)
     image = record.name + record.suffix
-    target = out / "images" / image
+    target = inside(out / "images", image, record.image)
     target.parent.mkdir(parents=True, exist_ok=True)
     if record.compose is not None:
         write_geotiff(target, pixels, read_place(record.image))

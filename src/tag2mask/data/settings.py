@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from tag2mask.errors import SettingsError
+from tag2mask.errors import DataError, SettingsError
+from tag2mask.names import inside
 from tag2mask.settings import Bands, Settings, Side, read_yaml
 
 OWN = "dataset.yaml"
@@ -73,6 +74,8 @@ class DataSettings(Settings):
         """
         path = root / OWN
         own = self.parse(read_yaml(path), where=str(path)) if path.is_file() else type(self)()
+        for name in ("labels", "classes", "masks"):
+            require_inside(root, name, getattr(own, name), path)
         given = {name: getattr(self, name) for name in self.model_fields_set}
         if own.mean is not None and "mean" not in given:
             require_measured(path, own, given)
@@ -93,6 +96,18 @@ class DataSettings(Settings):
                 raise SettingsError(f"{where}: {name} has {len(values)} values, bands is {self.bands}; give one a band")
         if self.rgb is not None and max(self.rgb) >= self.bands:
             raise SettingsError(f"{where}: rgb names band {max(self.rgb)}; there are 0 to {self.bands - 1}")
+
+
+def require_inside(root: Path, key: str, name: str, path: Path) -> None:
+    """A file's name that the data set gives itself lies in it.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    try:
+        inside(root, name, path)
+    except DataError:
+        raise SettingsError(f"{path}: {key}: {name[:100]} leads out of {root}; give it as --set data.{key}") from None
 
 
 def require_measured(path: Path, own: DataSettings, given: Mapping[str, Any]) -> None:

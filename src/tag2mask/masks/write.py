@@ -26,6 +26,7 @@ from pydantic import Field
 from tag2mask.data import Classes
 from tag2mask.errors import MaskSetError
 from tag2mask.files import in_one_move, vacant, write_json
+from tag2mask.names import inside
 from tag2mask.settings import differences
 from tag2mask.stored import Count, Flag, Place, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored
 
@@ -94,8 +95,12 @@ class MaskSet:
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of a photograph is."""
-    return folder / MASKS / f"{name}.png"
+    """Where the mask of a photograph is.
+
+    Raises:
+        DataError: the name leads elsewhere.
+    """
+    return inside(folder / MASKS, f"{name}.png", folder)
 
 
 def open_mask_set(path: Path) -> MaskSet:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.errors import DataError
+from tag2mask.names import inside
 from tag2mask.notation import from_json
 
 BATCH = 16  # rows of Parquet in memory at a time, beside the page that they stand in
@@ -31,7 +32,7 @@ def find_files(root: Path, layout: str) -> dict[str, list[Path]]:
         splits = read_json(whole, "splits")
         if not isinstance(splits, list) or not splits:
             raise DataError(f"{whole}: names no split")
-        return {str(split): saved_files(root / str(split)) for split in splits}
+        return {str(split): saved_files(inside(root, str(split), whole)) for split in splits}
     if (root / "state.json").is_file():
         split = str(read_json(root / "state.json", "_split") or "")
         return {split if SPLIT.fullmatch(split) else "": saved_files(root)}
@@ -53,7 +54,7 @@ def saved_files(folder: Path) -> list[Path]:
     if read_json(state, "_indices_data_files"):
         raise DataError(f"{state}: rows are reached by indices; save it again after flatten_indices()")
     try:
-        files = [folder / row["filename"] for row in read_json(state, "_data_files") or ()]
+        files = [inside(folder, str(row["filename"]), state) for row in read_json(state, "_data_files") or ()]
     except (TypeError, KeyError):
         files = []
     if not files:
