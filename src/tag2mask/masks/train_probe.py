@@ -272,7 +272,7 @@ def patches_of(painter: Painter, sample: Sample, settings: ProbeSettings, index:
     image = load_image(sample.image, run.settings.data)
     assert settings.scales is not None
     looks = [
-        look(painter.method, image, round(run.settings.backbone.image_size * scale), run.mean, run.std, with_maps=True)
+        look(run, painter.method, image, round(run.settings.backbone.image_size * scale), with_maps=True)
         for scale in settings.scales
     ]
     evidence = [seen.evidence for seen in looks if seen.evidence is not None]
@@ -282,7 +282,7 @@ def patches_of(painter: Painter, sample: Sample, settings: ProbeSettings, index:
     for one, seen in zip(evidence, looks, strict=True):
         assert one.maps_BChw is not None
         maps_BChw = share(one.maps_BChw) if settings.masks.relative else one.maps_BChw
-        pixels_KYX = to_pixels(maps_BChw[:, tags], painter.method.patch, seen.size)[0]
+        pixels_KYX = to_pixels(maps_BChw[:, tags].float(), painter.method.patch, seen.size)[0]
         maps.append(to_patches(pixels_KYX, last.size, painter.method.patch).cpu())
     labels_hw = sure_patches(maps, tags, background, settings.sure, settings.margin, settings.bare)
     generator = torch.Generator().manual_seed(mix(settings.seed, index))

@@ -27,6 +27,7 @@ from tag2mask.methods import Ask, Evidence, Method
 from tag2mask.settings import Scales, Settings, Side
 from tag2mask.stored import Stored, damaged, read_stored
 from tag2mask.training.run import Run
+from tag2mask.training.start import mixed_precision
 from tag2mask.vit.vit import Features
 
 CONFIG, WEIGHTS = "config.yaml", "probe.safetensors"
@@ -74,22 +75,26 @@ class Look:
 
 
 @torch.no_grad()
-def look(
-    method: Method, image: Tensor, side: int, mean: Sequence[float], std: Sequence[float], with_maps: bool
-) -> Look:
-    """Look at one image ``(bands, Y, X)`` in [0, 1]; the method's evidence with class maps only ``with_maps``."""
+def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) -> Look:
+    """Look at one image ``(bands, Y, X)`` in [0, 1], in the precision of the run's training.
+
+    ``method`` is what ``run`` trained; its evidence comes with class maps, and only if they are wanted.
+    """
     device = next(method.parameters()).device
-    pixels, size = eval_resize(image, side, method.patch, mean, std)
+    pixels, size = eval_resize(image, side, method.patch, run.mean, run.std)
     batch = pixels[None].to(device)
     seen: list[Features] = []
     handle = method.vit.register_forward_hook(lambda module, args, features: seen.append(features))
+    half = mixed_precision(run.settings.precision)
+    dtype = torch.float16 if half == "fp16" else torch.bfloat16
     try:
-        evidence = method(batch, ask=Ask(maps=True)) if with_maps else None
-        if evidence is None:
-            method.vit(batch)
+        with torch.autocast(device.type, dtype, enabled=half != "no"):
+            evidence = method(batch, ask=Ask(maps=True)) if with_maps else None
+            if evidence is None:
+                method.vit(batch)
+            features_MD = method.vit.norm(seen[0].patch_BMD)[0].float()
     finally:
         handle.remove()
-    features_MD = method.vit.norm(seen[0].patch_BMD)[0].float()
     return Look(evidence, features_MD.view(*seen[0].grid, -1), size)
 
 
@@ -122,7 +127,7 @@ class Probe:
         ``run`` is the one that the probe was learned with, ``method`` what it trained, ``image (bands, Y, X)`` in
         [0, 1].
         """
-        seen = look(method, image, self.side, run.mean, run.std, with_maps=False)
+        seen = look(run, method, image, self.side, with_maps=False)
         scores = scores_of(tags, background)
         logits_hwS = self.linear(seen.features_hwD.flatten(0, 1).cpu()).view(*seen.features_hwD.shape[:2], -1)
         likely_Shw = logits_hwS[..., scores].softmax(-1).permute(2, 0, 1)
