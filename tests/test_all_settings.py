@@ -95,9 +95,10 @@ def test_a_segmenters_too(assignment: str) -> None:
 
 @pytest.mark.parametrize("key", ["side", "refine_side", "max_patches", "batch_size", "crf.iterations"])
 def test_masks_and_predictions_too(key: str) -> None:
-    with pytest.raises(SettingsError, match=f"{key}: Input should be less than or equal to"):
+    limit = "wanted a whole number of pixels from 1 to 8192, or own" if key == "side" else "Input should be less than"
+    with pytest.raises(SettingsError, match=f" {key}: {limit}"):
         read_mask_settings({}, [f"{key}=100000000"])
-    with pytest.raises(SettingsError, match=f"{key}: Input should be less than or equal to"):
+    with pytest.raises(SettingsError, match=f" {key}: {limit}"):
         read_predict_settings({}, [f"{key}=100000000"])
 
 

@@ -197,7 +197,7 @@ def measure(plan: Comparison, method: str, seed: int, epochs: int | None, folder
     row = {
         "method": method,
         "seed": seed,
-        "epochs": settings.epochs,
+        "epochs": trained["epochs"],
         "mIoU": scores["miou"],
         "random_miou": scores["random_miou"],
         "val AP": trained["best_ap"],

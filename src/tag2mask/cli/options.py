@@ -25,7 +25,7 @@ Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A
 PresetName = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A paper's recipe; see presets.")]
 DataFolder = Annotated[Path, typer.Argument(metavar="DATA", help="The folder that holds images/ and labels.csv.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that train wrote.")]
-Epochs = Annotated[int | None, typer.Option(help="Times through the photographs [10].")]
+Epochs = Annotated[int | None, typer.Option(help="Times through the images; else by their number.")]
 Seed = Annotated[int | None, typer.Option(help="Of everything random [0].")]
 Weights = Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")]
 RunWeights = Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Else what the run started with.")]

@@ -27,6 +27,7 @@ from tag2mask.segmentation.sources import LabelSource, open_labels
 from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import MODEL, Run, open_run
+from tag2mask.training.settings import with_epochs
 from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same
 from tag2mask.training.together import add_up, alone, together
 from tag2mask.vit.weights import Weights, weights_source
@@ -84,6 +85,7 @@ def segment(
 def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, resume: bool) -> SegmentResult:
     """Train one segmenter on ``source`` with settings that are ``resolved``, or go on with the one in ``out``."""
     require_outside(out, images_folder(run.data))
+    settings = with_epochs(settings, len(source.photographs))
     before = require_same_training(out, settings, source.origin) if resume else None
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     assert settings.weights is not None

@@ -23,7 +23,7 @@ from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.schedule import factor, parameter_groups
-from tag2mask.training.settings import TrainSettings
+from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import (
     completed,
     open_accelerator,
@@ -65,6 +65,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
     settings = completed(settings.model_copy(update={"method_settings": chosen}), data)
     photographs = open_dataset(data, settings.data, settings.split)
+    settings = with_epochs(settings, len(photographs))
     validation = open_validation(data, settings)
     require_outside(out, images_folder(data))
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
