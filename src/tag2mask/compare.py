@@ -21,7 +21,7 @@ from tag2mask.data import open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.files import held, write_json
+from tag2mask.files import held, vacant, write_json
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import WALK, require_refiners
 from tag2mask.masks.settings import MaskSettings
@@ -109,11 +109,13 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
     """Epochs of every method: as many as fit into the budget by a short timing, kept in ``plan.json``.
 
     Raises:
-        RunError: ``out`` was planned with another budget or other settings.
+        RunError: ``out`` was planned with another budget or other settings, or holds something else.
     """
     masks = plan.masks.model_dump(mode="json", exclude_unset=True)
     wanted = {"budget_minutes": plan.budget_minutes, "train": plan.changed(), "masks": masks}
     path = plan.out / PLAN
+    if not path.is_file() and not vacant(plan.out):
+        raise RunError(f"{plan.out} is not empty and no comparison; choose another --out")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {**wanted, "epochs": {}}
     for key, value in wanted.items():
         if found[key] != value:

@@ -182,7 +182,7 @@ class Reproduction:
             RunError: a command failed, or another process has ``out``.
         """
         with held(self.out):
-            stages = Stages(self.out)
+            stages = Stages.of_folder(self.out)
             for command in self.commands():
                 stages.stage(command.name, command.product, partial(done, command))
             scores = json.loads(printed(self.evaluate()).splitlines()[-1])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.errors import RunError
-from tag2mask.files import write_json
+from tag2mask.files import vacant, write_json
 
 DONE = "done.json"
 
@@ -21,6 +21,19 @@ class Stages:
         self.path = out / DONE
         self.before: dict[str, Any] = read_json(self.path) if self.path.is_file() else {}
         self.done: dict[str, Any] = {}
+
+    @classmethod
+    def of_folder(cls, out: Path) -> Stages:
+        """Those of a folder that is for nothing else: an empty one, or one that was begun like this.
+
+        Raises:
+            RunError: it holds something else.
+        """
+        if not (out / DONE).is_file():
+            if not vacant(out):
+                raise RunError(f"{out} is not empty; choose another --out or delete it")
+            write_json(out / DONE, {})
+        return cls(out)
 
     def stage(self, name: str, product: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What ``make`` says, or what it said when it was finished before and ``product`` is still there."""

@@ -7,7 +7,6 @@ epoch, index).
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError
+from tag2mask.files import settle
 from tag2mask.training.tensors import put_tensors, write_tensors
 
 STATE = "state.safetensors"
@@ -50,6 +50,7 @@ def save_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer, pr
         for slot, value in slots.items():
             tensors[f"{OPTIMISER}{index}.{slot}"] = torch.as_tensor(value)
     write_tensors(run / STATE, tensors, {"progress": json.dumps(asdict(progress))})
+    settle(run)  # before a failure that would delete what was begun
 
 
 def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
@@ -79,9 +80,5 @@ def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
 
 
 def can_resume(run: Path) -> bool:
-    """Whether there is a state to go on from; a folder that was left before its first state is deleted."""
-    if (run / STATE).is_file():
-        return True
-    if run.exists():
-        shutil.rmtree(run)
-    return False
+    """Whether there is a state to go on from."""
+    return (run / STATE).is_file()

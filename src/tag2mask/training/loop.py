@@ -19,6 +19,7 @@ from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import TaggedImages, multi_hot, require_files
 from tag2mask.data.transforms import eval_resize, train_transform
+from tag2mask.files import stopped_early
 from tag2mask.methods import Method, build_method, method_settings
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import load_state
@@ -65,6 +66,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     # Written out in full, so that a run outlives a change of defaults.
     chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
     settings = completed(settings.model_copy(update={"method_settings": chosen}), data)
+    resume = resume and not stopped_early(out)
     photographs = open_dataset(data, settings.data, settings.split)
     validation = open_validation(data, settings)
     require_outside(out, images_folder(data))
