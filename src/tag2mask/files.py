@@ -154,6 +154,17 @@ def whole_lines(path: Path) -> list[str]:
         raise RunError(f"{path} is damaged (it is not UTF-8); choose another --out, or delete {path.parent}") from None
 
 
+def regular(path: Path) -> Path:
+    """The path, if opening it does not wait for somebody at the other end.
+
+    Raises:
+        OSError: it is a pipe, a socket or a device.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, no file", str(path))
+    return path
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:

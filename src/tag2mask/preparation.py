@@ -95,9 +95,9 @@ def prepare(
             could be used.
     """
     plan = plan or PrepareSettings()
+    require_apart(out, root)
     source = open_source(name, root, settings or {})
     require_writable(source.classes)
-    require_apart(out, root)
     lists = chosen_lists(source, plan)
     names = chosen_names(source, lists, plan)
     origin = {

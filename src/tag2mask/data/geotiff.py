@@ -29,12 +29,12 @@ def encoded(
     pixels: NDArray[np.generic], profile: Mapping[str, Any], colours: Mapping[int, tuple[int, ...]] | None = None
 ) -> bytes:
     """The bytes of a GeoTIFF of pixels ``(Y, X, bands)``; in memory, since GDAL does not say when a disk is full."""
-    from rasterio import MemoryFile
+    import rasterio
 
     height, width, count = pixels.shape
     whole = {"driver": "GTiff", "dtype": pixels.dtype, "count": count, "compress": "deflate", **profile}
-    with MemoryFile() as memory:
-        with memory.open(height=height, width=width, **whole) as file:
+    with rasterio.MemoryFile() as memory:
+        with rasterio.open(memory.name, "w", height=height, width=width, **whole) as file:
             file.write(np.moveaxis(pixels, 2, 0))
             if colours is not None:
                 file.write_colormap(1, dict(colours))

@@ -19,6 +19,7 @@ from PIL.ExifTags import Base
 
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 
 PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 TIFF = frozenset({".tif", ".tiff"})
@@ -96,6 +97,7 @@ def is_turned(path: Path, bands: int) -> bool:
 def readable(path: Path) -> Iterator[None]:
     """What goes wrong with a photograph, in our words."""
     try:
+        regular(path)
         yield
     except FileNotFoundError:
         raise DataError(f"{path}: the photograph is missing") from None
@@ -237,7 +239,7 @@ def read_mask(path: Path, content: bytes | None = None) -> NDArray[np.int64]:
         DataError: missing, unreadable, or a colour image.
     """
     try:
-        with open_image(path, content) as image:
+        with open_image(regular(path), content) as image:
             if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
                 raise DataError(f"{path}: is a colour image ({image.mode}); masks are indexed or gray PNG")
             return np.asarray(image).astype(np.int64)

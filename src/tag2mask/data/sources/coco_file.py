@@ -20,6 +20,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.folder import strip_suffix
 from tag2mask.data.sources.record import LabelImage
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class CocoFile:
         require_pycocotools(path)
         self.path = path
         try:
-            with path.open(encoding="utf-8") as file:
+            with regular(path).open(encoding="utf-8") as file:
                 content = json.load(file, object_hook=compact)
             self.categories = {int(row["id"]): str(row["name"]) for row in content["categories"]}
             self.groups = {str(row.get("supercategory")) for row in content["categories"] if not is_own_group(row)}
@@ -64,6 +65,8 @@ class CocoFile:
             annotations: list[Annotation] = content["annotations"]
         except FileNotFoundError:
             raise DataError(f"{path} is missing") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except KeyError as error:
             raise DataError(f"{path}: is no COCO file of instances: {error} is missing") from None
         except (ValueError, TypeError, AttributeError, UnicodeDecodeError) as error:

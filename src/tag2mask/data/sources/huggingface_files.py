@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 
 BATCH = 16  # rows of Parquet in memory at a time, beside the page that they stand in
 PART = re.compile(r"-\d+-of-\d+")  # train-00000-of-00002-5af744adb8610bf6.parquet
@@ -68,7 +69,7 @@ def read_json(path: Path, key: str) -> Any:
         DataError: the file is missing, or no JSON object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get(key)
+        return json.loads(regular(path).read_text(encoding="utf-8")).get(key)
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except (OSError, ValueError, AttributeError) as error:

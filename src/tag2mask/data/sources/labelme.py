@@ -24,6 +24,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.sources.own import BACKGROUND_LABEL, IGNORE_LABEL, OutlineSettings, read_splits
 from tag2mask.data.sources.record import LabelImage, Record, Source
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 
 LINE, POINT = 10, 5  # width of a line and radius of a point in pixels, as labelme itself draws them
 Point = tuple[float, float]
@@ -100,7 +101,7 @@ def read_page(path: Path) -> dict[str, Any]:
         DataError: no JSON, or not labelme's.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(regular(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is no JSON that can be read ({error})") from None
     if not isinstance(content, dict) or "imagePath" not in content or not isinstance(content.get("shapes"), list):
