@@ -187,8 +187,8 @@ def begun(folder: Path) -> list[str]:
 
 
 def stopped_early(folder: Path) -> bool:
-    """Whether all that is there is a beginning with nothing to go on from."""
-    return (folder / BEGUN).is_file() and vacant(folder)
+    """Whether the folder is there, and at most a beginning with nothing to go on from in it."""
+    return folder.is_dir() and vacant(folder)
 
 
 def begin(folder: Path, names: Sequence[str]) -> None:
