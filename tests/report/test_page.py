@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tag2mask import make_masks, predict, train
-from tag2mask.errors import MaskSetError
+from tag2mask.errors import MaskSetError, RunError
 from tag2mask.report.charts import line_chart, nice_step
 from tag2mask.report.page import head_rows, own_mask_set, write_report
 
@@ -111,3 +111,16 @@ def test_the_axis_holds_the_highest_value_or_goes_to_its_given_top() -> None:
     assert labels[-1] == "1"
     labels = [tick.label for tick in line_chart("t", "y", [1, 2], {"a": [0.1, 0.2]}, top=1.0).y_ticks]
     assert labels == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+
+
+def test_only_a_report_about_the_same_run_is_replaced(run: Path) -> None:
+    data, masks = run.parent / "squares", make_masks(run).path
+    before = (data / "labels.csv").read_text()
+    with pytest.raises(RunError, match=r"labels\.csv is there already and no report about .*run; choose another --out"):
+        write_report(run, masks, out=data / "labels.csv")
+    assert (data / "labels.csv").read_text() == before
+    page = write_report(run, masks)
+    assert write_report(run, masks) == page
+    page.write_text(page.read_text().replace("<title>run:", "<title>other:"))
+    with pytest.raises(RunError, match="no report about"):
+        write_report(run, masks)
