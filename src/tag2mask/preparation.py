@@ -95,8 +95,8 @@ def prepare(
             could be used.
     """
     plan = plan or PrepareSettings()
-    require_apart(out, root)
     source = open_source(name, root, settings or {})
+    require_apart(out, root)
     require_writable(source.classes)
     lists = chosen_lists(source, plan)
     names = chosen_names(source, lists, plan)
