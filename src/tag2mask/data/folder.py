@@ -297,7 +297,8 @@ def files_below(folder: Path, no_files: list[str] | None = None, inner: str = ""
     for entry in entries:
         name = f"{inner}{entry.name}"
         if not entry.name.startswith("."):
-            if entry.is_file() or (entry.is_symlink() and not Path(entry).exists()):
+            path = Path(entry)
+            if (path.is_file() or not path.exists()) if entry.is_symlink() else entry.is_file():
                 yield name
             elif no_files is not None:
                 no_files.append(name)
