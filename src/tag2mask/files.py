@@ -33,12 +33,13 @@ OWN = ".tag2mask-"
 LOCK, BEGUN = f"{OWN}lock", f"{OWN}begun"
 NEW, LOCKED = ".new", ".lock"
 PATIENCE = 0.5  # seconds for a lock: one that was just given back is tried again
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextmanager
 def in_one_move(path: Path, writer: str = "") -> Iterator[Path]:
-    """A place to write to; what was written there is on the disk before it takes the place of ``path`` in one move.
+    """A place to write to; what was written there takes the place of ``path`` in one move.
 
     The place lies in a folder of its own, which holds what libraries put beside their files, and is deleted in any
     case. ``writer`` keeps those apart who write one ``path`` at the same time and hold no lock.
@@ -49,9 +50,7 @@ def in_one_move(path: Path, writer: str = "") -> Iterator[Path]:
         room.mkdir()
         beside = room / ("new" + path.suffix if len(path.suffix) < 9 else "new")
         yield beside
-        sync(beside)
         beside.replace(path)
-        sync_folder(path.parent)
     except OSError as error:  # of a write, which names no file, or of what nobody asked for
         if error.filename is None or str(error.filename).startswith(str(room)):
             error.filename = str(path)
@@ -75,24 +74,27 @@ def delete(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """What was written is on the disk: a file, or a folder with all that it holds."""
+    """What was written is on the disk: a file, or a folder with all that it holds but links."""
+    if path.is_symlink() or not path.exists():
+        return
     if path.is_dir():
         for inner in path.iterdir():
             sync(inner)
-        sync_folder(path)
+    sync_one(path)
+
+
+def sync_one(path: Path) -> None:
+    """A file's content, or the names in a folder, where the system can do that."""
+    if os.name == "nt":
         return
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """The names in a folder are on the disk, where the system can do that for folders."""
-    with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: Path, content: bytes, writer: str = "") -> None:
@@ -101,14 +103,22 @@ def write_bytes(path: Path, content: bytes, writer: str = "") -> None:
         beside.write_bytes(content)
 
 
+def write_synced(path: Path, content: bytes) -> None:
+    """A file in one move, on the disk before and after it."""
+    with in_one_move(path) as beside:
+        beside.write_bytes(content)
+        sync_one(beside)
+    sync_one(path.parent)
+
+
 def write_text(path: Path, text: str) -> None:
-    """A text in UTF-8."""
-    write_bytes(path, text.encode())
+    """A text in UTF-8, on the disk."""
+    write_synced(path, text.encode())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """A JSON object, indented."""
-    write_bytes(path, json_bytes(content))
+    write_synced(path, json_bytes(content))
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:

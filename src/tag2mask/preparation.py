@@ -35,6 +35,7 @@ from tag2mask.files import (
     file_hash,
     held,
     in_one_move,
+    sync,
     vacant,
     whole_lines,
     write_bytes,
@@ -272,6 +273,8 @@ def finish(
         {split: len(listed) for split, listed in usable.items()},
         failures,
     )
+    for folder in ("images", "masks"):
+        sync(out / folder)
     told = {key: value for key, value in counts.to_json().items() if key != "path"}
     hashes = {name: text_hash(text) for name, text in texts.items()}
     write_json(out / MANIFEST, {**origin, "complete": True, **told, "files": hashes})

@@ -25,7 +25,7 @@ from PIL import Image
 
 from tag2mask.data import Classes
 from tag2mask.errors import MaskSetError
-from tag2mask.files import append_line, json_bytes, vacant, whole_lines, write_bytes, write_json
+from tag2mask.files import append_line, json_bytes, sync, vacant, whole_lines, write_bytes, write_json
 from tag2mask.settings import differences
 
 MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
@@ -187,7 +187,8 @@ class MaskSetWriter:
 
     def has(self, name: str) -> bool:
         """Whether a photograph's mask is finished."""
-        return name in self.tags and mask_path(self.path, name).is_file()
+        path = mask_path(self.path, name)
+        return name in self.tags and path.is_file() and path.stat().st_size > 0  # empty if power failed meanwhile
 
     def add(self, name: str, labels: NDArray[np.int64], tags: list[str], fallback: bool) -> None:
         """Write one mask and note the tags that it was painted from."""
@@ -198,7 +199,8 @@ class MaskSetWriter:
         self.tags[name] = tags
 
     def finish(self, failures: Mapping[str, str]) -> MaskSetSummary:
-        """Write the manifest as complete."""
+        """Write the manifest as complete, once what it vouches for is on the disk."""
+        sync(self.path / MASKS)
         content = {
             **self.origin,
             "complete": True,

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError
-from tag2mask.files import in_one_move
+from tag2mask.files import in_one_move, sync_one
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -30,6 +30,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         except SafetensorError as error:
             raise as_os_error(error, path) from None
         beside.chmod(mode)
+        sync_one(beside)
+    sync_one(path.parent)
 
 
 def as_os_error(error: SafetensorError, path: Path) -> OSError:
