@@ -223,7 +223,7 @@ def attempt(
     child = disturb()
     counts.tried += 1
     good = child.code in (*codes, 0)
-    second = run(*work.again())
+    second = child if child.code == 0 else run(*work.again())  # what came to its end may not be made again
     for one in (child, second):
         if "Traceback" in one.said:
             counts.tracebacks.append(f"{work.name}: {one.said[-2000:]}")
