@@ -3,7 +3,7 @@
     python benchmarks/landcover.py OUT [--methods tokenmasking,tscam,linear] [--train 400] [--side 64] [--seed 0]
                                    [--scale range|maximum] [--weights FILE] [--set KEY=VALUE]...
 
-From scratch a tiny ViT is trained; with ``--weights`` (DINOv2 ViT-S) the patch embedding is adapted to 13 bands.
+From scratch a tiny ViT is trained; with ``--weights`` (a ViT-S/14) the patch embedding is adapted to 13 bands.
 Prints the mIoU of masks painted from given tags, and of those from predicted tags on val, beside chance.
 """
 

@@ -17,7 +17,7 @@ from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.masks.write import open_mask_set
-from tag2mask.settings import parse_value
+from tag2mask.notation import from_word
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     settings = read_mask_settings({"split": arguments.split}, arguments.set)
     print("| threshold | is | mIoU |\n|---|---|---|")
     for kind in arguments.kinds.split(","):
-        background = settings.background.model_copy(update={"value": parse_value(kind)})
+        background = settings.background.model_copy(update={"value": from_word(kind)})
         report(arguments, kind, settings.model_copy(update={"background": background}))
     tuned = tune_background(arguments.run, None, settings, arguments.split)
     report(arguments, "best by truth", tuned.settings)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tag2mask.errors import SettingsError
 from tag2mask.masks.settings import read_mask_settings
-from tag2mask.prediction.settings import PredictSettings
+from tag2mask.prediction.settings import PredictSettings, read_predict_settings
 from tag2mask.segmentation.settings import read_segment_settings
 from tag2mask.settings import Settings, assign
 from tag2mask.training.settings import read_settings
@@ -40,7 +41,7 @@ def test_every_number_of_a_list_and_integers_too(values: dict[str, Any]) -> None
         Group.parse(values)
 
 
-@pytest.mark.parametrize("scale", ["nan", ".nan", "inf", "1e300", "1e9", "1e-9", "0", "-1", "1,nan"])
+@pytest.mark.parametrize("scale", ["nan", "inf", "1e300", "1e9", "1e-9", "0", "-1", "1,nan"])
 def test_scales_are_of_a_size_that_can_be_painted(scale: str) -> None:
     with pytest.raises(SettingsError, match=r"scales: wanted one scale or more, all from 0\.01 to 32"):
         read_mask_settings({"scales": scale}, [])
@@ -56,7 +57,7 @@ def test_scales_are_of_a_size_that_can_be_painted(scale: str) -> None:
         ("optimiser.lr_gates=nan", "optimiser.lr_gates: Input should be less than or equal to 100"),
         ("optimiser.weight_decay=inf", "optimiser.weight_decay: Input should be less than or equal to 100"),
         ("optimiser.clip=1e300", "optimiser.clip: wanted a finite number"),
-        ("seed=99999999999999999999999", "seed: wanted a finite number, 9.22e+18 at most, got 99999999999999999999999"),
+        ("seed=99999999999999999999", "seed: wanted a finite number, 9.22e+18 at most, got '99999999999999999999'"),
     ],
 )
 def test_what_training_multiplies_by_is_bounded(assignment: str, message: str) -> None:
@@ -66,6 +67,63 @@ def test_what_training_multiplies_by_is_bounded(assignment: str, message: str) -
     own = assignment.replace("lr_tokens", "lr").replace("lr_gates", "lr")
     with pytest.raises(SettingsError, match=own.partition("=")[0]):
         read_segment_settings(None, {}, [own])
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "epochs=1000000",
+        "batch_size=100000",
+        "accumulate=100000",
+        "data.bands=300000",
+        "data.cache=22400",
+        "backbone.image_size=22400",
+        "backbone.depth=1200",
+    ],
+)
+def test_what_can_only_be_a_typing_error_is_bounded(assignment: str) -> None:
+    key, _, value = assignment.partition("=")
+    with pytest.raises(SettingsError, match=rf"{key}: Input should be less than or equal to \d+, got {value}"):
+        read_settings(None, [assignment], {})
+
+
+@pytest.mark.parametrize("assignment", ["crop=22400", "epochs=1000000", "clipping.tile=22400", "augment.base=22400"])
+def test_a_segmenters_too(assignment: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{assignment.partition('=')[0]}: Input should be less than or equal to"):
+        read_segment_settings(None, {}, [assignment])
+
+
+@pytest.mark.parametrize("key", ["side", "refine_side", "max_patches", "batch_size", "crf.iterations"])
+def test_masks_and_predictions_too(key: str) -> None:
+    with pytest.raises(SettingsError, match=f"{key}: Input should be less than or equal to"):
+        read_mask_settings({}, [f"{key}=100000000"])
+    with pytest.raises(SettingsError, match=f"{key}: Input should be less than or equal to"):
+        read_predict_settings({}, [f"{key}=100000000"])
+
+
+def test_masks_and_predictions_begin_with_the_same_crf() -> None:
+    shared = ("refine", "refine_side", "crf", "crf_engine", "scales", "flip", "side", "max_patches", "batch_size")
+    masks, predictions = read_mask_settings({}, []), PredictSettings()
+    assert {key: getattr(masks, key) for key in shared} == {key: getattr(predictions, key) for key in shared}
+
+
+def test_a_file_of_settings_is_named_with_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    for content, reason in (
+        (b"\xff\xfe", "is no YAML: 'utf-8' codec"),
+        (b"[" * 5000, "is no YAML: is nested too deeply"),
+        (b"seed: !!timestamp 2024-99-99", "is no YAML: month must be in 1..12"),
+        (b"seed: " + b"9" * 5000, "is no YAML: holds the whole number 99999999999999999999, which is too large"),
+        (b"- a", "holds no settings; wanted lines such as epochs: 8"),
+        (b"split: no", None),
+    ):
+        path.write_bytes(content)
+        if reason is None:
+            assert read_settings(path, [], {}).split == "no"
+            continue
+        with pytest.raises(SettingsError) as error:
+            read_settings(path, [], {})
+        assert str(error.value).startswith(f"{path}: {reason}")
 
 
 @pytest.mark.parametrize(

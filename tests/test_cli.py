@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import operator
 import os
@@ -16,7 +17,11 @@ import typer
 import yaml
 
 from command import SMALL, call
-from tag2mask.cli import app
+from tag2mask.cli import app, reconfigure_streams
+from tag2mask.cli.data import print_check
+from tag2mask.cli.options import print_scores
+from tag2mask.cli.whole import print_whole
+from tag2mask.data.check_report import CheckReport
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
@@ -319,3 +324,53 @@ def test_presets_prints_the_recipe_that_is_named(
     assert json.loads(capsys.readouterr().out)["train"] == yaml.safe_load(shown)["train"]
     assert call(monkeypatch, "presets", "voc-weakt") == 2
     assert "preset 'voc-weakt' is unknown" in capsys.readouterr().err
+
+
+MARKUP = ("[/red]", "[bold]x[/bold]", ":smile:", "[link=http://x]y")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_class_names_that_look_like_markup_are_printed_as_they_are(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"miou": None, "random_miou": 5.0, "pixel_accuracy": 1.0, "precision": 1.0, "recall": 1.0, "fp": 1.0}
+    scores |= {"fn": None, "miou_interval_95": [None, None], "images": 1, "images_without_truth": 0}
+    scores |= {"classes": 4, "classes_averaged": 0, "tags": "[/given]", "per_class": dict.fromkeys(MARKUP, 3.0)}
+    report = CheckReport(photographs=3, tagged=3, splits={"[/x]": 3}, tags_per_image={1: 3})
+    report.images_per_class = dict.fromkeys((*MARKUP, "a\udcff", "Kühe"), 1)
+    report.error("images/[/red]\udcff.jpg: is damaged")
+    row = {"mask_set": "[/red]", "images": 1, "tags": "given", "miou": None, "random_miou": None}
+    whole = {"run": "[/r]", "segmenter": "s", "predicted": {}, "report": "[b]"}
+    whole |= {"scores": [{**row, "miou_interval_95": [None, None]}]}
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    reconfigure_streams()
+    print_scores(scores)
+    print_check(report)
+    print_whole(whole)
+    out.flush()
+    printed = out.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    for name in (*MARKUP, "[/given]", "[/x]", "[/r]", "images/[/red]\\udcff.jpg"):
+        assert name in printed
+    assert ("Kühe" if encoding == "utf-8" else "K\\xfche") in printed
+    assert "mIoU - (95 % interval over images - to -)" in printed
+    assert "nothing could be scored: no pixel of the truth has a class" in printed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_file_names_that_are_no_utf8_are_named_on_a_terminal_of_ascii(squares: Path, tmp_path: Path) -> None:
+    odd = os.fsencode(squares / "images") + b"/p\xff.png"
+    os.link(squares / "images/p00.png", odd)
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "1"}
+    tool = [sys.executable, "-m", "tag2mask"]
+    checked = subprocess.run([*tool, "check", squares], env=environment, capture_output=True, check=False)
+    assert checked.returncode in (0, 1)
+    assert b"p\\udcff" in checked.stdout
+    folders = tmp_path / "folders"
+    Path(os.fsdecode(os.fsencode(folders) + b"/k\xff")).mkdir(parents=True)
+    os.link(squares / "images/p00.png", os.fsencode(folders) + b"/k\xff/a.png")
+    prepared = [*tool, "prepare", "imagefolder", "--root", folders, "--out", tmp_path / "out"]
+    refused = subprocess.run(prepared, env=environment, capture_output=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr == b"error: class 'k\\udcff': the name is no UTF-8; rename it\n"
+    assert not (tmp_path / "out").exists()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from command import call
 from tag2mask import compare as module
-from tag2mask.compare import Comparison, compare, epochs_in, markdown
+from tag2mask.compare import Comparison, compare, epochs_in, markdown, summary
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import METHODS
@@ -35,6 +36,7 @@ def test_a_comparison_is_a_table_and_a_page_and_goes_on(
     assert [line["method"] for line in result["table"]] == ["linear"]
     assert (result["table"][0]["seeds"], result["table"][0]["epochs"]) == (2, 1)
     assert result["table"][0]["peak MiB"] > 100
+    assert [row["random_miou"] for row in result["rows"]] == [result["table"][0]["random_miou"]] * 2
     page = Path(result["report"]).read_text(encoding="utf-8")
     assert page.count("<img") == 8 * 3  # photograph, truth, one method
     assert "http" not in page
@@ -47,6 +49,22 @@ def test_a_comparison_is_a_table_and_a_page_and_goes_on(
         compare(painted)
     assert json.loads((tmp_path / "out/compare.json").read_text())["table"] == result["table"]
     assert markdown(result["table"]).count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("chance", "line"), [(None, "no truth to score with; page: p"), (25.0, "painting at random among the tags: 25.0; ")]
+)
+def test_without_truth_chance_is_not_told(
+    chance: float | None, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"method": "linear", "seed": 0, "epochs": 1, "mIoU": chance, "random_miou": chance, "val AP": 0.5}
+    row |= {"minutes": 1.0, "peak MiB": 900, "million parameters": 5.5}
+    result = {"table": summary([row]), "rows": [row], "report": "p"}
+    monkeypatch.setattr(module, "compare", lambda _: result)
+    assert call(monkeypatch, "compare", "data", "--out", "out", "--methods", "linear") == 0
+    printed = capsys.readouterr().out
+    assert line in printed
+    assert "None" not in printed
 
 
 def test_a_training_that_was_killed_is_told_from_one_that_failed(

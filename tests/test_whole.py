@@ -31,6 +31,7 @@ SETTINGS = {
 STAGES = [
     "check",
     "train",
+    "probe",
     "masks train",
     "segment",
     "predict val",
@@ -39,7 +40,7 @@ STAGES = [
     "evaluate",
     "report",
 ]
-WORKERS = ("check", "train", "make_masks", "segment", "predict", "evaluate", "write_report")
+WORKERS = ("check", "train", "train_probe", "make_masks", "segment", "predict", "evaluate", "write_report")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def test_stopped_anywhere_the_same_call_goes_on_and_comes_to_the_same(
     scenes: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, request = tmp_path / "out", plan(scenes, tmp_path / "out")
-    for stage in ("train", "make_masks", "segment", "predict", "evaluate"):
+    for stage in ("train", "train_probe", "make_masks", "segment", "predict", "evaluate"):
         with monkeypatch.context() as patched:
             if stage in ("train", "segment"):  # Ctrl-C in the first step
                 patched.setattr(Interrupt, "asked", True, raising=False)
@@ -194,7 +195,7 @@ def test_without_truth_and_without_lists_all_is_made_but_scores(
         shutil.rmtree(data / folder)
     result = tag2mask.run(data, out, **SETTINGS)
     assert (list(result.stages), result.scores) == (
-        ["check", "train", "masks train", "segment", "evaluate", "report"],
+        ["check", "train", "probe", "masks train", "segment", "evaluate", "report"],
         [],
     )
     assert len(open_mask_set(out / "run/masks-train").names()) == 18

@@ -8,13 +8,18 @@ print(evaluate("run/masks-train", truth="photos/masks").to_json()["miou"])
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from tag2mask.threads import choose_threads
+
 if TYPE_CHECKING:
-    from tag2mask.api import convert, evaluate, make_masks, predict, prepare, run, segment, train
+    from tag2mask.api import convert, evaluate, make_masks, predict, prepare, run, segment, train, train_probe
+
+choose_threads(os.environ)
 
 __version__ = "0.1.0"
-__all__ = ["convert", "evaluate", "make_masks", "predict", "prepare", "run", "segment", "train"]
+__all__ = ["convert", "evaluate", "make_masks", "predict", "prepare", "run", "segment", "train", "train_probe"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,10 @@ from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
 from tag2mask.export import Conversion
 from tag2mask.masks import make
+from tag2mask.masks import train_probe as probing
+from tag2mask.masks.refine.probe import ProbeSettings
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.train_probe import ProbeSummary
 from tag2mask.masks.write import MaskSetSummary
 from tag2mask.plan import Plan, WholeSettings
 from tag2mask.prediction import predict as prediction
@@ -61,6 +64,15 @@ def train(data: str | Path, /, out: str | Path, *, resume: bool = False, **setti
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
     return loop.train(Path(data), Path(out), TrainSettings.parse(settings), resume)
+
+
+def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSummary:
+    """Learn from a run's class maps what patches are; ``settings`` are those of ``ProbeSettings``: ``steps=600``.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return probing.train_probe(Path(run), Path(out), ProbeSettings.parse(settings))
 
 
 def make_masks(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from safetensors import safe_open
 from torch.utils.data import DataLoader
 
@@ -28,6 +29,8 @@ from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import method_settings
 from tag2mask.report.comparison import write_comparison
 from tag2mask.report.page import own_truth
+from tag2mask.settings import Epochs
+from tag2mask.stored import Count, Number, Stored, read_stored
 from tag2mask.training.batches import EpochBatches
 from tag2mask.training.checkpoint import STATE, can_resume
 from tag2mask.training.interrupt import Interrupt
@@ -61,6 +64,29 @@ class Comparison:
         """Training settings of one run."""
         chosen = {**self.changed(), "method": method, "seed": seed}
         return TrainSettings.parse(chosen if epochs is None else {**chosen, "epochs": epochs})
+
+
+class Planned(Stored):
+    """What ``plan.json`` holds."""
+
+    budget_minutes: Number | None
+    train: dict[str, Any]
+    masks: dict[str, Any]
+    epochs: dict[str, Epochs | None]
+
+
+class MethodRow(Stored):
+    """What was measured of one method with one seed; the names are the table's columns."""
+
+    method: str
+    seed: Count
+    epochs: Count
+    miou: Number | None = Field(alias="mIoU")
+    random_miou: Number | None
+    val_ap: Number | None = Field(alias="val AP")
+    minutes: Number
+    peak: Number = Field(alias="peak MiB")
+    parameters: Number = Field(alias="million parameters")
 
 
 def compare(plan: Comparison) -> dict[str, Any]:
@@ -115,16 +141,17 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
     path = plan.out / PLAN
     if not path.is_file() and not vacant(plan.out):
         raise RunError(f"{plan.out} is not empty and no comparison; choose another --out")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {**wanted, "epochs": {}}
+    before: dict[str, Any] = read_stored(path, Planned).model_dump() if path.is_file() else wanted
     for key, value in wanted.items():
-        if found[key] != value:
-            raise RunError(f"{path} was planned with {key}={found[key]}, not {value}; choose another --out")
+        if before[key] != value:
+            raise RunError(f"{path} was planned with {key}={before[key]}, not {value}; choose another --out")
+    epochs: dict[str, int | None] = before.get("epochs", {})
     for method in plan.methods:
-        if method not in found["epochs"]:
-            found["epochs"][method] = None if plan.budget_minutes is None else epochs_in(plan, method)
+        if method not in epochs:
+            epochs[method] = None if plan.budget_minutes is None else epochs_in(plan, method)
             plan.out.mkdir(parents=True, exist_ok=True)
-            write_json(path, found)
-    return {method: found["epochs"][method] for method in plan.methods}
+            write_json(path, {**wanted, "epochs": epochs})
+    return {method: epochs[method] for method in plan.methods}
 
 
 def epochs_in(plan: Comparison, method: str) -> int:
@@ -154,8 +181,7 @@ def finished_row(folder: Path) -> dict[str, Any] | None:
     path = folder / ROW
     if not path.is_file():
         return None
-    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return row
+    return read_stored(path, MethodRow).model_dump(by_alias=True)
 
 
 def measure(plan: Comparison, method: str, seed: int, epochs: int | None, folder: Path) -> dict[str, Any]:
@@ -174,7 +200,7 @@ def measure(plan: Comparison, method: str, seed: int, epochs: int | None, folder
         "seed": seed,
         "epochs": settings.epochs,
         "mIoU": scores["miou"],
-        "random": scores["random_miou"],
+        "random_miou": scores["random_miou"],
         "val AP": trained["best_ap"],
         "minutes": round(trained["seconds"] / 60, 2),
         "peak MiB": peak,
@@ -221,7 +247,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "method": method,
             "seeds": len(own),
             "epochs": own[0]["epochs"],
-            "random": own[0]["random"],
+            "random_miou": own[0]["random_miou"],
         }
         for column in COLUMNS:
             values = [row[column] for row in own if row[column] is not None]

@@ -24,10 +24,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from tag2mask.errors import RunError
+from tag2mask.notation import to_yaml
 
 OWN = ".tag2mask-"
 LOCK, BEGUN = f"{OWN}lock", f"{OWN}begun"
@@ -128,7 +128,7 @@ def json_bytes(content: Mapping[str, Any]) -> bytes:
 
 def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     """A YAML mapping in the order given."""
-    write_text(path, yaml.safe_dump(dict(content), sort_keys=False))
+    write_text(path, to_yaml(content))
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -144,24 +144,6 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
     except OSError as error:
         error.filename = str(path)
         raise
-
-
-def whole_lines(path: Path) -> list[str]:
-    """The lines of a journal; a last one that was cut short, by a full disk or a kill, is taken out of the file.
-
-    Raises:
-        RunError: it is not UTF-8.
-    """
-    if not path.is_file():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        write_bytes(path, whole)
-    try:
-        return whole.decode().splitlines()
-    except UnicodeDecodeError:
-        raise RunError(f"{path} is damaged (it is not UTF-8); choose another --out, or delete {path.parent}") from None
 
 
 def regular(path: Path) -> Path:

@@ -10,17 +10,20 @@ from typing import Any
 
 from tag2mask.errors import RunError
 from tag2mask.files import vacant, write_json
+from tag2mask.masks.refine.probe import ProbeSettings
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings, assign, differences, merge, put
-from tag2mask.stages import DONE, read_json
+from tag2mask.stages import DONE
+from tag2mask.stored import read_stored
 from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.weights import patch_of
 
-PLAN, RUN, SEGMENTER = "plan.json", "run", "segmenter"
+PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
 # What was made with a group of settings; everything was with the others.
-MADE_WITH = {"masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
+MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
+REFINER = "probe"  # of masks, unless another is asked for
 METHOD = re.compile(r"^\s*train\.method\.")  # a setting of the method itself, as for train
 # Quick: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S one core
 # needs about 0.12 s for a crop of 126 px in training; a decoder that starts from nothing gets the larger share.
@@ -31,6 +34,7 @@ class WholeSettings(Settings):
     """The settings of the stages. Which photographs are painted is decided here, by ``train``'s splits."""
 
     train: TrainSettings = TrainSettings()
+    probe: ProbeSettings = ProbeSettings()
     masks: MaskSettings = MaskSettings()
     segment: SegmentSettings = SegmentSettings()
     predict: PredictSettings = PredictSettings()
@@ -52,7 +56,7 @@ class Plan:
 
     def settings(self, photographs: int) -> WholeSettings:
         """The stages' settings for so many ``photographs`` to learn from."""
-        values: dict[str, Any] = {"predict": {"overlay": True}}
+        values: dict[str, Any] = {"predict": {"overlay": True}, "masks": {"refine": [REFINER]}}
         if self.quick:
             merge(values, quick_settings(self.given, photographs))
         merge(values, self.given.model_dump(mode="json", exclude_unset=True))
@@ -107,7 +111,7 @@ def require_same_plan(plan: Plan) -> None:
         if not vacant(out):
             raise RunError(f"{out} is not empty; choose another --out or delete it")
         return
-    changed = list(differences(read_json(path), plan.to_json(), missing="its default"))
+    changed = list(differences(read_stored(path, dict[str, Any]), plan.to_json(), missing="its default"))
     for key, was, wanted in changed:
         if any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN))):
             raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")

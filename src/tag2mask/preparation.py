@@ -18,7 +18,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -37,13 +37,14 @@ from tag2mask.files import (
     in_one_move,
     sync,
     vacant,
-    whole_lines,
     write_bytes,
     write_json,
     write_text,
 )
 from tag2mask.masks.write import write_mask
+from tag2mask.names import inside, split_name
 from tag2mask.settings import Settings
+from tag2mask.stored import drop_torn_line, read_rows, read_stored
 from tag2mask.training.progress import progress_bar
 
 MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"
@@ -136,7 +137,8 @@ def chosen_lists(source: Source, plan: PrepareSettings) -> dict[str, list[str]]:
     unknown = [name for name in plan.splits if name not in source.splits]
     if unknown:
         raise DataError(f"split {unknown[0]} is unknown; there are {', '.join(source.splits) or 'none'}")
-    return {name: list(source.splits[name][: plan.limit]) for name in plan.splits or source.splits}
+    wanted = [split_name(name, "a list of the source") for name in plan.splits or source.splits]
+    return {name: list(source.splits[name][: plan.limit]) for name in wanted}
 
 
 def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: PrepareSettings) -> list[str]:
@@ -145,8 +147,8 @@ def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: Prepa
     listed = dict.fromkeys(name for names in lists.values() for name in names)
     names = list(listed) if of_lists else list(source.names()[: plan.limit])
     for name in names:
-        if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
-            raise DataError(f"photograph {name!r}: the name leads out of its folder; rename it")
+        inside(Path("images"), name, "a photograph of the source")
+        require_utf8("photograph", name)
     if not names:
         raise DataError(f"the source names no photograph; expected: {source.layout}")
     return names
@@ -169,8 +171,18 @@ def add_all(
     return failures
 
 
+def require_utf8(what: str, name: str) -> None:
+    """A name that tables and lists can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{what} {name!a}: the name is no UTF-8; rename it") from None
+
+
 def require_writable(classes: Classes) -> None:
     """Class names that ``labels.csv`` and ``classes.txt`` can hold."""
+    for name in classes.pixel_names:
+        require_utf8("class", name)
     for name in classes.names:
         if not name.strip() or name != name.strip() or set(";\n\r") & set(name):
             raise DataError(f"class {name!r}: labels.csv cannot hold an empty name, ; or outer white space; rename it")
@@ -184,10 +196,9 @@ def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
         write_json(out / MANIFEST, {**origin, "complete": False})
         (out / "images").mkdir()
         return {}
-    try:
-        before = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        raise DataError(f"{out} is not empty and nothing that prepare began; choose another --out") from None
+    if not (out / MANIFEST).is_file():
+        raise DataError(f"{out} is not empty and nothing that prepare began; choose another --out")
+    before = read_stored(out / MANIFEST, dict[str, Any], DataError)
     differing = [key for key, value in origin.items() if before.get(key) != value]
     if differing:
         raise DataError(
@@ -199,7 +210,11 @@ def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
 
 def read_journal(out: Path) -> dict[str, Done]:
     """The finished photographs; a line that an interruption cut short is dropped."""
-    rows = [Done(**json.loads(line)) for line in whole_lines(out / JOURNAL)]
+    path = out / JOURNAL
+    if not path.exists():
+        return {}
+    drop_torn_line(path)
+    rows = read_rows(path, Done, DataError)
     return {row.name: row for row in rows if (out / "images" / row.image).exists()}
 
 
@@ -215,9 +230,9 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
         if labels.shape != pixels.shape[:2]:
             sizes = (f"{shape[1]} x {shape[0]}" for shape in (pixels.shape, labels.shape))
             raise DataError(f"{record.image}: is {next(sizes)}, its truth {next(sizes)}; make them alike")
-        write_mask(out / "masks" / f"{record.name}.png", labels, source.classes)
+        write_mask(inside(out / "masks", f"{record.name}.png", record.image), labels, source.classes)
     image = record.name + record.suffix
-    target = out / "images" / image
+    target = inside(out / "images", image, record.image)
     target.parent.mkdir(parents=True, exist_ok=True)
     if record.compose is not None:
         write_geotiff(target, pixels, read_place(record.image))

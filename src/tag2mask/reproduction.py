@@ -8,99 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from tag2mask.children import run_verb
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.files import held
+from tag2mask.published import PUBLISHED, PublishedRow
 from tag2mask.stages import Stages
 from tag2mask.training.checkpoint import can_resume
-
-SIX_SCALES = ("--scales", "0.5,0.75,1.0,1.25,1.5,1.75", "--flip")  # WeakTr's last evaluation
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """A row of a table: what is trained on what, whose masks of which split are scored, and the numbers in percent.
-
-    ``masks`` are the run's own, painted from ``tags``; of a ``segmenter`` trained on those of ``learn``, they are what
-    it predicts. ``prepare`` and ``predict`` are options of those verbs.
-    """
-
-    title: str
-    source: str
-    preset: str
-    learn: str
-    split: str
-    published: Mapping[str, float]
-    scored: Literal["masks", "segmenter"] = "masks"
-    tags: Literal["given", "predicted"] = "given"
-    validate: bool = True
-    prepare: tuple[str, ...] = ()
-    segment: tuple[str, ...] = ()
-    predict: tuple[str, ...] = ()
-
-
-VOC_SEGMENTER: Mapping[str, Any] = MappingProxyType(
-    {"source": "voc", "learn": "train_aug", "split": "val", "scored": "segmenter"}
-)
-
-PUBLISHED: Mapping[str, PublishedRow] = MappingProxyType(
-    {
-        "tokenmasking-table1-train": PublishedRow(
-            "TokenMasking, Table 1: pseudo-masks, VOC train",
-            "voc", "voc-tokenmasking", "train_aug", "train", {"miou": 74.5},
-        ),
-        "tokenmasking-table1-val": PublishedRow(
-            "TokenMasking, Table 1: pseudo-masks, VOC val",
-            "voc", "voc-tokenmasking", "train_aug", "val", {"miou": 73.7}, tags="predicted",
-        ),
-        "tokenmasking-table2-voc": PublishedRow(
-            "TokenMasking, Table 2: segmentation, VOC val (the paper does not name its network; ours is WeakTr's)",
-            preset="voc-tokenmasking", published={"miou": 72.7}, **VOC_SEGMENTER,
-        ),
-        "tokenmasking-table2-coco": PublishedRow(
-            "TokenMasking, Table 2: segmentation, COCO val (the paper does not name its network; ours is WeakTr's)",
-            "coco", "coco-tokenmasking", "train", "val", {"miou": 43.2}, scored="segmenter",
-        ),
-        "tokenmasking-table3-dfc2020": PublishedRow(
-            "TokenMasking, Table 3: DFC2020",
-            "dfc2020", "dfc2020-tokenmasking", "train", "test", {"miou": 67.2, "pixel_accuracy": 74.1},
-            tags="predicted", validate=False,
-        ),
-        "tokenmasking-table3-endotect": PublishedRow(
-            "TokenMasking, Table 3: EndoTect",
-            "endotect", "endotect-tokenmasking", "train", "val", {"miou": 69.8, "pixel_accuracy": 78.4},
-            tags="predicted",
-        ),
-        "tokenmasking-table3-ade20k": PublishedRow(
-            "TokenMasking, Table 3: ADE20K",
-            "ade20k", "ade20k-tokenmasking", "train", "val", {"miou": 38.2, "pixel_accuracy": 51.8},
-        ),
-        "mctformer-table5-v1": PublishedRow(
-            "MCTformer, Table 5: V1, attention and affinity, VOC train",
-            "voc", "mctformer-v1", "train_aug", "train", {"miou": 55.2}, prepare=("--set", "tags=npy"),
-        ),
-        "mctformer-table5-v2": PublishedRow(
-            "MCTformer, Table 5: V2, attention, PatchCAM and affinity, VOC train",
-            "voc", "mctformer-v2", "train_aug", "train", {"miou": 61.7}, prepare=("--set", "tags=npy"),
-        ),
-        "weaktr-cam-voc": PublishedRow(
-            "WeakTr: CAM with the CRF, VOC train",
-            "voc", "voc-weaktr", "train_aug", "train", {"miou": 69.4}, prepare=("--set", "tags=npy"),
-        ),
-        "weaktr-cam-coco": PublishedRow(
-            "WeakTr: CAM with the CRF, COCO 2014 train",
-            "coco", "coco-weaktr", "train", "train", {"miou": 42.6}, prepare=("--set", "year=2014"),
-        ),
-        "weaktr-segmenter-voc": PublishedRow(
-            "WeakTr: retraining, DeiT-S, VOC val, with the CRF",
-            preset="voc-weaktr", published={"miou": 74.0}, prepare=("--set", "tags=npy"),
-            segment=("--preset", "voc-weaktr"), predict=(*SIX_SCALES, "--refine", "crf"), **VOC_SEGMENTER,
-        ),
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -147,8 +62,11 @@ class Reproduction:
             "prepare", ("prepare", row.source, "--root", str(self.root), "--out", str(data), *row.prepare), data
         )
         learn = ("--split", row.learn, "--set", f"val_split={'val' if row.validate else 'null'}")
-        train = ("train", str(data), "--out", str(run), "--preset", row.preset, *learn, *self.options)
+        train = ("train", str(data), "--out", str(run), "--preset", row.preset, *learn, *row.train, *self.options)
         yield Command("train", train, run)
+        if row.walk:
+            walk = ("refine-train", str(run), "--out", str(self.walk()), "--split", row.learn, *row.walk)
+            yield Command("refine-train", walk, self.walk())
         if row.scored == "masks":
             yield self.paint(row.split, row.tags)
             return
@@ -162,8 +80,14 @@ class Reproduction:
     def paint(self, split: str, tags: str) -> Command:
         """The run's own masks of a split."""
         out = self.out / f"masks-{split}"
-        named = ("--preset", self.row.preset, "--split", split, "--tags", tags, "--out", str(out))
+        named = ("--preset", self.row.preset, "--split", split, "--tags", tags, "--out", str(out), *self.row.paint)
+        if self.row.walk:
+            named = (*named, "--refine", "affinity,walk", "--walk", str(self.walk()))
         return Command(f"masks {split}", ("masks", str(self.out / "run"), *named), out)
+
+    def walk(self) -> Path:
+        """The trained walk, where there is one."""
+        return self.out / "walk"
 
     def evaluate(self) -> Command:
         """The last one."""
@@ -188,10 +112,14 @@ class Reproduction:
         return {"row": self.name, "title": self.row.title, "results": compared(self.row.published, scores)}
 
 
-def compared(published: Mapping[str, float], scores: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """By metric: ours, the paper's, and how far ours is above."""
+def compared(published: Mapping[str, float | None], scores: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """By metric: ours, the paper's, and how far ours is above; the latter two are None where no number is known."""
     return {
-        metric: {"ours": scores[metric], "published": value, "difference": round(scores[metric] - value, 2)}
+        metric: {
+            "ours": scores[metric],
+            "published": value,
+            "difference": None if value is None else round(scores[metric] - value, 2),
+        }
         for metric, value in published.items()
     }
 

@@ -14,13 +14,11 @@ Nothing is chosen: all rounds have the same settings, and the last one is kept.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
 
 from tag2mask.data import open_dataset
 from tag2mask.data.reading import read_mask
@@ -37,9 +35,11 @@ from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import open_labels
 from tag2mask.segmentation.train import SegmentResult, learn, resolved, segment
+from tag2mask.stored import Count, Stored, read_stored
 from tag2mask.training.checkpoint import STATE
 from tag2mask.training.run import Run, open_run
-from tag2mask.training.start import require_empty
+from tag2mask.training.start import open_processes, require_empty
+from tag2mask.training.together import together, wait_for_first
 
 ROUNDS, ROUND, REPAINTED, PREDICTED = "rounds.json", "round-{}", "repainted", "predicted-val"
 
@@ -113,19 +113,34 @@ def train_rounds(
     run: Run, first: MaskSet, out: Path, settings: SegmentSettings, rounds: int, truth: Truth, resume: bool
 ) -> SegmentResult:
     """All rounds, whatever is finished of them taken as it is."""
+    main = open_processes().is_main_process
+    with together():
+        return train_each(run, first, out, settings, rounds, truth, resume, main)
+
+
+def train_each(
+    run: Run,
+    first: MaskSet,
+    out: Path,
+    settings: SegmentSettings,
+    rounds: int,
+    truth: Truth,
+    resume: bool,
+    main: bool,
+) -> SegmentResult:
+    """One round after another; between them the ``main`` process alone repaints and scores."""
     before, labels = None, first
     finished: list[dict[str, Any]] = []
-    state = PartialState()
     for number in range(1, rounds + 1):
         folder = out if number == rounds else out / ROUND.format(number)
         source = open_labels(run, labels.path, truth.labels, False, run.settings.split)
         result = learn(run, source, folder, settings, resume and (folder / STATE).is_file())
-        if state.is_main_process:
+        if main:
             if number < rounds:
                 repaint(open_segmenter(folder), source.photographs, first, folder / REPAINTED)
             finished.append(asdict(told(number, result, labels, before, truth)))
             write_json(out / ROUNDS, {"rounds": rounds, "finished": finished})
-        state.wait_for_everyone()
+        wait_for_first()
         if number < rounds:
             before, labels = labels, open_finished(folder / REPAINTED)
     return replace(result, rounds=tuple(finished))
@@ -185,10 +200,16 @@ def validation_truth(run: Run, truth: Path | None, val_truth: Path | None) -> tu
     raise DataError(f"{val_truth}: holds the truth of none of the {len(names)} photographs of the run's split {split}")
 
 
+class Begun(Stored):
+    """What ``rounds.json`` says of itself."""
+
+    rounds: Count
+
+
 def require_rounds(out: Path, rounds: int) -> None:
     """A training in so many rounds was begun in ``out``."""
     path = out / ROUNDS
-    begun = json.loads(path.read_text(encoding="utf-8"))["rounds"] if path.is_file() else rounds
+    begun = read_stored(path, Begun).rounds if path.is_file() else rounds
     if begun != rounds:
         raise RunError(f"{out} was begun with --rounds {begun}, not {rounds}; resume with the same number")
     if not (out / ROUND.format(1)).is_dir():

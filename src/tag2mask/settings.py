@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from tag2mask.errors import SettingsError
+from tag2mask.notation import from_word, from_yaml
 
 LARGEST = {int: 2**63 - 1, float: 3.4e38}  # what torch's int64 and float32 hold
 SMALLEST_SCALE, LARGEST_SCALE = 0.01, 32
+LARGEST_SIDE = 8192
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 120
 
 
 def usable(scales: tuple[float, ...]) -> tuple[float, ...]:
@@ -27,12 +31,18 @@ def usable(scales: tuple[float, ...]) -> tuple[float, ...]:
 def listed(scales: Any) -> Any:
     """A text with commas is a list of scales, and a number one of one."""
     if isinstance(scales, str):
-        return [parse_value(scale) for scale in scales.split(",")]
+        return [from_word(scale) for scale in scales.split(",")]
     return [scales] if isinstance(scales, int | float) else scales
 
 
 Scales = Annotated[tuple[float, ...], BeforeValidator(listed), AfterValidator(usable)]
 Rate = Annotated[float, Field(gt=0, le=100)]  # of learning; torch multiplies it in float32
+# Whatever is larger can only be a typing error, and is found before anything is built.
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # of photographs and crops, in pixels
+Epochs = Annotated[int, Field(gt=0, le=100_000)]
+BatchSize = Annotated[int, Field(gt=0, le=16_384)]
+Patches = Annotated[int, Field(gt=0, le=1_000_000)]
+Bands = Annotated[int, Field(gt=0, le=10_000)]
 
 
 class Settings(BaseModel):
@@ -72,10 +82,12 @@ class Settings(BaseModel):
 
 def complaint(key: str, details: ErrorDetails) -> str:
     """What is wrong with the value of ``key``; a check of a whole group says itself of which of its keys."""
+    if details["type"] == "missing":
+        return f"{key!r} is missing"
     reason = str(details["ctx"]["error"]) if details["type"] == "value_error" else details["msg"]
-    if isinstance(details["input"], Mapping):
-        return f"{key}: {reason}" if key else reason
-    return f"{key}: {reason}, got {details['input']!r}"
+    if not isinstance(details["input"], Mapping):
+        reason += f", got {SHORT.repr(details['input'])}"
+    return f"{key}: {reason}" if key else reason
 
 
 def nearest(key: str, known: Sequence[str]) -> str | None:
@@ -110,18 +122,18 @@ def assign(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
         key, equals, text = assignment.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
             raise SettingsError(f"--set {assignment}: wanted KEY=VALUE, such as epochs=8")
-        put(values, key.strip(), parse_value(text))
+        put(values, key.strip(), from_word(text))
     return values
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = from_yaml(path.read_bytes())
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise SettingsError(f"{path}: is no YAML: {error}") from None
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: holds no settings; wanted lines such as epochs: 8")
     return content
@@ -145,14 +157,6 @@ def merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
             merge(values[key], value)
         else:
             values[key] = value
-
-
-def parse_value(text: str) -> object:
-    """A number, true, false, null, a list or a string, as YAML reads it; 1e-3 is a number too."""
-    try:
-        return float(text) if "e" in text.lower() and text.strip()[:1] in "0123456789.-+" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return text
 
 
 def differences(

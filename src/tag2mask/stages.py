@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from tag2mask.errors import RunError
 from tag2mask.files import vacant, write_json
+from tag2mask.stored import Count, Number, Stored, read_stored
 
 DONE = "done.json"
+
+
+class Scored(Stored, extra="allow"):
+    """A row of scores, as far as it is shown."""
+
+    mask_set: str
+    images: Count
+    tags: str
+    miou: Number | None
+    random_miou: Number | None
+    miou_interval_95: tuple[Number | None, Number | None]
+
+
+class Said(Stored, extra="allow"):
+    """What a stage said, as far as it is looked at."""
+
+    photographs: Count = 0
+    splits: dict[str, Count] = Field(default_factory=dict)
+    failures: dict[str, str] = Field(default_factory=dict)
+    scores: list[Scored] = Field(default_factory=list)
 
 
 class Stages:
@@ -19,7 +41,10 @@ class Stages:
 
     def __init__(self, out: Path) -> None:
         self.path = out / DONE
-        self.before: dict[str, Any] = read_json(self.path) if self.path.is_file() else {}
+        self.before: dict[str, Any] = {}
+        if self.path.is_file():
+            said = read_stored(self.path, dict[str, Said])
+            self.before = {name: one.model_dump(exclude_unset=True) for name, one in said.items()}
         self.done: dict[str, Any] = {}
 
     @classmethod
@@ -47,19 +72,6 @@ class Stages:
             write_json(self.path, self.done)
         result: dict[str, Any] = self.done[name]
         return result
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A file that an earlier call wrote.
-
-    Raises:
-        RunError: it is damaged.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged ({error}); choose another --out or delete {path.parent}") from None
-    return content
 
 
 def say(line: str) -> None:

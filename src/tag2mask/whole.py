@@ -1,10 +1,11 @@
-"""The whole way in one call: check, train, masks, segment, predict, evaluate, report.
+"""The whole way in one call: check, train, probe, masks, segment, predict, evaluate, report.
 
 ::
 
     plan.json        what was asked for; another request on the same folder is an error
     done.json        what every finished stage said
     run/             the tagged run, with masks-train and masks-val
+    probe/           what patches are, learned over all of split train, for these masks
     segmenter/       trained on run/masks-train
     predicted-val/   by the segmenter, without tags; predicted-test too, if there is such a split
     scores.json      the mask sets against truth, where there is some
@@ -28,8 +29,9 @@ from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import held, write_json
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import require_refiners
+from tag2mask.masks.train_probe import train_probe
 from tag2mask.masks.write import open_mask_set
-from tag2mask.plan import PLAN, RUN, SEGMENTER, Plan, require_same_plan
+from tag2mask.plan import PLAN, PROBE, REFINER, RUN, SEGMENTER, Plan, require_same_plan
 from tag2mask.prediction.predict import predict
 from tag2mask.report.page import own_truth, write_report
 from tag2mask.report.segmenter import segmenter_section
@@ -94,6 +96,8 @@ def go_all_the_way(plan: Plan) -> WholeResult:
     checked = stages.stage("check", plan.data, partial(look_over, plan))
     way = Way(plan, checked)
     stages.stage("train", way.run, way.train)
+    if way.probes:
+        stages.stage("probe", way.probe, way.train_probe)
     stages.stage(f"masks {way.source}", way.painted(way.source), partial(way.paint, way.source, {}))
     stages.stage("segment", way.segmenter, way.segment)
     for split in way.unseen:
@@ -104,7 +108,7 @@ def go_all_the_way(plan: Plan) -> WholeResult:
     stages.stage("evaluate", plan.out / SCORES, way.evaluate)
     stages.stage("report", plan.out / REPORT, way.report)
     predicted = {split: way.predicted(split) for split in way.unseen}
-    return WholeResult(plan.out, predicted, stages.done, stages.done["evaluate"]["scores"])
+    return WholeResult(plan.out, predicted, stages.done, stages.done["evaluate"].get("scores", []))
 
 
 def look_over(plan: Plan) -> dict[str, Any]:
@@ -131,13 +135,14 @@ class Way:
 
     def __init__(self, plan: Plan, checked: Mapping[str, Any]) -> None:
         self.plan = plan
-        splits: Mapping[str, int] = checked["splits"]
+        splits: Mapping[str, int] = checked.get("splits", {})
         self.source = plan.given.train.split
-        self.settings = plan.settings(splits.get(self.source, checked["photographs"]))
+        self.settings = plan.settings(splits.get(self.source, checked.get("photographs", 0)))
         validation = self.settings.train.val_split
         self.validation = validation if validation in splits else None
         self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]
-        self.run, self.segmenter = plan.out / RUN, plan.out / SEGMENTER
+        self.run, self.probe, self.segmenter = plan.out / RUN, plan.out / PROBE, plan.out / SEGMENTER
+        self.probes = REFINER in self.settings.masks.refine
 
     def painted(self, split: str) -> Path:
         """The mask set that the tagged run paints."""
@@ -151,9 +156,16 @@ class Way:
         """The tagged run."""
         return train(self.plan.data, self.run, self.settings.train, can_resume(self.run)).to_json()
 
+    def train_probe(self) -> dict[str, Any]:
+        """The probe, from the images that the run learned from."""
+        settings = self.settings.probe
+        masks = settings.masks.model_copy(update={"split": self.source})
+        return train_probe(self.run, self.probe, settings.model_copy(update={"masks": masks})).to_json()
+
     def paint(self, split: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The tagged run's masks of a split."""
-        settings = self.settings.masks.model_copy(update={"split": split, **changes})
+        probe = str(self.probe) if self.probes else None
+        settings = self.settings.masks.model_copy(update={"split": split, "probe": probe, **changes})
         return make_masks(self.run, out=self.painted(split), settings=settings).to_json()
 
     def segment(self) -> dict[str, Any]:

@@ -149,6 +149,12 @@ def test_the_shared_photographs_are_sound(shared_data: Path, kind: str, names: i
     assert (report.photographs, report.tagged, report.masks, len(report.classes)) == (591, 472, 472, names)
 
 
+@pytest.mark.parametrize("look", [check, check_names])
+def test_splits_that_no_path_may_be_made_of(squares: Path, look: Callable[..., CheckReport]) -> None:
+    (squares / "splits/train.txt").rename(squares / "splits/my train.txt")
+    assert "'my train' cannot name a split; wanted letters, digits" in messages(look(squares, DataSettings()), "error")
+
+
 def test_problems_that_are_alike_are_counted(squares: Path) -> None:
     for number in range(5):
         (squares / f"images/p{number:02d}.png").unlink()

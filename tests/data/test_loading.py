@@ -75,4 +75,5 @@ def test_what_a_worker_cannot_read_is_one_line(squares: Path, workers: int) -> N
     with pytest.raises(DataError) as error:
         list(read_batches(loader))
     path = squares / "images/p03.png"
-    assert str(error.value) == f"{path}: is no image that can be read; replace it or take it out of the lists"
+    kinds = "JPEG, PNG, BMP, WebP, TIFF can"
+    assert str(error.value) == f"{path}: is no image that can be read ({kinds}); replace it or take it out of the lists"

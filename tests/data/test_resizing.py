@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tag2mask.data.resizing import bilinear, fitted_size, resized
+from tag2mask.data.resizing import bilinear, fitted_size, resized, scaled_size, short_side
 from tag2mask.data.transforms import eval_resize
 
 GENERATOR = np.random.default_rng(0)
@@ -30,3 +30,26 @@ def test_maps_are_as_torch_makes_them(size: tuple[int, int]) -> None:
     found = bilinear(maps, size)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "own"), [((375, 500), 16, 368), ((500, 376), 16, 384), ((5, 300), 16, 16), ((41, 90), 8, 40)]
+)
+def test_an_images_own_short_side_is_a_whole_number_of_patches(size: tuple[int, int], patch: int, own: int) -> None:
+    assert short_side("own", *size, patch) == own
+    assert short_side(224, *size, patch) == 224
+
+
+@pytest.mark.parametrize(
+    ("size", "short", "scale", "wanted"),
+    [
+        # The long side is 320 x 1.2 = 384, not 320 / 213 x 256 = 384.6.
+        ((213, 320), 213, 1.2, (256, 384)),
+        ((320, 213), 213, 1.2, (384, 256)),
+        ((375, 500), 375, 0.75, (281, 375)),
+        ((375, 500), 448, 1.0, (448, 597)),
+        ((1, 500), 1, 0.01, (1, 5)),
+    ],
+)
+def test_each_side_is_rounded_once(size: tuple[int, int], short: int, scale: float, wanted: tuple[int, int]) -> None:
+    assert scaled_size(*size, short, scale) == wanted

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from tag2mask.data.tags_table import read_table, tag_index
+from tag2mask.data.tags_table import indices, read_table, tag_index, unknown_tags
 from tag2mask.errors import DataError
 
 
@@ -63,8 +64,27 @@ def test_tables_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_unknown_tags_name_the_nearest_or_what_there_is() -> None:
-    assert tag_index("cat", ("dog", "cat"), "here") == 1
+    assert tag_index("cat", {"dog": 0, "cat": 1}, "here") == 1
     with pytest.raises(DataError, match="here: tag 'cta' is not among the classes; did you mean cat"):
-        tag_index("cta", ("dog", "cat"), "here")
+        tag_index("cta", {"dog": 0, "cat": 1}, "here")
     with pytest.raises(DataError, match="known: dog, cat"):
-        tag_index("zzz", ("dog", "cat"), "here")
+        tag_index("zzz", {"dog": 0, "cat": 1}, "here")
+
+
+def test_lines_are_counted_past_line_breaks_in_quotes(tmp_path: Path) -> None:
+    text = 'image,labels\n"a.jpg","cat;\nsofa"\n\nb.jpg,dog\n"c\n.jpg",cat\nd.jpg,cat,dog\n'
+    path = table(tmp_path, text)
+    with pytest.raises(DataError, match=r"labels\.csv, line 8: 3 fields"):
+        read_table(path)
+    rows = read_table(table(tmp_path, text.replace("d.jpg,cat,dog", "d.jpg,cat"))).rows
+    assert [row.line for row in rows] == [2, 5, 6, 8]
+
+
+def test_only_a_few_unknown_tags_get_hints_and_the_rest_is_counted() -> None:
+    index = indices(f"class {number}" for number in range(10_000))
+    start = time.process_time()
+    told = list(unknown_tags(Path("t.csv"), {f"klass {number}": number for number in range(10_000)}, index))
+    assert time.process_time() - start < 10
+    assert len(told) == 11
+    assert told[1] == "t.csv, line 1: tag 'klass 1' is not among the classes; did you mean class 1?"
+    assert told[-1].startswith("t.csv, line 10: tag 'klass 10' is not among the classes, nor are 9989 others")

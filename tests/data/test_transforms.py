@@ -6,12 +6,21 @@ import pytest
 import torch
 
 from tag2mask.data.resizing import fitted_size
-from tag2mask.data.transforms import AugmentSettings, Hide, eval_resize, train_transform
+from tag2mask.data.transforms import AugmentSettings, Hide, eval_resize, train_transform, whole_patches
 
 
 @pytest.mark.parametrize(
     ("height", "width", "expected"),
-    [(213, 320, (224, 337)), (320, 213, (337, 224)), (5, 5, (224, 224)), (1, 3, (224, 672))],
+    [
+        (213, 320, (224, 337)),
+        (320, 213, (337, 224)),
+        (5, 5, (224, 224)),
+        (1, 3, (224, 672)),
+        (1, 16, (224, 3584)),
+        (1, 5000, (1, 3584)),
+        (9000, 3, (3584, 1)),
+        (30, 500, (215, 3584)),
+    ],
 )
 def test_the_short_side_fits_and_proportions_stay(height: int, width: int, expected: tuple[int, int]) -> None:
     assert fitted_size(height, width, 224) == expected
@@ -67,3 +76,13 @@ def test_hiding_covers_whole_cells_by_the_mean() -> None:
     assert hidden.mean().item() == pytest.approx(0.4, abs=0.03)
     assert hidden.max() > 0.7
     assert hidden.min() < 0.1
+
+
+def test_the_rest_beside_whole_patches_is_filled_up_or_left_out() -> None:
+    image = torch.rand(2, 3, 21, 5)
+    dropped = whole_patches(image, 8, "drop")
+    assert torch.equal(dropped[..., :5], image[..., :16, :])
+    assert dropped.shape[-2:] == (16, 8)  # a side below one patch loses nothing
+    padded = whole_patches(image, 8)
+    assert torch.equal(padded[..., :21, :5], image)
+    assert torch.equal(padded[..., 21:, 5:], image[..., -1:, -1:].expand(2, 3, 3, 3))

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
 from processes import Child, Counts, Work, attempt, content, left_over, limited, run, whole
 
 FAST = {

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tag2mask.errors import SettingsError
-from tag2mask.masks.paint import BARE, cut, fill_nearest, normalise, otsu, paint, paint_ordered
+from tag2mask.masks.paint import BARE, background_score, cut, fill_nearest, normalise, otsu, paint, paint_ordered
 from tag2mask.masks.refine.affinity import spread
 from tag2mask.masks.settings import BackgroundSettings, MaskSettings
 
@@ -89,8 +89,10 @@ def test_backgrounds_that_make_no_sense(wrong: dict[str, object]) -> None:
 
 def test_power_vectors() -> None:
     """(1 - max)^alpha: max .7 gives .3 and 5.314e-7 for alpha 1 and 12; max .2 gives .8 and .068719."""
-    for value, alpha, wanted in ((0.7, 1, 0.3), (0.7, 12, 5.314e-7), (0.2, 1, 0.8), (0.2, 12, 0.068719)):
-        assert (1 - value) ** alpha == pytest.approx(wanted, rel=1e-3)
+    maps = np.array([[[0.7, 0.1]], [[0.4, 0.2]]])
+    for alpha, wanted in ((1.0, [[0.3, 0.8]]), (12.0, [[5.314e-7, 0.068719]])):
+        scores = background_score(maps, BackgroundSettings(policy="power", value=alpha))
+        np.testing.assert_allclose(scores, wanted, rtol=1e-3)
 
 
 def test_no_class_leaves_background_or_bare_pixels() -> None:

@@ -70,6 +70,8 @@ def test_chains() -> None:
         require_refiners(["crff"])
     with pytest.raises(SettingsError, match="one order: affinity,pamr"):
         require_refiners(["pamr", "affinity"])
+    with pytest.raises(SettingsError, match=r"^refiner affinity is named twice: it works once$"):
+        require_refiners(["affinity", "affinity", "crf"])
 
 
 def test_simplices_surround_their_points() -> None:

@@ -62,15 +62,12 @@ def contribution(method: Method, seen: Seen) -> Tensor:
     return seen.rows(3) * (patch_BMD @ method.head.vector_D.T).transpose(1, 2).relu()
 
 
-def fine(method: Method, seen: Seen) -> Tensor:
-    """P A^ (relu(coarse) * C A^), A^ = (1 / K) sum_i W'_i A_i with heads in head-major order."""
+def seed(method: Method, seen: Seen) -> Tensor:
+    """relu(coarse) * C A^, A^ = (1 / K) sum_i W'_i A_i with heads in head-major order."""
     peaks_BKd = torch.stack([out.amax(2) for out in seen.out], 2).flatten(1, 2)
-    if method.random_Kd is not None:
-        peaks_BKd = method.random_Kd.expand_as(peaks_BKd)
     all_BKNN = torch.stack(seen.attention, 2).flatten(1, 2)
     weighed_BNN = torch.einsum("bk,bkmn->bmn", method.fusion(peaks_BKd), all_BKNN) / all_BKNN.shape[1]
-    coupled_BCM = activations(method, seen) * weighed_BNN[:, :CLASSES, seen.first :]
-    return coupled_BCM @ weighed_BNN[:, seen.first :, seen.first :].transpose(1, 2)
+    return activations(method, seen) * weighed_BNN[:, :CLASSES, seen.first :]
 
 
 def rollout(method: Method, seen: Seen) -> Tensor:
@@ -98,11 +95,12 @@ def gradient_cam(method: Method, images: Tensor) -> Tensor:
 EXPLICIT: dict[str, Callable[[Method, Tensor], Tensor]] = {
     "tokenmasking": lambda m, x: contribution(m, look(m, x)),
     "tokenmasking-paper": lambda m, x: look(m, x).rows(12),
+    "tokenmasking-released": lambda m, x: look(m, x).rows(12),
     "mctformer-v1": lambda m, x: look(m, x).rows(3),
     "mctformer-v2": lambda m, x: (seen := look(m, x)).rows(3) * activations(m, seen),
     "mctformer-plus": lambda m, x: ((seen := look(m, x)).rows(12) / 12 * activations(m, seen)).sqrt(),
-    "weaktr": lambda m, x: fine(m, look(m, x)),
-    "weaktr-random": lambda m, x: fine(m, look(m, x)),
+    "weaktr": lambda m, x: seed(m, look(m, x)),
+    "weaktr-random": lambda m, x: seed(m, look(m, x)),
     "gradcam": gradient_cam,
     "tscam": lambda m, x: (seen := look(m, x)).rows(12) / 12 * activations(m, seen),
     "rollout": lambda m, x: rollout(m, look(m, x)),

@@ -8,6 +8,7 @@ from tag2mask.errors import SettingsError
 from tag2mask.methods import METHODS, Ask, build_method
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.model import TokenMasking, keep_mask, mask_absent
+from tag2mask.training.settings import read_settings
 from tag2mask.vit.settings import BackboneSettings
 
 TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.0)
@@ -164,3 +165,31 @@ def test_all_heads_count_alike_in_maps_if_asked() -> None:
     assert not torch.allclose(alike.maps_BChw, whole)  # the gates still work on the features
     with pytest.raises(SettingsError, match="heads all needs reads=token"):
         build(pruning=True, heads="all", maps="attention")
+
+
+def test_the_released_form_reads_raw_tokens_through_hard_gates() -> None:
+    method = build("tokenmasking-released").eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        features = method.vit(images)
+        wanted = features.class_BCD.flatten(1) @ method.head.linear.weight.T + method.head.linear.bias
+        torch.testing.assert_close(method(images).scores_BC, wanted)
+    log_alpha = torch.stack([gate.log_alpha_H for gate in method.vit.gates()])
+    gates = torch.stack([gate() for gate in method.vit.gates()])
+    assert torch.equal(gates, (log_alpha > 0).float())
+    assert 0 < gates.mean().item() < 1  # about half of the heads start closed
+    assert method.open_heads() == [int(row.sum()) for row in gates]
+
+
+def test_the_two_forms_are_two_recipes() -> None:
+    paper = read_settings(None, [], {}, "dfc2020-tokenmasking")
+    released = read_settings(None, [], {}, "dfc2020-tokenmasking-released")
+    assert (paper.method, released.method) == ("tokenmasking-paper", "tokenmasking-released")
+    backbone = released.backbone.model_copy(update={"depth": 3})
+    method, _ = build_method(released.method, 8, backbone, released.method_settings, released.weights)
+    assert isinstance(method, TokenMasking)
+    assert {module.eps for module in method.modules() if isinstance(module, nn.LayerNorm)} == {1e-5}
+    assert all(attention.heads == 16 and attention.qkv.bias is None for attention in method.vit.attentions)
+    own, _ = build_method(paper.method, 8, TINY, paper.method_settings, "none")
+    assert own.settings.final_norm
+    assert {module.eps for module in own.modules() if isinstance(module, nn.LayerNorm)} == {1e-6}

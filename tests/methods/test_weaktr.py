@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 
+from tag2mask.masks.refine import refine_patches
+from tag2mask.masks.settings import read_mask_settings
 from tag2mask.methods import Ask, Evidence, build_method
 from tag2mask.methods.base import soft_margins
 from tag2mask.methods.weaktr import WeakTr
@@ -56,8 +58,22 @@ def test_equal_weights_are_the_plain_mean_over_heads_and_layers() -> None:
         attention = tap.class_maps(layers) / 12 / 2
         seed = method.patch_head(features).relu().flatten(2) * attention
     torch.testing.assert_close(evidence.affinity_BMM, affinity)
-    wanted = torch.einsum("bmn,bcn->bcm", affinity, seed).reshape(2, 4, 3, 4)
-    torch.testing.assert_close(evidence.maps_BChw, wanted)
+    torch.testing.assert_close(evidence.maps_BChw.flatten(2), seed)
+    wanted = torch.einsum("bmn,bcn->bcm", affinity, seed)
+    torch.testing.assert_close(evidence.logits["fine"], wanted.mean(-1))
+    refined = refine_patches(evidence, evidence.maps_BChw, ("affinity",))
+    torch.testing.assert_close(refined.flatten(2), wanted)
+
+
+@pytest.mark.parametrize("name", ["voc-weaktr", "coco-weaktr"])
+def test_the_recipes_spread_once(name: str) -> None:
+    assert read_mask_settings({}, [], name).refine == ("affinity", "crf")
+    method = build().eval()
+    with torch.no_grad():
+        evidence = method(torch.randn(1, 3, 64, 64), ask=Ask(maps=True, affinity=True))
+    refined = refine_patches(evidence, evidence.maps_BChw, read_mask_settings({}, [], name).refine)
+    # The fine logits are means over the maps that the paper cuts: P seed, and not P P seed.
+    torch.testing.assert_close(refined.mean((2, 3)), evidence.logits["fine"])
 
 
 def test_the_fine_loss_has_a_floor_that_a_learned_scale_removes() -> None:
@@ -80,12 +96,31 @@ def test_random_queries_stay() -> None:
     torch.manual_seed(0)
     method, _ = build_method("weaktr-random", 4, TINY, {}, "none")
     assert isinstance(method, WeakTr)
-    assert "random_Kd" in method.state_dict()
+    random_K = method.state_dict()["fusion.random_K"]  # one number a head
+    assert random_K.shape == (36,)
+    hidden = method.fusion.across[0].weight @ random_K
+    wanted = (method.fusion.across[2].weight @ hidden.clamp_min(0)).sigmoid()
+    torch.testing.assert_close(method.weigh(ran(method))[0], wanted)
     weights = [method.weigh(tap) for tap in (ran(method), ran(method))]
     assert torch.equal(*weights)
     method = build()
     weights = [method.weigh(tap) for tap in (ran(method), ran(method))]
     assert not torch.equal(*weights)
+
+
+def test_released_queries_are_interleaved_slices_of_the_projected_output() -> None:
+    """Section 3.1: O_l reshaped to (N, 64, H), the head index last; then the maximum over all tokens."""
+    method = build(query="slices").eval()
+    outputs = []
+    for block in method.vit.blocks:
+        block.attn.register_forward_hook(lambda *given: outputs.append(given[-1].detach()))
+    query_BKd = method.query(ran(method))
+    assert query_BKd.shape == (1, 36, 64)
+    for layer in range(12):
+        for head in range(3):
+            wanted = outputs[layer].view(1, -1, 64, 3)[..., head].amax(1)
+            assert torch.equal(query_BKd[:, head * 12 + layer], wanted)  # head-major
+    assert not torch.allclose(query_BKd, build().query(ran(method)))
 
 
 def ran(method: WeakTr) -> Tap:

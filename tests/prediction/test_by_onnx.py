@@ -14,9 +14,10 @@ import pytest
 
 import tag2mask
 from tag2mask.data.reading import read_mask
-from tag2mask.errors import RunError, SettingsError
+from tag2mask.errors import RunError, SettingsError, Tag2MaskError
 from tag2mask.export.onnx import export_onnx
 from tag2mask.masks.write import open_mask_set
+from tag2mask.prediction.onnx_file import OnnxModel
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 
@@ -44,7 +45,9 @@ def same(first: Path, second: Path) -> float:
 
 
 @pytest.mark.parametrize("kind", ["segmenter", "run"])
-@pytest.mark.parametrize("settings", [FIRST, PredictSettings(scales=(1.0, 1.5), flip=True)], ids=["once", "more"])
+@pytest.mark.parametrize(
+    "settings", [FIRST, PredictSettings(scales=(1.0, 1.5), flip=True, side="own")], ids=["once", "more"]
+)
 def test_a_file_paints_what_its_folder_paints(
     files: dict[str, Path], trained: Path, tmp_path: Path, kind: str, settings: PredictSettings
 ) -> None:
@@ -114,12 +117,45 @@ def test_what_is_wrong_is_one_line(
     with pytest.raises(RunError, match=r"bad\.onnx: cannot be opened"):
         predict(tmp_path / "bad.onnx", photographs, out, FIRST)
     strip_metadata(segmenter, tmp_path / "bare.onnx")
-    with pytest.raises(RunError, match=r"its metadata are not those of this tag2mask \('kind'\)"):
+    with pytest.raises(RunError, match=r"its metadata are not those of this tag2mask \('kind' is missing\)"):
         predict(tmp_path / "bare.onnx", photographs, out, FIRST)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="run by onnxruntime, which is missing: pip install onnxruntime"):
         predict(segmenter, photographs, out, FIRST)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"side": "1e400"}, "holds 1e400, which is no finite number"),
+        ({"side": "-1"}, "side: Input should be greater than 0, got -1"),
+        ({"mean": "[0.5]"}, "mean has 1 values for 3 bands"),
+        ({"std": "[1, 1, NaN]"}, "holds NaN, which is no finite number"),
+        ({"classes": "{}"}, "'names' is missing"),
+        ({"data_settings": "[]"}, "data_settings: Input should be a valid dictionary"),
+        ({"data_settings": '{"bandz": 3}'}, "unknown setting bandz; did you mean bands"),
+        ({"classes": '{"names": ["red"], "background": null}'}, "run.onnx: has 3 classes, its metadata say 1"),
+    ],
+)
+def test_metadata_that_were_changed_are_one_line(
+    files: dict[str, Path], tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    rewrite_metadata(files["folder"] / "run.onnx", tmp_path / "run.onnx", changes)
+    with pytest.raises(Tag2MaskError) as error:
+        OnnxModel(tmp_path / "run.onnx")
+    assert message in str(error.value)
+    assert "run.onnx" in str(error.value)
+
+
+def rewrite_metadata(path: Path, out: Path, changes: dict[str, str]) -> None:
+    """The same graph, of which other things are said."""
+    import onnx
+
+    model = onnx.load(path)
+    for entry in model.metadata_props:
+        entry.value = changes.get(entry.key, entry.value)
+    onnx.save(model, out)
 
 
 def strip_metadata(path: Path, out: Path) -> None:

@@ -19,7 +19,7 @@ def test_files_and_folders_get_what_masks_paints_with_predicted_tags(trained: Pa
     run, images = trained / "run", trained / "squares/images"
     looks = {"flip": True, "scales": (1.0, 1.5), "refine": "affinity,crf"}
     make_masks(run, out=tmp_path / "wanted", split="all", tags="predicted", crf="weaktr-voc", **looks)
-    settings = PredictSettings.parse({**looks, "overlay": True, "masks": {"crf": "weaktr-voc"}})
+    settings = PredictSettings.parse({**looks, "overlay": True, "crf": "weaktr-voc"})
     summary = predict(run, [images], tmp_path / "found", settings)
     assert (summary.images, summary.failures) == (12, {})
     wanted, found = open_mask_set(tmp_path / "wanted"), open_mask_set(tmp_path / "found")
@@ -40,7 +40,7 @@ def test_a_split_of_its_own_data(trained: Path, tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"overlap": 0.5}, "overlap cannot be set: it is for segmenters, .* takes settings of masks as masks.KEY"),
-        ({"crf": "weaktr-voc"}, "crf cannot be set: it is for segmenters"),
+        ({"masks": {"crf": "weaktr-voc"}}, "masks.crf cannot be set: predict has that setting itself"),
         ({"masks": {"flip": True}}, "masks.flip cannot be set: predict has that setting itself"),
         ({"masks": {"tags": "given"}}, "masks.tags cannot be set: it is fixed here"),
         ({"masks": {"treshold": 0.5}}, "unknown setting treshold; did you mean threshold"),

@@ -49,6 +49,7 @@ def test_refined_masks_are_whole(student: Path, trained: Path, tmp_path: Path) -
     assert read_mask(made.mask("p00")).max() < 4
     for setting, message in (
         ({"refine": "pamr"}, "refined by crf or none"),
+        ({"crf_engine": "densecrf"}, "crf_engine: Input should be 'torch' or 'pydensecrf2'"),
         ({"masks": {"flip": True}}, "tagged runs"),
     ):
         with pytest.raises(SettingsError, match=message):

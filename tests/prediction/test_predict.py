@@ -100,7 +100,7 @@ def test_what_is_wrong_is_one_line(student: Path, trained: Path, tmp_path: Path)
         predict(student, [photograph], tmp_path / "full", FIRST)
     with pytest.raises(RunError, match="is neither a segmenter nor a run"):
         predict(tmp_path, [photograph], out, FIRST)
-    (student / "model.safetensors").rename(tmp_path / "hidden")
+    unfinished = Path(shutil.copytree(student, tmp_path / "unfinished"))
+    (unfinished / "model.safetensors").unlink()
     with pytest.raises(RunError, match=r"model\.safetensors is missing: the first epoch was never finished"):
-        predict(student, [photograph], out, FIRST)
-    (tmp_path / "hidden").rename(student / "model.safetensors")
+        predict(unfinished, [photograph], out, FIRST)

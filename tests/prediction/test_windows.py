@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tag2mask.data.resizing import resized
+from tag2mask.masks.tiles import flush_starts
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.prediction.windows import Eye, Floats, by_windows, most_probable, probabilities, softmax
 
@@ -39,6 +40,22 @@ def test_windows_cover_every_pixel_and_average(size: tuple[int, int]) -> None:
     assert all(shape[2] == min(32, size[0]) and shape[3] == min(32, size[1]) for shape in network.seen)
 
 
+@pytest.mark.parametrize(
+    ("length", "starts"),
+    [(480, [0]), (481, [0, 1]), (600, [0, 120]), (800, [0, 320]), (1000, [0, 320, 520]), (1121, [0, 320, 640, 641])],
+)
+def test_flush_windows_keep_their_stride_but_the_last(length: int, starts: list[int]) -> None:
+    assert flush_starts(length, 480, 1 / 3) == starts
+
+
+def test_flush_windows_cover_every_pixel_and_average() -> None:
+    network, images = Pointwise(), noise(1, 3, 32, 70)
+    found = by_windows(Eye(network, 32, 32, 8), images, PredictSettings(windows="flush"))
+    np.testing.assert_allclose(found, Pointwise()(images), atol=1e-5)
+    assert len(network.seen) == 1
+    assert network.seen[0] == (3, 3, 32, 32)  # from 0, 22 and 38
+
+
 def test_as_many_windows_at_once_as_fit() -> None:
     network = Pointwise()
     by_windows(Eye(network, 32, 32, 8), noise(3, 3, 32, 74), PredictSettings(max_patches=70))
@@ -59,6 +76,12 @@ def test_scales_and_flips_are_a_mean_of_softmaxes() -> None:
             wanted.append(F.interpolate(turned, (40, 56), mode="bilinear").softmax(1))
     wanted[1], wanted[3] = wanted[1].flip(-1), wanted[3].flip(-1)
     np.testing.assert_allclose(found[0], torch.stack(wanted).mean(0)[0], atol=1e-5)
+
+
+def test_own_is_the_images_own_size() -> None:
+    network = Pointwise()
+    assert probabilities(Eye(network, 16, 64, 8), [noise(3, 42, 50)], PredictSettings(side="own")).shape[2:] == (40, 48)
+    assert network.seen == [(1, 3, 40, 48)]
 
 
 def test_softmax_is_torchs() -> None:

@@ -11,14 +11,48 @@ import pytest
 from tag2mask import make_masks, predict, train
 from tag2mask.errors import MaskSetError, RunError
 from tag2mask.report.charts import line_chart, nice_step
-from tag2mask.report.page import head_rows, own_mask_set, write_report
+from tag2mask.report.page import head_rows, own_mask_set, write_page, write_report
+
+
+class Nesting(HTMLParser):
+    """The elements that are open."""
+
+    ALONE = frozenset({"meta", "img", "line", "circle", "polyline", "br"})  # have no end
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.ALONE:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.ALONE:
+            assert self.open, tag
+            assert self.open.pop() == tag
+
+
+def require_whole(page: str) -> None:
+    """Every element that begins ends, and what began last ends first."""
+    nesting = Nesting()
+    nesting.feed(page)
+    nesting.close()
+    assert nesting.open == []
+    assert "{{" not in page
+    assert "None" not in re.sub("<dd>None</dd>", "", page)
+
+
+def test_an_element_that_does_not_end_is_found() -> None:
+    with pytest.raises(AssertionError):
+        require_whole("<div><p></div>")
 
 
 def test_the_page_stands_alone_and_shows_everything(trained: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained / "run", tmp_path / "run"))
     made = make_masks(run, split="val")
     page = write_report(run, made.path, trained / "squares/masks").read_text()
-    HTMLParser().feed(page)
+    require_whole(page)
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert "<script" not in page
     assert page.count("<img") == 4 * 5  # photograph, mask, truth and two maps for each of four photographs
@@ -111,6 +145,18 @@ def test_the_axis_holds_the_highest_value_or_goes_to_its_given_top() -> None:
     assert labels[-1] == "1"
     labels = [tick.label for tick in line_chart("t", "y", [1, 2], {"a": [0.1, 0.2]}, top=1.0).y_ticks]
     assert labels == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+
+
+@pytest.mark.parametrize("values", [[-3.0, -1.0], [5e-324, 0.0], [3e38, -3e38], [1e-31, 1e-32]])
+def test_any_finite_loss_can_be_drawn(values: list[float]) -> None:
+    chart = line_chart("t", "y", [1, 2], {"a": values})
+    assert len(chart.lines[0].points) == 2
+    assert 2 <= len(chart.y_ticks) <= 12
+
+
+def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(tmp_path: Path) -> None:
+    write_page(tmp_path / "page.html", "<b>p\udcff</b>")
+    assert (tmp_path / "page.html").read_bytes() == b"<b>p\\udcff</b>"
 
 
 def test_only_a_report_about_the_same_run_is_replaced(run: Path) -> None:

@@ -17,6 +17,13 @@ def all_labelled(energy: torch.Tensor) -> torch.Tensor:
     return torch.ones_like(energy, dtype=torch.bool)
 
 
+def half_labelled() -> tuple[torch.Tensor, torch.Tensor]:
+    """The lower half of the first image has no label and, as cross_entropy leaves it, no loss."""
+    energy, labelled = PAIR.clone(), all_labelled(PAIR)
+    energy[0, 2:], labelled[0, 2:] = 0, False
+    return energy, labelled
+
+
 @pytest.mark.parametrize("tiles", ["image", "batch"])
 def test_one_photograph(tiles: str) -> None:
     energy = G[None].clone().requires_grad_()
@@ -36,7 +43,6 @@ def test_two_photographs_by_the_paper_and_by_the_released_code() -> None:
     labelled = all_labelled(PAIR)
     by_image = clipped_loss(PAIR, labelled, tau=1.2, tile=2, tiles="image")
     by_batch = clipped_loss(PAIR, labelled, tau=1.2, tile=2, tiles="batch")
-    assert PAIR.mean().item() == pytest.approx(0.3284375)
     means = tile_means(PAIR, labelled, 2, "batch")[0, ::2, ::2]
     torch.testing.assert_close(means, torch.tensor([[0.275, 0.54375], [0.17, 0.325]]))
     own = torch.tensor([[1, 1, 0, 1], [1, 0, 1, 1], [1, 1, 0, 0], [1, 0, 1, 1]], dtype=torch.bool)
@@ -67,18 +73,43 @@ def test_sizes_that_are_no_multiple_of_the_tile(shape: tuple[int, int], tiles: s
     assert clipped_loss(energy, all_labelled(energy), 1.2, 4, tiles).loss <= energy.mean()
 
 
-@pytest.mark.parametrize("tiles", ["image", "batch"])
-def test_pixels_without_a_label_count_nowhere(tiles: str) -> None:
-    energy, labelled = PAIR.clone(), all_labelled(PAIR)
-    energy[0, 2:], labelled[0, 2:] = 0, False  # as cross_entropy leaves them
-    clipped = clipped_loss(energy, labelled, 1.2, 2, tiles)
+def test_pixels_without_a_label_count_nowhere() -> None:
+    energy, labelled = half_labelled()
+    clipped = clipped_loss(energy, labelled, 1.2, 2)
     assert not clipped.kept_BYX[0, 2:].any()
-    means = tile_means(energy, labelled, 2, tiles)
-    wanted = 0.275 if tiles == "batch" else 0.3
-    assert means[0, 0, 0].item() == pytest.approx(wanted)
-    assert means[1, 2, 0].item() == pytest.approx(0.25)  # the other photograph's pixels alone
+    means = tile_means(energy, labelled, 2, "image")
+    assert means[0, 0, 0].item() == pytest.approx(0.3)
+    assert means[1, 2, 0].item() == pytest.approx(0.25)  # the other image's pixels alone
     limit = torch.maximum(means, energy[labelled].mean())
     assert clipped.loss.item() == pytest.approx(torch.minimum(energy, limit)[labelled].mean().item())
+
+
+def test_the_released_code_counts_padding_as_a_loss_of_0() -> None:
+    """By hand: the two images' upper tiles have means (.3, .8375) and .25, the first one's lower half is padding."""
+    energy, labelled = half_labelled()
+    means = tile_means(energy, labelled, 2, "batch")[0, ::2, ::2]
+    torch.testing.assert_close(means, torch.tensor([[0.275, 0.54375], [0.125, 0.125]]))
+    overall = (1.2 + 3.35 + 4.0) / 32  # of all pixels, padded ones among them
+    limit = means.clamp_min(overall).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    clipped = clipped_loss(energy, labelled, 1.2, 2, "batch")
+    keep = torch.tensor([[1, 0, 0, 1], [1, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
+    assert torch.equal(clipped.kept_BYX[0], keep)
+    assert clipped.kept_BYX[1].all()
+    assert clipped.loss.item() == pytest.approx(torch.minimum(energy, limit).sum().item() / 32)
+    plain = clipped_loss(energy, labelled, 0.2, 2, "batch")
+    assert plain.loss.item() == pytest.approx(overall)
+
+
+def test_half_a_batch_of_padding_clips_far_more() -> None:
+    torch.manual_seed(0)
+    energy = torch.rand(4, 48, 48).exp() - 1
+    labelled = all_labelled(energy)
+    labelled[:2], energy[:2] = False, 0.0
+    shares = [
+        1 - clipped_loss(energy, labelled, 1.2, 12, tiles).kept_BYX[labelled].float().mean().item()
+        for tiles in ("image", "batch")
+    ]
+    assert shares[0] < 0.5 < 0.6 < shares[1]
 
 
 def test_no_label_at_all_is_a_loss_of_0_with_a_gradient_of_0() -> None:

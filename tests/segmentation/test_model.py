@@ -151,9 +151,6 @@ def test_few_classes_are_scaled_since_their_layer_norm_has_no_gradient(classes: 
     scores.sum().backward()
     assert decoder.patch_DD.grad.abs().sum() > 0
     assert isinstance(MaskTransformer(width=24, classes=3).class_norm, nn.LayerNorm)
-    pair = torch.tensor([0.3, 0.1], requires_grad=True)
-    F.layer_norm(pair, (2,))[0].backward()
-    assert pair.grad.abs().max() < 0.01  # what it would be with two classes
 
 
 def test_half_precision_keeps_the_cosines_whole() -> None:

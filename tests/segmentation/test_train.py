@@ -214,6 +214,8 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
         (masks / MANIFEST).write_text(json.dumps({**manifest, "complete": False}))
     elif kind == "classes":
         (masks / "classes.json").write_text(json.dumps({"names": ["cat", "dog"], "background": None}))
+        tags = {name: ["cat"] for name in manifest["image_tags"]}
+        (masks / MANIFEST).write_text(json.dumps({**manifest, "image_tags": tags}))
     elif kind == "photograph":
         shutil.copy(masks / "masks/p00.png", masks / "masks/other.png")
     elif kind == "empty":

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from tag2mask.data.reading import read_mask
 from tag2mask.errors import SettingsError
+from tag2mask.files import write_yaml
 from tag2mask.masks.make import make_masks
-from tag2mask.masks.settings import read_mask_settings
+from tag2mask.masks.settings import MaskSettings, read_mask_settings
+from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import build_method
 from tag2mask.presets import preset_names, read_preset
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.loop import train
+from tag2mask.training.run import open_run
 from tag2mask.training.schedule import factor, kind, parameter_groups, rate
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import OptimiserSettings, TrainSettings, read_settings
@@ -106,8 +110,18 @@ def test_every_preset_trains_and_paints(name: str, squares: Path, small: dict[st
     named = {**tiny, **{f"backbone.{key}": value for key, value in small["backbone"].items()}}
     settings = read_settings(None, ["backbone.depth=3"], named, name)
     train(squares, squares / "run", settings)
+    recipe = read_preset(name)
+    trained = open_run(squares / "run").settings
+    assert trained.method == recipe.train["method"]
+    told = trained.optimiser.model_dump(mode="json")
+    assert told | recipe.train.get("optimiser", {}) == told
     masks = read_mask_settings({"split": "val"}, ["background.value=0.1"], name)
     assert make_masks(squares / "run", settings=masks).images == 4
+    made = open_mask_set(squares / "run/masks-val")
+    painted, wanted = made.manifest["settings"], MaskSettings.parse(recipe.masks).model_dump(mode="json")
+    for key in recipe.masks.keys() - {"background"}:
+        assert painted[key] == wanted[key], key
+    assert len({int(value) for mask in made.names() for value in np.unique(read_mask(made.mask(mask)))}) > 1
 
 
 def test_presets_are_listed_and_unknown_ones_named() -> None:
@@ -185,6 +199,21 @@ def test_batches_are_a_function_of_seed_and_epoch() -> None:
     assert list(EpochBatches(10, 4, seed=1, epoch=2, start=1)) == whole[1:]
     assert list(EpochBatches(10, 4, seed=1, epoch=3)) != whole
     assert list(EpochBatches(10, 4, seed=2, epoch=2)) != whole
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_processes_share_the_batches_of_one(processes: int) -> None:
+    """Of 9 images the last batch of 4 has one, and all but one process have none of their own."""
+    per_process = 4 // processes
+    size = per_process * processes
+    whole = list(EpochBatches(2 * size + 1, size, seed=1, epoch=2))
+    shares = [EpochBatches(2 * size + 1, per_process, 1, 2, 0, processes, rank) for rank in range(processes)]
+    for place, parts in enumerate(zip(*shares, strict=True)):
+        counted = [part[: share.sizes(place)[0]] for part, share in zip(parts, shares, strict=True)]
+        assert sorted(item for part in counted for item in part) == sorted(whole[place])
+        assert {share.sizes(place)[1] for share in shares} == {len(whole[place])}
+        assert all(parts)
+    assert [len(share) for share in shares] == [3] * processes
     assert len({mix(a, b) for a in range(50) for b in range(50)}) == 2500
 
 
@@ -198,9 +227,14 @@ def test_tag_scores_leave_out_classes_nobody_has() -> None:
     assert tag_scores(scores, np.zeros((3, 3))).mean_ap == 0
 
 
-def test_settings_survive_the_file() -> None:
-    settings = TrainSettings(method_settings={"registers": 0})
-    assert TrainSettings.parse(settings.model_dump(mode="json")) == settings
+@pytest.mark.parametrize("odd", ["no", "1e3", "012", "null", "2024-13-45", "yes: no"])
+def test_settings_survive_the_file(odd: str, tmp_path: Path) -> None:
+    optimiser = OptimiserSettings(lr_backbone=1e-7, clip=None, decay=("backbone", "heads"))
+    settings = TrainSettings(
+        method_settings={"registers": 0}, weights=odd, split=odd, val_split=odd, optimiser=optimiser
+    )
+    write_yaml(tmp_path / "config.yaml", settings.model_dump(mode="json"))
+    assert read_settings(tmp_path / "config.yaml", [], {}) == settings
 
 
 def test_fp16_wants_a_gpu() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from tag2mask.vit.gates import HardConcrete
+from tag2mask.vit.gates import HardConcrete, StraightThrough
 
 
 def gate_with(log_alpha: list[float]) -> HardConcrete:
@@ -48,3 +50,42 @@ def test_penalty_of_twelve_layers(heads: int, penalty: float) -> None:
 def test_penalty_of_mixed_gates() -> None:
     gate = gate_with([-1.0, 0.0, 1e-4, 2.0])
     assert 0.01 * gate.open_probability().sum().item() == pytest.approx(0.0276646, abs=1e-6)
+
+
+def hard_with(log_alpha: list[float]) -> StraightThrough:
+    gate = StraightThrough(len(log_alpha))
+    gate.log_alpha_H.data = torch.tensor(log_alpha)
+    return gate
+
+
+def test_hard_gates_are_open_above_a_half_with_the_soft_gates_gradient() -> None:
+    drawn = torch.tensor([0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
+    soft, hard = gate_with([0.0] * 6), hard_with([0.0] * 6)
+    weights = torch.arange(1.0, 7.0)
+    value = hard.gate_at(drawn)
+    assert torch.equal(value, torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 1.0]))  # soft: 0, 0, 0, 0.5, 1, 1
+    (value * weights).sum().backward()
+    (soft.gate_at(drawn) * weights).sum().backward()
+    assert soft.log_alpha_H.grad.abs().sum() > 0
+    assert torch.equal(hard.log_alpha_H.grad, soft.log_alpha_H.grad)
+
+
+def test_hard_gates_in_evaluation_are_open_for_a_log_alpha_above_0() -> None:
+    gate = hard_with([-3.0, -1.0, 0.0, 1e-4, 1.0, 3.0]).eval()
+    assert torch.equal(gate(), torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))
+
+
+def test_half_of_the_hard_gates_are_open_while_the_penalty_counts_more() -> None:
+    torch.manual_seed(0)
+    gate = hard_with([0.0] * 200_000)
+    assert gate().mean().item() == pytest.approx(0.5, abs=0.004)  # section 8.1: 0.5019, and 0.688 penalised
+    assert gate.open_probability().mean().item() == pytest.approx(0.688112, abs=1e-5)
+
+
+@pytest.mark.parametrize(("heads", "bound"), [(16, 0.594), (12, 0.679)])
+def test_xaviers_start(heads: int, bound: float) -> None:
+    torch.manual_seed(0)
+    drawn = torch.cat([HardConcrete(heads, None).log_alpha_H.detach() for _ in range(500)])
+    assert drawn.abs().max().item() == pytest.approx(bound, abs=2e-3)
+    assert (drawn > 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert drawn.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.03)

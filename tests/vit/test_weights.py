@@ -143,6 +143,76 @@ def test_unknown_backbones_and_sizes_name_what_works() -> None:
         build_backbone(BackboneSettings(name="vit_tiny_patch16_224", image_size=100), "none")
 
 
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("key", ["pos_embed", "patch_embed.proj.weight", "norm.bias", "blocks.0.attn.qkv.weight"])
+def test_a_tensor_without_dimensions_is_one_line(
+    tmp_path: Path, state: dict[str, Tensor], key: str, suffix: str
+) -> None:
+    path = tmp_path / f"w.{suffix}"
+    changed = {**state, key: torch.tensor(1.0)}
+    torch.save(changed, path) if suffix == "pth" else save_file(changed, path)
+    for bands in (3, 4):
+        with pytest.raises(WeightsError, match=rf"w\.{suffix} is not of vit_tiny_patch16_224: ") as error:
+            build_backbone(TINY.model_copy(update={"bands": bands}), path)
+        assert "\n" not in str(error.value)
+
+
+ODD = {
+    "sparse": (torch.eye(4).to_sparse(), "'pos_embed' is sparse or nested"),
+    "sparse rows": (torch.eye(4).to_sparse_csr(), "'pos_embed' is sparse or nested"),
+    "quantised": (torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8), "is quantised or complex"),
+    "meta": (torch.empty(4, device="meta"), "'pos_embed' is a meta tensor"),
+    "complex": (torch.ones(4, dtype=torch.complex64), "is quantised or complex"),
+    "float8": (torch.ones(4).to(torch.float8_e4m3fn), "is quantised or complex"),
+    "nan": (torch.full((1, 17, 192), torch.nan), "pos_embed holds what is no finite number"),
+    "text": ("a", "holds no state dict"),
+    "list": ([torch.ones(4)], "holds no state dict"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_no_vit_can_be_filled_with_is_named(tmp_path: Path, state: dict[str, Tensor], odd: str) -> None:
+    value, message = ODD[odd]
+    torch.save({**state, "pos_embed": value}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=message):
+        build_backbone(TINY, tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("content", [{7: torch.ones(2)}, {"": torch.ones(2)}, {None: torch.ones(2)}])
+def test_a_tensor_has_a_name(tmp_path: Path, content: dict[object, Tensor]) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="is no name; plain tensors by name are wanted"):
+        build_backbone(TINY, tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("content", [{}, {"state_dict": 5}, {"model": {"state_dict": {}}}, [], 3, None])
+def test_what_holds_no_weights_is_one_line(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"holds no state dict|tensors are missing there"):
+        build_backbone(TINY, tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("heads", ["three", "4", "", "3.0"])
+def test_a_head_count_that_is_another_is_named(tmp_path: Path, state: dict[str, Tensor], heads: str) -> None:
+    save_file(state, tmp_path / "w.safetensors", {"num_heads": heads})
+    with pytest.raises(WeightsError, match=f"was made for {heads} attention heads a layer, vit_tiny.* has 3"):
+        build_backbone(TINY, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    "shape", [{"depth": 3000}, {"width": 1_000_000}, {"heads": 5000}, {"patch": 1000}, {"image_size": 22_400}]
+)
+def test_typing_errors_are_found_before_anything_is_built(shape: dict[str, int]) -> None:
+    with pytest.raises(SettingsError, match=f"{next(iter(shape))}: Input should be less than or equal to"):
+        BackboneSettings.parse(shape)
+
+
+def test_a_model_larger_than_any_is_refused() -> None:
+    shape = {"width": 16_384, "depth": 200, "heads": 64}
+    with pytest.raises(SettingsError, match=r"has 644 thousand million parameters, more than 30; mend backbone\.width"):
+        build_backbone(BackboneSettings(name="vit_tiny_patch16_224", image_size=64, **shape), "none")
+
+
 @pytest.mark.parametrize("shape", [{"width": 25}, {"heads": 7}, {"width": 24, "heads": 5}])
 def test_a_shape_that_timm_cannot_build_is_one_line(shape: dict[str, int]) -> None:
     with pytest.raises(SettingsError, match=r"timm cannot build .*; mend backbone\.patch, width, depth or heads"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from typing import Annotated, cast
 
@@ -15,7 +16,7 @@ from tag2mask.cli.options import app
 from tag2mask.errors import Tag2MaskError
 from tag2mask.training.interrupt import Terminated, stopped_by_signals
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "reconfigure_streams"]
 
 INTERRUPTED, TERMINATED = 130, 143
 AGAIN = "goes on (train, segment: with --resume, if their folder is there)"
@@ -26,6 +27,7 @@ USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 def main() -> None:
     """Run a verb. What the user can mend is one line on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143."""
+    reconfigure_streams()
     code = 0
     try:
         with stopped_by_signals():
@@ -34,6 +36,8 @@ def main() -> None:
         fail(f"error: {' '.join(str(error).split())}", 2)
     except USAGE_ERROR as error:
         fail(f"error: {error.format_message()}", 2)
+    except UnicodeEncodeError as error:  # of a file system that is not UTF-8
+        fail(f"error: the name {error.object!a} is no UTF-8 and cannot be written down; rename what is called so", 2)
     except OSError as error:  # a full disk, a folder that cannot be made or written to
         fail(f"error: {of_system(error)}", 2)
     except KeyboardInterrupt:
@@ -54,6 +58,13 @@ def of_system(error: OSError) -> str:
         return f"{place}{what}; make room, then the same command {AGAIN}"
     place = "" if error.filename is None else f"{error.filename} cannot be made or opened: "
     return f"{place}{what}; if that is in --out, choose another --out"
+
+
+def reconfigure_streams() -> None:
+    """What the terminal's encoding does not have is printed by its number: file names can hold anything."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(line: str, code: int) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Column
 
 from tag2mask.cli.options import (
     Assignments,
@@ -17,6 +16,7 @@ from tag2mask.cli.options import (
     app,
     emit,
     print_scores,
+    show_table,
 )
 
 
@@ -36,10 +36,7 @@ def presets(
         return
     titles = {name: read_preset(name).title for name in preset_names()}
     if not as_json:
-        table = Table("preset", "what")
-        for row in titles.items():
-            table.add_row(*row)
-        Console(soft_wrap=True).print(table)
+        show_table(["preset", "what"], list(titles.items()))
     emit({"presets": titles}, as_json)
 
 
@@ -57,7 +54,8 @@ def reproduce(
 
     With --go they run, and the number stands beside ours. --set reaches train.
     """
-    from tag2mask.reproduction import PUBLISHED, Reproduction
+    from tag2mask.published import PUBLISHED
+    from tag2mask.reproduction import Reproduction
 
     if row is None:
         print_published({name: (known.title, known.published) for name, known in PUBLISHED.items()})
@@ -76,16 +74,22 @@ def reproduce(
     result = plan.go()
     if not as_json:
         for metric, value in result["results"].items():
-            print(f"{metric}: ours {value['ours']:.1f}, published {value['published']:.1f}")
+            print(f"{metric}: ours {value['ours']:.1f}, published {number(value['published'])}")
     emit(result, as_json)
 
 
-def print_published(rows: dict[str, tuple[str, Mapping[str, float]]]) -> None:
+def number(published: float | None) -> str:
+    """A published number, if there is one."""
+    return "no number" if published is None else f"{published:.1f}"
+
+
+def print_published(rows: dict[str, tuple[str, Mapping[str, float | None]]]) -> None:
     """The rows of the papers' tables."""
-    table = Table(Column("row", no_wrap=True), "what", "published")
-    for name, (title, published) in rows.items():
-        table.add_row(name, title, ", ".join(f"{metric} {value}" for metric, value in published.items()))
-    Console(soft_wrap=True).print(table)
+    cells = [
+        [name, title, ", ".join(f"{metric} {number(value)}" for metric, value in published.items())]
+        for name, (title, published) in rows.items()
+    ]
+    show_table([Column("row", no_wrap=True), "what", "published"], cells)
 
 
 @app.command()

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tag2mask.cli.options import (
     Assignments,
@@ -17,6 +15,8 @@ from tag2mask.cli.options import (
     app,
     emit,
     named,
+    say,
+    show_table,
 )
 from tag2mask.errors import SettingsError
 
@@ -71,19 +71,20 @@ def check(
 
 def print_check(report: CheckReport) -> None:
     """Tables of what a data set holds."""
-    console = Console(soft_wrap=True)
     splits = ", ".join(f"{name} {count}" for name, count in report.splits.items()) or "none"
-    console.print(f"{report.photographs} photographs, {report.tagged} with tags; splits: {splits}", highlight=False)
     per_image = ", ".join(f"{count} with {tags}" for tags, count in report.tags_per_image.items())
-    console.print(f"tags a photograph: {per_image}; truth masks: {report.masks}", highlight=False)
-    table = Table("class", "photographs", "share")
-    for name, count in report.images_per_class.items():
-        table.add_row(name, str(count), f"{100 * count / max(report.tagged, 1):.1f} %")
-    console.print(table)
-    for line in report.lines():
-        console.print(line, highlight=False, markup=False)
+    say(
+        f"{report.photographs} photographs, {report.tagged} with tags; splits: {splits}",
+        f"tags a photograph: {per_image}; truth masks: {report.masks}",
+    )
+    rows = [
+        [name, str(count), f"{100 * count / max(report.tagged, 1):.1f} %"]
+        for name, count in report.images_per_class.items()
+    ]
+    show_table(["class", "photographs", "share"], rows)
+    say(*report.lines())
     errors = sum(problem.severity == "error" for problem in report.problems)
-    console.print(f"errors: {errors}, warnings: {len(report.problems) - errors}", highlight=False)
+    say(f"errors: {errors}, warnings: {len(report.problems) - errors}")
 
 
 @app.command()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 app = typer.Typer(
     add_completion=False,
@@ -55,29 +56,44 @@ def tell_masks(summary: dict[str, Any], as_json: bool) -> None:
 
 def print_scores(scores: dict[str, Any]) -> None:
     """Scores as a table."""
-    console = Console(soft_wrap=True)
-    table = Table("class", "IoU")
-    for name, value in scores["per_class"].items():
-        table.add_row(name, "-" if value is None else f"{value:.1f}")
-    console.print(table)
-    low, high = scores["miou_interval_95"]
-    lines = [
-        f"mIoU {scores['miou']:.1f} (95 % interval over images {low:.1f} to {high:.1f}); "
-        f"painting at random among the tags: {scores['random_miou']:.1f}",
-        f"pixel accuracy {scores['pixel_accuracy']:.1f}, precision {scores['precision']:.1f}, "
-        f"recall {scores['recall']:.1f}, FP {scores['fp']:.1f}, FN {scores['fn']:.1f}",
+    from tag2mask.evaluation.evaluate import shown
+
+    show_table(["class", "IoU"], ([name, shown(value)] for name, value in scores["per_class"].items()))
+    low, high = map(shown, scores["miou_interval_95"])
+    names = ("miou", "random_miou", "pixel_accuracy", "precision", "recall", "fp", "fn")
+    by_name = {name: shown(scores[name]) for name in names}
+    say(
+        "mIoU {miou} (95 % interval over images {low} to {high}); painting at random among the tags: {random_miou}\n"
+        "pixel accuracy {pixel_accuracy}, precision {precision}, recall {recall}, FP {fp}, FN {fn}".format(
+            low=low, high=high, **by_name
+        ),
         f"{scores['images']} images, {scores['images_without_truth']} without truth; "
         f"{scores['classes_averaged']} of {scores['classes']} classes averaged; tags {scores['tags']}",
-    ]
+    )
+    if scores["miou"] is None:
+        say("nothing could be scored: no pixel of the truth has a class")
+
+
+def say(*lines: str) -> None:
+    """Lines as they are: what looks like markup is part of a name."""
+    console = Console(soft_wrap=True)
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(Text(line))
+
+
+def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
+    """A table whose cells are shown as they are."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(soft_wrap=True).print(table)
 
 
 def print_rounds(rounds: Sequence[Mapping[str, Any]]) -> None:
     """A line a round, if there were any."""
     columns = {"round": 0, "loss": 3, "changed": 1, "precision": 1, "val_miou": 1}
-    table = Table("round", "loss", "labels changed %", "labels right %", "val mIoU")
-    for row in rounds:
-        table.add_row(*("-" if row[key] is None else f"{row[key]:.{digits}f}" for key, digits in columns.items()))
-    if rounds:
-        Console(soft_wrap=True).print(table)
+    rows = [
+        ["-" if row[key] is None else f"{row[key]:.{digits}f}" for key, digits in columns.items()] for row in rounds
+    ]
+    if rows:
+        show_table(["round", "loss", "labels changed %", "labels right %", "val mIoU"], rows)

@@ -1,4 +1,4 @@
-"""Verbs that learn from tags: train, refine-train, masks, compare."""
+"""Verbs that learn from tags: train, refine-train, train-probe, masks, compare."""
 
 from __future__ import annotations
 
@@ -95,6 +95,31 @@ def refine_train(
     emit(summary.to_json(), as_json)
 
 
+@app.command("train-probe")
+def train_probe(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option("--out", metavar="PROBE", help="A new folder for the probe.")],
+    split: Annotated[str | None, typer.Option(help="Images to learn from [train].")] = None,
+    settings: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Learn what patches are over the whole data set, for masks --refine probe.
+
+    From the run's own class maps, without truth. Stopped in between, the same call goes on.
+    """
+    from tag2mask.masks.train_probe import read_probe_settings
+    from tag2mask.masks.train_probe import train_probe as learn
+
+    summary = learn(run, out, read_probe_settings(named(masks__split=split), settings or []))
+    if not as_json:
+        print(f"{summary.path}: {summary.images} images, {sum(summary.sure.values())} sure patches")
+        for name, why in summary.failures.items():
+            print(f"{name}: {why}")
+        for name in summary.unlearned:
+            print(f"no patch is surely {name}: the probe never paints it")
+    emit(summary.to_json(), as_json)
+
+
 @app.command()
 def masks(
     run: RunFolder,
@@ -107,13 +132,16 @@ def masks(
     refine: Annotated[
         str | None,
         typer.Option(
-            metavar="none|affinity|pamr|walk|crf",
+            metavar="none|affinity|pamr|probe|walk|crf",
             help="Spread maps over alike patches and pixels; several with commas [none].",
         ),
     ] = None,
     layers: Annotated[int | None, typer.Option(metavar="K", help="Attention of the last K layers.")] = None,
     heads: Annotated[
         str | None, typer.Option(metavar="open|all", help="Heads that count, where they are gated.")
+    ] = None,
+    probe: Annotated[
+        str | None, typer.Option(metavar="PROBE", help="The folder that train-probe wrote, for --refine probe.")
     ] = None,
     walk: Annotated[
         str | None, typer.Option(metavar="WALK", help="The folder that refine-train wrote, for --refine walk.")
@@ -135,7 +163,14 @@ def masks(
     from tag2mask.masks.settings import read_mask_settings
 
     options = named(
-        split=split, tags=tags, refine=refine, walk=walk, flip=flip or None, scales=scales, threshold=threshold
+        split=split,
+        tags=tags,
+        refine=refine,
+        probe=probe,
+        walk=walk,
+        flip=flip or None,
+        scales=scales,
+        threshold=threshold,
     )
     options["method"] = named(map_layers=layers, heads=heads)
     chosen = read_mask_settings(options, settings or [], preset)
@@ -177,5 +212,7 @@ def compare(
     result = run_comparison(plan)
     if not as_json:
         print(markdown(result["table"]))
-        print(f"painting at random among the tags: {result['table'][0]['random']}; page: {result['report']}")
+        chance = result["table"][0]["random_miou"]
+        floor = "no truth to score with" if chance is None else f"painting at random among the tags: {chance:.1f}"
+        print(f"{floor}; page: {result['report']}")
     emit(result, as_json)

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tag2mask.cli.options import (
     DataFolder,
@@ -17,6 +15,8 @@ from tag2mask.cli.options import (
     Weights,
     app,
     emit,
+    say,
+    show_table,
 )
 
 
@@ -52,22 +52,22 @@ def run(
 
 def print_whole(result: dict[str, Any]) -> None:
     """What is where, and scores beside chance."""
-    console = Console(soft_wrap=True)
+    from tag2mask.evaluation.evaluate import shown
+
     lines = [
         f"{result['run']}: learned from tags; its mask sets are masks-*",
         f"{result['segmenter']}: learned from them; tag2mask predict {result['segmenter']} PHOTOGRAPHS --out MASKS",
         *(f"{path}: without tags, by the segmenter" for path in result["predicted"].values()),
         f"{result['report']}: all of it to look at",
     ]
-    for line in lines:
-        console.print(line, highlight=False, markup=False)
+    say(*lines)
     if not result["scores"]:
-        console.print("nothing could be scored: the data set has no true masks of these photographs", highlight=False)
+        say("nothing could be scored: the data set has no true masks of these photographs")
         return
-    table = Table("mask set", "photographs", "tags", "mIoU", "95 % interval", "at random")
+    table: list[list[str]] = []
     for row in result["scores"]:
         low, high = row["miou_interval_95"]
-        numbers = ["-" if value is None else f"{value:.1f}" for value in (row["miou"], low, high, row["random_miou"])]
+        numbers = [shown(value) for value in (row["miou"], low, high, row["random_miou"])]
         interval = f"{numbers[1]} to {numbers[2]}"
-        table.add_row(row["mask_set"], str(row["images"]), row["tags"], numbers[0], interval, numbers[3])
-    console.print(table)
+        table.append([row["mask_set"], str(row["images"]), row["tags"], numbers[0], interval, numbers[3]])
+    show_table(["mask set", "photographs", "tags", "mIoU", "95 % interval", "at random"], table)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tag2mask.data.opening import load_array, open_image, readable
 from tag2mask.data.reading import read_image
 from tag2mask.data.sample import Sample
 from tag2mask.errors import DataError
@@ -88,15 +89,21 @@ class SmallCopies:
         touched = record.stamp != stamp
         if touched and record.photograph != file_sha256(sample.image):
             return None
+        if record.suffix not in (".png", ".npy"):
+            return None
+        path = self.folder / f"{sample.name}{record.suffix}"
         try:
-            content = (self.folder / f"{sample.name}{record.suffix}").read_bytes()
+            content = path.read_bytes()
         except OSError:
             return None
         if hashlib.sha256(content).hexdigest() != record.copy:
             return None
         if touched:
             self.record(sample, replace(record, stamp=stamp))
-        return decoded(content, record.suffix, self.bands)
+        try:
+            return decoded(path, content, self.bands)
+        except DataError:  # what came with somebody's data may be anything
+            return None
 
     def make(self, sample: Sample, stamp: Stamp) -> NDArray[Any]:
         """Read the photograph and keep a copy, if it is large enough for one."""
@@ -192,10 +199,14 @@ def encoded(pixels: NDArray[Any]) -> tuple[bytes, str]:
     return file.getvalue(), ".npy"
 
 
-def decoded(content: bytes, suffix: str, bands: int) -> NDArray[Any]:
-    """Pixels ``(Y, X, bands)`` of what ``encoded`` gave."""
-    if suffix == ".npy":
-        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
-        return array
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image).reshape(image.height, image.width, bands)
+def decoded(path: Path, content: bytes, bands: int) -> NDArray[Any]:
+    """Pixels ``(Y, X, bands)`` of what ``encoded`` gave, found at ``path``.
+
+    Raises:
+        DataError: it is something else.
+    """
+    with readable(path, "copy"):
+        if path.suffix == ".npy":
+            return load_array(path, io.BytesIO(content), len(content))
+        with open_image(path, content) as image:
+            return np.asarray(image).reshape(image.height, image.width, bands)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from tag2mask.data.cache import file_sha256
 from tag2mask.data.check_report import CheckReport
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import (
@@ -30,11 +30,12 @@ from tag2mask.data.folder import (
     strip_suffix,
     truth_of,
 )
-from tag2mask.data.reading import read_image, read_mask
+from tag2mask.data.reading import read_image, read_mask, require_scale
 from tag2mask.data.sample import Sample
 from tag2mask.data.settings import DataSettings
-from tag2mask.data.tags_table import TagRow, read_table, repeated_rows, tag_index
+from tag2mask.data.tags_table import indices, read_table, repeated_rows, unknown_tags
 from tag2mask.errors import DataError
+from tag2mask.names import split_name
 
 
 def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda: None) -> CheckReport:
@@ -79,6 +80,8 @@ def collect(root: Path, settings: DataSettings, report: CheckReport) -> tuple[li
     classes = read_classes(root / settings.classes, table.tags)
     images = find_images(root / "images")
     tags: dict[str, tuple[int, ...]] = {}
+    index = indices(classes.names)
+    first_line = dict.fromkeys(table.columns or (), 1)
     for row in table.rows:
         name = strip_suffix(row.image)
         if name not in images:
@@ -86,25 +89,16 @@ def collect(root: Path, settings: DataSettings, report: CheckReport) -> tuple[li
                 f"{path}, line {row.line}: {row.image} is not in {root / 'images'}; put it there or take the row out",
                 row.image,
             )
-        tags[name] = known_tags(path, row, classes, report)
+        tags[name] = tuple(index[tag] for tag in row.tags if tag in index)
+        for tag in row.tags:
+            first_line.setdefault(tag, row.line)
     for image, problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
         report.error(problem, image)
-    for column in table.columns or ():
-        known_tags(path, TagRow("", (column,), 1), classes, report)
+    for problem in unknown_tags(path, first_line, index):
+        report.error(problem)
     masks = root / settings.masks
     samples = [Sample(name, image, tags.get(name), truth_of(masks, name)) for name, image in images.items()]
     return samples, classes
-
-
-def known_tags(table: Path, row: TagRow, classes: Classes, report: CheckReport) -> tuple[int, ...]:
-    """The tags of a row that are classes; others are noted."""
-    found = []
-    for tag in row.tags:
-        try:
-            found.append(tag_index(tag, classes.names, f"{table}, line {row.line}"))
-        except DataError as error:
-            report.error(str(error))
-    return tuple(found)
 
 
 def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport) -> None:
@@ -146,6 +140,7 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
     known = set(images)
     for path in sorted((root / "splits").glob("*.txt")):
         try:
+            split_name(path.stem, path)
             lines = [(line, strip_suffix(text)) for line, text in enumerate(read_lines(path), start=1) if text]
         except DataError as error:
             report.error(str(error))
@@ -192,17 +187,18 @@ def check_files(
     seen: dict[str, Sample] = {}
     for sample in samples:
         try:
-            size = read_image(sample.image, settings.bands).shape[:2]
+            pixels = read_image(sample.image, settings.bands)
+            require_scale(sample.image, pixels, settings)
+            other = seen.setdefault(file_sha256(sample.image), sample)
         except DataError as error:
             report.error(str(error), sample.name)
             tick()
             continue
-        other = seen.setdefault(hashlib.sha256(sample.image.read_bytes()).hexdigest(), sample)
         if other is not sample:
             check_twins(sample, other, split_of, report)
         if sample.truth is not None:
             report.masks += 1
-            check_mask(sample.name, sample.truth, size, classes, report)
+            check_mask(sample.name, sample.truth, pixels.shape[:2], classes, report)
         tick()
 
 

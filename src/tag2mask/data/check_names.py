@@ -21,8 +21,9 @@ from tag2mask.data.folder import (
     strip_suffix,
 )
 from tag2mask.data.settings import DataSettings
-from tag2mask.data.tags_table import open_table, tag_index
+from tag2mask.data.tags_table import indices, open_table, unknown_tags
 from tag2mask.errors import DataError
+from tag2mask.names import split_name
 
 TAGGED, THERE, IN_LISTS = 1, 2, 4  # the bits; each list has its own from IN_LISTS up
 EVERY = 1000  # rows and files between two ticks
@@ -47,11 +48,10 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
         report.error(str(error))
         return report
     report.classes, report.background = classes.names, classes.background
-    for tag in (*per_tag, *(columns or ())):
-        try:
-            tag_index(tag, classes.names, f"{root / settings.labels}, line {first_line.get(tag, 1)}")
-        except DataError as error:
-            report.error(str(error))
+    for problem in unknown_tags(
+        root / settings.labels, dict.fromkeys(columns or (), 1) | first_line, indices(classes.names)
+    ):
+        report.error(problem)
     report.images_per_class = {name: per_tag[name] for name in classes.names}
     check_class_counts(report)
     report.photographs = sum(value & THERE > 0 for value in bits.values())
@@ -121,7 +121,14 @@ def check_lists(folder: Path, bits: dict[str, int], report: CheckReport) -> None
     for path in sorted(folder.glob("*.txt")):
         bit = bit_of[path.stem] = IN_LISTS << len(bit_of)
         unknown, repeated, names, untagged = [], [], 0, 0
-        for name in map(strip_suffix, filter(None, read_lines(path))):
+        try:
+            split_name(path.stem, path)
+            lines = read_lines(path)
+        except DataError as error:
+            report.error(str(error))
+            report.splits[path.stem] = 0
+            continue
+        for name in map(strip_suffix, filter(None, lines)):
             names += 1
             known = bits.get(name, 0)
             if not known & THERE:

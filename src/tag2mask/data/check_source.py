@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tag2mask.data.check import check_twins, count_tags, count_training
 from tag2mask.data.check_report import CheckReport
+from tag2mask.data.opening import readable
 from tag2mask.data.sample import Sample
 from tag2mask.data.sources import Source
 from tag2mask.errors import DataError
@@ -54,7 +55,8 @@ def check_record(source: Source, name: str, report: CheckReport) -> tuple[Sample
         if labels.shape != size:
             of_truth = f"{labels.shape[1]} x {labels.shape[0]}"
             report.error(f"{record.image}: is {size[1]} x {size[0]}, its truth {of_truth}; make them alike", name)
-    return Sample(name, record.image, record.tags), hashlib.sha256(record.encoded()).digest()
+    with readable(record.image):
+        return Sample(name, record.image, record.tags), hashlib.sha256(record.encoded()).digest()
 
 
 def check_overlaps(source: Source, report: CheckReport) -> None:

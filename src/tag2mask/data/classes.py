@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from tag2mask.stored import Stored, checked
 
 
 def voc_colours(count: int) -> np.ndarray:
@@ -68,6 +71,26 @@ class Classes:
         return {"names": list(self.names), "background": self.background, "ignore": self.ignore}
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Classes:
-        """Read back what ``to_json`` gave."""
-        return cls(tuple(content["names"]), content["background"])
+    def from_json(cls, content: Any) -> Classes:
+        """Read back what ``to_json`` gave.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        stored = checked(StoredClasses, content)
+        return cls(tuple(stored.names), stored.background)
+
+
+class StoredClasses(Stored):
+    """The content of ``classes.json``."""
+
+    names: Annotated[list[str], Field(min_length=1)]
+    background: str | None
+
+    @field_validator("names")
+    @classmethod
+    def distinct(cls, names: list[str]) -> list[str]:
+        """No name stands twice."""
+        if len(set(names)) < len(names):
+            raise ValueError("a name stands there twice")
+        return names

@@ -25,9 +25,19 @@ from tag2mask.data.layouts import refuse_foreign
 from tag2mask.data.sample import Sample
 from tag2mask.data.samples import ListDataset
 from tag2mask.data.settings import DataSettings
-from tag2mask.data.tags_table import TagRow, TagTable, not_utf8, read_table, repeated_rows, tag_index
+from tag2mask.data.tags_table import (
+    TagRow,
+    TagTable,
+    indices,
+    not_utf8,
+    read_table,
+    repeated_rows,
+    tag_index,
+    twice,
+)
 from tag2mask.errors import DataError, SplitMissingError
 from tag2mask.files import regular
+from tag2mask.names import split_name
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".npy"})
 OTHER_SUFFIXES = frozenset(  # images that are not read
@@ -81,8 +91,9 @@ def open_class_folders(root: Path, settings: DataSettings, split: str | None) ->
         raise DataError(f"{root}: holds neither {settings.labels} nor class folders with photographs")
     classes = read_classes(root / settings.classes, sorted({folder.name for folder in folders}))
     images, tags = {}, {}
+    index = indices(classes.names)
     for folder in folders:
-        tag = tag_index(folder.name, classes.names, f"{folder}")
+        tag = tag_index(folder.name, index, f"{folder}")
         for name, image in find_images(folder).items():
             whole = f"{folder.relative_to(root).as_posix()}/{name}"
             images[whole], tags[whole] = image, (tag,)
@@ -198,7 +209,7 @@ def read_classes(path: Path, tags: Sequence[str]) -> Classes:
             raise DataError(f"{path}: the list of classes is missing; write one class a line, or ask for another file")
         return require_some(path, Classes(tuple(tags)))
     names = [line for line in read_lines(path) if line]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = twice(names)
     if repeated:
         raise DataError(f"{path}: {repeated[0]} stands there twice; a class has one line")
     divided = [name for name in names if ";" in name]
@@ -225,9 +236,10 @@ def read_tags(
     Raises:
         DataError: an unknown tag or column, a photograph that is not there, two rows of one photograph.
     """
+    index = indices(classes.names)
     for column in table.columns or ():
-        tag_index(column, classes.names, f"{path}, line 1")
-    tags = {strip_suffix(row.image): row_tags(path, row, classes) for row in table.rows}
+        tag_index(column, index, f"{path}, line 1")
+    tags = {strip_suffix(row.image): row_tags(path, row, index) for row in table.rows}
     for _, problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
         raise DataError(problem)
     missing = [row for row in table.rows if strip_suffix(row.image) not in images]
@@ -239,10 +251,10 @@ def read_tags(
     return tags
 
 
-def row_tags(table: Path, row: TagRow, classes: Classes) -> tuple[int, ...]:
+def row_tags(table: Path, row: TagRow, index: Mapping[str, int]) -> tuple[int, ...]:
     """The tags of a row as indices."""
     where = f"{table}, line {row.line}"
-    return tuple(tag_index(tag, classes.names, where) for tag in row.tags)
+    return tuple(tag_index(tag, index, where) for tag in row.tags)
 
 
 def find_images(folder: Path) -> dict[str, Path]:
@@ -321,7 +333,7 @@ def split_names(root: Path, split: str | None, images: Collection[str]) -> list[
     """Names of a split in the list's order; all photographs without a split, or where there are no lists for train."""
     if split in (None, ALL):
         return list(images)
-    path = root / "splits" / f"{split}.txt"
+    path = root / "splits" / f"{split_name(str(split), root / 'splits')}.txt"
     if not path.exists():
         there = sorted(other.stem for other in (root / "splits").glob("*.txt"))
         if not there and split == "train":

@@ -16,7 +16,7 @@ def read_place(path: Path) -> dict[str, Any]:
     """Where a GeoTIFF lies: CRS and transform."""
     import rasterio
 
-    with rasterio.open(path) as file:
+    with rasterio.open(path, driver="GTiff") as file:
         return {"crs": file.crs, "transform": file.transform}
 
 

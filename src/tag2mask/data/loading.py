@@ -100,4 +100,4 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
         """``(bands, Y, X)`` in [0, 1], of its smaller copy where the settings ask for one."""
         if self.copies is None:
             return load_image(sample.image, self.settings)
-        return torch.from_numpy(scaled(self.copies.read(sample), self.settings))
+        return torch.from_numpy(scaled(sample.image, self.copies.read(sample), self.settings))

@@ -5,42 +5,42 @@ Shapes: Y X pixels.
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 from PIL.ExifTags import Base
+from PIL.TiffImagePlugin import TiffImageFile
 
+from tag2mask.data.opening import FORMATS, load_array, open_image, readable
 from tag2mask.data.settings import DataSettings
+from tag2mask.data.tiff import PILLOW_MODES, SET_BANDS, Depth, depth_of, for_pillow, read_raster, require_opacity
 from tag2mask.errors import DataError
-from tag2mask.files import regular
 
-PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 TIFF = frozenset({".tif", ".tiff"})
-SET_BANDS = "say how many it has: --set bands=N in check and prepare, --set data.bands=N in train"
-NODATA_TAG = 42113  # GDAL's
 EPS = 1e-5
-EMBEDDED = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tif"}
-NUMBERS = frozenset({"uint8", "uint16", "int16", "float16", "float32", "float64"})
+WIDE = frozenset({"int32", "uint32"})
+NUMBERS = WIDE | {"uint8", "uint16", "int16", "float16", "float32", "float64"}
 
 
 def read_scaled(path: Path, settings: DataSettings) -> NDArray[np.float32]:
     """A photograph ``(bands, Y, X)``, its values brought to [0, 1] as the settings say.
 
     Raises:
-        DataError: missing, unreadable, cut short, or of another number of bands.
+        DataError: missing, unreadable, cut short, of another number of bands, or without a scale.
     """
-    return scaled(read_image(path, settings.bands), settings)
+    return scaled(path, read_image(path, settings.bands), settings)
 
 
-def scaled(pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
-    """Raw values ``(Y, X, bands)`` as ``(bands, Y, X)`` in [0, 1]."""
+def scaled(path: Path, pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
+    """Raw values ``(Y, X, bands)`` of the photograph ``path`` as ``(bands, Y, X)`` in [0, 1].
+
+    Raises:
+        DataError: the settings do not say what the values' scale is.
+    """
+    require_scale(path, pixels, settings)
     image = np.ascontiguousarray(np.moveaxis(pixels, 2, 0)).astype(np.float32)
     clips = settings.clips()
     if clips is not None:
@@ -51,6 +51,19 @@ def scaled(pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
     if settings.scale == "maximum":
         image /= image.max((1, 2), keepdims=True).clip(0) + EPS
     return image
+
+
+def require_scale(path: Path, pixels: NDArray[Any], settings: DataSettings) -> None:
+    """Integers of 32 bits never fill their range, so somebody has to say what they do fill.
+
+    Raises:
+        DataError: nobody does.
+    """
+    if pixels.dtype.name in WIDE and settings.clip is None and settings.scale == "range":
+        raise DataError(
+            f"{path}: holds {pixels.dtype.name}, whose whole range would leave nothing of the values; say which raw "
+            "values become 0 and 1: clip: [LOW, HIGH] in dataset.yaml, or --set data.clip=[LOW,HIGH]"
+        )
 
 
 def read_image(path: Path, bands: int, content: bytes | None = None) -> NDArray[Any]:
@@ -67,12 +80,23 @@ def read_image(path: Path, bands: int, content: bytes | None = None) -> NDArray[
 
 
 def read_pixels(path: Path, bands: int, content: bytes | None = None) -> NDArray[Any]:
-    """The same, masked where a GeoTIFF says that there is no data."""
+    """The same, masked where a file says that there is no data: by a value, a mask, or alpha that lets all through."""
     with readable(path):
-        if content is not None or by_pillow(path, bands):
-            with open_image(path, content) as image:
-                return pillow_pixels(path, ImageOps.exif_transpose(image), bands)
-        return read_array(path, bands) if path.suffix.lower() == ".npy" else read_geotiff(path, bands)
+        return read_by_kind(path, bands, content)
+
+
+def read_by_kind(path: Path, bands: int, content: bytes | None) -> NDArray[Any]:
+    """Pixels ``(Y, X, bands)`` by whoever reads such a file."""
+    if content is None and path.suffix.lower() == ".npy":
+        return read_array(path, bands)
+    if content is None and not by_pillow(path, bands):
+        return read_geotiff(path, bands)
+    try:
+        return read_by_pillow(path, bands, content)
+    except (OSError, ValueError, SyntaxError):
+        if content is not None or path.suffix.lower() not in TIFF or is_turned(path, bands):
+            raise
+    return read_geotiff(path, bands)  # Pillow lacks some of GDAL's codecs
 
 
 def by_pillow(path: Path, bands: int) -> bool:
@@ -89,36 +113,8 @@ def is_turned(path: Path, bands: int) -> bool:
     """
     if not by_pillow(path, bands):
         return False
-    with readable(path), Image.open(path) as image:
+    with readable(path), open_image(path) as image:
         return image.getexif().get(Base.Orientation, 1) in range(2, 9)
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """What goes wrong with a photograph, in our words."""
-    try:
-        regular(path)
-        yield
-    except FileNotFoundError:
-        raise DataError(f"{path}: the photograph is missing") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: is no image that can be read; replace it or take it out of the lists") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); replace it or take it out of the lists") from None
-
-
-def open_image(path: Path, content: bytes | None) -> Image.Image:
-    """A file, or an image inside another one.
-
-    Raises:
-        DataError: the latter is of a format that a folder of photographs cannot hold.
-    """
-    if content is None:
-        return Image.open(path)
-    image = Image.open(io.BytesIO(content))
-    if image.format not in EMBEDDED:
-        raise DataError(f"{path}: is {image.format}; wanted {', '.join(EMBEDDED)}")
-    return image
 
 
 def suffix_of(path: Path, content: bytes) -> str:
@@ -128,18 +124,7 @@ def suffix_of(path: Path, content: bytes) -> str:
         DataError: it is no image, or of another format.
     """
     with readable(path), open_image(path, content) as image:
-        return EMBEDDED[str(image.format)]
-
-
-def for_pillow(path: Path, bands: int) -> bool:
-    """Whether Pillow can read a TIFF: 1, 3 or 4 bands, no deep colours, no mark for missing data."""
-    if bands not in PILLOW_MODES:
-        return False
-    try:
-        with Image.open(path) as image:
-            return NODATA_TAG not in image.getexif()
-    except UnidentifiedImageError:
-        return False
+        return FORMATS[str(image.format)]
 
 
 def filled(path: Path, pixels: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
@@ -157,20 +142,31 @@ def filled(path: Path, pixels: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
     return np.where(missing, np.asarray(means), pixels.data)
 
 
-def pillow_pixels(path: Path, image: Image.Image, bands: int) -> NDArray[Any]:
-    """An image of 1, 3 or 4 bands."""
+def read_by_pillow(path: Path, bands: int, content: bytes | None) -> NDArray[Any]:
+    """An image of 1, 3 or 4 bands, turned upright."""
     if bands not in PILLOW_MODES:
         raise DataError(f"{path}: {bands} bands are read from .npy, or from .tif with the extra geo")
-    if image.mode.startswith(("I", "F")):
-        return deep_gray(path, np.asarray(image), bands)
-    return np.asarray(image.convert(PILLOW_MODES[bands])).reshape(image.height, image.width, bands)
+    with open_image(path, content) as image:
+        upright = ImageOps.exif_transpose(image)
+        if image.mode.startswith(("I", "F")):
+            return deep_gray(path, np.asarray(upright), depth_of(image), bands)
+        if bands == 4 or not image.has_transparency_data:
+            return np.asarray(upright.convert(PILLOW_MODES[bands])).reshape(upright.height, upright.width, bands)
+        whole = upright.convert("RGBA")
+        alpha = np.asarray(whole.getchannel("A"))
+        if isinstance(image, TiffImageFile):
+            require_opacity(path, alpha, bands)
+        pixels = np.asarray(whole.convert(PILLOW_MODES[bands])).reshape(*alpha.shape, bands)
+        return np.ma.MaskedArray(pixels, np.repeat(alpha[..., None] == 0, bands, 2)) if not alpha.all() else pixels
 
 
-def deep_gray(path: Path, gray: NDArray[Any], bands: int) -> NDArray[Any]:
+def deep_gray(path: Path, gray: NDArray[Any], depth: Depth | None, bands: int) -> NDArray[Any]:
     """A gray image of more than 8 bits, repeated over 1 or 3 bands."""
     if bands == 4:
         raise DataError(f"{path}: has 1 band, wanted 4; {SET_BANDS}")
-    if gray.dtype.kind != "f":
+    if depth is not None:
+        gray = gray.astype(depth)
+    elif gray.dtype.kind != "f":
         if gray.min() < 0 or gray.max() > np.iinfo(np.uint16).max:
             raise DataError(f"{path}: holds values outside 16 bits; store it as uint16, or as floats in .npy")
         gray = gray.astype(np.uint16)
@@ -194,9 +190,8 @@ def usable(path: Path, pixels: NDArray[Any]) -> NDArray[Any]:
 
 def read_array(path: Path, bands: int) -> NDArray[Any]:
     """An array ``(Y, X, bands)`` of numbers."""
-    pixels = np.load(path, allow_pickle=False)
-    if not isinstance(pixels, np.ndarray):
-        raise DataError(f"{path}: is an archive of arrays; store one array, (height, width, {bands})")
+    with path.open("rb") as file:
+        pixels = load_array(path, file, path.stat().st_size)
     if pixels.ndim != 3 or pixels.shape[2] != bands:
         raise DataError(f"{path}: has shape {pixels.shape}, wanted (height, width, {bands}); {SET_BANDS}")
     return usable(path, pixels)
@@ -204,32 +199,10 @@ def read_array(path: Path, bands: int) -> NDArray[Any]:
 
 def read_geotiff(path: Path, bands: int) -> np.ma.MaskedArray[Any, Any]:
     """A TIFF of that many bands, masked where it says that there is no data."""
-    raster = read_raster(path)
-    if len(raster) != bands:
-        raise DataError(f"{path}: has {len(raster)} bands, wanted {bands}; {SET_BANDS}")
+    raster = read_raster(path, bands)
     pixels = np.ma.MaskedArray(np.moveaxis(raster.data, 0, 2), np.moveaxis(np.ma.getmaskarray(raster), 0, 2))
     usable(path, pixels.data[~np.ma.getmaskarray(pixels)])
     return pixels
-
-
-def read_raster(path: Path) -> np.ma.MaskedArray[Any, Any]:
-    """All that rasterio finds in a file, ``(bands, Y, X)``, masked where there is no data.
-
-    Raises:
-        DataError: missing, unreadable, or rasterio is not installed.
-    """
-    try:
-        import rasterio
-    except ImportError:
-        raise DataError(f"{path}: Pillow cannot read it; install the extra geo: pip install 'tag2mask[geo]'") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # a place is not needed here
-            with rasterio.open(path) as file:
-                raster: np.ma.MaskedArray[Any, Any] = file.read(masked=True)
-                return raster
-    except rasterio.errors.RasterioError as error:
-        raise DataError(f"{path}: cannot be read ({error}); replace it or take it out of the lists") from None
 
 
 def read_mask(path: Path, content: bytes | None = None) -> NDArray[np.int64]:
@@ -238,12 +211,7 @@ def read_mask(path: Path, content: bytes | None = None) -> NDArray[np.int64]:
     Raises:
         DataError: missing, unreadable, or a colour image.
     """
-    try:
-        with open_image(regular(path), content) as image:
-            if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
-                raise DataError(f"{path}: is a colour image ({image.mode}); masks are indexed or gray PNG")
-            return np.asarray(image).astype(np.int64)
-    except FileNotFoundError:
-        raise DataError(f"{path}: the mask is missing") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read as a mask ({error})") from None
+    with readable(path, "mask"), open_image(path, content) as image:
+        if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
+            raise DataError(f"{path}: is a colour image ({image.mode}); masks are indexed or gray PNG")
+        return np.asarray(image).astype(np.int64)

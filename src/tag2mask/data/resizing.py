@@ -6,16 +6,54 @@ Shapes: K channels, Y X pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BeforeValidator
+
+from tag2mask.settings import LARGEST_SIDE
+
+
+def pixels_or_own(side: Any) -> Any:
+    """A short side as it may be set."""
+    if side is None or side == "own" or (type(side) is int and 0 < side <= LARGEST_SIDE):
+        return side
+    raise ValueError(f"wanted a whole number of pixels from 1 to {LARGEST_SIDE}, or own")
+
+
+Edges = Literal["pad", "drop"]  # sides that are no whole number of patches: filled up, or the rest left out
+LookSide = Annotated[int | Literal["own"] | None, BeforeValidator(pixels_or_own)]
+
+LONGEST = 16  # times the short side that is wanted; a line of pixels would else fill the memory
 
 
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width with the short side ``side`` and the photograph's proportions."""
-    scale = side / min(height, width)
-    return max(round(height * scale), side), max(round(width * scale), side)
+    """Height and width with the short side ``side`` and the photograph's proportions.
+
+    A photograph that is more than ``LONGEST`` times as long as it is short gets the long side ``LONGEST * side``.
+    """
+    short, long = sorted((height, width))
+    if long > LONGEST * short:
+        fitted = max(round(LONGEST * side * short / long), 1), LONGEST * side
+    else:
+        fitted = side, max(round(long * (side / short)), side)
+    return fitted if height <= width else fitted[::-1]
+
+
+def scaled_size(height: int, width: int, short: int, scale: float) -> tuple[int, int]:
+    """Height and width with the short side ``short`` times a scale; each is rounded once, from the image's own.
+
+    The long side is at most ``LONGEST`` times the short side that is wanted.
+    """
+    factor = scale * min(short / min(height, width), LONGEST * short / max(height, width))
+    return max(round(height * factor), 1), max(round(width * factor), 1)
+
+
+def short_side(side: int | Literal["own"], height: int, width: int, patch: int) -> int:
+    """The short side in pixels; an image's own is rounded to whole patches, one at least."""
+    return max(round(min(height, width) / patch), 1) * patch if side == "own" else side
 
 
 def resized(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

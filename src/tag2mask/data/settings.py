@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from tag2mask.errors import SettingsError
-from tag2mask.settings import Settings, read_yaml
+from tag2mask.errors import DataError, SettingsError
+from tag2mask.names import inside
+from tag2mask.settings import Bands, Settings, Side, read_yaml
 
 OWN = "dataset.yaml"
 
@@ -47,14 +48,14 @@ class DataSettings(Settings):
     labels: str = "labels.csv"
     classes: str = "classes.txt"
     masks: str = "masks"
-    bands: int = Field(3, gt=0)
+    bands: Bands = 3
     scale: Literal["range", "maximum"] = "range"
     clip: Spans | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     rgb: tuple[Band, Band, Band] | None = None
     stretch: Annotated[tuple[Percent, Percent], AfterValidator(rising)] = (2.0, 98.0)
-    cache: int | None = Field(None, gt=0)
+    cache: Side | None = None
 
     def clips(self) -> tuple[tuple[float, float], ...] | None:
         """Low and high of every band."""
@@ -75,6 +76,8 @@ class DataSettings(Settings):
         if path.exists() and not path.is_file():
             raise SettingsError(f"{path}: is no file; take it away, or put the settings of the data set there")
         own = self.parse(read_yaml(path), where=str(path)) if path.is_file() else type(self)()
+        for name in ("labels", "classes", "masks"):
+            require_inside(root, name, getattr(own, name), path)
         given = {name: getattr(self, name) for name in self.model_fields_set}
         if own.mean is not None and "mean" not in given:
             require_measured(path, own, given)
@@ -95,6 +98,18 @@ class DataSettings(Settings):
                 raise SettingsError(f"{where}: {name} has {len(values)} values, bands is {self.bands}; give one a band")
         if self.rgb is not None and max(self.rgb) >= self.bands:
             raise SettingsError(f"{where}: rgb names band {max(self.rgb)}; there are 0 to {self.bands - 1}")
+
+
+def require_inside(root: Path, key: str, name: str, path: Path) -> None:
+    """A file's name that the data set gives itself lies in it.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    try:
+        inside(root, name, path)
+    except DataError:
+        raise SettingsError(f"{path}: {key}: {name[:100]} leads out of {root}; give it as --set data.{key}") from None
 
 
 def require_measured(path: Path, own: DataSettings, given: Mapping[str, Any]) -> None:

@@ -137,7 +137,7 @@ def statistics_of(dataset: Dataset, settings: DataSettings, tick: Callable[[], N
         pixels = read_pixels(sample.image, settings.bands)
         known = ~np.ma.getmaskarray(pixels)
         whole = filled(sample.image, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
-        seen = scaled(whole, settings)
+        seen = scaled(sample.image, whole, settings)
         for index, band in enumerate(bands):
             there = known[..., index]
             band.add(whole[..., index][there].astype(np.float64), seen[index][there].astype(np.float64))

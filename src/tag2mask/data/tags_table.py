@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tag2mask.errors import DataError
 from tag2mask.files import regular
+
+HINTS = 10  # unknown tags whose nearest class is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +102,36 @@ def read_header(path: Path, header: list[str]) -> tuple[str, ...] | None:
             f"{path}, line 1: the header is {','.join(header)!r}; "
             "wanted image,labels with ; between tags, or image and one 0/1 column a class"
         )
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    repeated = twice(columns)
     if repeated:
         raise DataError(f"{path}, line 1: column {repeated[0]} stands there twice; a class has one column")
     return tuple(columns)
 
 
-def parse_rows(path: Path, columns: tuple[str, ...] | None, reader: Iterator[list[str]]) -> Iterator[TagRow]:
+class Reader(Protocol):
+    """What ``csv.reader`` gives."""
+
+    @property
+    def line_num(self) -> int:
+        """Lines read so far."""
+        ...
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+
+def numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not empty with the line that each begins in: a field in quotes may hold line breaks."""
+    line = reader.line_num + 1
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            yield line, cells
+        line = reader.line_num + 1
+
+
+def parse_rows(path: Path, columns: tuple[str, ...] | None, reader: Reader) -> Iterator[TagRow]:
     """The rows below a header of either form."""
     fields = 2 if columns is None else 1 + len(columns)
-    for line, cells in enumerate(reader, start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
+    for line, cells in numbered(reader):
         if len(cells) != fields:
             raise DataError(
                 f"{path}, line {line}: {len(cells)} fields where the header has {fields}; put names that hold a comma "
@@ -145,14 +167,43 @@ def repeated_rows(path: Path, named_rows: Iterable[tuple[str, TagRow]]) -> Itera
         first.setdefault(name, row.line)
 
 
-def tag_index(tag: str, names: Sequence[str], where: str) -> int:
-    """Index of a tag.
+def twice(names: Iterable[str]) -> list[str]:
+    """What stands there more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def indices(names: Iterable[str]) -> dict[str, int]:
+    """The index of each name."""
+    return {name: index for index, name in enumerate(names)}
+
+
+def tag_index(tag: str, index: Mapping[str, int], where: str) -> int:
+    """Index of a tag among the classes, as ``indices`` gives it.
 
     Raises:
         DataError: unknown; the nearest known class is named.
     """
-    if tag in names:
-        return list(names).index(tag)
-    near = difflib.get_close_matches(tag, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(list(names)[:10])}"
+    if tag in index:
+        return index[tag]
+    near = difflib.get_close_matches(tag, index, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(list(index)[:10])}"
     raise DataError(f"{where}: tag {tag!r} is not among the classes; {hint}")
+
+
+def unknown_tags(table: Path, first_line: Mapping[str, int], index: Mapping[str, int]) -> Iterator[str]:
+    """What is wrong with the tags that are no classes, by the line where each stands first.
+
+    The nearest class is looked for while there are few of them: among many classes that takes a while.
+    """
+    unknown = [tag for tag in first_line if tag not in index]
+    for tag in unknown[:HINTS]:
+        try:
+            tag_index(tag, index, f"{table}, line {first_line[tag]}")
+        except DataError as error:
+            yield str(error)
+    if len(unknown) > HINTS:
+        tag = unknown[HINTS]
+        yield (
+            f"{table}, line {first_line[tag]}: tag {tag!r} is not among the classes, nor are "
+            f"{len(unknown) - HINTS - 1} others; add them to the list of classes, or mend the table"
+        )

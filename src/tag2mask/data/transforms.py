@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from tag2mask.data.resizing import fitted_size
+from tag2mask.data.resizing import Edges, fitted_size
 from tag2mask.settings import Settings
 
 
@@ -30,7 +30,7 @@ class AugmentSettings(Settings):
     flip: float = Field(0.5, ge=0, le=1)
     colour: float = Field(0.3, ge=0, le=1)
     hide: float = Field(0.0, ge=0, lt=1)
-    randaugment: int = Field(0, ge=0)
+    randaugment: int = Field(0, ge=0, le=100)
     erase: float = Field(0.0, ge=0, le=1)
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
@@ -87,8 +87,24 @@ def eval_resize(
     Returns the tensor and the height and width before padding.
     """
     size = fitted_size(image.shape[1], image.shape[2], side)
+    return whole_patches(normalised(image, size, mean, std), patch), size
+
+
+def normalised(image: Tensor, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """``(bands, Y, X)`` in [0, 1] at another size, bicubic and antialiased, normalised."""
     resized = F.interpolate(image[None], size=size, mode="bicubic", antialias=True, align_corners=False)[0]
     resized = resized.clamp(image.amin((1, 2), keepdim=True), image.amax((1, 2), keepdim=True))  # bicubic overshoots
-    normalised = v2.functional.normalize(resized, list(mean), list(std))
-    padded = F.pad(normalised, (0, -size[1] % patch, 0, -size[0] % patch), mode="replicate")
-    return padded, size
+    scaled: Tensor = v2.functional.normalize(resized, list(mean), list(std))
+    return scaled
+
+
+def whole_patches(images: Tensor, patch: int, edges: Edges = "pad") -> Tensor:
+    """``(..., Y, X)`` with sides of whole patches: filled up right and below, or without the rest there.
+
+    Nothing is left out of a side that is shorter than a patch.
+    """
+    Y, X = images.shape[-2:]
+    if edges == "drop":
+        images = images[..., : max(Y - Y % patch, patch), : max(X - X % patch, patch)]
+        Y, X = images.shape[-2:]
+    return F.pad(images, (0, -X % patch, 0, -Y % patch), mode="replicate")

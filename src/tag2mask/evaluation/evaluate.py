@@ -22,7 +22,7 @@ from tag2mask.masks.write import MaskSet, open_finished
 
 @dataclass(frozen=True)
 class Scores:
-    """A mask set's scores. ``random`` is what painting at random among the tags in use would score."""
+    """A mask set's scores. ``random_miou`` is what painting at random among the tags in use would score."""
 
     classes: Classes
     table: ScoreTable
@@ -58,6 +58,11 @@ class Scores:
 def percent(share: float) -> float | None:
     """A share as percent with two digits; nan is null."""
     return None if math.isnan(share) else round(100 * float(share), 2)
+
+
+def shown(score: float | None) -> str:
+    """A score in percent, or that there is none."""
+    return "-" if score is None else f"{score:.1f}"
 
 
 def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:

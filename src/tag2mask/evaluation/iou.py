@@ -75,7 +75,11 @@ def miou_interval(
     hit = weights @ np.diagonal(square, axis1=1, axis2=2)
     total = weights @ (per_image.sum(2) + square.sum(1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.nanmean(np.where(total - hit > 0, hit / (total - hit), np.nan), axis=1)
+        iou = np.where(total - hit > 0, hit / (total - hit), np.nan)
+    scores = np.array([mean_known(row) for row in iou])  # a draw of void photographs alone has none
+    known = scores[~np.isnan(scores)]
+    if not known.size:
+        return float("nan"), float("nan")
     edge = (1 - share) / 2
-    low, high = np.quantile(scores, [edge, 1 - edge])
+    low, high = np.quantile(known, [edge, 1 - edge])
     return float(low), float(high)

@@ -109,6 +109,8 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
                 sweep.add(maps_KYX.max(0), values[maps_KYX.argmax(0)], truth)
             bar.advance(len(batch))
     miou_T = sweep.miou()
+    if np.isnan(miou_T[1:]).all():
+        raise DataError(f"the truth of split {split} has no pixel of any class: there is nothing to tune on")
     best = int(np.nanargmax(miou_T[1:])) + 1
     background = settings.background.model_copy(update={"value": best / BINS, "tuned_on": split})
     chosen = settings.model_copy(update={"background": background})

@@ -12,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data.geotiff import encoded
+from tag2mask.data.opening import open_image
 from tag2mask.data.reading import is_turned
+from tag2mask.data.tiff import read_raster
 from tag2mask.errors import DataError
 from tag2mask.export.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
+
+DRIVERS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "BMP": "BMP", "WEBP": "WEBP"}  # others follow links, addresses
 
 
 def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
@@ -58,10 +62,11 @@ def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
     if image.photograph.suffix.lower() == ".npy":
         return nowhere
     try:
-        with rasterio.open(image.photograph) as source:
+        with rasterio.open(image.photograph, driver=driver_of(image.photograph)) as source:
             place, size = {"crs": source.crs, "transform": source.transform}, (source.height, source.width)
-            turned = is_turned(image.photograph, source.count)
-            missing = np.zeros(size, bool) if source.nodata is None else source.dataset_mask() == 0
+            turned, of_tiff = is_turned(image.photograph, source.count), source.driver == "GTiff"
+        masked = np.ma.getmaskarray(read_raster(image.photograph)) if of_tiff else np.zeros((1, *size), bool)
+        missing: NDArray[np.bool_] = np.logical_and.reduce(masked)
     except rasterio.errors.RasterioError as error:
         raise DataError(f"{image.photograph}: cannot be read by rasterio ({error})") from None
     if turned and place != nowhere[0]:
@@ -72,3 +77,12 @@ def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
             f"{image.labels.shape[0]}; give the right folder with --images DIR"
         )
     return nowhere if turned else (place, missing)
+
+
+def driver_of(path: Path) -> str:
+    """The one driver of GDAL's that may open a photograph."""
+    try:
+        with open_image(path) as image:
+            return DRIVERS.get(str(image.format), "GTiff")
+    except (OSError, ValueError, SyntaxError):  # deeper than what Pillow knows
+        return "GTiff"

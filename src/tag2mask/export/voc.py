@@ -14,12 +14,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tag2mask.export.label_images import LabelImage
-from tag2mask.masks.write import MaskSet, write_mask
+from tag2mask.masks.write import MANIFEST, MaskSet, write_mask
+from tag2mask.names import split_name
 
 
 def write_voc(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks, as they are: ``bits`` tells 16 from VOC's own 8."""
-    classes, split = mask_set.classes, mask_set.manifest.get("settings", {}).get("split", "default")
+    """All masks, as they are: ``bits`` tells 16 from VOC's own 8.
+
+    Raises:
+        DataError: the manifest's split cannot name a file.
+    """
+    classes = mask_set.classes
+    split = split_name(str(mask_set.manifest.get("settings", {}).get("split", "default")), mask_set.path / MANIFEST)
     names = []
     for image in label_images:
         write_mask(path / "SegmentationClass" / f"{image.name}.png", image.labels, classes)

@@ -25,7 +25,7 @@ class CRFSettings(Settings):
     colour_weight: float = Field(10.0, ge=0)
     unary: Literal["scores", "labels"] = "scores"
     trust: float = Field(0.7, gt=0, lt=1)
-    iterations: int = Field(10, ge=1)
+    iterations: int = Field(10, ge=1, le=1000)
 
 
 # The papers' constants.
@@ -56,4 +56,5 @@ def named_constants(crf: Any) -> Any:
     return CRF_PRESETS[crf]
 
 
+CRFEngine = Literal["torch", "pydensecrf2"]
 CRFConstants = Annotated[CRFSettings, BeforeValidator(named_constants)]

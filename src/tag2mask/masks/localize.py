@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tag2mask.data.transforms import eval_resize
+from tag2mask.data.resizing import scaled_size, short_side
+from tag2mask.data.transforms import normalised, whole_patches
 from tag2mask.masks.refine import refine_patches
 from tag2mask.masks.settings import SHARE_EPS, MaskSettings
 from tag2mask.masks.tiles import starts
@@ -22,7 +24,7 @@ from tag2mask.methods import Ask, Method
 
 @dataclass(frozen=True)
 class Localized:
-    """A photograph's logits ``(C,)``, the mean over passes, and class maps ``(C, Y, X)`` at the short side ``side``."""
+    """An image's logits ``(C,)``, the mean over passes, and class maps ``(C, Y, X)`` at the first scale's size."""
 
     scores_C: Tensor
     maps_CYX: Tensor
@@ -32,7 +34,7 @@ class Localized:
 def localize(
     method: Method,
     images: Sequence[Tensor],
-    side: int,
+    side: int | Literal["own"],
     mean: Sequence[float],
     std: Sequence[float],
     settings: MaskSettings,
@@ -41,17 +43,20 @@ def localize(
     device = next(method.parameters()).device
     scores: list[Tensor] = []
     total_BCYX: Tensor | None = None
+    height, width = images[0].shape[1:]
+    short = short_side(side, height, width, method.patch if settings.edges == "pad" else 1)
+    whole = scaled_size(height, width, short, settings.scales[0])
     for scale in settings.scales:
-        resized = [eval_resize(image, max(round(side * scale), 1), method.patch, mean, std) for image in images]
-        batch = torch.stack([pixels for pixels, _ in resized]).to(device)
-        size = resized[0][1]
+        size = scaled_size(height, width, short, scale)
+        batch = torch.stack([normalised(image, size, mean, std) for image in images]).to(device)
         for mirrored in (False, True) if settings.flip else (False,):
-            # The padding stays right and below: the photograph is mirrored, not the padded batch.
-            scores_BC, maps_BChw = by_tiles(method, mirror(batch, size[1]) if mirrored else batch, settings)
-            maps_BCYX = to_pixels(maps_BChw, method.patch, size)
-            maps_BCYX = maps_BCYX.flip(-1) if mirrored else maps_BCYX
+            # What is filled up or left out stays right and below: the image is mirrored before.
+            seen = whole_patches(batch.flip(-1) if mirrored else batch, method.patch, settings.edges)
+            scores_BC, maps_BChw = by_tiles(method, seen, settings)
+            cut = maps_BChw.float() if settings.edges == "drop" else to_pixels(maps_BChw, method.patch, size)
+            maps_BCYX = resize(cut.flip(-1) if mirrored else cut, whole)
             scores.append(scores_BC)
-            total_BCYX = maps_BCYX if total_BCYX is None else total_BCYX + resize(maps_BCYX, total_BCYX.shape[-2:])
+            total_BCYX = maps_BCYX if total_BCYX is None else total_BCYX + maps_BCYX
     assert total_BCYX is not None
     scores_BC = torch.stack(scores).mean(0).float().cpu()
     return [Localized(scores_BC[i], total_BCYX[i].float().cpu()) for i in range(len(images))]
@@ -104,12 +109,6 @@ def share(maps_BChw: Tensor) -> Tensor:
     return maps_BChw / (maps_BChw.sum(1, keepdim=True) + SHARE_EPS)
 
 
-def mirror(batch: Tensor, width: int) -> Tensor:
-    """Photographs mirrored left to right within their own ``width``; the padding repeats the new border."""
-    flipped = batch[..., :width].flip(-1)
-    return F.pad(flipped, (0, batch.shape[-1] - width, 0, 0), mode="replicate")
-
-
 def to_pixels(maps_BChw: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
     """Maps on the patch grid to pixels of the padded photograph, bilinearly, cropped to ``size``."""
     grid = maps_BChw.shape[-2:]
@@ -118,4 +117,6 @@ def to_pixels(maps_BChw: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
 
 def resize(maps_BCYX: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear, corners not aligned."""
+    if maps_BCYX.shape[-2:] == tuple(size):
+        return maps_BCYX
     return F.interpolate(maps_BCYX, size=tuple(size), mode="bilinear", align_corners=False)

@@ -16,9 +16,8 @@ from tag2mask.errors import DataError, SettingsError
 from tag2mask.files import held
 from tag2mask.masks.agreement import agreed
 from tag2mask.masks.painter import Painter, batches
-from tag2mask.masks.refine import WALK, require_refiners
+from tag2mask.masks.refine import PROBE, WALK, require_refiners
 from tag2mask.masks.refine.crf import require_engine
-from tag2mask.masks.refine.walk import Walk
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
 from tag2mask.training.progress import progress_bar
@@ -50,7 +49,7 @@ def make_masks(
     if settings.background.value == "agreement":
         settings = agreed(opened, list(dataset), settings)
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
-    made_from = {**origin(opened, settings, painter.walk), "data": str(place.resolve())}
+    made_from = {**origin(opened, settings, painter), "data": str(place.resolve())}
     failures: dict[str, str] = {}
     with held(out):
         writer = MaskSetWriter(out, opened.classes, made_from)
@@ -72,8 +71,14 @@ def resolved(settings: MaskSettings, run: Run) -> MaskSettings:
     """
     require_refiners(settings.refine)
     require_engine(settings.crf_engine)
-    if (WALK in settings.refine) != (settings.walk is not None):
-        raise SettingsError("--refine walk and --walk WALK belong together: WALK is what tag2mask refine-train wrote")
+    for name, folder, verb in ((PROBE, settings.probe, "train-probe"), (WALK, settings.walk, "refine-train")):
+        if (name in settings.refine) != (folder is not None):
+            raise SettingsError(
+                f"--refine {name} and --{name} {name.upper()} belong together: {name.upper()} is what tag2mask {verb} "
+                "wrote"
+            )
+    if PROBE in settings.refine and settings.paint != "argmax":
+        raise SettingsError("--refine probe gives probabilities, which need no thresholds: leave paint=ordered out")
     for name in settings.class_thresholds:
         if name not in run.classes.names:
             near = difflib.get_close_matches(name, run.classes.names, n=1)
@@ -97,7 +102,7 @@ def require_tags(samples: Sequence[Sample], split: str) -> None:
         )
 
 
-def origin(run: Run, settings: MaskSettings, walk: Walk | None) -> dict[str, Any]:
+def origin(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]:
     """Everything that decides what the masks look like but the photographs."""
     return {
         "tool": f"tag2mask {tag2mask.__version__}",
@@ -105,7 +110,8 @@ def origin(run: Run, settings: MaskSettings, walk: Walk | None) -> dict[str, Any
         "run": run.path.resolve().name,
         "checkpoint_sha256": run.checkpoint_hash(),
         "method": run.settings.method,
-        "walk": None if walk is None else walk.origin(),
+        "probe": None if painter.probe is None else painter.probe.origin(),
+        "walk": None if painter.walk is None else painter.walk.origin(),
         "settings": settings.model_dump(mode="json"),
         "labels_used": f"image tags, {settings.tags}",
         "truth_used": truth_used(settings),

@@ -21,6 +21,7 @@ from tag2mask.masks.localize import Localized, localize, resize
 from tag2mask.masks.paint import BARE, Maps, paint, predicted_tags
 from tag2mask.masks.refine import CRF, PIXEL_REFINERS, refine_pixels
 from tag2mask.masks.refine.crf import CRF_ENGINES
+from tag2mask.masks.refine.probe import Probe, open_probe
 from tag2mask.masks.refine.walk import open_walk
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
@@ -46,6 +47,7 @@ class Painter:
         self.walk = None if settings.walk is None else open_walk(Path(settings.walk), device)
         if self.walk is not None and len(self.walk.mean) != run.settings.data.bands:
             raise SettingsError(f"{self.walk.path} was trained on {len(self.walk.mean)} bands, {run.path} on others")
+        self.probe = None if settings.probe is None else own_probe(Path(settings.probe), run)
         self.side = settings.side or run.settings.backbone.image_size
 
     def localize(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
@@ -79,13 +81,15 @@ class Painter:
             classes.background is not None,
             settings,
             [settings.class_thresholds.get(classes.names[tag]) for tag in tags],
-            partial(self.sharpen, image),
+            partial(self.sharpen, image, tags),
         )
         return np.where(labels == BARE, classes.ignore, labels)
 
-    def sharpen(self, image: Tensor, scores_SYX: Maps) -> Maps:
-        """The scores of classes and background, after the walk and the CRF if they are asked for."""
+    def sharpen(self, image: Tensor, tags: Sequence[int], scores_SYX: Maps) -> Maps:
+        """The scores of classes and background, after the probe, the walk and the CRF if they are asked for."""
         scores = torch.from_numpy(scores_SYX)
+        if self.probe is not None:
+            scores = self.probe(self.run, self.method, image, tags, background=len(scores) > len(tags))
         if self.walk is not None:
             scores = self.walk(image, scores)
         if CRF in self.settings.refine:
@@ -93,6 +97,19 @@ class Painter:
             colours = coloured(image, self.run.settings.data)
             scores = at_refine_side(colours, scores, self.settings, lambda x, y: engine(x, y, self.settings.crf))
         return scores.numpy()
+
+
+def own_probe(path: Path, run: Run) -> Probe:
+    """A probe that was learned with this run.
+
+    Raises:
+        RunError: it is no probe.
+        SettingsError: it was learned with another run.
+    """
+    probe = open_probe(path)
+    if probe.run_sha256 != run.checkpoint_hash():
+        raise SettingsError(f"{path} was learned with another run than {run.path}: learn one with tag2mask train-probe")
+    return probe
 
 
 def coloured(image: Tensor, settings: DataSettings) -> Tensor:

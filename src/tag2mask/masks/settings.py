@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tag2mask.data.resizing import Edges, LookSide
 from tag2mask.errors import SettingsError
-from tag2mask.masks.crf_settings import CRFConstants, CRFSettings
+from tag2mask.masks.crf_settings import CRFConstants, CRFEngine, CRFSettings
+from tag2mask.notation import from_word
 from tag2mask.presets import read_preset
-from tag2mask.settings import Scales, Settings, assign, merge, parse_value
+from tag2mask.settings import BatchSize, Patches, Scales, Settings, Side, assign, merge
 
 BACKGROUND_WORDS = ("mean", "otsu", "agreement")
 SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
@@ -69,13 +71,17 @@ class MaskSettings(Settings):
 
     ``paint``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
     way: every map is cut at ``threshold`` and painted, classes from the lowest to the highest logit, and what stays
-    bare gets the nearest paint. ``side`` is the short side of photographs at scale 1, the run's image size if None.
-    Photographs of more than ``max_patches`` patches at a scale are looked at in tiles.
+    bare gets the nearest paint. ``side`` is the short side of images at scale 1: a number of pixels,
+    ``own`` for each image's own, rounded to whole patches, or the run's image size if None. Sides
+    that are no whole number of patches are filled up (``edges: pad``), or the rest is left out and the maps are
+    stretched over it (``drop``, as released code does; ``own`` is not rounded then).
+    Images of more than ``max_patches`` patches at a scale are looked at in tiles.
     ``method`` changes settings of the run's method that its weights do not depend on, such as ``map_layers``.
     ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
     the classes have no background, since shares say nothing about patches that belong to no class.
     ``refine`` names refiners in their order; those on pixels see the photograph with a long side of at most
-    ``refine_side``. ``walk`` is the folder that ``refine-train`` wrote, for the refiner of that name.
+    ``refine_side``. ``probe`` and ``walk`` are the folders that ``train-probe`` and ``refine-train`` wrote, for the
+    refiners of these names.
     ``background`` counts only where the classes have one. ``class_thresholds`` are those of single classes, by name;
     they go before ``threshold`` and before the background's.
     """
@@ -87,17 +93,19 @@ class MaskSettings(Settings):
     method: dict[str, Any] = Field(default_factory=dict)
     relative: bool | None = None
     refine: Refiners = ()
-    refine_side: int = Field(640, gt=0)
+    refine_side: Side = 640
     crf: CRFConstants = CRFSettings()
-    crf_engine: Literal["torch", "pydensecrf2"] = "torch"
+    crf_engine: CRFEngine = "torch"
+    probe: str | None = None
     walk: str | None = None
     paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Threshold = "mean"
     class_thresholds: dict[str, Threshold] = Field(default_factory=dict)
     background: BackgroundSettings = BackgroundSettings()
-    side: int | None = Field(None, gt=0)
-    batch_size: int = Field(8, gt=0)
-    max_patches: int = Field(4096, gt=0)
+    side: LookSide = None
+    edges: Edges = "pad"
+    batch_size: BatchSize = 8
+    max_patches: Patches = 4096
 
     @model_validator(mode="after")
     def without_power(self) -> MaskSettings:
@@ -135,9 +143,9 @@ def thresholds(text: str) -> dict[str, Any]:
     for part in text.split(","):
         name, equals, own = part.rpartition("=")
         if equals:
-            values["class_thresholds"][name.strip()] = parse_value(own)
+            values["class_thresholds"][name.strip()] = from_word(own)
             continue
-        general = parse_value(part)
+        general = from_word(part)
         if general not in BACKGROUND_WORDS and not (isinstance(general, int | float) and 0 < general <= 1):
             raise SettingsError(
                 f"--threshold {part}: wanted {', '.join(BACKGROUND_WORDS)} or a number above 0, 1 at most"

@@ -11,3 +11,9 @@ def starts(length: int, tile: int, overlap: float = 1 / 4) -> list[int]:
         return [0]
     count = 1 + math.ceil((length - tile) / max(tile - int(tile * overlap), 1))
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+
+
+def flush_starts(length: int, tile: int, overlap: float = 1 / 4) -> list[int]:
+    """Where tiles begin that overlap by exactly that share, but the last one: it ends where ``length`` does."""
+    stride = max(tile - int(tile * overlap), 1)
+    return [min(start, max(length - tile, 0)) for start in range(0, max(length - tile + stride, 1), stride)]

@@ -122,7 +122,7 @@ def resolved(settings: WalkSettings, run: Run) -> WalkSettings:
         raise SettingsError("masks.refine: a walk learns from maps that were not walked; leave walk out")
     own = run.settings
     backbone = (settings.backbone or own.backbone).model_copy(
-        update={"image_size": settings.side, "bands": own.data.bands, "drop_path": 0.0}
+        update={"image_size": settings.side, "bands": own.data.bands, "drop_path": 0.0, "positions": "resampled"}
     )
     weights = settings.weights or (own.weights if backbone.name == own.backbone.name else "hub")
     return settings.model_copy(update={"masks": masks, "backbone": backbone, "weights": weights})

@@ -22,13 +22,59 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from tag2mask.data import Classes
 from tag2mask.errors import MaskSetError
-from tag2mask.files import append_line, json_bytes, sync, vacant, whole_lines, write_bytes, write_json
+from tag2mask.files import append_line, json_bytes, sync, vacant, write_bytes, write_json
+from tag2mask.names import inside
 from tag2mask.settings import differences
+from tag2mask.stored import Count, Flag, Place, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored
 
 MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
+
+
+class HowMade(Stored, extra="allow"):
+    """The settings that a manifest lists, as far as they are looked at."""
+
+    split: str = ""
+    tags: str = ""
+
+
+class Manifest(Stored, extra="allow"):
+    """The content of ``manifest.json``; what is not there was never said."""
+
+    complete: Flag = False
+    run: str = ""
+    segmenter: str = ""
+    checkpoint_sha256: str = ""
+    data: Place = "."
+    settings: HowMade = HowMade()
+    labels_used: str = ""
+    truth_used: str = ""
+    images: Count = 0
+    image_tags: dict[str, list[str]] = Field(default_factory=dict)
+    fallbacks: list[str] = Field(default_factory=list)
+    failures: dict[str, str] = Field(default_factory=dict)
+
+    def require_known(self, classes: Classes) -> None:
+        """All tags are classes.
+
+        Raises:
+            ValueError: one is not.
+        """
+        known = set(classes.names)
+        for name, tags in self.image_tags.items():
+            if unknown := set(tags) - known:
+                raise ValueError(f"image_tags.{name}: {CLASSES} has no class {min(unknown)!r}")
+
+
+class TagsRow(Stored):
+    """A line of ``tags.jsonl``."""
+
+    name: str
+    tags: list[str]
+    fallback: Flag
 
 
 @dataclass(frozen=True)
@@ -50,8 +96,12 @@ class MaskSet:
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of a photograph is."""
-    return folder / MASKS / f"{name}.png"
+    """Where the mask of a photograph is.
+
+    Raises:
+        DataError: the name leads elsewhere.
+    """
+    return inside(folder / MASKS, f"{name}.png", folder)
 
 
 def open_mask_set(path: Path) -> MaskSet:
@@ -65,11 +115,12 @@ def open_mask_set(path: Path) -> MaskSet:
             raise MaskSetError(
                 f"{path} is not a mask set: {name} is missing; give the folder that tag2mask masks wrote"
             )
-    try:
-        classes = Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8")))
-        return MaskSet(path, classes, json.loads((path / MANIFEST).read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise MaskSetError(f"{path} is damaged: {error}") from None
+    with damaged(path / CLASSES, MaskSetError):
+        classes = Classes.from_json(read_plain(path / CLASSES))
+    manifest = read_stored(path / MANIFEST, Manifest, MaskSetError)
+    with damaged(path / MANIFEST, MaskSetError):
+        manifest.require_known(classes)
+    return MaskSet(path, classes, manifest.model_dump(exclude_unset=True))
 
 
 def open_finished(path: Path) -> MaskSet:
@@ -170,19 +221,21 @@ class MaskSetWriter:
         """Take up what is there."""
         if self.stopped_early():
             self.open_for_masks()
-        try:
-            before = open_mask_set(self.path)
-        except MaskSetError:
-            raise MaskSetError(f"{self.path} is not empty and no mask set; choose another --out") from None
+        if not (self.path / MANIFEST).is_file():
+            raise MaskSetError(f"{self.path} is not empty and no mask set; choose another --out")
+        before = open_mask_set(self.path)
         was = {key: before.manifest.get(key) for key in self.origin}
         for key, old, new in differences(was, self.origin):
             raise MaskSetError(
                 f"{self.path} is not empty: its masks were made with {key} = {old}, not {new}; "
                 "choose another --out or delete it"
             )
-        rows = [json.loads(line) for line in whole_lines(self.path / TAGS)]
-        self.tags = before.manifest.get("image_tags", {}) | {row["name"]: row["tags"] for row in rows}
-        noted = [row["name"] for row in rows if row["fallback"]]
+        rows: list[TagsRow] = []
+        if (self.path / TAGS).exists():
+            drop_torn_line(self.path / TAGS)
+            rows = read_rows(self.path / TAGS, TagsRow, MaskSetError)
+        self.tags = before.manifest.get("image_tags", {}) | {row.name: row.tags for row in rows}
+        noted = [row.name for row in rows if row.fallback]
         self.fallbacks = list(dict.fromkeys([*before.manifest.get("fallbacks", []), *noted]))
 
     def has(self, name: str) -> bool:

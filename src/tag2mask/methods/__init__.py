@@ -42,6 +42,21 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
             {"reads": "token", "head": "concat", "pruning": True, "map_layers": None, "maps": "attention"},
             TokenMasking,
         ),
+        "tokenmasking-released": MethodEntry(
+            TokenMaskingSettings,
+            {
+                "reads": "token",
+                "head": "concat",
+                "final_norm": False,
+                "pruning": True,
+                "gates": "hard",
+                "gate_start": "xavier",
+                "map_layers": None,
+                "maps": "attention",
+                "heads": "all",
+            },
+            TokenMasking,
+        ),
         "mctformer-v1": MethodEntry(MCTformerSettings, {"patches": "none"}, MCTformer),
         "mctformer-v2": MethodEntry(MCTformerSettings, {}, MCTformer),
         "mctformer-plus": MethodEntry(
@@ -70,7 +85,9 @@ def build_method(
     """
     settings = method_settings(name, method)
     model, report = build_backbone(backbone, weights)
-    return METHODS[name].build(model, classes, settings), report
+    built = METHODS[name].build(model, classes, settings)
+    built.vit.place(backbone.positions, backbone.image_size)
+    return built, report
 
 
 def method_settings(name: str, method: Mapping[str, Any]) -> Settings:

@@ -28,8 +28,8 @@ class Evidence:
     """What a method returns for a batch.
 
     ``scores_BC`` are the logits that decide presence and painting order; ``logits`` holds every ``(B, C)`` logit
-    that enters the loss, by name; ``terms`` the named scalars that do (a gate penalty); ``maps_BChw >= 0`` and
-    ``affinity_BMM`` are there if they were asked for.
+    that enters the loss, by name; ``terms`` the named scalars that do (a gate penalty); ``maps_BChw >= 0``, not yet
+    spread by any affinity, and ``affinity_BMM`` are there if they were asked for.
     """
 
     scores_BC: Tensor

@@ -15,7 +15,7 @@ import numpy as np
 
 import tag2mask
 from tag2mask.data.batches import Photographs
-from tag2mask.data.resizing import bilinear, fitted_size, resized
+from tag2mask.data.resizing import bilinear, resized, scaled_size, short_side
 from tag2mask.errors import RunError
 from tag2mask.masks.paint import BARE, paint, predicted_tags
 from tag2mask.masks.settings import SHARE_EPS, MaskSettings
@@ -26,7 +26,7 @@ from tag2mask.prediction.settings import PredictSettings
 from tag2mask.prediction.windows import Eye, Floats, most_probable, probabilities
 from tag2mask.segmentation.kinds import RUN, SEGMENTER
 
-IN_TORCH = ("refine", "refine_side", "crf", "masks")
+IN_TORCH = ("refine", "refine_side", "crf", "crf_engine", "masks")
 
 
 class OnnxPredictor(Predictor):
@@ -89,7 +89,7 @@ class OnnxRun(OnnxPredictor):
 
     def unknown(self) -> Sequence[str]:
         """Refiners are in torch, and there are neither windows nor tiles."""
-        return (*IN_TORCH, "overlap", "max_patches")
+        return (*IN_TORCH, "overlap", "windows", "max_patches")
 
     def paint(self, batch: Photographs) -> list[Painted]:
         """The tags with a logit above 0, from their maps."""
@@ -109,10 +109,11 @@ class OnnxRun(OnnxPredictor):
     def localize(self, images: Sequence[Floats]) -> tuple[Floats, Floats]:
         """Logits ``(B, C)``, the mean over scales and flips, and class maps ``(B, C, Y, X)``, their sum."""
         height, width = images[0].shape[1:]
+        side = short_side(self.settings.side or self.card.side, height, width, self.card.patch)
         scores: list[Floats] = []
         total_BCYX: Floats | None = None
         for scale in self.settings.scales:
-            size = fitted_size(height, width, max(round((self.settings.side or self.card.side) * scale), 1))
+            size = scaled_size(height, width, side, scale)
             batch = np.stack([resized(image, size) for image in images])
             for mirrored in (False, True) if self.settings.flip else (False,):
                 scores_BC, maps_BCYX = self.one_pass(batch[..., ::-1] if mirrored else batch)

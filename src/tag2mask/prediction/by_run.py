@@ -17,7 +17,7 @@ from tag2mask.prediction.predictor import Predictor
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.training.run import Run, open_run
 
-SHARED = ("scales", "flip", "side", "max_patches", "batch_size", "refine")
+SHARED = ("scales", "flip", "side", "max_patches", "batch_size", "refine", "refine_side", "crf", "crf_engine")
 
 
 class RunPredictor(Predictor):
@@ -31,7 +31,7 @@ class RunPredictor(Predictor):
             SettingsError: a setting is unknown, or is for segmenters.
         """
         reason = f"it is for segmenters, and {path} is a tagged run, which takes settings of masks as masks.KEY"
-        settings.require_default(["overlap", "refine_side", "crf"], reason)
+        settings.require_default(["overlap", "windows"], reason)
         self.run = open_run(path)
         self.overlay = settings.overlay
         self.masks = mask_settings(settings, self.run)
@@ -42,7 +42,7 @@ class RunPredictor(Predictor):
 
     def origin(self) -> dict[str, Any]:
         """The run, and the settings in the words of ``masks``."""
-        return {**origin(self.run, self.masks, self.painter.walk), "overlay": self.overlay}
+        return {**origin(self.run, self.masks, self.painter), "overlay": self.overlay}
 
     def paint(self, batch: Photographs) -> list[Painted]:
         """As ``masks`` paints."""

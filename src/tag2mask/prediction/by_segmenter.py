@@ -19,7 +19,7 @@ from tag2mask.data.resizing import bilinear, resized
 from tag2mask.errors import SettingsError
 from tag2mask.masks.painter import coloured
 from tag2mask.masks.refine import CRF
-from tag2mask.masks.refine.crf import crf
+from tag2mask.masks.refine.crf import CRF_ENGINES, require_engine
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.from_pixels import FromPixels, in_numpy
 from tag2mask.prediction.predictor import Predictor, painted
@@ -43,6 +43,7 @@ class SegmenterPredictor(Predictor):
             raise SettingsError(
                 f"predict: refine: a segmenter's masks are refined by {CRF} or none, not {settings.refine}"
             )
+        require_engine(settings.crf_engine)
         self.run = open_segmenter(path)
         self.settings = settings
         self.classes = self.run.classes
@@ -95,5 +96,5 @@ def sharpened(image: Floats, shares_KYX: Floats, settings: PredictSettings, data
     values_S = np.unique(shares_KYX.argmax(0))
     scores_SYX = torch.from_numpy(bilinear(shares_KYX[values_S], small))
     colours = coloured(torch.from_numpy(resized(image, small)), data)
-    refined_SYX = crf(colours, scores_SYX, settings.crf).numpy()
+    refined_SYX = CRF_ENGINES[settings.crf_engine](colours, scores_SYX, settings.crf).numpy()
     return np.asarray(values_S[most_probable(refined_SYX, (height, width))])

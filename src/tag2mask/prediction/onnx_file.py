@@ -7,14 +7,40 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 import tag2mask
 from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.notation import from_json
+from tag2mask.segmentation.kinds import RUN
+from tag2mask.settings import LARGEST_SIDE
+from tag2mask.stored import Number, Stored, checked
+
+TEXTS = ("kind", "name", "model", "checkpoint_sha256", "labels_used", "truth_used")  # the others are JSON
+Side = Annotated[int, Field(strict=True, gt=0, le=LARGEST_SIDE)]
+
+
+class StoredCard(Stored):
+    """What the metadata of a file hold, text and JSON."""
+
+    kind: str
+    name: str
+    model: str
+    classes: dict[str, Any]
+    data_settings: dict[str, Any]
+    mean: list[Number]
+    std: list[Annotated[Number, Field(gt=0)]]
+    side: Side
+    crop: Side
+    patch: Side
+    checkpoint_sha256: str
+    labels_used: str
+    truth_used: str
 
 
 @dataclass(frozen=True)
@@ -66,25 +92,20 @@ class ModelCard:
             RunError: something is missing or damaged.
         """
         try:
-            return cls(
-                texts["kind"],
-                texts["name"],
-                texts["model"],
-                Classes.from_json(json.loads(texts["classes"])),
-                DataSettings.parse(json.loads(texts["data_settings"]), where=str(where)),
-                tuple(json.loads(texts["mean"])),
-                tuple(json.loads(texts["std"])),
-                int(texts["side"]),
-                int(texts["crop"]),
-                int(texts["patch"]),
-                texts["checkpoint_sha256"],
-                texts["labels_used"],
-                texts["truth_used"],
-            )
-        except (KeyError, ValueError, TypeError) as error:
+            told = {name: texts[name] for name in StoredCard.model_fields if name in texts}
+            content = {name: text if name in TEXTS else from_json(text.encode()) for name, text in told.items()}
+            card = checked(StoredCard, content)
+            classes = Classes.from_json(card.classes)
+            data = DataSettings.parse(card.data_settings, where=str(where))
+            for name, values in (("mean", card.mean), ("std", card.std)):
+                if len(values) != data.bands:
+                    raise ValueError(f"{name} has {len(values)} values for {data.bands} bands")
+        except ValueError as error:
             raise RunError(
                 f"{where}: its metadata are not those of this tag2mask ({error}); write it with tag2mask export"
             ) from None
+        others = {name: getattr(card, name) for name in (*TEXTS, "side", "crop", "patch")}
+        return cls(classes=classes, data_settings=data, mean=tuple(card.mean), std=tuple(card.std), **others)
 
 
 class OnnxModel:
@@ -110,9 +131,30 @@ class OnnxModel:
             )
         except Exception as error:  # onnxruntime has a class an error, with no base of their own
             raise RunError(f"{path}: cannot be opened ({' '.join(str(error).split())[:160]})") from None
+        self.path = path
         self.card = ModelCard.from_metadata(self.session.get_modelmeta().custom_metadata_map, path)
+        self.require_fit()
+
+    def require_fit(self) -> None:
+        """The network has as many bands and classes as its metadata say.
+
+        Raises:
+            RunError: it has not.
+        """
+        classes = self.card.classes.names if self.card.kind == RUN else self.card.classes.pixel_names
+        wanted = {"bands": self.card.data_settings.bands, "classes": len(classes)}
+        places = {"bands": self.session.get_inputs()[0], "classes": self.session.get_outputs()[0]}
+        for name, place in places.items():
+            found = place.shape[1] if len(place.shape) > 1 else None
+            if found != wanted[name]:
+                raise RunError(
+                    f"{self.path}: has {found} {name}, its metadata say {wanted[name]}; write it with tag2mask export"
+                )
 
     def __call__(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """All outputs for photographs ``(B, bands, Y, X)`` in [0, 1]."""
-        found: list[NDArray[np.float32]] = self.session.run(None, {"images": images})
+        try:
+            found: list[NDArray[np.float32]] = self.session.run(None, {"images": images})
+        except Exception as error:  # as above
+            raise RunError(f"{self.path}: cannot be run ({' '.join(str(error).split())[:160]})") from None
         return found

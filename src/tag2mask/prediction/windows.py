@@ -6,17 +6,19 @@ Shapes: B batch, K pixel classes, Y X pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.data.resizing import bilinear, fitted_size, resized
-from tag2mask.masks.tiles import starts
+from tag2mask.data.resizing import bilinear, resized, scaled_size, short_side
+from tag2mask.masks.tiles import flush_starts, starts
 from tag2mask.prediction.settings import PredictSettings
 
 Floats = NDArray[np.float32]
+STARTS: Mapping[str, Callable[[int, int, float], list[int]]] = MappingProxyType({"even": starts, "flush": flush_starts})
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ def probabilities(eye: Eye, images: Sequence[Floats], settings: PredictSettings)
     The mean over scales and flips of softmax(logits).
     """
     height, width = images[0].shape[1:]
-    side = settings.side or eye.side
-    size = fitted_size(height, width, side)
+    side = short_side(settings.side or eye.side, height, width, eye.patch)
+    size = scaled_size(height, width, side, 1.0)
     total_BKYX: Floats | None = None
     for scale in settings.scales:
-        seen = fitted_size(height, width, max(round(side * scale), 1))
+        seen = scaled_size(height, width, side, scale)
         batch = np.stack([resized(image, seen) for image in images])
         for mirrored in (False, True) if settings.flip else (False,):
             logits_BKYX = by_windows(eye, batch[..., ::-1] if mirrored else batch, settings)
@@ -57,7 +59,8 @@ def by_windows(eye: Eye, batch: Floats, settings: PredictSettings) -> Floats:
     """Logits ``(B, K, Y, X)``, averaged where windows overlap."""
     B, _, Y, X = batch.shape
     high, wide = min(eye.crop, Y), min(eye.crop, X)
-    corners = [(y, x) for y in starts(Y, high, settings.overlap) for x in starts(X, wide, settings.overlap)]
+    begin = STARTS[settings.windows]
+    corners = [(y, x) for y in begin(Y, high, settings.overlap) for x in begin(X, wide, settings.overlap)]
     places = [(b, slice(y, y + high), slice(x, x + wide)) for y, x in corners for b in range(B)]
     patches = math.ceil(high / eye.patch) * math.ceil(wide / eye.patch)
     at_once = max(settings.max_patches // patches, 1)

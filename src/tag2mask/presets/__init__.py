@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from tag2mask.errors import SettingsError
+from tag2mask.notation import from_yaml
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def read_preset(name: str) -> Preset:
     if name not in preset_names():
         raise SettingsError(f"preset {name!r} is unknown; there are {', '.join(preset_names())}")
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    values = yaml.safe_load(text)
+    values = from_yaml(text.encode())
     return Preset(
         name, text, text.splitlines()[0].lstrip("# "), values["train"], values["masks"], values.get("segment")
     )

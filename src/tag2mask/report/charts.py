@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 460, 240
+TINY = 1e-30  # below this there is no axis to draw
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 14, 40
 
 
@@ -54,7 +55,8 @@ def line_chart(
     title: str, y_label: str, epochs: Sequence[int], series: Mapping[str, Sequence[float]], top: float | None = None
 ) -> Chart:
     """Series over epochs; the y axis goes from 0 to ``top``, or to what the highest value needs."""
-    top = top or max((value for values in series.values() for value in values), default=1.0) or 1.0
+    top = top or max((value for values in series.values() for value in values), default=1.0)
+    top = top if top > TINY else 1.0
     step = nice_step(top / 5)
     top = step * -(-top // step)
     first, last = epochs[0], max(epochs[-1], epochs[0] + 1)

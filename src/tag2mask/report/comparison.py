@@ -9,10 +9,9 @@ from typing import Any
 
 from tag2mask.data import DataSettings, Sample
 from tag2mask.data.reading import read_mask
-from tag2mask.files import write_text
 from tag2mask.masks.overlay import overlay, read_picture
 from tag2mask.masks.write import MaskSet, open_finished
-from tag2mask.report.page import templates
+from tag2mask.report.page import templates, write_page
 from tag2mask.report.pictures import data_uri
 from tag2mask.report.sheet import Key, keys_in, spread
 
@@ -52,7 +51,7 @@ def write_comparison(
     rows = [compared(sample, sets, truth, data) for sample in photographs if sample.name in chosen]
     columns = len(sets) + (2 if truth else 1)
     page = templates().get_template("comparison.html.j2")
-    write_text(path, page.render(table=table, names=names, rows=rows, columns=columns, seed=seed))
+    write_page(path, page.render(table=table, names=names, rows=rows, columns=columns, seed=seed))
     return path
 
 

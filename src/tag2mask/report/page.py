@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import escape
 
 from tag2mask.errors import MaskSetError, RunError
-from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.evaluation.evaluate import evaluate, shown
 from tag2mask.files import reserved, write_text
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
 from tag2mask.report.charts import Chart, line_chart
 from tag2mask.report.sheet import class_keys, contact_sheet, spread
 from tag2mask.settings import flat
+from tag2mask.stored import read_stored
 from tag2mask.training.run import WEIGHTS, Run, open_run
+from tag2mask.vit.weights import WeightsReport
 
 EPOCHS_SHOWN = 8
 LOOKED_AT = 4096  # bytes of a page, for its title
@@ -42,7 +44,7 @@ def write_report(
     require_replaceable(path, run)
     opened = open_run(run)
     masks = open_finished(mask_set or own_mask_set(run))
-    if not {"run", "data"} <= masks.manifest.keys():
+    if not {"run", "data", "settings", "image_tags"} <= masks.manifest.keys():
         raise MaskSetError(f"{masks.path} was not painted by tag2mask masks; a segmenter's are shown with --segmented")
     truth = truth or own_truth(opened, masks)
     scores = evaluate(masks.path, truth).to_json() if truth else None
@@ -52,6 +54,7 @@ def write_report(
         .get_template("page.html.j2")
         .render(
             run=opened,
+            shown=shown,
             masks=masks,
             metrics=metrics,
             charts=charts(metrics),
@@ -60,17 +63,17 @@ def write_report(
             rows=contact_sheet(opened, masks, truth),
             scores=scores,
             settings=flat(opened.settings.model_dump(mode="json")),
-            weights=json.loads((run / WEIGHTS).read_text(encoding="utf-8")) if (run / WEIGHTS).is_file() else {},
+            weights=asdict(read_stored(run / WEIGHTS, WeightsReport)) if (run / WEIGHTS).is_file() else {},
             manifest=flat(
                 {key: value for key, value in masks.manifest.items() if key not in ("image_tags", "failures")}
             ),
-            failures=masks.manifest["failures"],
+            failures=masks.manifest.get("failures", {}),
             section=section,
         )
     )
     with reserved(path):
         require_replaceable(path, run)
-        write_text(path, page)
+        write_page(path, page)
     return path
 
 
@@ -85,6 +88,11 @@ def require_replaceable(path: Path, run: Path) -> None:
     title = f"<title>{escape(run.name)}: tag2mask report</title>"
     if not path.is_file() or title.encode() not in path.read_bytes()[:LOOKED_AT]:
         raise RunError(f"{path} is there already and no report about {run}; choose another --out")
+
+
+def write_page(path: Path, page: str) -> None:
+    """A page; bytes of a file's name that are no UTF-8 are shown by their numbers."""
+    write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def templates() -> Environment:
@@ -119,7 +127,7 @@ def charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
     epochs = [row["epoch"] for row in metrics]
     terms = {name: [row["loss"][name] for row in metrics] for name in metrics[0]["loss"]}
     found = [line_chart("Training loss", "loss", epochs, terms)]
-    if "val_ap" in metrics[0]:
+    if all({"val_ap", "val_f1"} <= row.keys() for row in metrics):
         scores = {"mean AP": [row["val_ap"] for row in metrics], "F1": [row["val_f1"] for row in metrics]}
         found.append(line_chart("Tags of validation photographs", "score", epochs, scores, top=1.0))
     return found
@@ -138,7 +146,7 @@ def class_rows(run: Run, metrics: Sequence[dict[str, Any]], scores: dict[str, An
 
 def head_rows(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Open heads by layer for some epochs, the first and the last among them; empty for a method without gates."""
-    gated = {str(row["epoch"]): row["open_heads"] for row in metrics if row["open_heads"] is not None}
+    gated = {str(row["epoch"]): row["open_heads"] for row in metrics if row.get("open_heads") is not None}
     chosen = spread(list(gated), EPOCHS_SHOWN)
     most = max((count for row in gated.values() for count in row), default=0) or 1
     return [

@@ -9,7 +9,7 @@ from typing import Any
 
 from tag2mask.data import open_dataset
 from tag2mask.errors import MaskSetError, SettingsError
-from tag2mask.evaluation.evaluate import score
+from tag2mask.evaluation.evaluate import score, shown
 from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
 from tag2mask.report.charts import Chart, line_chart
 from tag2mask.report.comparison import SHOWN, ComparedRow, compared
@@ -75,7 +75,7 @@ def segmenter_section(
         .render(
             names=list(sets),
             scores=scores,
-            learned={name: masks.manifest["labels_used"].split("learned from: ")[-1] for name, masks in sets.items()},
+            learned={name: learned_from(masks) for name, masks in sets.items()},
             ratio=ratio,
             classes=[(key, [row["per_class"][key.name] for row in scores.values()]) for key in keys],
             rows=sheet(opened, sets, names, truth),
@@ -84,6 +84,12 @@ def segmenter_section(
         )
     )
     return SegmenterSection(html, scores, ratio)
+
+
+def learned_from(masks: MaskSet) -> str:
+    """Whose labels the segmenter of a mask set learned."""
+    used: str = masks.manifest.get("labels_used", "unknown")
+    return used.split("learned from: ")[-1]
 
 
 def require_learned(masks: MaskSet, from_truth: bool) -> None:
@@ -148,7 +154,8 @@ def training_charts(run: Run, name: str, masks: MaskSet) -> list[Chart]:
     loss = {term: [row["loss"][term] for row in metrics] for term in metrics[0]["loss"]}
     charts = [line_chart(f"Loss, {name}", "loss", epochs, loss)]
     if name == WEAK:
-        shares = {title: [row[key] for row in metrics] for key, title in SHARES.items() if key in metrics[0]}
+        known = set.intersection(*(set(row) for row in metrics))
+        shares = {title: [row[key] for row in metrics] for key, title in SHARES.items() if key in known}
         charts.append(line_chart("Labels of the pseudo-masks", "share of pixels", epochs, shares, top=1.0))
     return charts
 
@@ -162,8 +169,3 @@ def segmenter_of(run: Run, masks: MaskSet) -> Path | None:
             if opened.checkpoint_hash() == masks.manifest.get("checkpoint_sha256"):
                 return folder
     return None
-
-
-def shown(value: float | None) -> str:
-    """A score in percent, or that there is none."""
-    return "-" if value is None else f"{value:.1f}"

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from tag2mask.settings import Settings
+from tag2mask.settings import Settings, Side
 
 PAPER_TAU, PAPER_CLASSES = 1.2, 21
 PAPER_TILE, PAPER_CROP = 120, 480
@@ -29,11 +29,12 @@ class ClippingSettings(Settings):
     0 clips never; that is None for a fully supervised segmenter, whose labels are true.
     ``tile``: side of a tile in pixels, None for a quarter of the crop as in the paper (120 of 480).
     ``tiles``: whose mean a pixel is compared with; that of the tile in its own ``image`` (the paper), or of the tile in
-    the whole ``batch`` (the released code).
+    the whole ``batch`` (the released code, which also counts pixels without a label, such as a crop's padding, as
+    pixels with a loss of 0).
     """
 
     tau: float | None = Field(None, ge=0)
-    tile: int | None = Field(None, gt=0)
+    tile: Side | None = None
     tiles: Literal["image", "batch"] = "image"
 
     def tau_for(self, classes: int, true_labels: bool = False) -> float:
@@ -56,32 +57,53 @@ class Clipped:
 
 
 def clipped_loss(
-    energy_BYX: Tensor, labelled_BYX: Tensor, tau: float, tile: int, tiles: Literal["image", "batch"] = "image"
+    energy_BYX: Tensor,
+    labelled_BYX: Tensor,
+    tau: float,
+    tile: int,
+    tiles: Literal["image", "batch"] = "image",
+    whole: Tensor | None = None,
 ) -> Clipped:
-    """The mean over labelled pixels of min(G, t): G the cross-entropy, t = max(lambda_i, lambda_g).
+    """The mean over counted pixels of min(G, t): G the cross-entropy, t = max(lambda_i, lambda_g).
 
-    lambda_i is the mean of G over a pixel's S x S tile, lambda_g over all pixels. A pixel above t adds a constant: its
-    gradient is 0, that of the others 1 / (labelled pixels). With lambda_g > tau it is the plain mean.
+    lambda_i is the mean of G over a pixel's S x S tile, lambda_g over all pixels: those of ``whole``, the
+    ``mean_parts`` of a batch that several processes share, or these. A pixel above t adds a constant: its gradient is
+    0, that of the others 1 / (counted pixels). With lambda_g > tau it is the plain mean. Counted are pixels with a
+    label, and with tiles of a ``batch`` all.
     """
-    pixels = labelled_BYX.sum().clamp_min(1)
-    mean = (energy_BYX * labelled_BYX).sum() / pixels
-    if mean > tau:
-        return Clipped(mean, labelled_BYX)
     with torch.no_grad():
-        threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), mean)
-    kept_BYX = (energy_BYX <= threshold_BYX) & labelled_BYX
-    limited_BYX = torch.where(kept_BYX, energy_BYX, threshold_BYX)
-    return Clipped((limited_BYX * labelled_BYX).sum() / pixels, kept_BYX)
+        total, pixels = mean_parts(energy_BYX, labelled_BYX, tiles) if whole is None else whole
+        level = total / pixels.clamp_min(1)
+        # Where nothing is clipped the threshold is infinite: to ask here whether it is would make the host wait.
+        threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), level)
+        threshold_BYX = threshold_BYX.masked_fill(level > tau, math.inf)
+        clipped_BYX = labelled_BYX & ~(energy_BYX <= threshold_BYX)
+    limited_BYX = torch.where(clipped_BYX, threshold_BYX, energy_BYX)
+    loss = (limited_BYX * labelled_BYX).sum() / counted(labelled_BYX, tiles).sum().clamp_min(1)
+    return Clipped(loss, labelled_BYX & ~clipped_BYX)
+
+
+def mean_parts(energy_BYX: Tensor, labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
+    """The sum of G over labelled pixels, and how many pixels are counted: ``(2,)``."""
+    with torch.no_grad():
+        pixels = counted(labelled_BYX, tiles).sum().to(energy_BYX.dtype)
+        return torch.stack([(energy_BYX * labelled_BYX).sum(), pixels])
 
 
 def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Literal["image", "batch"]) -> Tensor:
-    """The mean over the labelled pixels of each pixel's tile, ``(B, Y, X)``; tiles at the border may be smaller."""
+    """The mean over the counted pixels of each pixel's tile, ``(B, Y, X)``; tiles at the border may be smaller."""
     B, Y, X = energy_BYX.shape
-    sums_Buv, counts_Buv = (in_tiles(part, tile) for part in (energy_BYX * labelled_BYX, labelled_BYX.float()))
+    counted_BYX = counted(labelled_BYX, tiles).float()
+    sums_Buv, counts_Buv = (in_tiles(part, tile) for part in (energy_BYX * labelled_BYX, counted_BYX))
     if tiles == "batch":
         sums_Buv, counts_Buv = (part.sum(0, keepdim=True).expand(B, -1, -1) for part in (sums_Buv, counts_Buv))
     means_Buv = sums_Buv / counts_Buv.clamp_min(1)
     return means_Buv.repeat_interleave(tile, 1).repeat_interleave(tile, 2)[:, :Y, :X]
+
+
+def counted(labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
+    """The pixels that means are taken over."""
+    return torch.ones_like(labelled_BYX) if tiles == "batch" else labelled_BYX
 
 
 def in_tiles(values_BYX: Tensor, tile: int) -> Tensor:

@@ -22,7 +22,7 @@ from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
 from tag2mask.data.resizing import fitted_size
 from tag2mask.errors import DataError
-from tag2mask.settings import Settings
+from tag2mask.settings import LARGEST_SCALE, Settings, Side
 
 PAPER_BASE, PAPER_CROP = 520, 480
 TRIES = 10  # for a crop that is not all one class
@@ -36,9 +36,9 @@ class CropSettings(Settings):
     ``distort`` scales the random changes of brightness, contrast, saturation and hue, three bands only.
     """
 
-    base: int | None = Field(None, gt=0)
-    min_scale: float = Field(0.75, gt=0)
-    max_scale: float = Field(1.5, gt=0)
+    base: Side | None = None
+    min_scale: float = Field(0.75, gt=0, le=LARGEST_SCALE)
+    max_scale: float = Field(1.5, gt=0, le=LARGEST_SCALE)
     cat_max_ratio: float = Field(0.75, gt=0, le=1)
     flip: float = Field(0.5, ge=0, le=1)
     distort: float = Field(1.0, ge=0, le=1)

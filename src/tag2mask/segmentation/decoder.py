@@ -25,7 +25,16 @@ class MaskTransformer(nn.Module):
         self.inward = nn.Linear(width, width)
         self.class_KD = nn.Parameter(nn.init.trunc_normal_(torch.empty(classes, width), std=TOKEN_STD))
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio=4, qkv_bias=True, proj_drop=dropout, attn_drop=dropout) for _ in range(depth)
+            Block(
+                width,
+                heads,
+                mlp_ratio=4,
+                qkv_bias=True,
+                proj_drop=dropout,
+                attn_drop=dropout,
+                norm_layer=nn.LayerNorm,  # eps 1e-5 as in the released code; timm's own has 1e-6
+            )
+            for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width)
         self.patch_DD = nn.Parameter(width**-0.5 * torch.randn(width, width))

@@ -23,11 +23,26 @@ from tag2mask.errors import RunError
 from tag2mask.files import file_hash, write_json, write_yaml
 from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.kinds import SEGMENTER
-from tag2mask.segmentation.model import Built, Segmenter
+from tag2mask.segmentation.model import ARCHITECTURES, Built, Segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource
-from tag2mask.training.run import CLASSES, CONFIG, WEIGHTS, Run, fill, read_header, require_weights
+from tag2mask.stored import Stored, damaged, read_stored
+from tag2mask.training.run import CLASSES, CONFIG, WEIGHTS, Header, Run, RunConfig, fill, read_header, require_weights
 from tag2mask.training.start import versions
+
+
+class Origin(Stored, extra="allow"):
+    """Whose labels a segmenter learned."""
+
+    labels_used: str
+    truth_used: str
+
+
+class SegmenterConfig(RunConfig):
+    """The ``config.yaml`` of a segmenter."""
+
+    data_settings: dict[str, Any]
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -88,19 +103,28 @@ def open_segmenter(path: Path) -> SegmenterRun:
     Raises:
         RunError: it is none, or is damaged.
     """
-    with read_header(path, "a segmenter", "segment") as (config, classes):
-        if config.get("kind") != SEGMENTER:
-            raise RunError(f"{path} is a run of tag2mask train; train a segmenter on its masks with tag2mask segment")
-        return SegmenterRun(
-            path,
-            SegmentSettings.parse(config["settings"], where=str(path / CONFIG)),
-            classes,
-            Path(config["data"]),
-            DataSettings.parse(config["data_settings"], where=str(path / CONFIG)),
-            tuple(config["mean"]),
-            tuple(config["std"]),
-            config["origin"],
-        )
+    header, classes = read_header(path, "a segmenter", "segment", Header)
+    if header.kind != SEGMENTER:
+        raise RunError(f"{path} is a run of tag2mask train; train a segmenter on its masks with tag2mask segment")
+    config = read_stored(path / CONFIG, SegmenterConfig)
+    settings = SegmentSettings.parse(config.settings, where=str(path / CONFIG))
+    data = DataSettings.parse(config.data_settings, where=str(path / CONFIG))
+    with damaged(path / CONFIG):
+        require_complete(settings)
+        mean, std = config.statistics(data.bands)
+    return SegmenterRun(path, settings, classes, Path(config.data), data, mean, std, config.origin.model_dump())
+
+
+def require_complete(settings: SegmentSettings) -> None:
+    """Everything is decided that depends on the run.
+
+    Raises:
+        ValueError: something is not.
+    """
+    encoder = "backbone" if settings.architecture in ARCHITECTURES else "encoder"
+    for name in ("crop", encoder):
+        if getattr(settings, name) is None:
+            raise ValueError(f"'settings.{name}' is missing")
 
 
 def write_segmenter_header(out: Path, run: Run, source: LabelSource, settings: SegmentSettings, built: Built) -> None:

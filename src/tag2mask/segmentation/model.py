@@ -111,7 +111,9 @@ def build_vit(settings: SegmentSettings, data: DataSettings, classes: int, weigh
     """A ViT with a mask transformer."""
     assert settings.backbone is not None
     model, report = build_backbone(settings.backbone, weights)
-    return Built(ViTSegmenter(model, classes), report, *normalisation(settings.backbone, data))
+    segmenter = ViTSegmenter(model, classes)
+    segmenter.encoder.place(settings.backbone.positions, settings.backbone.image_size)
+    return Built(segmenter, report, *normalisation(settings.backbone, data))
 
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({"vit": Architecture(complete_vit, build_vit)})

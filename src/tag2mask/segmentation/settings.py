@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from tag2mask.errors import SettingsError
 from tag2mask.presets import read_preset
 from tag2mask.segmentation.clipping import ClippingSettings
 from tag2mask.segmentation.crops import CropSettings
 from tag2mask.segmentation.optimiser import SegmenterOptimiser
-from tag2mask.settings import assign, merge, put, read_yaml
+from tag2mask.settings import BatchSize, Epochs, Side, assign, merge, put, read_yaml
 from tag2mask.training.settings import LoopSettings
 from tag2mask.vit.settings import BackboneSettings
 
@@ -28,13 +28,13 @@ class SegmentSettings(LoopSettings):
     itself which photographs it has; without one, fully supervised, they are those of ``split``, None for the run's.
     """
 
-    epochs: int = Field(10, gt=0)
-    batch_size: int = Field(4, gt=0)
+    epochs: Epochs = 10
+    batch_size: BatchSize = 4
     architecture: str = "vit"
     backbone: BackboneSettings | None = None
     encoder: str | None = None
     weights: str | None = None
-    crop: int | None = Field(None, gt=0)
+    crop: Side | None = None
     split: str | None = None
     optimiser: SegmenterOptimiser = SegmenterOptimiser.parse({})
     clipping: ClippingSettings = ClippingSettings()

@@ -26,7 +26,7 @@ from tag2mask.errors import SettingsError, WeightsError
 from tag2mask.segmentation.model import ARCHITECTURES, Architecture, Built, Segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.training.settings import TrainSettings
-from tag2mask.vit.weights import Weights, WeightsReport, read_state
+from tag2mask.vit.weights import Weights, WeightsReport, read_state, require_numbers
 
 INSTALL = "pip install 'tag2mask[smp]'"
 HUB = "imagenet"  # which of the weights on smp's hub
@@ -241,5 +241,7 @@ def load_encoder(encoder: nn.Module, path: Path, name: str, bands: int) -> Weigh
     if missing or wrong:
         what = f"lacks {missing[0]}" if missing else f"has {wrong[0]} of another shape"
         raise WeightsError(f"{path} is not of the encoder {name}: it {what}; name the file's with --set encoder=NAME")
-    encoder.load_state_dict({key: state[key] for key in wanted})
+    chosen = {key: state[key] for key in wanted}
+    require_numbers(chosen, path)
+    encoder.load_state_dict(chosen)
     return WeightsReport(path.name, len(wanted), (), tuple(sorted(state.keys() - wanted.keys())))

@@ -18,18 +18,18 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError
 from tag2mask.files import stopped_early
 from tag2mask.segmentation.build import architecture, build_segmenter
-from tag2mask.segmentation.clipping import clipped_loss
+from tag2mask.segmentation.clipping import clipped_loss, mean_parts
 from tag2mask.segmentation.crops import LabelledCrops
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter, write_segmenter_header
 from tag2mask.segmentation.model import Segmenter
 from tag2mask.segmentation.optimiser import optimiser_for, rate
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource, open_labels
-from tag2mask.training.checkpoint import load_state
-from tag2mask.training.epochs import EpochLoop
+from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import MODEL, Run, open_run
 from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same
+from tag2mask.training.together import add_up, alone, together
 from tag2mask.vit.weights import Weights, weights_source
 
 
@@ -98,10 +98,10 @@ def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, r
         source.photographs, run.classes, settings.crop, run.settings.data, seen.mean, seen.std, settings.augment
     )
     accelerator = open_accelerator(settings)
-    with deferred_interrupt() as interrupt, own_folder(out, resume):
+    with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
         trainer = SegmentTrainer(accelerator, built.segmenter, crops, settings, out, interrupt)
         if resume:
-            trainer.progress = load_state(out, built.segmenter, trainer.optimiser.optimizer)
+            trainer.resume()
         elif accelerator.is_main_process:
             write_segmenter_header(out, run, source, settings, built)
         start = f"resumed at step {trainer.progress.step}" if resume else built.report.summary()
@@ -160,14 +160,27 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
 
     def terms(self, *batch: Tensor) -> dict[str, Tensor]:
         """The clipped cross-entropy of crops ``(B, bands, S, S)`` with labels and truth ``(B, 2, S, S)``."""
-        images, labels_BNYX = batch
-        labels_BYX, truth_BYX = labels_BNYX.unbind(1)
-        logits_BKYX = self.model(images).float()
+        labels_BYX, truth_BYX = self.own(batch[1]).unbind(1)
+        logits_BKYX = self.model(batch[0]).float()
         energy_BYX = F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
-        tiles = self.settings.clipping.tiles
-        clipped = clipped_loss(energy_BYX, labels_BYX != self.ignore, self.tau, self.tile, tiles)
+        labelled_BYX = labels_BYX != self.ignore
+        clipping = self.settings.clipping
+        level = None if alone() else add_up(mean_parts(energy_BYX, labelled_BYX, clipping.tiles))
+        clipped = clipped_loss(energy_BYX, labelled_BYX, self.tau, self.tile, clipping.tiles, level)
         self.tally(labels_BYX, truth_BYX, clipped.kept_BYX)
         return {"cross_entropy": clipped.loss}
+
+    def share(self, *batch: Tensor) -> Tensor | float:
+        """By labelled pixels: the loss is their mean."""
+        if alone():
+            return 1.0
+        own = (self.own(batch[1])[:, 0] != self.ignore).sum().float()
+        return own / add_up(own.clone()).clamp_min(1)
+
+    def own(self, labels_BNYX: Tensor) -> Tensor:
+        """The labels, all ignored where the batch is another process's."""
+        images, _ = self.batches.sizes(self.progress.batch)
+        return labels_BNYX if images else torch.full_like(labels_BNYX, self.ignore)
 
     def tally(self, labels_BYX: Tensor, truth_BYX: Tensor, kept_BYX: Tensor) -> None:
         """Count labelled and kept pixels, and of those whose truth is known the right ones."""
@@ -176,8 +189,8 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         right = scored & (labels_BYX == truth_BYX)
         masks = {"labelled": labelled, "kept": kept_BYX, "scored": scored, "right": right}
         masks |= {"kept_scored": kept_BYX & scored, "kept_right": kept_BYX & right}
-        for name, count in zip(masks, torch.stack([mask.sum() for mask in masks.values()]).tolist(), strict=True):
-            self.progress.counts[name] = self.progress.counts.get(name, 0) + count
+        for name, mask in masks.items():
+            add_to(self.counts, name, mask.sum())
 
     def finish_row(self, row: dict[str, Any]) -> None:
         """The share of kept pixels, the precision of all labels and of the kept ones; the last weights are kept."""

@@ -19,23 +19,37 @@ def mix(*parts: int) -> int:
 
 
 class EpochBatches:
-    """The batches of one epoch from batch ``start`` on, each a list of (seed, index); the last one may be smaller."""
+    """The batches of one epoch from batch ``start`` on, each a list of (seed, index); the last one may be smaller.
+
+    Of several processes, each has its own part of a batch: ``batch_size`` images, and of the last batch as many as the
+    others or one more. Where there is none left for a process it gets one of another's, which ``sizes`` does not count.
+    """
 
     drop_last = False
 
-    def __init__(self, count: int, batch_size: int, seed: int, epoch: int, start: int = 0) -> None:
+    def __init__(
+        self, count: int, batch_size: int, seed: int, epoch: int, start: int = 0, processes: int = 1, process: int = 0
+    ) -> None:
         self.count = count
-        self.batch_size = batch_size
+        self.whole = batch_size * processes
         self.seed = seed
         self.epoch = epoch
         self.start = start
+        self.processes = processes
+        self.process = process
 
     def __len__(self) -> int:
-        # On several devices ``start`` is rounded up to a multiple of their number, past the end maybe.
-        return max(-(-self.count // self.batch_size) - self.start, 0)
+        return max(-(-self.count // self.whole) - self.start, 0)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
         order = torch.randperm(self.count, generator=generator).tolist()
-        for first in range(self.start * self.batch_size, self.count, self.batch_size):
-            yield [(mix(self.seed, self.epoch, index), index) for index in order[first : first + self.batch_size]]
+        for first in range(self.start * self.whole, self.count, self.whole):
+            batch = order[first : first + self.whole]
+            own = batch[self.process :: self.processes] or batch[:1]
+            yield [(mix(self.seed, self.epoch, index), index) for index in own]
+
+    def sizes(self, place: int) -> tuple[int, int]:
+        """Images of batch ``place``: this process's own, and those of all processes."""
+        whole = min(self.whole, self.count - place * self.whole)
+        return len(range(self.process, whole, self.processes)), whole

@@ -7,21 +7,28 @@ epoch, index).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError
 from tag2mask.files import settle
-from tag2mask.training.tensors import put_tensors, write_tensors
+from tag2mask.notation import from_json
+from tag2mask.stored import checked, damaged
+from tag2mask.training.run import MetricsRow
+from tag2mask.training.tensors import described, put_tensors, read_tensors, require_finite, write_tensors
 
 STATE = "state.safetensors"
 MODEL = "model."
 OPTIMISER = "optimiser."
+SLOTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
+    torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
+    torch.optim.SGD: ("momentum_buffer",),
+}
 
 
 @dataclass
@@ -29,7 +36,7 @@ class Progress:
     """Where a run stands: ``step`` optimiser steps are done in all, ``batch`` batches of epoch ``epoch``.
 
     ``sums`` are the epoch's loss terms so far, ``counts`` what else its steps counted, ``rows`` the metrics of finished
-    epochs.
+    epochs; all of them over all ``processes``.
     """
 
     epoch: int = 0
@@ -40,6 +47,7 @@ class Progress:
     best_epoch: int | None = None
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    processes: int = 1
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -62,21 +70,59 @@ def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
     path = run / STATE
     if not path.is_file():
         raise RunError(f"{path} is missing: nothing to resume; train without --resume into an empty folder")
-    try:
-        with safe_open(path, "pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} is damaged ({error}); start again in an empty folder") from None
+    with damaged(path):
+        tensors, metadata = read_tensors(path)
+        progress = checked(Progress, from_json(metadata.get("progress", "null").encode()))
+        require_whole(progress)
     own = {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
     put_tensors(model, own, path)
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith(OPTIMISER):
-            index, slot = name.removeprefix(OPTIMISER).split(".")
-            slots.setdefault(int(index), {})[slot] = tensor
+    with damaged(path):
+        slots = optimiser_slots(tensors, optimiser)
     optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
     return progress
+
+
+def optimiser_slots(tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """What the optimiser keeps of each parameter, by the parameter's place.
+
+    Raises:
+        ValueError: a parameter is unknown, what is kept has another shape or another name than elsewhere, or is no
+            finite number.
+    """
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    found: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        place, _, slot = name.removeprefix(OPTIMISER).partition(".")
+        if not name.startswith(OPTIMISER):
+            continue
+        if not place.isdecimal() or int(place) >= len(parameters):
+            raise ValueError(f"{name} is of no parameter; there are {len(parameters)}")
+        shape = parameters[int(place)].shape
+        if tensor.shape != (() if slot == "step" else shape) or not tensor.is_floating_point():
+            raise ValueError(f"{name} is {described(tensor)}, its parameter {tuple(shape)}")
+        require_finite({name: tensor})
+        found.setdefault(int(place), {})[slot] = tensor
+        if slot not in SLOTS.get(type(optimiser), (slot,)):
+            raise ValueError(f"{name} is nothing that {type(optimiser).__name__} keeps")
+    for index, slots in found.items():
+        for slot in SLOTS.get(type(optimiser), ()):
+            if slot not in slots:
+                raise ValueError(f"'{OPTIMISER}{index}.{slot}' is missing")
+    return found
+
+
+def require_whole(progress: Progress) -> None:
+    """What it says goes together.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if min(progress.epoch, progress.batch, progress.step) < 0 or len(progress.rows) != progress.epoch:
+        raise ValueError(f"its progress has {len(progress.rows)} rows after {progress.epoch} epochs")
+    if (progress.batch > 0) != ("images" in progress.sums):
+        raise ValueError(f"its progress has sums of {len(progress.sums)} kinds after {progress.batch} batches")
+    for row in progress.rows:
+        checked(MetricsRow, row)
 
 
 def can_resume(run: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -23,11 +24,12 @@ from tag2mask.errors import RunError
 from tag2mask.files import write_json_lines
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
-from tag2mask.training.checkpoint import STATE, Progress, save_state
+from tag2mask.training.checkpoint import STATE, Progress, load_state, save_state
 from tag2mask.training.interrupt import Interrupt, ignore_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.settings import LoopSettings
 from tag2mask.training.tensors import write_tensors
+from tag2mask.training.together import add_up, alone
 
 S = TypeVar("S", bound=LoopSettings)
 
@@ -63,16 +65,26 @@ class EpochLoop(ABC, Generic[S]):
         self.clip = math.inf if clip is None else clip
         self.out = out
         self.interrupt = interrupt
-        self.progress = Progress()
+        self.progress = Progress(processes=accelerator.num_processes)
         self.model, self.optimiser = accelerator.prepare(module, optimiser)
-        batches = math.ceil(count / settings.batch_size)
-        share = math.ceil(batches / accelerator.num_processes)
-        self.steps = settings.epochs * math.ceil(share / settings.accumulate)
+        self.batches = self.epoch_batches()
+        self.steps = settings.epochs * math.ceil(len(self.batches) / settings.accumulate)
         self.saved_at = time.monotonic()
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, Tensor] = {}
+        self.lost = torch.zeros((), device=accelerator.device)
+        # Sums of many pixels; MPS has no wider numbers.
+        self.wide = torch.float32 if accelerator.device.type == "mps" else torch.float64
+        self.asked = False
 
     @abstractmethod
     def terms(self, *batch: Tensor) -> dict[str, Tensor]:
         """Named loss terms of a batch, means over its photographs; their sum is minimised."""
+
+    def share(self, *batch: Tensor) -> Tensor | float:
+        """The part that this process's batch has in the means over the batches of all processes."""
+        own, whole = self.batches.sizes(self.progress.batch)
+        return own / whole
 
     @abstractmethod
     def factor(self, step: int) -> float:
@@ -89,34 +101,64 @@ class EpochLoop(ABC, Generic[S]):
 
     def run(self, opening: Sequence[str]) -> None:
         """Train to the end from where ``progress`` stands, after the lines ``opening``."""
-        with progress_bar(self.title, self.steps, self.progress.step) as bar:
-            if self.accelerator.is_main_process:
-                for line in opening:
-                    bar.say(line)
+        main = self.accelerator.is_main_process
+        with progress_bar(self.title, self.steps, self.progress.step, shown=main) as bar:
+            for line in opening if main else ():
+                bar.say(line)
             while self.progress.epoch < self.settings.epochs:
                 self.run_epoch(bar)
 
+    def resume(self) -> None:
+        """Go on where the state in ``out`` stands.
+
+        Raises:
+            RunError: there is none, it is damaged, of another model, or of another number of processes.
+        """
+        self.progress = load_state(self.out, self.module, self.optimiser.optimizer)
+        before, now = self.progress.processes, self.accelerator.num_processes
+        if before != now:
+            raise RunError(f"{self.out} was trained by {before} processes, not {now}; resume with as many")
+
+    def epoch_batches(self) -> EpochBatches:
+        """This process's part of the epoch in hand."""
+        progress, settings, accelerator = self.progress, self.settings, self.accelerator
+        processes, process = accelerator.num_processes, accelerator.process_index
+        return EpochBatches(
+            self.count, settings.batch_size, settings.seed, progress.epoch, progress.batch, processes, process
+        )
+
     def run_epoch(self, bar: Bar) -> None:
         """The rest of the epoch in hand, and its row of metrics."""
-        progress, settings = self.progress, self.settings
-        batches = EpochBatches(self.count, settings.batch_size, settings.seed, progress.epoch, progress.batch)
-        loader = self.accelerator.prepare(
-            DataLoader(self.items, batch_sampler=batches, num_workers=settings.workers, worker_init_fn=ignore_interrupt)
+        progress = self.progress
+        self.batches = self.epoch_batches()
+        reader = DataLoader(
+            self.items,
+            batch_sampler=self.batches,
+            num_workers=self.settings.workers,
+            worker_init_fn=ignore_interrupt,
         )
+        # The batches are this process's own already: accelerate must not share them out again.
+        loader = prepare_data_loader(reader, self.accelerator.device, 1, 0, put_on_device=True)
         self.model.train()
         clock = time.monotonic()
         for batch in read_batches(loader):
             with self.accelerator.accumulate(self.model):
                 stepped = self.step(*batch)
-            progress.batch += self.accelerator.num_processes
+            progress.batch += 1
             if stepped:
                 now = time.monotonic()
                 progress.seconds, clock = progress.seconds + now - clock, now
                 bar.advance(1, f"epoch {progress.epoch + 1}")
-                self.save_if_due(force=self.interrupt.asked)
-                if self.interrupt.asked:
-                    raise KeyboardInterrupt
+                self.stop_if_asked()
         self.finish_epoch(bar, clock)
+
+    def stop_if_asked(self) -> None:
+        """Save the state now and then, and before the end that Ctrl-C asked for."""
+        asked = self.interrupt.asked if alone() else self.asked
+        self.save_if_due(force=asked)
+        if asked:
+            self.accelerator.wait_for_everyone()  # when one has ended, a launcher ends the others too, saved or not
+            raise KeyboardInterrupt
 
     def step(self, *batch: Tensor) -> bool:
         """Forward and backward for one batch; True if the optimiser moved."""
@@ -124,18 +166,19 @@ class EpochLoop(ABC, Generic[S]):
         # Dropped paths, masked tokens and gates: a function of the seed and the place in the run, so resuming is exact.
         torch.manual_seed(mix(self.settings.seed, progress.epoch, progress.batch, accelerator.process_index, 1))
         terms = self.terms(*batch)
-        total = torch.stack(list(terms.values())).sum()
-        self.require_finite(total, "loss")
+        share = self.share(*batch)
+        # The gradients of the processes are averaged; the loss is the sum of their shares.
+        total = torch.stack(list(terms.values())).sum() * (share * accelerator.num_processes)
         accelerator.backward(total)
-        images = len(batch[0])
+        _, images = self.batches.sizes(progress.batch)
         for name, term in terms.items():
-            progress.sums[name] = progress.sums.get(name, 0.0) + term.item() * images
+            add_to(self.sums, name, term.detach().to(self.wide) * (share * images))
+        self.lost = self.lost + total.detach()
         progress.sums["images"] = progress.sums.get("images", 0.0) + images
         if not accelerator.sync_gradients:
             return False
         norm = accelerator.clip_grad_norm_(self.model.parameters(), self.clip)
-        if accelerator.scaler is None:  # fp16's loss scaling meets infinities by itself
-            self.require_finite(norm, "gradient")
+        self.agree(norm)
         for group in self.optimiser.param_groups:
             group["lr"] = group["base"] * self.factor(progress.step)
         self.optimiser.step()
@@ -143,11 +186,32 @@ class EpochLoop(ABC, Generic[S]):
         progress.step += 1
         return True
 
-    def require_finite(self, value: Tensor, what: str) -> None:
+    def agree(self, norm: Tensor) -> None:
+        """Add up over all processes what the batches of a step came to, and whether one was asked to stop.
+
+        The host waits for the device here, once a step. Raises before a step that would spoil the weights.
+        """
+        sums, counts = list(self.sums), list(self.counts)
+        values = [self.lost, *self.sums.values(), *self.counts.values()]
+        asked = torch.full_like(self.lost, float(self.interrupt.asked))
+        added = add_up(torch.stack([value.to(self.wide) for value in (*values, asked)]))
+        loss, *found, asked_by, length = torch.cat([added, norm.detach().to(added).reshape(1)]).tolist()
+        self.require_finite(loss, "loss")
+        if self.accelerator.scaler is None:  # fp16's loss scaling meets infinities by itself
+            self.require_finite(length, "gradient")
+        progress = self.progress
+        for name, value in zip(sums, found[: len(sums)], strict=True):
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
+        for name, value in zip(counts, found[len(sums) :], strict=True):
+            progress.counts[name] = progress.counts.get(name, 0) + round(value)
+        self.asked = asked_by > 0
+        self.sums, self.counts, self.lost = {}, {}, torch.zeros_like(self.lost)
+
+    def require_finite(self, value: float, what: str) -> None:
         """Stop before a step that would spoil the weights."""
-        if not torch.isfinite(value):
+        if not math.isfinite(value):
             raise RunError(
-                f"the {what} is {value.item()} at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}; "
+                f"the {what} is {value} at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}; "
                 f"nothing was changed by it: {self.advice}"
             )
 
@@ -182,3 +246,8 @@ class EpochLoop(ABC, Generic[S]):
         if self.accelerator.is_main_process and (force or due):
             save_state(self.out, self.module, self.optimiser.optimizer, self.progress)
             self.saved_at = time.monotonic()
+
+
+def add_to(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
+    """One more summand, where it is: reading it would make the host wait."""
+    sums[name] = sums[name] + value if name in sums else value

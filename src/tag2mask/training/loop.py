@@ -10,23 +10,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
-from tag2mask.data.loading import TaggedImages, multi_hot, require_files
-from tag2mask.data.transforms import eval_resize, train_transform
+from tag2mask.data.loading import TaggedImages, require_files
+from tag2mask.data.transforms import train_transform
 from tag2mask.files import stopped_early
 from tag2mask.methods import Method, build_method, method_settings
 from tag2mask.training import run as layout
-from tag2mask.training.checkpoint import load_state
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.schedule import factor, parameter_groups
-from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import (
     completed,
@@ -36,6 +33,8 @@ from tag2mask.training.start import (
     require_folder,
     write_run_header,
 )
+from tag2mask.training.together import together
+from tag2mask.training.validation import WholeImages, score_tags
 from tag2mask.training.warm_start import decide_warm_start, start_warm
 from tag2mask.vit.weights import Weights, WeightsReport, normalisation, weights_source
 
@@ -73,13 +72,14 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
     accelerator, method, settings, report = prepare(settings, len(photographs.classes), weights)
-    require_folder(out, settings, resume)
-    with deferred_interrupt() as interrupt, own_folder(out, resume):
+    if accelerator.is_main_process:  # the others may come here when it has begun already
+        require_folder(out, settings, resume)
+    with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
         if settings.warm_start and not resume:
             warm_up(accelerator, method, data, photographs, settings, interrupt)
         trainer = Trainer(accelerator, method, data, photographs, validation, settings, out, interrupt)
         if resume:
-            trainer.progress = load_state(out, method, trainer.optimiser.optimizer)
+            trainer.resume()
         elif accelerator.is_main_process:
             write_run_header(out, data, photographs, settings, report)
         return trainer.train(f"resumed at step {trainer.progress.step}" if resume else report.summary())
@@ -162,8 +162,7 @@ class Trainer(EpochLoop[TrainSettings]):
         """Validate, and keep the best weights; of equally good ones the later, whose logits part further."""
         progress = self.progress
         row["open_heads"] = self.method.open_heads()
-        if self.accelerator.is_main_process:
-            row |= self.validate()
+        row |= self.validate()
         better = progress.best_ap is None or row.get("val_ap", 0.0) >= progress.best_ap
         if not self.validation or better:
             progress.best_epoch = progress.epoch + 1
@@ -172,23 +171,15 @@ class Trainer(EpochLoop[TrainSettings]):
         if self.settings.keep_epochs:
             self.save_model(self.out / layout.epoch_model(progress.epoch + 1))
 
-    @torch.no_grad()
     def validate(self) -> dict[str, Any]:
         """AP and F1 over the validation photographs, by tags alone; each keeps its proportions."""
         if not self.validation:
             return {}
-        self.method.eval()
-        classes = self.images.classes
-        scores, tags = [], []
-        for sample in self.validation:
-            image = self.images.photograph(sample)
-            side = self.settings.backbone.image_size
-            pixels, _ = eval_resize(image, side, self.method.patch, self.mean, self.std)
-            with self.accelerator.autocast():
-                evidence = self.method(pixels[None].to(self.accelerator.device))
-            scores.append(evidence.scores_BC[0].float().cpu().numpy())
-            tags.append(multi_hot(sample.tags or (), classes).numpy())
-        found = tag_scores(np.stack(scores), np.stack(tags))
+        settings = self.settings
+        whole = WholeImages(
+            self.validation, self.images, settings.backbone.image_size, self.method.patch, self.mean, self.std
+        )
+        found = score_tags(self.accelerator, self.method, whole, settings.batch_size, settings.workers)
         return {"val_ap": found.mean_ap, "val_f1": found.f1, "val_ap_per_class": list(found.ap_per_class)}
 
     def describe(self, row: dict[str, Any]) -> str:

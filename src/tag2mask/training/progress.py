@@ -49,7 +49,7 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(description: str, total: int | None, done: int = 0) -> Iterator[Bar]:
+def progress_bar(description: str, total: int | None, done: int = 0, shown: bool = True) -> Iterator[Bar]:
     """A bar for ``total`` things (None: unknown) of which ``done`` are done already; shown on a terminal only."""
     console = Console(file=sys.stderr)
     columns = [
@@ -62,6 +62,6 @@ def progress_bar(description: str, total: int | None, done: int = 0) -> Iterator
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as progress:
         task = progress.add_task(description, total=total, completed=done, note="")
         yield Bar(progress, task, console)

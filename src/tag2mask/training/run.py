@@ -13,25 +13,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import torch
-import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from pydantic import Field
 from torch import nn
 
 from tag2mask.data import Classes
 from tag2mask.errors import RunError
 from tag2mask.files import file_hash
 from tag2mask.methods import Method, build_method
+from tag2mask.stored import Count, Measured, Number, Place, Stored, damaged, read_plain, read_rows, read_stored
 from tag2mask.training.settings import TrainSettings
-from tag2mask.training.tensors import put_tensors
+from tag2mask.training.tensors import put_tensors, read_tensors
 
 CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
     "config.yaml",
@@ -40,6 +37,50 @@ CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
     "metrics.jsonl",
     "weights.json",
 )
+
+
+T = TypeVar("T")
+
+
+class Header(Stored):
+    """What stands first in ``config.yaml``: only a segmenter's has a kind."""
+
+    kind: str | None = None
+
+
+class RunConfig(Stored):
+    """The ``config.yaml`` of a run."""
+
+    settings: dict[str, Any]
+    data: Place
+    mean: list[Number]
+    std: list[Annotated[Number, Field(gt=0)]]
+
+    def statistics(self, bands: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of every band.
+
+        Raises:
+            ValueError: there are not as many as bands.
+        """
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != bands:
+                raise ValueError(f"{name} has {len(values)} values for {bands} bands")
+        return tuple(self.mean), tuple(self.std)
+
+
+class MetricsRow(Stored, extra="allow"):
+    """A line of ``metrics.jsonl``, of a run or of a segmenter."""
+
+    epoch: Count
+    loss: Annotated[dict[str, Measured], Field(min_length=1)]
+    seconds: Measured = 0.0
+    val_ap: Measured = 0.0
+    val_f1: Measured = 0.0
+    val_ap_per_class: list[Measured | None] = Field(default_factory=list)
+    open_heads: list[Count] | None = None
+    kept: Measured = 0.0
+    precision: Measured = 0.0
+    kept_precision: Measured = 0.0
 
 
 def epoch_model(epoch: int) -> str:
@@ -59,8 +100,18 @@ class Run:
     std: tuple[float, ...]
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One row a finished epoch."""
-        return read_metrics(self.path)
+        """One row a finished epoch.
+
+        Raises:
+            RunError: they are damaged, or of other classes.
+        """
+        rows = read_metrics(self.path)
+        with damaged(self.path / METRICS):
+            for number, row in enumerate(rows, start=1):
+                found = len(row.get("val_ap_per_class", self.classes.names))
+                if found != len(self.classes):
+                    raise ValueError(f"line {number} has the AP of {found} classes, there are {len(self.classes)}")
+        return rows
 
     def checkpoint_hash(self) -> str:
         """SHA-256 of the weights."""
@@ -89,12 +140,20 @@ class Run:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """One row a finished epoch of a run or a segmenter."""
+    """One row a finished epoch of a run or a segmenter.
+
+    Raises:
+        RunError: they are damaged.
+    """
     path = folder / METRICS
     if not path.exists():
         return []
+    rows = read_rows(path, MetricsRow)
     with damaged(path):
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for number, row in enumerate(rows, start=1):
+            if row.loss.keys() != rows[0].loss.keys():
+                raise ValueError(f"line {number} has other losses than line 1")
+    return [row.model_dump(exclude_unset=True) for row in rows]
 
 
 def require_weights(folder: Path, verb: str) -> Path:
@@ -116,31 +175,12 @@ def fill(module: nn.Module, path: Path) -> None:
         RunError: they are damaged, or of another architecture.
     """
     with damaged(path):
-        tensors = load_file(path)
+        tensors, _ = read_tensors(path)
     put_tensors(module, tensors, path)
 
 
-@contextmanager
-def damaged(file: Path) -> Iterator[None]:
-    """What goes wrong in reading a file of a run is the file's damage.
-
-    Raises:
-        RunError: something did.
-    """
-    try:
-        yield
-    except KeyError as error:
-        reason = f"{error} is missing"
-    except (yaml.YAMLError, SafetensorError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-    else:
-        return
-    raise RunError(f"{file} is damaged ({reason}); put back a whole copy, or make {file.parent} again")
-
-
-@contextmanager
-def read_header(path: Path, what: str, verb: str) -> Iterator[tuple[dict[str, Any], Classes]]:
-    """The content of ``config.yaml`` and the classes in a folder that ``verb`` wrote; whoever reads on does it inside.
+def read_header(path: Path, what: str, verb: str, kind: type[T]) -> tuple[T, Classes]:
+    """What ``config.yaml`` says as ``kind``, and the classes, in a folder that ``verb`` wrote.
 
     Raises:
         RunError: the folder is none, or is damaged.
@@ -149,12 +189,8 @@ def read_header(path: Path, what: str, verb: str) -> Iterator[tuple[dict[str, An
         if not (path / name).is_file():
             raise RunError(f"{path} is not {what}: {name} is missing; give the folder that tag2mask {verb} --out wrote")
     with damaged(path / CLASSES):
-        classes = Classes.from_json(json.loads((path / CLASSES).read_text(encoding="utf-8")))
-    with damaged(path / CONFIG):
-        config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise TypeError("it holds no settings")
-        yield config, classes
+        classes = Classes.from_json(read_plain(path / CLASSES))
+    return read_stored(path / CONFIG, kind), classes
 
 
 def open_run(path: Path) -> Run:
@@ -163,14 +199,11 @@ def open_run(path: Path) -> Run:
     Raises:
         RunError: it is none, or is damaged.
     """
-    with read_header(path, "a run", "train") as (config, classes):
-        if "kind" in config:
-            raise RunError(f"{path} is a {config['kind']}, no run of tag2mask train; it is for tag2mask predict")
-        return Run(
-            path,
-            TrainSettings.parse(config["settings"], where=str(path / CONFIG)),
-            classes,
-            Path(config["data"]),
-            tuple(config["mean"]),
-            tuple(config["std"]),
-        )
+    header, classes = read_header(path, "a run", "train", Header)
+    if header.kind is not None:
+        raise RunError(f"{path} is a {header.kind}, no run of tag2mask train; it is for tag2mask predict")
+    config = read_stored(path / CONFIG, RunConfig)
+    settings = TrainSettings.parse(config.settings, where=str(path / CONFIG))
+    with damaged(path / CONFIG):
+        mean, std = config.statistics(settings.backbone.bands)
+    return Run(path, settings, classes, Path(config.data), mean, std)

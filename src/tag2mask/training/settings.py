@@ -12,7 +12,7 @@ from pydantic import Field
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.transforms import AugmentSettings
 from tag2mask.presets import read_preset
-from tag2mask.settings import Rate, Settings, assign, merge, put, read_yaml
+from tag2mask.settings import BatchSize, Epochs, Rate, Settings, assign, merge, put, read_yaml
 from tag2mask.vit.settings import BackboneSettings
 
 ParameterKind = Literal["backbone", "heads", "tokens", "positions", "vectors"]
@@ -45,9 +45,9 @@ class OptimiserSettings(Settings):
 class LoopSettings(Settings):
     """What every training has."""
 
-    epochs: int = Field(10, gt=0)
-    batch_size: int = Field(8, gt=0)
-    accumulate: int = Field(1, gt=0)
+    epochs: Epochs = 10
+    batch_size: BatchSize = 8
+    accumulate: BatchSize = 1
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     workers: int = Field(0, ge=0, le=128)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +14,7 @@ import timm
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.utils import parse_flag_from_env
 
 import tag2mask
 from tag2mask.data import Dataset, Sample, open_dataset
@@ -72,10 +74,26 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
 
 def open_accelerator(settings: LoopSettings) -> Accelerator:
     """The devices, in the settings' precision."""
-    AcceleratorState._reset_state(reset_partial_state=True)  # a run before in this process may have had another
+    open_processes()
     return Accelerator(
         mixed_precision=mixed_precision(settings.precision), gradient_accumulation_steps=settings.accumulate
     )
+
+
+def open_processes() -> PartialState:
+    """This process among those that train together.
+
+    Raises:
+        SettingsError: a launcher started several, and each would train alone.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)  # a run before in this process may have had another
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    # accelerate uses several processes on CPUs only if it is told to.
+    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or (started > 1 and not torch.accelerator.is_available())
+    state = PartialState(cpu=cpu)
+    if state.num_processes == 1 < started:
+        raise SettingsError(f"{started} processes were started, and each would train alone: set ACCELERATE_USE_CPU=1")
+    return state
 
 
 def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:

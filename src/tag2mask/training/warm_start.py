@@ -66,7 +66,7 @@ def start_warm(
     method.to(accelerator.device).eval()
     some = spread(images.samples, min(IMAGES, max(NUMBERS // readout.vector_CD.numel(), FOLDS)))
     read, tags = [], []
-    with progress_bar("warm start", len(some)) as bar:
+    with progress_bar("warm start", len(some), shown=accelerator.is_main_process) as bar:
         for sample in some:
             pixels, _ = eval_resize(images.photograph(sample), side, method.patch, *normalisation)
             with torch.no_grad(), accelerator.autocast():

@@ -8,6 +8,7 @@ Shapes: B batch, N tokens, D width, H heads, d head width, C classes, M patches.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -55,8 +56,8 @@ class GatedAttention(nn.Module):
     Gating the head output equals gating its attention matrix, (gA)V = g(AV); TokenMasking: MSA = concat(g_i h_i) W_O.
     """
 
-    def __init__(self, source: nn.Module, gated: bool) -> None:
-        """Take over ``source``'s weights.
+    def __init__(self, source: nn.Module, gate: Callable[[int], HardConcrete] | None) -> None:
+        """Take over ``source``'s weights; ``gate`` makes gates for so many heads.
 
         Raises:
             SettingsError: ``source`` is no plain attention, or shares keys between heads.
@@ -72,7 +73,7 @@ class GatedAttention(nn.Module):
         self.q_norm, self.k_norm, self.norm = source.q_norm, source.k_norm, source.norm
         self.token_gate = source.gate
         self.proj, self.proj_drop = source.proj, source.proj_drop
-        self.gate: HardConcrete | FixedGates | None = HardConcrete(self.heads) if gated else None
+        self.gate: HardConcrete | FixedGates | None = None if gate is None else gate(self.heads)
 
     def forward(self, x_BND: Tensor, attn_mask: Pass, rope: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """``(B, N, D)`` to ``(B, N, D)``; reports to the pass's tap."""
@@ -87,6 +88,8 @@ class GatedAttention(nn.Module):
         if self.token_gate is not None:
             out = out * self.token_gate(x_BND).sigmoid()
         projected: Tensor = self.proj_drop(self.proj(out))
+        if attn_mask.tap is not None:
+            attn_mask.tap.put_out(projected)
         return projected
 
     def project(self, x_BND: Tensor, tokens: Tokens, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,9 +19,13 @@ OPEN_AT_START = 2.3  # log alpha: P(open) = 0.957, evaluation gate 0.99
 class HardConcrete(nn.Module):
     """One gate in [0, 1] for each of ``heads`` heads, drawn anew in every training pass, fixed in evaluation."""
 
-    def __init__(self, heads: int, log_alpha: float = OPEN_AT_START) -> None:
+    def __init__(self, heads: int, log_alpha: float | None = OPEN_AT_START) -> None:
+        """``log_alpha`` at the start; None draws it by Xavier's rule for (1, H, 1, 1): within sqrt(6 / (H + 1))."""
         super().__init__()
-        self.log_alpha_H = nn.Parameter(torch.full((heads,), log_alpha))
+        self.log_alpha_H = nn.Parameter(torch.full((heads,), log_alpha or 0.0))
+        if log_alpha is None:
+            bound = math.sqrt(6 / (heads + 1))
+            nn.init.uniform_(self.log_alpha_H, -bound, bound)
 
     def forward(self) -> Tensor:
         """Gates ``(H,)``: g = clip(s (zeta - gamma) + gamma, 0, 1), s = sigmoid((logit u + log alpha) / beta)."""
@@ -45,6 +49,22 @@ class HardConcrete(nn.Module):
         return p_H.clamp(EPS, 1 - EPS)
 
 
+class StraightThrough(HardConcrete):
+    """Gates that are 0 or 1: open where the soft gate is above a half, with the soft gate's gradient.
+
+    P(open) in training is sigmoid(log alpha), less than what the penalty counts; in evaluation a gate is open for
+    log alpha > 0.
+    """
+
+    def gate_at(self, u_H: Tensor) -> Tensor:
+        """The training gate for given uniform draws."""
+        return opened(super().gate_at(u_H))
+
+    def evaluation_gate(self) -> Tensor:
+        """The gate without noise."""
+        return opened(super().evaluation_gate())
+
+
 class FixedGates(nn.Module):
     """What is left of the gates when closed heads are gone: their values, no longer trained."""
 
@@ -61,6 +81,11 @@ class FixedGates(nn.Module):
     def evaluation_gate(self) -> Tensor:
         """The gates ``(H,)``."""
         return self.gate_H
+
+
+def opened(soft_H: Tensor) -> Tensor:
+    """1 where a gate is above a half, otherwise 0; the gradient is the soft gate's."""
+    return (soft_H > 0.5).to(soft_H.dtype) + (soft_H - soft_H.detach())
 
 
 def stretch(s: Tensor) -> Tensor:

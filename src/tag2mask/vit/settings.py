@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tag2mask.settings import Settings
+from tag2mask.settings import Bands, Settings, Side
 
 
 class BackboneSettings(Settings):
@@ -14,20 +14,34 @@ class BackboneSettings(Settings):
 
     ``bands`` is the data's. Pretrained patch weights of three bands are ``adapted`` to another number as timm does, by
     repeating them; ``fresh`` draws new ones, which then learn at ``optimiser.lr_tokens``.
-    ``patch``, ``width``, ``depth`` and ``heads`` make another model of the same kind, to be trained from scratch.
+    ``positions``: how position embeddings are made for another patch grid; ``resampled`` is ours, the others are what
+    released code does: ``released`` MCTformer's and WeakTr's, ``released-plus`` MCTformer+'s, ``bilinear`` WeakTr's
+    segmenter's.
+    ``norm_eps`` is that of all LayerNorms, None for the model's own.
+    ``patch``, ``width``, ``depth``, ``heads`` and ``qkv_bias`` make another model of the same kind, to be trained from
+    scratch.
     """
 
     name: str = "vit_small_patch14_dinov2"
-    image_size: int = Field(224, gt=0)
-    bands: int = Field(3, gt=0)
+    image_size: Side = 224
+    bands: Bands = 3
     patch_weights: Literal["adapted", "fresh"] = "adapted"
+    positions: Literal["resampled", "released", "released-plus", "bilinear"] = "resampled"
     drop_path: float = Field(0.1, ge=0, lt=1)
-    patch: int | None = Field(None, gt=0)
-    width: int | None = Field(None, gt=0)
-    depth: int | None = Field(None, gt=0)
-    heads: int | None = Field(None, gt=0)
+    patch: int | None = Field(None, gt=0, le=512)
+    width: int | None = Field(None, gt=0, le=16_384)
+    depth: int | None = Field(None, gt=0, le=256)
+    heads: int | None = Field(None, gt=0, le=1024)
+    qkv_bias: bool | None = None
+    norm_eps: float | None = Field(None, gt=0, le=0.1)
 
     def shape(self) -> dict[str, Any]:
         """What differs from the named model, in timm's words."""
-        chosen = {"patch_size": self.patch, "embed_dim": self.width, "depth": self.depth, "num_heads": self.heads}
+        chosen = {
+            "patch_size": self.patch,
+            "embed_dim": self.width,
+            "depth": self.depth,
+            "num_heads": self.heads,
+            "qkv_bias": self.qkv_bias,
+        }
         return {key: value for key, value in chosen.items() if value is not None}

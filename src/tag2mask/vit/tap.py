@@ -26,8 +26,9 @@ class Tap:
     closed heads do not count and a layer without an open head adds nothing. ``affinity_BMM`` is None until a layer was
     read; ``rows`` keeps ``(B, H, C, M)`` of every layer if ``per_head`` asks for it. ``wants_tokens`` keeps the class
     tokens ``(B, C, D)`` that leave every layer, ``wants_heads`` every layer's queries and keys, to make its attention
-    again later, and as ``peaks`` the largest outputs of its heads ``(B, H, d)``. ``leaf_layer`` cuts the graph before
-    that layer: its input becomes ``leaf``.
+    again later, as ``peaks`` the largest outputs of its heads over all tokens ``(B, H, d)``, and as ``outputs`` those
+    of the whole attention, after its projection ``(B, D)``. ``leaf_layer`` cuts the graph before that layer: its input
+    becomes ``leaf``.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Tap:
         self.class_tokens: list[Tensor] = []
         self.projections: list[tuple[Tensor, Tensor, Pass]] = []
         self.peaks: list[Tensor] = []
+        self.outputs: list[Tensor] = []
         self.leaf: Tensor | None = None
 
     def read(self, layer: int, q: Tensor, k: Tensor, out: Tensor, gate_H: Tensor, passing: Pass) -> None:
@@ -74,6 +76,11 @@ class Tap:
                 rows_B1MM = softmax_rows(q[:, one], k[:, one], tokens.patch_slice, passing) * weight_H[head]
                 rows_BMM = rows_B1MM.squeeze(1)
                 self.affinity_BMM = rows_BMM if self.affinity_BMM is None else self.affinity_BMM.add_(rows_BMM)
+
+    def put_out(self, projected_BND: Tensor) -> None:
+        """Take what leaves a layer's attention."""
+        if self.wants_heads:
+            self.outputs.append(projected_BND.detach().amax(1))
 
     def enter(self, layer: int, x_BND: Tensor) -> Tensor:
         """What goes into a layer."""

@@ -6,12 +6,12 @@ Shapes: B batch, C classes, D width, M patches, N tokens, h w patch grid, Y X pi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
 from timm.layers.patch_embed import PatchEmbed
-from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.layers.pos_embed_sincos import RotaryEmbeddingCat
 from timm.models.eva import Eva, EvaBlock
 from timm.models.vision_transformer import Block, VisionTransformer
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tag2mask.errors import SettingsError
 from tag2mask.vit.attention import GatedAttention, Pass, Tokens
 from tag2mask.vit.gates import HardConcrete
+from tag2mask.vit.positions import RESAMPLINGS
 from tag2mask.vit.tap import Tap
 
 ClassAttention = Literal["all", "no_classes", "readers"]
@@ -51,8 +52,9 @@ class ViT(nn.Module):
         gated: bool = True,
         class_attention: ClassAttention = "all",
         token_noise: float = TOKEN_STD,
+        gate: Callable[[int], HardConcrete] = HardConcrete,
     ) -> None:
-        """Build the transformer.
+        """Build the transformer; if it is ``gated``, ``gate`` makes a layer's gates.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
@@ -65,6 +67,7 @@ class ViT(nn.Module):
         self.width = int(plain.embed_dim)
         self.patch_embed = plain.patch_embed
         class_1D, own_RD, self.position = split_positions(plain)
+        self.resample = RESAMPLINGS["resampled"].later
         noise_CD = token_noise * nn.init.trunc_normal_(torch.empty(classes, self.width))
         self.class_CD = nn.Parameter(class_1D + noise_CD)
         self.backbone_registers = nn.Parameter(own_RD)
@@ -73,7 +76,9 @@ class ViT(nn.Module):
         self.rope: nn.Module | None = plain.rope if isinstance(plain, Eva) else None
         self.rope_per_layer = isinstance(plain, Eva) and plain.rope_mixed
         self.blocks = nn.ModuleList(plain.blocks)
-        self.attentions = [GatedAttention(cast(nn.Module, block.attn), gated) for block in self.blocks]
+        self.attentions = [
+            GatedAttention(cast(nn.Module, block.attn), gate if gated else None) for block in self.blocks
+        ]
         for block, attention in zip(self.blocks, self.attentions, strict=True):
             block.attn = attention
         self.norm = plain.fc_norm if isinstance(plain.norm, nn.Identity) else plain.norm
@@ -117,14 +122,19 @@ class ViT(nn.Module):
         return self.norm_pre(x_BND), Tokens(len(self.class_CD), len(before_KD), grid[0] * grid[1])
 
     def positions_at(self, grid: tuple[int, int]) -> Tensor:
-        """Position vectors ``(1, M, D)`` for a patch grid, bicubically resampled from the grid they were made for."""
+        """Position vectors ``(1, M, D)`` for a patch grid, resampled from the grid they were made for."""
         assert self.position is not None
-        height, width = self.position.shape[1:3]
-        flat = self.position.flatten(1, 2)
-        if (height, width) == grid:
-            return flat
-        resampled: Tensor = resample_abs_pos_embed(flat, list(grid), [height, width], num_prefix_tokens=0)
-        return resampled
+        if tuple(self.position.shape[1:3]) == grid:
+            return self.position.flatten(1, 2)
+        return self.resample(self.position, grid).flatten(1, 2)
+
+    def place(self, positions: str, image_size: int) -> None:
+        """Resample positions as a setting names it: now to the grid of training crops, and later to any other."""
+        self.resample = RESAMPLINGS[positions].later
+        grid = (image_size // self.patch, image_size // self.patch)
+        if self.position is not None and tuple(self.position.shape[1:3]) != grid:
+            with torch.no_grad():
+                self.position = nn.Parameter(RESAMPLINGS[positions].start(self.position, grid).contiguous())
 
     def rotations(self, grid: tuple[int, int]) -> list[Tensor] | None:
         """Rotary embeddings of every layer, or None for a backbone without."""

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import difflib
-import pickle
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
 from timm.layers.attention import Attention
 from timm.models import eva, vision_transformer
 from torch import Tensor, nn
 
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
+from tag2mask.training.tensors import read_tensors, require_finite
 from tag2mask.vit.hub import unreachable
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import PLAIN, require_plain
 
 Weights = Literal["hub", "none"] | Path
+MOST_PARAMETERS = 30e9  # the largest ViT that anybody trained has 22
+FRACTIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+NUMBERS = (*FRACTIONS, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
 HEAD = ("head.", "head_dist.", "fc_norm.", "norm.")  # may be missing: task heads, and the norm's other name
-
-# What safetensors raises on bytes that are no weights, and torch's reader of plain tensors, which checks little.
-UNREADABLE = (SafetensorError, pickle.UnpicklingError, struct.error, RuntimeError, EOFError, LookupError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
             pretrained=pretrained,
             num_classes=0,
             in_chans=settings.bands,
-            img_size=settings.image_size,
+            img_size=built_size(settings, patch),
             dynamic_img_size=True,
             drop_path_rate=settings.drop_path,
             **settings.shape(),
@@ -112,7 +110,19 @@ def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
         if not pretrained:  # of this shape it can be built: see patch_of
             raise SettingsError(f"{settings.name} cannot be built for {settings.image_size} px: {reason}") from error
         raise no_weights(settings, reason) from error
+    if settings.norm_eps is not None:
+        for module in model.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = settings.norm_eps
     return model
+
+
+def built_size(settings: BackboneSettings, patch: int) -> int:
+    """The image size that timm makes positions for: the training crops', or where we resample them its own."""
+    config = timm.get_pretrained_cfg(settings.name)
+    if settings.positions == "resampled" or config is None or config.input_size[-1] % patch:
+        return settings.image_size
+    return int(config.input_size[-1])
 
 
 def first_line(error: Exception) -> str:
@@ -146,6 +156,12 @@ def patch_of(settings: BackboneSettings) -> int:
             f"timm cannot build {settings.name} with {settings.shape()}: {first_line(error)}; "
             "mend backbone.patch, width, depth or heads: the width is a multiple of the heads"
         ) from error
+    size = sum(parameter.numel() for parameter in model.parameters())
+    if size > MOST_PARAMETERS:
+        raise SettingsError(
+            f"{settings.name} with {settings.shape()} has {size / 1e9:.0f} thousand million parameters, more than "
+            f"{MOST_PARAMETERS / 1e9:.0f}; mend backbone.width or depth"
+        )
     return int(require_plain(model).patch_embed.patch_size[0])
 
 
@@ -172,9 +188,9 @@ def load_file(model: nn.Module, path: Path, settings: BackboneSettings) -> Weigh
         WeightsError: unreadable, or of another model: wrong shapes, another head count, missing tensors.
     """
     state, metadata = read_state(path)
-    heads = metadata.get("num_heads")
     own_heads = cast(Attention, require_plain(model).blocks[0].attn).num_heads
-    if heads is not None and int(heads) != own_heads:
+    heads = metadata.get("num_heads", own_heads)
+    if str(heads) != str(own_heads):
         raise WeightsError(f"{path} was made for {heads} attention heads a layer, {settings.name} has {own_heads}")
     wanted = model.state_dict()
     state = fit(state, model, path, settings)
@@ -194,6 +210,7 @@ def load_file(model: nn.Module, path: Path, settings: BackboneSettings) -> Weigh
     unused = sorted(state.keys() - wanted.keys())
     if any(key.startswith("blocks.") for key in unused):
         raise WeightsError(f"{path} is not of {settings.name}: it holds {unused[0]}, which this model has not")
+    require_numbers({key: state[key] for key in sorted(state.keys() & wanted.keys())}, path)
     model.load_state_dict(state, strict=False)
     return WeightsReport(path.name, len(wanted) - len(missing), tuple(missing), tuple(unused))
 
@@ -204,11 +221,11 @@ def fit(state: dict[str, Tensor], model: nn.Module, path: Path, settings: Backbo
         eva.checkpoint_filter_fn if isinstance(model, eva.Eva) else vision_transformer.checkpoint_filter_fn
     )
     kernel = state.get("patch_embed.proj.weight")
-    if kernel is not None and kernel.ndim == 4 and kernel.shape[1] != settings.bands:
-        state["patch_embed.proj.weight"] = timm.models.adapt_input_conv(settings.bands, kernel.float())
     try:
+        if kernel is not None and kernel.ndim == 4 and kernel.shape[1] != settings.bands:
+            state["patch_embed.proj.weight"] = timm.models.adapt_input_conv(settings.bands, kernel.float())
         state = convert(state, model)
-    except (RuntimeError, KeyError, AssertionError, ValueError, AttributeError) as error:
+    except Exception as error:  # timm's code takes every tensor for what its name says
         raise WeightsError(f"{path} is not of {settings.name}: {first_line(error)}") from error
     wanted = model.state_dict()
     renamed = {}
@@ -220,18 +237,20 @@ def fit(state: dict[str, Tensor], model: nn.Module, path: Path, settings: Backbo
     return renamed
 
 
-def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_state(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """Tensors and metadata of a file; pickles are read as plain tensors, nothing in them is executed."""
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist")
+    content: Any
+    metadata: Mapping[str, str] = {}
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, "pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        content = torch.load(path, map_location="cpu", weights_only=True)
+            content, metadata = read_tensors(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"weights file {path} cannot be read: {error.strerror or error}") from error
-    except UNREADABLE as error:  # torch's own words advise to load pickles
+    except Exception as error:  # its readers raise anything on foreign bytes; torch's words advise to load pickles
         raise WeightsError(
             f"weights file {path} cannot be read: it is damaged, or neither FILE.safetensors nor a state dict of "
             "plain tensors in FILE.pth"
@@ -240,7 +259,35 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         content = content.get(key, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"weights file {path} holds no state dict: tensors by name are wanted")
-    return content, {}
+    for key, value in content.items():
+        if reason := unusual(key, value):
+            raise WeightsError(f"weights file {path}: {key!r} {reason}; plain tensors by name are wanted")
+    return dict(content), metadata
+
+
+def unusual(key: object, tensor: Tensor) -> str | None:
+    """What makes a tensor none that a ViT can be filled with, if anything does."""
+    if not isinstance(key, str) or not key:
+        return "is no name"
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return "is sparse or nested"
+    if tensor.is_meta:
+        return "is a meta tensor, which has a shape and no values"
+    if tensor.dtype not in NUMBERS:
+        return f"is quantised or complex ({tensor.dtype})"
+    return None
+
+
+def require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """What a model is filled with from a file are finite numbers.
+
+    Raises:
+        WeightsError: one is not.
+    """
+    try:
+        require_finite(tensors)
+    except ValueError as error:
+        raise WeightsError(f"weights file {path} is damaged: {error}; take a whole copy of it") from None
 
 
 def normalisation(settings: BackboneSettings, data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -15,6 +15,7 @@ from tree_parts import noise, save_photograph, write_text
 from trees_huggingface import photograph, write_clone, write_dict, write_parquet, write_saved
 
 from tag2mask.data.sources import Source, open_source
+from tag2mask.data.sources.huggingface_columns import of_card
 from tag2mask.data.sources.huggingface_files import open_rows
 from tag2mask.errors import DataError
 from tag2mask.preparation import prepare
@@ -76,7 +77,7 @@ def test_photographs_are_written_as_they_are_named_by_what_they_are(tmp_path: Pa
     assert sorted(path.name for path in images.iterdir()) == ["00000.jpg", "00001.png", "00002.webp", "00005.png"]
     assert (images / "00001.png").read_bytes() == cells[1]["bytes"]
     assert (images / "00005.png").samefile(root / "data/elsewhere.png")
-    assert "row 3, column image: is GIF; wanted JPEG" in done.failures["train/00003"]
+    assert "row 3, column image: is no image that can be read (JPEG" in done.failures["train/00003"]
     assert "row 4, column image: cannot be read" in done.failures["train/00004"]
 
 
@@ -306,3 +307,9 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"pip install 'tag2mask\[hf\]'"):
         open_hf(tmp_path)
+
+
+def test_cards_that_number_their_classes_without_quotes() -> None:
+    names = "        names:\n          0: cat\n          1: dog\n"
+    row = f"  features:\n  - name: label\n    dtype:\n      class_label:\n{names}"
+    assert of_card(f"---\ndataset_info:\n{row}---\n# Pets\n")["label"].names == ("cat", "dog")

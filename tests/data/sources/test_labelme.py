@@ -99,7 +99,8 @@ def test_a_photograph_may_be_in_the_json_alone(tmp_path: Path) -> None:
 
 def test_a_damaged_file_does_not_stop_the_others(tmp_path: Path) -> None:
     write_labelme(tmp_path)
-    for content in ("{", "[]", '{"imagePath": "hay.jpg", "shapes": [{}]}'):
+    huge = '{"imagePath": "hay.jpg", "imageHeight": 1e400, "imageWidth": 4, "shapes": [{"label": "cow"}]}'
+    for content in ("{", "[]", '{"imagePath": "hay.jpg", "shapes": [{}]}', huge, "[" * 100_000):
         (tmp_path / "hay.json").write_text(content)
         source = open_source("labelme", tmp_path, {})
         assert source.record("x/cow").tags == (0, 1)

@@ -50,6 +50,10 @@ def test_a_photograph_without_xml_or_with_a_foreign_mask_is_named(tmp_path: Path
     (folder / "Annotations/2007_000032.xml").write_text("<annotation>")
     with pytest.raises(DataError, match=r"2007_000032\.xml: is no XML"):
         source.record("2007_000032")
+    for encoding in ("bogus", "utf-32", "idna"):
+        (folder / "Annotations/2007_000032.xml").write_text(f'<?xml version="1.0" encoding="{encoding}"?><annotation/>')
+        with pytest.raises(DataError, match=r"2007_000032\.xml: is no XML"):
+            source.record("2007_000032")
     (folder / "Annotations/2007_000032.xml").unlink()
     with pytest.raises(DataError, match=r"cannot be read .*see --set tags"):
         source.record("2007_000032")

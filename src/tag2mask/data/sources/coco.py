@@ -10,6 +10,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.sources.coco_file import CocoFile, contiguous
 from tag2mask.data.sources.record import Record, Source
 from tag2mask.errors import DataError
+from tag2mask.names import inside
 from tag2mask.settings import Settings
 
 SPLITS = ("train", "val")
@@ -58,7 +59,7 @@ class Coco(Source):
         """A photograph; without any object it is a known negative."""
         split = self.split_of[name]
         file = self.files[split]
-        image = self.folders[split] / file.photographs[name].file
+        image = inside(self.folders[split], file.photographs[name].file, file.path)
         truth = (lambda: file.draw(name, self.values, self.classes)) if file.is_drawn(name) else None
         return Record(name, image, file.tags(name, self.index), truth)
 

@@ -5,7 +5,6 @@ Shapes: Y X pixels.
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,12 @@ from numpy.typing import NDArray
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import strip_suffix
+from tag2mask.data.opening import require_size
+from tag2mask.data.sources.outlines import require_near, require_runs
 from tag2mask.data.sources.record import LabelImage
 from tag2mask.errors import DataError
 from tag2mask.files import regular
+from tag2mask.notation import from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,12 @@ class CocoFile:
         require_pycocotools(path)
         self.path = path
         try:
-            with regular(path).open(encoding="utf-8") as file:
-                content = json.load(file, object_hook=compact)
+            content = from_json(regular(path).read_bytes(), compact)
             self.categories = {int(row["id"]): str(row["name"]) for row in content["categories"]}
             self.groups = {str(row.get("supercategory")) for row in content["categories"] if not is_own_group(row)}
             rows = [
-                Photograph(int(r["id"]), r["file_name"], int(r["height"]), int(r["width"])) for r in content["images"]
+                Photograph(int(r["id"]), str(r["file_name"]), int(r["height"]), int(r["width"]))
+                for r in content["images"]
             ]
             annotations: list[Annotation] = content["annotations"]
         except FileNotFoundError:
@@ -69,7 +71,7 @@ class CocoFile:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except KeyError as error:
             raise DataError(f"{path}: is no COCO file of instances: {error} is missing") from None
-        except (ValueError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise DataError(f"{path}: is no COCO file of instances: {error}") from None
         if not self.categories:
             raise DataError(f"{path}: names no category")
@@ -123,6 +125,7 @@ class CocoFile:
         """
         photograph = self.photographs[name]
         size = (photograph.height, photograph.width)
+        require_size(self.path, *size)
         labels = np.full(size, 0 if classes.background else classes.ignore, np.int64)
         regions = [(one, self.region(one, size)) for one in self.of(name)]
         for one, region in sorted(regions, key=lambda pair: (not pair[0].crowd, -int(pair[1].sum()))):
@@ -136,17 +139,18 @@ class CocoFile:
         try:
             if isinstance(one.segmentation, dict):
                 coded: Any = one.segmentation
+                require_runs(coded, size)
                 if isinstance(coded["counts"], list):
                     coded = rle.frPyObjects(coded, *size)
-                if tuple(coded["size"]) != size:
-                    raise ValueError(f"a run-length code for {coded['size']}")
             else:  # four numbers would be taken for a box
                 polygons = [list(polygon) for polygon in one.segmentation or [] if len(polygon) >= 6]
                 if not polygons:
                     return np.zeros(size, bool)
+                for polygon in polygons:
+                    require_near(polygon, size)
                 coded = rle.merge(rle.frPyObjects(polygons, *size))
             return np.asarray(rle.decode(coded), bool)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise DataError(f"{self.path}: an outline of image id {one.image} cannot be drawn ({error})") from None
 
 

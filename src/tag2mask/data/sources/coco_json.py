@@ -13,6 +13,7 @@ from tag2mask.data.sources.coco_file import CocoFile
 from tag2mask.data.sources.own import BACKGROUND_LABEL, IGNORE_LABEL, OutlineSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_layout
 from tag2mask.errors import DataError
+from tag2mask.names import inside
 
 ALONE, ROBOFLOW = "annotations.json", "_annotations.coco.json"
 NO_CLASS = (BACKGROUND_LABEL, BACKGROUND, IGNORE_LABEL)
@@ -56,15 +57,15 @@ class CocoJson(Source):
         names = class_names(files.values())
         self.classes = Classes(names, BACKGROUND if settings.background else None)
         self.parts: dict[str, Part] = {}  # by photograph
-        self.inside: dict[str, str] = {}  # names in their file
+        self.within: dict[str, str] = {}  # names in their file
         splits: dict[str, list[str]] = {}
         for prefix, file in files.items():
             part = self.part(root, prefix, file)
-            for inside in file.photographs:
-                name = inside if not prefix or inside.startswith(f"{prefix}/") else f"{prefix}/{inside}"
+            for within in file.photographs:
+                name = within if not prefix or within.startswith(f"{prefix}/") else f"{prefix}/{within}"
                 if name in self.parts:
                     raise DataError(f"{file.path}: {name} stands in {self.parts[name].file.path} already")
-                self.parts[name], self.inside[name] = part, inside
+                self.parts[name], self.within[name] = part, within
                 if prefix:
                     splits.setdefault(split_called(prefix), []).append(name)
         self.splits = splits or read_splits(root, self.parts)
@@ -85,11 +86,11 @@ class CocoJson(Source):
 
     def record(self, name: str) -> Record:
         """A photograph; without any object it is a known negative."""
-        part, inside = self.parts[name], self.inside[name]
-        drawn = part.file.is_drawn(inside)
-        truth = (lambda: part.file.draw(inside, part.values, self.classes)) if drawn else None
-        image = part.folder / part.file.photographs[inside].file.replace("\\", "/")
-        return Record(name, image, part.file.tags(inside, part.index), truth)
+        part, within = self.parts[name], self.within[name]
+        drawn = part.file.is_drawn(within)
+        truth = (lambda: part.file.draw(within, part.values, self.classes)) if drawn else None
+        image = inside(part.folder, part.file.photographs[within].file.replace("\\", "/"), part.file.path)
+        return Record(name, image, part.file.tags(within, part.index), truth)
 
 
 def find_annotations(root: Path, settings: CocoJsonSettings) -> dict[str, Path]:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.reading import read_image, read_raster
+from tag2mask.data.reading import read_image
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.sources.record import LabelImage, Record, Source, require_layout
+from tag2mask.data.tiff import read_raster
 from tag2mask.errors import DataError
 from tag2mask.settings import Settings
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import is_image
+from tag2mask.data.opening import open_image, readable
 from tag2mask.data.sources.record import LabelImage, Record, Source, require_layout
-from tag2mask.data.tags_table import tag_index
+from tag2mask.data.tags_table import indices, tag_index
 from tag2mask.errors import DataError
+from tag2mask.names import inside
 from tag2mask.settings import Settings
 
 GRADE = "ulcerative-colitis-grade-"
@@ -58,7 +59,8 @@ class EndoTect(Source):
         self.images = {path.stem: path for path in sorted(tract.glob("*/*/*")) if is_image(path)}
         for name, group, finding in read_labels(root / "labeled-images/image-labels.csv"):
             # A row without photograph is a photograph that is missing.
-            self.images.setdefault(name, tract / group / finding / f"{name}.jpg")
+            missing = inside(tract, f"{group}/{finding}/{name}.jpg", root / "labeled-images/image-labels.csv")
+            self.images.setdefault(name, missing)
         if not self.images:
             raise DataError(f"{tract}: holds no photographs; expected: {self.layout}")
         drawn = sorted(self.images, key=lambda name: hashlib.sha256(f"{SEED} {name}".encode()).digest())
@@ -72,18 +74,15 @@ class EndoTect(Source):
     def record(self, name: str) -> Record:
         """A photograph; its tag is its folder."""
         image = self.images[name]
-        tag = tag_index(image.parent.name, NAMES, str(image.parent))
+        tag = tag_index(image.parent.name, indices(NAMES), str(image.parent))
         mask = self.masks / f"{name}.jpg"
         is_drawn = NAMES[tag] == "polyps" and mask.is_file()
         return Record(name, image, (tag,), (lambda: self.read_truth(mask)) if is_drawn else None)
 
     def read_truth(self, path: Path) -> LabelImage:
         """Polyps and background."""
-        try:
-            with Image.open(path) as image:
-                bright = np.asarray(image.convert("L")) >= BRIGHT
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"{path}: cannot be read as a mask ({error})") from None
+        with readable(path, "mask"), open_image(path) as image:
+            bright = np.asarray(image.convert("L")) >= BRIGHT
         return np.where(bright, NAMES.index("polyps") + self.classes.offset, 0).astype(np.int64)
 
 

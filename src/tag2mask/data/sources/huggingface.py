@@ -16,6 +16,7 @@ from tag2mask.data.sources.huggingface_files import Rows, find_files, open_rows,
 from tag2mask.data.sources.own import OwnSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_values
 from tag2mask.errors import DataError
+from tag2mask.names import inside
 
 TAG_NAMES = ("tags", "labels", "label")  # what a column of texts or numbers has to be called to be taken unasked
 OBJECT_TAGS = ("category", "categories", "category_id", "label", "labels")  # the same inside a group such as objects
@@ -60,6 +61,7 @@ class HuggingFace(Source):
 
     def __init__(self, root: Path, settings: HuggingFaceSettings) -> None:
         require_pyarrow(root)
+        self.root = root
         files = find_files(root, self.layout)
         first = next(iter(files.values()))[0]
         self.rows = open_rows(first)
@@ -102,22 +104,26 @@ class HuggingFace(Source):
         if entry.path != self.rows.path:
             self.rows = open_rows(entry.path)
         row = self.rows.row(entry.row, [image, *([mask] if mask else [])])
-        found = located(entry, image, row[image])
+        found = located(self.root, entry, image, row[image])
         if found is None:
             raise DataError(f"{entry.where(image)}: the photograph is missing")
         path, content = found
-        drawn = located(entry, mask, row[mask]) if mask else None
+        drawn = located(self.root, entry, mask, row[mask]) if mask else None
         truth = (lambda: require_values(drawn[0], read_mask(*drawn), self.classes)) if drawn else None
         tags = {self.index[label] for label in entry.labels or () if label in self.index}
         return Record(name, path, None if entry.labels is None else tuple(sorted(tags)), truth, content=content)
 
 
-def located(entry: Entry, column: str, cell: Mapping[str, Any] | None) -> tuple[Path, bytes | None] | None:
-    """An image's bytes and the name of its cell, or its own file where it has one; None for an empty cell."""
+def located(root: Path, entry: Entry, column: str, cell: Mapping[str, Any] | None) -> tuple[Path, bytes | None] | None:
+    """An image's bytes and the name of its cell, or its own file below ``root`` where it has one; None for neither.
+
+    Raises:
+        DataError: the file lies elsewhere.
+    """
     if cell is None or (cell["bytes"] is None and not cell.get("path")):
         return None
     if cell["bytes"] is None:
-        return entry.path.parent / cell["path"], None
+        return inside(root, str(cell["path"]), entry.where(column), entry.path.parent), None
     return entry.where(column), cell["bytes"]
 
 

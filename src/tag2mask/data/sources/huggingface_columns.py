@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from tag2mask.errors import DataError
+from tag2mask.notation import from_json, from_yaml
 
 LISTS = frozenset({"List", "LargeList", "Sequence"})  # the last one up to version 3 of the library
 WHOLE = re.compile(r"u?int(8|16|32|64)")
@@ -41,12 +39,12 @@ def columns_of(path: Path, root: Path, schema: Any) -> dict[str, Column]:
     where = info if info.is_file() else path if own else card
     try:
         if info.is_file():
-            described = of_features(json.loads(info.read_text(encoding="utf-8"))["features"])
+            described = of_features(from_json(info.read_bytes())["features"])
         elif own:
-            described = of_features(json.loads(own)["info"]["features"])
+            described = of_features(from_json(own)["info"]["features"])
         elif card.is_file():
             described = of_card(card.read_text(encoding="utf-8-sig"))
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, yaml.YAMLError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise DataError(f"{where}: its features cannot be understood ({' '.join(str(error).split())})") from None
     stored = {name: column for field in schema for name, column in of_type(field.name, field.type).items()}
     return {name: agreed(described.get(name), column) for name, column in stored.items()}
@@ -100,7 +98,8 @@ def in_list(inner: dict[str, Column]) -> dict[str, Column]:
 def of_card(text: str) -> dict[str, Column]:
     """From the YAML between two lines ``---`` at the top of a README, if it is of a single configuration."""
     parts = text.split("---\n", 2)
-    info = (yaml.safe_load(parts[1]) or {}).get("dataset_info") if len(parts) == 3 and not parts[0].strip() else None
+    head = parts[1] if len(parts) == 3 and not parts[0].strip() else ""
+    info = (from_yaml(head.encode()) or {}).get("dataset_info")
     if isinstance(info, list):
         info = info[0] if len(info) == 1 else None
     return merged(of_card_row(row["name"], row) for row in (info or {}).get("features") or ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_right
@@ -14,6 +13,8 @@ from typing import Any
 
 from tag2mask.errors import DataError
 from tag2mask.files import regular
+from tag2mask.names import inside
+from tag2mask.notation import from_json
 
 BATCH = 16  # rows of Parquet in memory at a time, beside the page that they stand in
 PART = re.compile(r"-\d+-of-\d+")  # train-00000-of-00002-5af744adb8610bf6.parquet
@@ -32,7 +33,7 @@ def find_files(root: Path, layout: str) -> dict[str, list[Path]]:
         splits = read_json(whole, "splits")
         if not isinstance(splits, list) or not splits:
             raise DataError(f"{whole}: names no split")
-        return {str(split): saved_files(root / str(split)) for split in splits}
+        return {str(split): saved_files(inside(root, str(split), whole)) for split in splits}
     if (root / "state.json").is_file():
         split = str(read_json(root / "state.json", "_split") or "")
         return {split if SPLIT.fullmatch(split) else "": saved_files(root)}
@@ -54,7 +55,7 @@ def saved_files(folder: Path) -> list[Path]:
     if read_json(state, "_indices_data_files"):
         raise DataError(f"{state}: rows are reached by indices; save it again after flatten_indices()")
     try:
-        files = [folder / row["filename"] for row in read_json(state, "_data_files") or ()]
+        files = [inside(folder, str(row["filename"]), state) for row in read_json(state, "_data_files") or ()]
     except (TypeError, KeyError):
         files = []
     if not files:
@@ -69,7 +70,7 @@ def read_json(path: Path, key: str) -> Any:
         DataError: the file is missing, or no JSON object.
     """
     try:
-        return json.loads(regular(path).read_text(encoding="utf-8")).get(key)
+        return from_json(regular(path).read_bytes()).get(key)
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except (OSError, ValueError, AttributeError) as error:

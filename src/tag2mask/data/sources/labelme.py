@@ -6,9 +6,6 @@ Shapes: Y X pixels.
 from __future__ import annotations
 
 import base64
-import binascii
-import io
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,13 +15,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
 from tag2mask.data.classes import Classes
+from tag2mask.data.opening import open_image, require_size
+from tag2mask.data.sources.outlines import require_near
 from tag2mask.data.sources.own import BACKGROUND_LABEL, IGNORE_LABEL, OutlineSettings, read_splits
 from tag2mask.data.sources.record import LabelImage, Record, Source
+from tag2mask.data.tags_table import indices
 from tag2mask.errors import DataError
 from tag2mask.files import regular
+from tag2mask.names import inside
+from tag2mask.notation import from_json
 
 LINE, POINT = 10, 5  # width of a line and radius of a point in pixels, as labelme itself draws them
 Point = tuple[float, float]
@@ -56,7 +58,7 @@ class LabelMe(Source):
         self.pages: dict[str, Page] = {}
         for name, path in paths.items():
             try:
-                self.pages[name] = page_of(path, read_page(path))
+                self.pages[name] = page_of(root, path, read_page(path))
             except DataError as error:  # told when the photograph is asked for, so that the others can be used
                 self.unreadable[name] = error
         labels = {label for page in self.pages.values() for label in page.labels}
@@ -64,6 +66,7 @@ class LabelMe(Source):
             why = next(iter(self.unreadable.values()), "no shape has a label")
             raise DataError(f"{root}: no class is named ({why}); expected: {self.layout}")
         self.classes = Classes(tuple(sorted(labels)), "background" if settings.background else None)
+        self.index = indices(self.classes.names)
         self.splits = read_splits(root, paths)
 
     def names(self) -> Sequence[str]:
@@ -76,7 +79,7 @@ class LabelMe(Source):
             raise self.unreadable[name]
         page = self.pages[name]
         content = read_page(page.path)
-        tags = tuple(sorted(self.classes.names.index(label) for label in page.labels))
+        tags = tuple(sorted(self.index[label] for label in page.labels))
         encoded = embedded_image(page.path, content) if page.embedded else None
         record = Record(name, page.path if page.embedded else page.image, tags, content=encoded)
         if not content["shapes"]:
@@ -101,7 +104,7 @@ def read_page(path: Path) -> dict[str, Any]:
         DataError: no JSON, or not labelme's.
     """
     try:
-        content = json.loads(regular(path).read_text(encoding="utf-8"))
+        content = from_json(regular(path).read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is no JSON that can be read ({error})") from None
     if not isinstance(content, dict) or "imagePath" not in content or not isinstance(content.get("shapes"), list):
@@ -109,12 +112,12 @@ def read_page(path: Path) -> dict[str, Any]:
     return content
 
 
-def page_of(path: Path, content: Mapping[str, Any]) -> Page:
+def page_of(root: Path, path: Path, content: Mapping[str, Any]) -> Page:
     """Where the photograph is, and which classes are named."""
     try:
         labels = {str(shape["label"]) for shape in content["shapes"]} - {BACKGROUND_LABEL, IGNORE_LABEL}
         flags = {str(name) for name, is_set in (content.get("flags") or {}).items() if is_set}
-        image = path.parent / str(content["imagePath"]).replace("\\", "/")
+        image = inside(root, str(content["imagePath"]).replace("\\", "/"), f"{path}, imagePath", path.parent)
         return Page(path, image, frozenset(labels | flags), bool(content.get("imageData")) and not image.is_file())
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: a shape cannot be understood ({error})") from None
@@ -149,13 +152,14 @@ def draw(path: Path, content: Mapping[str, Any], size: tuple[int, int], classes:
     values = {name: index + classes.offset for index, name in enumerate(classes.names)}
     values |= {BACKGROUND_LABEL: nothing, IGNORE_LABEL: classes.ignore}
     try:
+        require_size(path, *size)
         labels = np.full(size, nothing, np.int64)
         for shape in content["shapes"]:
             kind = shape.get("shape_type") or "polygon"
             if kind not in BRUSHES and kind != "mask":
                 raise DataError(f"{path}: shape_type {kind!r} is unknown; there are mask, {', '.join(BRUSHES)}")
             labels[region(shape, kind, labels.shape)] = values[str(shape["label"])]
-    except (KeyError, TypeError, ValueError, IndexError, binascii.Error, UnidentifiedImageError) as error:
+    except (KeyError, TypeError, ValueError, LookupError, ArithmeticError, OSError, SyntaxError) as error:
         raise DataError(f"{path}: a shape cannot be drawn ({error!r})") from None
     return labels
 
@@ -163,6 +167,7 @@ def draw(path: Path, content: Mapping[str, Any], size: tuple[int, int], classes:
 def region(shape: Mapping[str, Any], kind: str, size: tuple[int, ...]) -> NDArray[np.bool_]:
     """Pixels of a shape."""
     points = [(float(x), float(y)) for x, y in shape["points"]]
+    require_near(points, size)
     if kind == "mask":
         return pasted(shape["mask"], points, size)
     canvas = Image.new("1", (size[1], size[0]))
@@ -172,7 +177,7 @@ def region(shape: Mapping[str, Any], kind: str, size: tuple[int, ...]) -> NDArra
 
 def pasted(coded: str, points: Sequence[Point], size: tuple[int, ...]) -> NDArray[np.bool_]:
     """A PNG in base64, laid with its corner at the first point; every value but 0 is inside: labelme writes 0 and 1."""
-    with Image.open(io.BytesIO(decoded(coded))) as image:
+    with open_image(Path("mask"), decoded(coded)) as image:
         if len(image.getbands()) > 1:
             raise ValueError(f"a mask of {len(image.getbands())} bands")
         stamp = Image.fromarray(np.asarray(image) != 0)

@@ -6,9 +6,11 @@ are read afterwards, so nothing that a file names is ever called.
 
 from __future__ import annotations
 
+import io
 import pickle
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +21,24 @@ from tag2mask.files import regular
 NUMERIC = frozenset({"b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"})
 
 
+# What NumPy and Python 2 and 3 write for such a dictionary.
+OPERATIONS = (
+    "PROTO FRAME MARK STOP GLOBAL STACK_GLOBAL REDUCE BUILD EMPTY_DICT DICT SETITEM SETITEMS EMPTY_LIST LIST APPEND "
+    "APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG1 STRING "
+    "BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES PUT BINPUT LONG_BINPUT "
+    "MEMOIZE GET BINGET LONG_BINGET"
+)
+
+
 class InertType:
     """Stands for ``numpy.dtype``."""
 
     def __init__(self, code: object = "", *options: object) -> None:
-        self.code = str(code)
+        self.code = code if isinstance(code, str) else ""
         self.order = "|"
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = str(state[1])
+        self.order = state[1] if isinstance(state[1], str) else ""
 
     def dtype(self) -> np.dtype[Any]:
         """The real type, if it is a plain number."""
@@ -48,6 +59,8 @@ class InertArray:
     def array(self) -> NDArray[Any]:
         """The values in their shape."""
         _, shape, kind, fortran, raw = self.state
+        if not isinstance(kind, InertType) or not all(type(side) is int for side in shape):
+            raise ValueError("an array without a plain shape and type")
         data = raw.encode("latin-1") if isinstance(raw, str) else raw  # text where Python 2 wrote the file
         return np.frombuffer(data, kind.dtype()).reshape(shape, order="F" if fortran else "C")
 
@@ -66,14 +79,42 @@ ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class Reader(pickle.Unpickler):
-    """An unpickler that knows the names in ``ALLOWED`` and no other."""
+class Reader(pickle._Unpickler):  # the one in C believes the lengths and indices that a file gives
+    """An unpickler that knows the operations in ``OPERATIONS``, the names in ``ALLOWED`` and no others."""
+
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: pickle._Unpickler.dispatch[code] for code in (getattr(pickle, name)[0] for name in OPERATIONS.split())
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         """A stand-in."""
         if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name}")
+            raise pickle.UnpicklingError(f"{module}.{name}"[:80])
         return ALLOWED[module, name]
+
+    def load_build(self) -> None:
+        """Only stand-ins have a state."""
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], InertType | InertArray):
+            raise pickle.UnpicklingError("a state of something else")
+        self.stack[-1].__setstate__(state)
+
+    def load_setitems(self) -> None:
+        """Only texts are keys: others could be nested until hashing them takes forever."""
+        items = self.pop_mark()
+        self.stack[-1].update({require_text(name): value for name, value in zip(items[::2], items[1::2], strict=True)})
+
+    def load_setitem(self) -> None:
+        """The same, of one."""
+        name, value = self.stack[-2:]
+        del self.stack[-2:]
+        self.stack[-1][require_text(name)] = value
+
+    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+    dispatch[pickle.SETITEM[0]] = load_setitem
 
 
 def read_label_vectors(path: Path) -> dict[str, NDArray[Any]]:
@@ -84,12 +125,12 @@ def read_label_vectors(path: Path) -> dict[str, NDArray[Any]]:
     """
     advice = "get it anew, or take the tags from elsewhere: --set tags=xml or --set tags=masks"
     try:
-        with regular(path).open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            formats = np.lib.format
-            header = formats.read_array_header_1_0 if version[0] == 1 else formats.read_array_header_2_0
-            header(file)
-            outer = Reader(file, encoding="latin-1").load()
+        file = io.BytesIO(regular(path).read_bytes())  # which never gives more than it has
+        formats = np.lib.format
+        version = formats.read_magic(file)
+        header = formats.read_array_header_1_0 if version[0] == 1 else formats.read_array_header_2_0
+        header(file)
+        outer = Reader(file, encoding="latin-1").load()
         ((vectors,), kind) = outer.state[4], outer.state[2].code
         if kind not in ("O", "O8") or not isinstance(vectors, dict):
             raise ValueError("no dictionary")
@@ -101,11 +142,11 @@ def read_label_vectors(path: Path) -> dict[str, NDArray[Any]]:
     except pickle.UnpicklingError as error:
         raise DataError(f"{path}: holds {error}, and only texts and numeric arrays are read; {advice}") from None
     except Exception as error:  # a damaged or hostile pickle can end in any of Python's errors
-        raise DataError(f"{path}: is no dictionary of arrays ({error}); {advice}") from None
+        raise DataError(f"{path}: is no dictionary of arrays ({str(error)[:80]}); {advice}") from None
 
 
 def require_text(name: object) -> str:
     """A photograph's name."""
     if not isinstance(name, str):
-        raise ValueError(f"key {name!r} is no text")
+        raise ValueError(f"a key is a {type(name).__name__} and no text")
     return name

@@ -15,9 +15,10 @@ from tag2mask.data.folder import SPLITS, read_classes, split_called, strip_suffi
 from tag2mask.data.reading import read_mask
 from tag2mask.data.sources.own import OwnSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_layout, require_values
-from tag2mask.data.tags_table import tag_index
+from tag2mask.data.tags_table import indices, numbered, tag_index
 from tag2mask.errors import DataError
 from tag2mask.files import regular
+from tag2mask.names import inside
 
 IMAGE_COLUMNS = (
     "image",
@@ -54,7 +55,7 @@ class TableSettings(OwnSettings):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: the line that it ends in, the photograph as written there, its labels, its list if there is a column."""
+    """One row: its first line, the photograph as written there, its labels, its list if there is a column."""
 
     line: int
     image: str
@@ -97,7 +98,8 @@ class Table(Source):
             raise DataError(f"{next(iter(tables))}: has no rows; give one row a photograph")
         in_use = sorted({name for row in self.labels.values() for name in row})
         self.classes = read_classes(root / "classes.txt", columns or in_use)
-        index = {name: tag_index(name, self.classes.names, str(next(iter(tables)))) for name in in_use}
+        known = indices(self.classes.names)
+        index = {name: tag_index(name, known, str(next(iter(tables)))) for name in in_use}
         self.tags = {name: tuple(sorted({index[label] for label in row})) for name, row in self.labels.items()}
         self.splits = splits or read_splits(root, self.images)
 
@@ -117,7 +119,8 @@ class Table(Source):
             self.labels[name] += row.labels
             return None
         self.labels[name] = row.labels
-        self.images[name] = folder / self.settings.images / (row.image + self.settings.suffix)
+        where = f"{path}, line {row.line}"
+        self.images[name] = inside(folder / self.settings.images, row.image + self.settings.suffix, where)
         return name
 
     def names(self) -> Sequence[str]:
@@ -126,7 +129,7 @@ class Table(Source):
 
     def record(self, name: str) -> Record:
         """A photograph; its mask is ``masks/NAME.png``, if there is one."""
-        mask = self.root / self.settings.masks / f"{name}.png"
+        mask = inside(self.root / self.settings.masks, f"{name}.png", self.settings.table)
         truth = (lambda: require_values(mask, read_mask(mask), self.classes)) if mask.is_file() else None
         return Record(name, self.images[name], self.tags[name], truth)
 
@@ -152,12 +155,11 @@ def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list
         with regular(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=settings.delimiter)
             header = [name.strip() for name in next(reader, [])]
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+            lines = [(line, [cell.strip() for cell in cells]) for line, cells in numbered(reader)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: is no CSV in UTF-8: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    lines = [(line, cells) for line, cells in lines if any(cells)]
     wrong = next(((line, cells) for line, cells in lines if len(cells) != len(header)), None)
     if wrong is not None:
         raise DataError(f"{path}, line {wrong[0]}: {len(wrong[1])} fields where the header has {len(header)}")

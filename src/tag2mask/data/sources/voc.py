@@ -15,7 +15,7 @@ from tag2mask.data.folder import read_lines
 from tag2mask.data.reading import read_mask
 from tag2mask.data.sources.record import LabelImage, Record, Source, require_layout, require_values, tags_in
 from tag2mask.data.sources.safe_npy import read_label_vectors
-from tag2mask.data.tags_table import tag_index
+from tag2mask.data.tags_table import indices, tag_index
 from tag2mask.errors import DataError
 from tag2mask.files import regular
 from tag2mask.settings import Settings
@@ -126,10 +126,10 @@ def read_objects(path: Path) -> tuple[int, ...]:
         objects = ET.parse(regular(path)).getroot().findall("object")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); see --set tags=npy or masks") from None
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that there is not
         raise DataError(f"{path}: is no XML ({error})") from None
     found = {(one.findtext("name") or "").strip() for one in objects}
-    return tuple(sorted(tag_index(name, NAMES, str(path)) for name in found))
+    return tuple(sorted(tag_index(name, indices(NAMES), str(path)) for name in found))
 
 
 def marked(vector: NDArray[Any] | None, where: str) -> tuple[int, ...] | None:

@@ -1,8 +1,8 @@
 """Refiners: what spreads class maps, on the patch grid by evidence or on pixels by the photograph's colours.
 
 A new refiner is a file here and a line in one of the dicts. They follow one another in the dicts' order: on patches, on
-pixels, and last the trained walk and the CRF, which work on the scores that compete for a pixel, the background's among
-them.
+pixels, and last the trained probe and walk and the CRF, which work on the scores that compete for a pixel, the
+background's among them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tag2mask.methods import Evidence
 PATCH_REFINERS: Mapping[str, Callable[[Evidence, Tensor], Tensor]] = MappingProxyType({"affinity": affinity})
 # A photograph (bands, Y, X) in [0, 1] and class maps (K, Y, X) to class maps.
 PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType({"pamr": pamr})
-WALK, CRF = "walk", "crf"
-REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS, WALK, CRF)
+PROBE, WALK, CRF = "probe", "walk", "crf"
+REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, CRF)
 
 
 def require_refiners(names: Sequence[str]) -> None:
@@ -34,6 +34,8 @@ def require_refiners(names: Sequence[str]) -> None:
     for name in names:
         if name not in REFINERS:
             raise SettingsError(f"refiner {name!r} is unknown; there are none, {', '.join(REFINERS)}")
+        if list(names).count(name) > 1:
+            raise SettingsError(f"refiner {name} is named twice: it works once")
     in_order = [name for name in REFINERS if name in names]
     if list(names) != in_order:
         raise SettingsError(f"refiners work in one order: {','.join(in_order)}, not {','.join(names)}")

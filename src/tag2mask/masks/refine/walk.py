@@ -9,14 +9,12 @@ grid, Y X pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-import yaml
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -25,8 +23,9 @@ from tag2mask.errors import RunError
 from tag2mask.files import file_hash
 from tag2mask.masks.localize import resize, to_pixels
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.settings import Settings
-from tag2mask.training.run import damaged, fill
+from tag2mask.settings import BatchSize, Epochs, Settings, Side
+from tag2mask.stored import damaged, read_stored
+from tag2mask.training.run import RunConfig, fill
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import require_plain
 from tag2mask.vit.weights import build_backbone
@@ -51,22 +50,22 @@ class WalkSettings(Settings):
 
     backbone: BackboneSettings | None = None
     weights: str | None = None
-    side: int = Field(448, gt=0)
+    side: Side = 448
     masks: MaskSettings = MaskSettings()
     low_alpha: float = Field(4.0, gt=0)
     high_alpha: float = Field(32.0, gt=0)
     trust: float = Field(0.7, ge=0, le=1)
-    epochs: int = Field(5, gt=0)
-    batch_size: int = Field(8, gt=0)
+    epochs: Epochs = 5
+    batch_size: BatchSize = 8
     lr: float = Field(1.0, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     power: float = Field(0.9, ge=0)
     flip: float = Field(0.5, ge=0, le=1)
     seed: int = Field(0, ge=0)
-    radius: int = Field(5, gt=1)
+    radius: int = Field(5, gt=1, le=64)
     beta: float = Field(8.0, gt=0)
-    squarings: int = Field(6, ge=0)
+    squarings: int = Field(6, ge=0, le=16)
 
 
 class AffinityNet(nn.Module):
@@ -205,11 +204,12 @@ def open_walk(path: Path, device: torch.device | str = "cpu") -> Walk:
             raise RunError(
                 f"{path} is not a walk: {name} is missing; give the folder that tag2mask refine-train --out wrote"
             )
+    config = read_stored(path / CONFIG, RunConfig)
+    settings = WalkSettings.parse(config.settings, where=str(path / CONFIG))
     with damaged(path / CONFIG):
-        config: Mapping[str, Any] = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-        settings = WalkSettings.parse(config["settings"], where=str(path / CONFIG))
-        backbone = BackboneSettings.parse(config["settings"]["backbone"])
-        mean, std = tuple(config["mean"]), tuple(config["std"])
-    net = AffinityNet(build_backbone(backbone, "none")[0])
+        if settings.backbone is None:
+            raise ValueError("'settings.backbone' is missing")
+        mean, std = config.statistics(settings.backbone.bands)
+    net = AffinityNet(build_backbone(settings.backbone, "none")[0])
     fill(net, path / WEIGHTS)
     return Walk(path, settings, net.to(device).eval(), mean, std)

@@ -8,6 +8,8 @@ Shapes: B batch, C classes, D width, H heads, L layers, M patches, h w patch gri
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +19,13 @@ from tag2mask.errors import SettingsError
 from tag2mask.methods.base import Ask, Evidence, Method, Readout, require_tags
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
+from tag2mask.vit.gates import HardConcrete, StraightThrough
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import Features, ViT, last_layers, on_grid
 
 HEAD_WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {"open": lambda gate_H: gate_H, "all": torch.ones_like}
+
+GATES: Mapping[str, type[HardConcrete]] = MappingProxyType({"soft": HardConcrete, "hard": StraightThrough})
 
 
 class TokenMasking(Method):
@@ -35,6 +40,7 @@ class TokenMasking(Method):
         super().__init__()
         require_consistent(settings)
         self.settings = settings
+        start = None if settings.gate_start == "xavier" else float(settings.gate_start)
         self.vit = ViT(
             backbone,
             classes,
@@ -42,6 +48,7 @@ class TokenMasking(Method):
             gated=settings.pruning,
             class_attention=settings.class_attention,
             token_noise=settings.token_noise,
+            gate=partial(GATES[settings.gates], log_alpha=start),
         )
         self.head = build_head(settings.head, classes, self.vit.width)
         self.all_layers = last_layers(self.vit, None)

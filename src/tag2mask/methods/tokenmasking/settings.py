@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from tag2mask.settings import Settings
+from tag2mask.vit.gates import OPEN_AT_START
 from tag2mask.vit.vit import ClassAttention
 
 
@@ -22,6 +23,8 @@ class TokenMaskingSettings(Settings):
     ``map_layers`` are the last K layers whose attention makes the maps; None takes all of them. ``maps`` are that
     ``attention`` alone, or each patch's ``contribution`` to the logit, A_c(m) max(w_c . x_m, 0).
     ``heads`` that count in the maps: those whose gate is ``open``, by their gates, or ``all`` alike.
+    ``gates`` are ``soft``, as their penalty assumes, or ``hard``: 0 or 1 with the soft gate's gradient. They start at
+    ``gate_start``, their log alpha; ``xavier`` draws it, and about half of all heads start closed.
     """
 
     reads: Literal["attended", "token"] = "attended"
@@ -29,9 +32,11 @@ class TokenMaskingSettings(Settings):
     final_norm: bool = True
     class_attention: ClassAttention = "all"
     masking_ratio: float = Field(0.5, ge=0, le=1)
-    registers: int = Field(1, ge=0)
+    registers: int = Field(1, ge=0, le=1000)
     pruning: bool = False
     gate_penalty: float = Field(0.01, ge=0)
+    gates: Literal["soft", "hard"] = "soft"
+    gate_start: float | Literal["xavier"] = OPEN_AT_START
     token_noise: float = Field(0.02, ge=0)
     attended_layers: int = Field(3, ge=1)
     map_layers: int | None = Field(3, ge=1)

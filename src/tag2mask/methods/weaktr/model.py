@@ -7,6 +7,9 @@ Shapes: B batch, C classes, D width, K heads of all layers, d head width, M patc
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +18,21 @@ from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.methods.weaktr.settings import WeakTrSettings
 from tag2mask.vit.tap import Tap, softmax_rows
 from tag2mask.vit.vit import ViT, last_layers, on_grid
+
+
+def peaks(tap: Tap) -> Tensor:
+    """The largest output of every head over all tokens, ``(B, K, d)``, heads in head-major order (Eq. 4)."""
+    return torch.stack(tap.peaks, 2).flatten(1, 2).float()
+
+
+def slices(tap: Tap) -> Tensor:
+    """The same of what the released code takes for heads: every H-th number of the projected output, ``(B, K, d)``."""
+    heads = tap.peaks[0].shape[1]
+    of_layers = [output_BD.view(len(output_BD), -1, heads).transpose(1, 2) for output_BD in tap.outputs]
+    return torch.stack(of_layers, 2).flatten(1, 2).float()
+
+
+QUERIES: Mapping[str, Callable[[Tap], Tensor]] = MappingProxyType({"peaks": peaks, "slices": slices, "random": peaks})
 
 
 class AdaptiveFusion(nn.Module):
@@ -28,15 +46,36 @@ class AdaptiveFusion(nn.Module):
     def __init__(self, heads: int, head_width: int, reduction: int) -> None:
         super().__init__()
         self.headwise = nn.Sequential(nn.Linear(head_width, self.HIDDEN), nn.Linear(self.HIDDEN, 1))
-        hidden = max(heads // reduction, 1)
-        self.across = nn.Sequential(
-            nn.Linear(heads, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, heads, bias=False), nn.Sigmoid()
-        )
+        self.across = across(heads, reduction)
 
     def forward(self, query_BKd: Tensor) -> Tensor:
         """``(B, K, d)`` to weights ``(B, K)``."""
         weight_BK: Tensor = self.across(self.headwise(query_BKd).squeeze(-1))
         return weight_BK
+
+
+class RandomFusion(nn.Module):
+    """RandWeight: the fusion across heads of one fixed random number a head, the same for every image."""
+
+    random_K: Tensor
+
+    def __init__(self, heads: int, reduction: int) -> None:
+        super().__init__()
+        self.register_buffer("random_K", torch.randn(heads))
+        self.across = across(heads, reduction)
+
+    def forward(self, query_BKd: Tensor) -> Tensor:
+        """``(B, K, d)``, of which only B matters, to weights ``(B, K)``."""
+        weight_K: Tensor = self.across(self.random_K)
+        return weight_K.expand(len(query_BKd), -1)
+
+
+def across(heads: int, reduction: int) -> nn.Sequential:
+    """From a number a head to its weight: K -> K / reduction -> K."""
+    hidden = max(heads // reduction, 1)
+    return nn.Sequential(
+        nn.Linear(heads, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, heads, bias=False), nn.Sigmoid()
+    )
 
 
 class WeakTr(Method):
@@ -57,15 +96,21 @@ class WeakTr(Method):
         self.patch_head = PatchHead(classes, self.vit.width)
         attentions = self.vit.attentions
         self.layers, self.heads, width = len(attentions), attentions[0].heads, attentions[0].head_width
-        self.fusion = AdaptiveFusion(self.layers * self.heads, width, settings.reduction)
-        self.random_Kd: Tensor | None
-        random_Kd = torch.randn(self.layers * self.heads, width) if settings.query == "random" else None
-        self.register_buffer("random_Kd", random_Kd)
+        self.query = QUERIES[settings.query]
+        count = self.layers * self.heads
+        self.fusion: nn.Module = (
+            RandomFusion(count, settings.reduction)
+            if settings.query == "random"
+            else AdaptiveFusion(count, width, settings.reduction)
+        )
         self.fine_scale = nn.Parameter(torch.tensor([1.0, 0.0])) if settings.fine_scale == "learned" else None
         self.all_layers = last_layers(self.vit, None)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
-        """Logits of class tokens, coarse and fine maps; on demand the fine maps and the weighed affinity."""
+        """Logits of class tokens, coarse and fine maps; on demand the maps before they are spread, and the affinity.
+
+        The fine maps are those maps spread once by that affinity, P^ (relu(coarse) * C A^): the refiner does it.
+        """
         tap = Tap(self.all_layers, per_head=True, wants_heads=True)
         features = self.vit(images, tap)
         coarse_BChw = self.patch_head(features)
@@ -74,17 +119,17 @@ class WeakTr(Method):
             affinity_BMM = self.affinity(tap, weight_BK)
             attention_BCM = self.class_attention(tap, weight_BK)
             seed_BCM = coarse_BChw.relu().detach().flatten(2) * attention_BCM
-            fine_BChw = on_grid(seed_BCM @ affinity_BMM.transpose(1, 2), features.grid)  # Eq. 8
+            fine_BCM = seed_BCM @ affinity_BMM.transpose(1, 2)  # Eq. 8
         logits = {
             "class_tokens": features.class_BCD.float().mean(-1),
             "coarse": mean_pooling(coarse_BChw),
-            "fine": self.rescaled(mean_pooling(fine_BChw)),
+            "fine": self.rescaled(fine_BCM.mean(-1)),
         }
         return Evidence(
             # Fine logits are never below 0 without a learned scale: presence is what the other two say.
             scores_BC=(logits["class_tokens"] + logits["coarse"]) / 2,
             logits=logits,
-            maps_BChw=fine_BChw if ask.maps else None,
+            maps_BChw=on_grid(seed_BCM, features.grid) if ask.maps else None,
             affinity_BMM=affinity_BMM if ask.affinity else None,
         )
 
@@ -93,10 +138,8 @@ class WeakTr(Method):
         return soft_margins(evidence, tags)
 
     def weigh(self, tap: Tap) -> Tensor:
-        """W' ``(B, K)`` from the largest output of every head over all tokens, heads in head-major order (Eq. 4)."""
-        peaks_BKd = torch.stack(tap.peaks, 2).flatten(1, 2).float()
-        query_BKd = peaks_BKd if self.random_Kd is None else self.random_Kd.expand(peaks_BKd.shape[0], -1, -1)
-        weight_BK: Tensor = self.fusion(query_BKd)
+        """W' ``(B, K)``, heads in head-major order."""
+        weight_BK: Tensor = self.fusion(self.query(tap))
         return weight_BK
 
     def class_attention(self, tap: Tap, weight_BK: Tensor) -> Tensor:

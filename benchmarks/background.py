@@ -1,0 +1,82 @@
+"""Backgrounds that never see truth, on several data sets: which would be chosen on the others, and what it loses.
+
+    python benchmarks/background.py RUN=PROBE... --out DIR [--split train]
+
+RUN is a tagged run whose data set has a background and truth, PROBE what ``train-probe`` learned with it. Every
+candidate paints the split with the tags given. For each set the candidate with the lowest mean loss on the *other* sets
+is taken; its loss against the best single threshold by truth is the figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+from typing import Any
+
+from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.evaluation.sweep import tune_background
+from tag2mask.files import write_json
+from tag2mask.masks.make import make_masks
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import open_mask_set
+from tag2mask.report.page import own_truth
+from tag2mask.training.run import open_run
+
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "threshold 0.1": {"background": {"value": 0.1}},
+    "mean": {"background": {"value": "mean"}},
+    "otsu": {"background": {"value": "otsu"}},
+    "agreement": {"background": {"value": "agreement"}},
+    "probe": {"refine": ("probe",)},
+}
+
+
+def main() -> None:
+    """Print what each candidate reaches, and what leaving each set out chooses."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="RUN=PROBE")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--split", default="train")
+    arguments = parser.parse_args()
+    table: dict[str, dict[str, float]] = {}
+    print("| run | best threshold by truth | " + " | ".join(CANDIDATES) + " |\n" + "|---" * (2 + len(CANDIDATES)) + "|")
+    for pair in arguments.runs:
+        run, _, probe = pair.partition("=")
+        row = scores_of(Path(run), probe, arguments.out, arguments.split)
+        table[Path(run).name] = row
+        print(f"| {Path(run).name} | " + " | ".join(f"{value:.1f}" for value in row.values()) + " |", flush=True)
+        write_json(arguments.out / "background.json", table)
+    print("\n| left out | chosen on the others | its loss there | its loss here |\n|---|---|---|---|")
+    for name in table:
+        others = [row for other, row in table.items() if other != name]
+        losses = {kind: statistics.mean(loss(row, kind) for row in others) for kind in CANDIDATES}
+        chosen = min(losses, key=losses.__getitem__)
+        print(f"| {name} | {chosen} | {losses[chosen]:.1f} | {loss(table[name], chosen):.1f} |")
+
+
+def loss(row: dict[str, float], kind: str) -> float:
+    """Points of mIoU below the best threshold by truth; below 0 it is better."""
+    return row["best"] - row[kind]
+
+
+def scores_of(run: Path, probe: str, out: Path, split: str) -> dict[str, float]:
+    """The mIoU of the best threshold by truth and of every candidate."""
+    best = tune_background(run, None, MaskSettings(split=split), split).settings
+    row = {"best": score(run, best, out / f"{run.name}-best")}
+    for kind, changes in CANDIDATES.items():
+        given = {"split": split, **changes, **({"probe": probe} if kind == "probe" else {})}
+        row[kind] = score(run, MaskSettings.parse(given), out / f"{run.name}-{kind.replace(' ', '-')}")
+    return row
+
+
+def score(run: Path, settings: MaskSettings, out: Path) -> float:
+    """Paint and score."""
+    masks = make_masks(run, out=out, settings=settings).path
+    truth = own_truth(open_run(run), open_mask_set(masks))
+    assert truth is not None
+    return float(evaluate(masks, truth).to_json()["miou"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""A linear classifier of patches, learned from the sure ones of a whole data set, and how common each class is.
+
+Pure functions on tensors. Shapes: N patches, D width, S scores: background first if there is one, then the classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+UNSURE = -1  # label of a patch that nothing is learned from
+NEVER = -1e4  # logit of a score without any sure patch
+SMALLEST = 1e-6  # share of patches
+EM_STEPS = 50
+EM_LOGITS = 2**27  # so many numbers at most: of more patches an even share is taken
+CHUNK = 2**16  # patches at once
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """Logits ``x @ weight_SD.T + bias_S``; a score that was never learned has the bias ``NEVER``."""
+
+    weight_SD: Tensor
+    bias_S: Tensor
+
+    def __call__(self, features_ND: Tensor) -> Tensor:
+        """``(N, D)`` to logits ``(N, S)``."""
+        return F.linear(features_ND.float(), self.weight_SD, self.bias_S)
+
+    def with_priors(self, priors_S: Tensor) -> LinearProbe:
+        """The same likelihoods under these priors: a likelihood's logit plus the logarithm of its prior."""
+        return LinearProbe(self.weight_SD, self.bias_S + priors_S.log())
+
+
+def fit_probe(
+    features_ND: Tensor,
+    labels_N: Tensor,
+    scores: int,
+    steps: int,
+    batch_size: int,
+    lr: float,
+    weight_decay: float,
+    generator: torch.Generator,
+) -> LinearProbe:
+    """Class-balanced cross-entropy on sure patches, so that logits are log-likelihoods up to a constant.
+
+    Each score weighs the same in the loss, whatever its number of sure patches: that number says how strict the labels
+    were, not how common the class is. Features are standardised. AdamW, one-cycle rate; batches are drawn with
+    ``generator``.
+
+    Raises:
+        ValueError: no patch is sure.
+    """
+    sure_K = (labels_N != UNSURE).nonzero().flatten()
+    if len(sure_K) == 0:
+        raise ValueError("no patch is sure")
+    counts_S = torch.bincount(labels_N[sure_K], minlength=scores).float()
+    weights_S = torch.where(counts_S > 0, len(sure_K) / (counts_S.clamp_min(1) * (counts_S > 0).sum()), 0.0)
+    mean_D, std_D = moments(features_ND[sure_K])
+    weight_SD = torch.zeros(scores, features_ND.shape[1], requires_grad=True)
+    bias_S = torch.zeros(scores, requires_grad=True)
+    unseen_S = counts_S == 0
+    optimiser = torch.optim.AdamW([weight_SD, bias_S], lr, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
+    for _ in range(steps):
+        drawn_K = sure_K[torch.randint(len(sure_K), (batch_size,), generator=generator)]
+        z_KD = (features_ND[drawn_K].float() - mean_D) / std_D
+        logits_KS = F.linear(z_KD, weight_SD, bias_S).masked_fill(unseen_S, NEVER)
+        # The mean over the batch, not over its weights: a batch without a rare class is no stronger for it.
+        energy_K = F.cross_entropy(logits_KS, labels_N[drawn_K], weight=weights_S, reduction="none")
+        optimiser.zero_grad()
+        torch.autograd.backward(energy_K.mean())
+        optimiser.step()
+        schedule.step()
+    weight_SD, bias_S = (weight_SD / std_D).detach(), bias_S.detach()
+    return LinearProbe(weight_SD, torch.where(unseen_S, NEVER, bias_S - weight_SD @ mean_D))
+
+
+def moments(features_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation ``(D,)``, each chunk in float32."""
+    total_D = torch.zeros(features_ND.shape[1], dtype=torch.float64)
+    squares_D = torch.zeros_like(total_D)
+    for chunk_KD in torch.split(features_ND, CHUNK):
+        total_D += chunk_KD.float().sum(0)
+        squares_D += chunk_KD.float().square().sum(0)
+    mean_D = total_D / len(features_ND)
+    variance_D = squares_D / len(features_ND) - mean_D.square()
+    return mean_D.float(), variance_D.clamp_min(1e-10).sqrt().float()
+
+
+def estimate_priors(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Tensor:
+    """How common each score is among the patches of images that may show it, ``(S,)``; no truth is seen.
+
+    Expectation-maximisation (Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
+    Probabilities", Neural Computation 2002), with what tags add: a patch of image i can only be what ``allowed_IS[i]``
+    says. E: q_ns ~ prior_s exp(logit_ns) over the allowed scores. M: prior_s = mean of q_ns over the patches of images
+    that allow s.
+    """
+    stride = max(1, math.ceil(len(features_ND) * probe.bias_S.numel() / EM_LOGITS))
+    image_K = image_N[::stride]
+    logits_KS = torch.cat(list(possible_logits(probe, features_ND[::stride], image_K, allowed_IS)))
+    patches_S = allowed_IS[image_K].sum(0).clamp_min(1)
+    priors_S = torch.full((logits_KS.shape[1],), 1 / 2)
+    for _ in range(EM_STEPS):
+        total_S = torch.zeros_like(priors_S)
+        for chunk_KS in torch.split(logits_KS, CHUNK):
+            total_S += (chunk_KS + priors_S.log()).softmax(1).sum(0)
+        priors_S = (total_S / patches_S).clamp_min(SMALLEST)
+    return priors_S
+
+
+def possible_logits(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Iterator[Tensor]:
+    """Logits ``(K, S)`` of the patches, chunk by chunk; minus infinity where an image's tags rule a score out."""
+    for first in range(0, len(features_ND), CHUNK):
+        chunk = slice(first, first + CHUNK)
+        yield probe(features_ND[chunk]).masked_fill(~allowed_IS[image_N[chunk]], -math.inf)
+
+
+def with_background(
+    probe: LinearProbe,
+    features_ND: Tensor,
+    image_N: Tensor,
+    allowed_IS: Tensor,
+    labels_N: Tensor,
+    confidence: float,
+) -> Tensor:
+    """The labels with another background, ``(N,)``: where the probe gives it a probability above ``confidence``.
+
+    What class maps show is there, so patches of classes stay. What they do not show may be there all the same, so
+    background that only they vouch for is dropped.
+    """
+    likely = [logits_KS.softmax(1)[:, 0] for logits_KS in possible_logits(probe, features_ND, image_N, allowed_IS)]
+    background_N = torch.where(torch.cat(likely) > confidence, 0, UNSURE)
+    return torch.where(labels_N > 0, labels_N, background_N)

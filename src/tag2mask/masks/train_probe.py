@@ -1,0 +1,297 @@
+"""Learning the probe: look at every image of a split, keep its patches, fit one linear layer to the sure ones.
+
+No truth is opened. Shapes: D width, N patches, S scores, I images, K tags of an image, h w patch grid.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+import tag2mask
+from tag2mask.data import Sample, open_dataset
+from tag2mask.data.folder import images_folder, require_outside
+from tag2mask.data.loading import load_image
+from tag2mask.errors import DataError, RunError, SettingsError
+from tag2mask.files import held, vacant, write_yaml
+from tag2mask.masks import make
+from tag2mask.masks.localize import share, to_pixels
+from tag2mask.masks.painter import Painter
+from tag2mask.masks.refine import probe as layout
+from tag2mask.masks.refine.linear_probe import UNSURE, LinearProbe, estimate_priors, fit_probe, with_background
+from tag2mask.masks.refine.probe import ProbeSettings, look
+from tag2mask.masks.refine.walk import to_patches
+from tag2mask.masks.sure_patches import sure_patches
+from tag2mask.settings import assign, differences, put, read_yaml
+from tag2mask.stored import damaged
+from tag2mask.training.batches import mix
+from tag2mask.training.interrupt import Interrupt, deferred_interrupt
+from tag2mask.training.progress import progress_bar
+from tag2mask.training.run import Run, open_run
+from tag2mask.training.tensors import write_tensors
+
+PATCHES = "patches.safetensors"  # what was seen so far; gone when the probe is finished
+FEWEST = 4  # patches of an image that are kept, however many images there are
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class ProbeSummary:
+    """What came of it: the probe in ``path``, sure patches and share of all patches by name, images that failed."""
+
+    path: Path
+    images: int
+    sure: dict[str, int]
+    shares: dict[str, float]
+    failures: dict[str, str]
+    seconds: float
+
+    @property
+    def unlearned(self) -> list[str]:
+        """Classes without a sure patch, which the probe never paints."""
+        return [name for name, count in self.sure.items() if count == 0]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        row = asdict(self)
+        return {"probe": str(row.pop("path")), **row, "unlearned": self.unlearned}
+
+
+def read_probe_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> ProbeSettings:
+    """Options by dotted setting, then ``KEY=VALUE`` assignments.
+
+    Raises:
+        SettingsError: a setting is unknown or wrong.
+    """
+    values: dict[str, Any] = {}
+    for key, value in options.items():
+        put(values, key, value)
+    return ProbeSettings.parse(assign(values, assignments), where="probe")
+
+
+def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
+    """Learn a probe from the class maps of ``run``; stopped in between, the same call goes on.
+
+    Raises:
+        DataError, SettingsError: what is wrong with the input.
+        RunError: ``run`` is no run, or ``out`` holds something else.
+        KeyboardInterrupt: after what was seen so far was saved.
+    """
+    start = time.monotonic()
+    opened = open_run(run)
+    settings = resolved(settings, opened)
+    require_outside(out, images_folder(opened.data))
+    samples = tagged(opened, settings)
+    painter = Painter(opened, settings.masks)
+    header = describe(opened, settings, samples)
+    with held(out), deferred_interrupt() as interrupt:
+        require_own(out, header)
+        write_yaml(out / layout.CONFIG, header)
+        failures: dict[str, str] = {}
+        patches = gather(painter, samples, settings, out, interrupt, failures)
+        probe, priors_S = learn(patches, settings, opened.classes.background is not None)
+        write_tensors(out / layout.WEIGHTS, {"weight_SD": probe.weight_SD, "bias_S": probe.bias_S}, {})
+        (out / PATCHES).unlink(missing_ok=True)
+    names = opened.classes.pixel_names
+    sure = torch.bincount(patches.label_N[patches.label_N != UNSURE], minlength=len(names)).tolist()
+    return ProbeSummary(
+        path=out,
+        images=len(samples) - len(failures),
+        sure=dict(zip(names, sure, strict=True)),
+        shares={name: round(share, 4) for name, share in zip(names, priors_S.tolist(), strict=True)},
+        failures=failures,
+        seconds=round(time.monotonic() - start, 1),
+    )
+
+
+def resolved(settings: ProbeSettings, run: Run) -> ProbeSettings:
+    """The settings with everything decided that depends on the run.
+
+    Raises:
+        SettingsError: the maps' refiners are unknown, out of order, or a probe.
+    """
+    masks = make.resolved(settings.masks, run)
+    if masks.refine:
+        raise SettingsError("masks.refine: a probe learns from class maps as they are; leave refiners out")
+    scales = settings.scales or ((1.0,) if run.settings.weights == "none" else (1.0, 2.0))
+    return settings.model_copy(update={"masks": masks, "scales": scales})
+
+
+def tagged(run: Run, settings: ProbeSettings) -> list[Sample]:
+    """The split's images that can be learned from: those with tags, or all of them if tags are to be predicted.
+
+    Raises:
+        DataError: there is none.
+    """
+    split = settings.masks.split
+    dataset = open_dataset(run.data, run.settings.data, split)
+    samples = [sample for sample in dataset if settings.masks.tags == "predicted" or sample.tags is not None]
+    if not samples:
+        raise DataError(f"no image of split {split} has tags; a probe learns from class maps of tags")
+    return samples
+
+
+def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> dict[str, Any]:
+    """What ``config.yaml`` holds."""
+    assert settings.scales is not None
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "classes": list(run.classes.pixel_names),
+        "side": round(run.settings.backbone.image_size * settings.scales[-1]),
+        "mean": list(run.mean),
+        "std": list(run.std),
+        "run": {"name": run.path.resolve().name, "sha256": run.checkpoint_hash()},
+        "data": str(run.data),
+        "images": len(samples),
+        "labels_used": f"image tags, {settings.masks.tags}",
+        "truth_used": "none",
+        "versions": {"tag2mask": tag2mask.__version__, "torch": str(torch.__version__)},
+    }
+
+
+def require_own(out: Path, header: Mapping[str, Any]) -> None:
+    """The folder is new, or a probe with this header was begun in it and not finished.
+
+    Raises:
+        RunError: it is neither.
+    """
+    if vacant(out):
+        return
+    if (out / layout.WEIGHTS).exists() or not (out / layout.CONFIG).is_file():
+        raise RunError(f"{out} is not empty; choose another --out")
+    for key, was, wanted in differences(read_yaml(out / layout.CONFIG), header):
+        raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
+
+
+def learn(patches: Patches, settings: ProbeSettings, background: bool) -> tuple[LinearProbe, Tensor]:
+    """The probe with its priors, and the priors ``(S,)``.
+
+    Raises:
+        DataError: no patch is sure.
+    """
+    labels_N, images = patches.label_N.long(), (patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
+    if not (labels_N != UNSURE).any():
+        raise DataError("no patch is sure of its class: lower sure or margin, or train the run longer")
+    probe, priors_S = learn_once(patches, labels_N, settings)
+    for _ in range(1, settings.rounds if background else 1):
+        labels_N = with_background(probe, *images, labels_N, settings.confidence)
+        probe, priors_S = learn_once(patches, labels_N, settings)
+    return probe, priors_S
+
+
+def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> tuple[LinearProbe, Tensor]:
+    """One layer from these labels, with its priors, and the priors ``(S,)``."""
+    probe = fit_probe(
+        patches.feature_ND,
+        labels_N,
+        patches.allowed_IS.shape[1],
+        settings.steps,
+        settings.batch_size,
+        settings.lr,
+        settings.weight_decay,
+        torch.Generator().manual_seed(settings.seed),
+    )
+    priors_S = estimate_priors(probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
+    return probe.with_priors(priors_S), priors_S
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Features ``(N, D)`` in float16, what each surely shows, its image, and the scores ``(I, S)`` of each image."""
+
+    feature_ND: Tensor
+    label_N: Tensor
+    image_N: Tensor
+    allowed_IS: Tensor
+
+
+def gather(
+    painter: Painter,
+    samples: Sequence[Sample],
+    settings: ProbeSettings,
+    out: Path,
+    interrupt: Interrupt,
+    failures: dict[str, str],
+) -> Patches:
+    """Look at every image, from where an interrupted call left off; those that cannot be read are noted."""
+    width, scores = painter.method.vit.width, len(painter.run.classes.pixel_names)
+    kept = max(settings.memory * MEGABYTE // (2 * width * len(samples)), FEWEST)
+    parts = [load_patches(out / PATCHES, width, scores)]
+    done = len(parts[0].allowed_IS)
+    saved = time.monotonic()
+    with progress_bar("probe", len(samples), done) as bar:
+        for index in range(done, len(samples)):
+            try:
+                parts.append(patches_of(painter, samples[index], settings, index, kept))
+            except DataError as error:
+                failures[samples[index].name] = str(error)
+                parts.append(no_patches(1, width, scores))
+            bar.advance()
+            if interrupt.asked or time.monotonic() - saved > 60 * settings.save_minutes:
+                parts = [joined(parts)]
+                write_tensors(out / PATCHES, vars(parts[0]), {})
+                saved = time.monotonic()
+            if interrupt.asked:
+                raise KeyboardInterrupt
+    return joined(parts)
+
+
+def joined(parts: Sequence[Patches]) -> Patches:
+    """All of them as one."""
+    return Patches(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
+
+
+def load_patches(path: Path, width: int, scores: int) -> Patches:
+    """What an interrupted call had seen, or nothing."""
+    if not path.is_file():
+        return no_patches(0, width, scores)
+    with damaged(path), safe_open(path, "pt") as file:
+        return Patches(*(file.get_tensor(name) for name in Patches.__dataclass_fields__))
+
+
+def no_patches(images: int, width: int, scores: int) -> Patches:
+    """Nothing of so many images."""
+    nothing = torch.zeros(0, dtype=torch.int32)
+    return Patches(torch.zeros(0, width).half(), nothing, nothing, torch.zeros(images, scores, dtype=torch.bool))
+
+
+def patches_of(painter: Painter, sample: Sample, settings: ProbeSettings, index: int, kept: int) -> Patches:
+    """An even share of one image's patches.
+
+    Raises:
+        DataError: the image cannot be read.
+    """
+    run, background = painter.run, painter.run.classes.background is not None
+    image = load_image(sample.image, run.settings.data)
+    assert settings.scales is not None
+    looks = [
+        look(run, painter.method, image, round(run.settings.backbone.image_size * scale), with_maps=True)
+        for scale in settings.scales
+    ]
+    evidence = [seen.evidence for seen in looks if seen.evidence is not None]
+    tags, _ = painter.tags_of(sample, torch.stack([one.scores_BC[0].float().cpu() for one in evidence]).mean(0))
+    last = looks[-1]
+    maps = []
+    for one, seen in zip(evidence, looks, strict=True):
+        assert one.maps_BChw is not None
+        maps_BChw = share(one.maps_BChw) if settings.masks.relative else one.maps_BChw
+        pixels_KYX = to_pixels(maps_BChw[:, tags].float(), painter.method.patch, seen.size)[0]
+        maps.append(to_patches(pixels_KYX, last.size, painter.method.patch).cpu())
+    labels_hw = sure_patches(maps, tags, background, settings.sure, settings.margin, settings.bare)
+    generator = torch.Generator().manual_seed(mix(settings.seed, index))
+    drawn_K = torch.randperm(labels_hw.numel(), generator=generator)[:kept].sort().values
+    allowed_S = torch.zeros(len(run.classes.pixel_names), dtype=torch.bool)
+    allowed_S[layout.scores_of(tags, background)] = True
+    return Patches(
+        last.features_hwD.flatten(0, 1).cpu()[drawn_K].half(),
+        labels_hw.flatten()[drawn_K].int(),
+        torch.full((len(drawn_K),), index, dtype=torch.int32),
+        allowed_S[None],
+    )

@@ -1,0 +1,134 @@
+"""Files that an earlier call of ours wrote: each is read through one schema, so whatever happened to it is one line.
+
+A schema is a ``Stored`` class, or any dataclass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+)
+
+from tag2mask.errors import RunError, Tag2MaskError
+from tag2mask.notation import from_json, from_yaml, require_plain
+from tag2mask.settings import LARGEST, complaint
+
+T = TypeVar("T")
+
+
+def place(text: str) -> str:
+    """A text that can be a path.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not text or "\0" in text:
+        raise ValueError("wanted a path")
+    return text
+
+
+Flag = StrictBool
+Number = StrictFloat  # whole ones, too
+Count = Annotated[StrictInt, Field(ge=0)]
+Measured = Annotated[StrictFloat, Field(ge=-LARGEST[float], le=LARGEST[float])]
+Place = Annotated[str, AfterValidator(place)]
+
+
+class Stored(BaseModel):
+    """Base of schemas: what they do not name stays as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+def checked(kind: type[T], content: Any) -> T:
+    """``content`` as ``kind``.
+
+    Raises:
+        ValueError: something is missing or of another kind.
+    """
+    require_plain(content)
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ValueError(complaint(key, first)) from None
+
+
+def read_plain(path: Path) -> Any:
+    """The content of a JSON or YAML file.
+
+    Raises:
+        ValueError: it is neither.
+        OSError: it cannot be read.
+    """
+    return (from_yaml if path.suffix == ".yaml" else from_json)(path.read_bytes())
+
+
+def read_stored(path: Path, kind: type[T], error: type[Tag2MaskError] = RunError) -> T:
+    """A JSON or YAML file.
+
+    Raises:
+        Tag2MaskError: an ``error``; it is missing or damaged.
+    """
+    with damaged(path, error):
+        return checked(kind, read_plain(path))
+
+
+def read_rows(path: Path, kind: type[T], error: type[Tag2MaskError] = RunError) -> list[T]:
+    """A file of one JSON object a line.
+
+    Raises:
+        Tag2MaskError: an ``error``; it is missing or damaged.
+    """
+    with damaged(path, error):
+        return [checked_row(kind, number, line) for number, line in enumerate(path.read_bytes().splitlines(), start=1)]
+
+
+def checked_row(kind: type[T], number: int, line: bytes) -> T:
+    """One line.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return checked(kind, from_json(line))
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from None
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cut off a last line that an interruption left without its end."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+@contextmanager
+def damaged(path: Path, error: type[Tag2MaskError] = RunError) -> Iterator[None]:
+    """What goes wrong in reading a file of ours is the file's damage.
+
+    Raises:
+        Tag2MaskError: an ``error``; something did.
+    """
+    try:
+        yield
+    except OSError as cause:
+        raise error(f"{path} cannot be read ({cause.strerror or cause})") from None
+    except ValueError as cause:
+        reason = " ".join(str(cause).split())
+        raise error(f"{path} is damaged ({reason}); put back a whole copy, or make {path.parent} again") from None

@@ -1,0 +1,144 @@
+"""Several processes that train one model: what they add up, and how each of them learns that another one is gone.
+
+A collective operation alone would wait for a lost process for ten minutes or more. Each process therefore leaves a sign
+of life every few seconds at the place where they all met; a thread looks for those of the others.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+
+from tag2mask.errors import RunError
+
+TICK = 3.0  # seconds between signs of life
+MISSED = 10  # so many missed ones mean that a process is gone
+GONE = "{} of this training ended; what it said tells why; when that is mended, go on with --resume"
+LOST = 2  # the exit code
+
+
+def alone() -> bool:
+    """Whether this is the only process."""
+    return not dist.is_initialized() or dist.get_world_size() == 1
+
+
+def add_up(values: Tensor) -> Tensor:
+    """The sum over all processes, on each of them."""
+    if not alone():
+        dist.all_reduce(values)
+    return values
+
+
+def collect(values: list[Any]) -> list[Any]:
+    """The values of all processes one after another, on each of them."""
+    if alone():
+        return values
+    parts: list[list[Any]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(parts, values)
+    return [value for part in parts for value in part]
+
+
+class Watch:
+    """Signs of life of this process, and a look at those of the others."""
+
+    def __init__(self, store: Store, process: int, processes: int) -> None:
+        self.store = store
+        self.process = process
+        self.others = [other for other in range(processes) if other != process]
+        self.seen: dict[int, bytes] = {}
+        self.missed = dict.fromkeys(self.others, 0)
+        self.passed = 0
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        """Until it is over; the whole process ends if another one is gone: its main thread may wait for that one."""
+        ticks = 0
+        while not self.over.wait(TICK):
+            ticks += 1
+            gone = self.look(ticks)
+            # A moment more: all may have ended well, the one that holds the store first.
+            if gone is not None and not self.over.wait(TICK):
+                sys.stderr.write(f"error: {GONE.format(gone)}\n")
+                sys.stderr.flush()
+                os._exit(LOST)
+
+    def look(self, ticks: int) -> str | None:
+        """Leave a sign and look for those of the others; who is gone, if anyone is.
+
+        Ticks are counted and not seconds: a computer that slept, or processes stopped together, miss none.
+        """
+        try:
+            self.store.set(f"alive/{self.process}", str(ticks))
+            for other in self.others:
+                key = f"alive/{other}"
+                if self.store.check([key]):  # before its first sign it may be busy elsewhere
+                    sign = self.store.get(key)
+                    self.missed[other] = self.missed[other] + 1 if sign == self.seen.get(other) else 0
+                    self.seen[other] = sign
+        except RuntimeError:  # the process, or the launcher, that holds the store
+            return "the first process"
+        return next((f"process {other}" for other, missed in self.missed.items() if missed >= MISSED), None)
+
+    def wait_for_first(self) -> None:
+        """Until the first process gets here too, however long it takes; Ctrl-C ends the wait."""
+        self.passed += 1
+        key = f"passed/{self.passed}"
+        if self.process == 0:
+            self.store.set(key, "")
+        while not self.store.check([key]):
+            time.sleep(0.1)
+
+
+watches: list[Watch] = []  # none, or the one of this process
+numbers = count(1)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """All processes end, with a message, when one of them does; inside another ``together``, or alone, nothing is done.
+
+    Raises:
+        RunError: another process ended.
+    """
+    if alone() or watches:
+        yield
+        return
+    # A connection of its own: the main thread may hold the other one while it waits.
+    store = TCPStore(
+        os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=timedelta(seconds=20), wait_for_workers=False
+    )
+    watch = Watch(PrefixStore(f"tag2mask-{next(numbers)}", store), dist.get_rank(), dist.get_world_size())
+    watches.append(watch)
+    threading.Thread(target=watch.run, daemon=True).start()
+    try:
+        yield
+        dist.barrier()
+    except RuntimeError as error:
+        if not by_others(error):
+            raise
+        raise RunError(GONE.format("another process")) from None
+    finally:
+        watch.over.set()
+        watches.clear()
+
+
+def by_others(error: RuntimeError) -> bool:
+    """Whether a collective operation failed; gloo raises errors without a class of their own."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection" in str(error)
+
+
+def wait_for_first() -> None:
+    """Until the first process is here too."""
+    for watch in watches:
+        watch.wait_for_first()

@@ -1,0 +1,86 @@
+"""Position embeddings for another patch grid than their own.
+
+``resampled`` is ours; the others are what released code does, at the start for the training grid and later for any.
+Shapes: D width, h w patch grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from timm.layers.pos_embed import resample_abs_pos_embed
+from torch import Tensor
+
+Grid = tuple[int, int]
+CUBIC, BEYOND = -0.75, 2  # torch's a, and how many places beyond an edge the kernel may reach
+ENLARGED = 0.1  # what MCTformer and WeakTr add to both sides so that rounding loses no patch; it shifts all positions
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """From positions ``(1, h, w, D)`` to those of another grid: once before training, and in every pass."""
+
+    start: Callable[[Tensor, Grid], Tensor]
+    later: Callable[[Tensor, Grid], Tensor]
+
+
+def antialiased(position_1hwD: Tensor, grid: Grid) -> Tensor:
+    """Bicubic with antialiasing (a = -0.5), as timm has it."""
+    height, width = position_1hwD.shape[1:3]
+    flat: Tensor = resample_abs_pos_embed(position_1hwD.flatten(1, 2), list(grid), [height, width], num_prefix_tokens=0)
+    return flat.view(1, *grid, -1)
+
+
+def bicubic(position_1hwD: Tensor, grid: Grid) -> Tensor:
+    """Bicubic without antialiasing (a = -0.75)."""
+    return F.interpolate(position_1hwD.movedim(3, 1), size=grid, mode="bicubic", align_corners=False).movedim(1, 3)
+
+
+def enlarged(position_1hwD: Tensor, grid: Grid) -> Tensor:
+    """Bicubic (a = -0.75) to a grid that is a tenth of a patch larger, of which the whole patches are kept.
+
+    Its own grid stays as it is. Written out: an exported graph would keep the factor of the grid it was traced with.
+    """
+    height, width = position_1hwD.shape[1:3]
+    more = cast(float, ENLARGED * torch.sym_min(abs(grid[0] - height) + abs(grid[1] - width), 1))
+    down, across = bicubic_rows(height, grid[0], more), bicubic_rows(width, grid[1], more)
+    flat = down.to(position_1hwD) @ position_1hwD.flatten(2)
+    rows_1yDw = flat.view(1, -1, *position_1hwD.shape[2:]).transpose(2, 3)
+    return (rows_1yDw @ across.to(position_1hwD).T).transpose(2, 3)
+
+
+def bicubic_rows(old: int, new: int, more: float) -> Tensor:
+    """What each of ``old`` places gives to each of ``new``, ``(new, old)``; beyond the edges the last one counts."""
+    place_n = (torch.arange(new) + 0.5) * (old / (new + more)) - 0.5
+    x = (place_n[:, None] - torch.arange(-BEYOND, old + BEYOND)).abs()
+    near = ((CUBIC + 2) * x - (CUBIC + 3)) * x**2 + 1
+    far = CUBIC * (((x - 5) * x + 8) * x - 4)
+    weight = torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros(())))
+    first, last = weight[:, :BEYOND].sum(1, keepdim=True), weight[:, -BEYOND:].sum(1, keepdim=True)
+    rows: Tensor = weight[:, BEYOND:-BEYOND] + F.pad(first, (0, old - 1)) + F.pad(last, (old - 1, 0))
+    return rows
+
+
+def repeated(position_1hwD: Tensor, grid: Grid) -> Tensor:
+    """The nearest position: 14 x 14 to 28 x 28 has each four times."""
+    return F.interpolate(position_1hwD.movedim(3, 1), size=grid, mode="nearest").movedim(1, 3)
+
+
+def bilinear(position_1hwD: Tensor, grid: Grid) -> Tensor:
+    """Bilinear without antialiasing."""
+    return F.interpolate(position_1hwD.movedim(3, 1), size=grid, mode="bilinear", align_corners=False).movedim(1, 3)
+
+
+RESAMPLINGS: Mapping[str, Resampling] = MappingProxyType(
+    {
+        "resampled": Resampling(antialiased, antialiased),
+        "released": Resampling(bicubic, enlarged),  # MCTformer V1 and V2, WeakTr
+        "released-plus": Resampling(repeated, bicubic),  # MCTformer+
+        "bilinear": Resampling(bilinear, bilinear),  # WeakTr's segmenter
+    }
+)

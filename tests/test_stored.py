@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from tag2mask.data import Classes
+from tag2mask.errors import DataError, MaskSetError, RunError
+from tag2mask.masks.write import open_mask_set
+from tag2mask.stored import Count, Flag, Number, Place, Stored, checked, drop_torn_line, read_rows, read_stored
+
+
+class Sheet(Stored):
+    name: str
+    count: Count = 0
+    share: Number | None = None
+    ready: Flag = False
+    place: Place = "."
+    parts: dict[str, list[str]] = Field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Line:
+    name: str
+    tags: list[str] | None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "Input should be a valid dictionary or instance of Sheet, got []"),
+        ("{}", "'name' is missing"),
+        ('{"name": 5}', "name: Input should be a valid string, got 5"),
+        ('{"name": "a", "count": "5"}', "count: Input should be a valid integer, got '5'"),
+        ('{"name": "a", "count": true}', "count: Input should be a valid integer, got True"),
+        ('{"name": "a", "count": -1}', "count: Input should be greater than or equal to 0, got -1"),
+        ('{"name": "a", "share": NaN}', "holds NaN, which is no finite number"),
+        ('{"name": "a", "share": 1e400}', "holds 1e400, which is no finite number"),
+        ('{"name": "a", "ready": 1}', "ready: Input should be a valid boolean, got 1"),
+        ('{"name": "a", "place": "a\\u0000b"}', r"place: wanted a path, got 'a\x00b'"),
+        ('{"name": "a", "parts": {"x": [1]}}', "parts.x.0: Input should be a valid string, got 1"),
+        ('{"name": "a", "parts": ' + "[" * 200 + "]" * 200 + "}", "is nested more than 50 levels deep"),
+        ("\udcff", "'utf-8' codec can't decode byte 0xff"),
+    ],
+)
+def test_damage_is_one_line_that_names_file_field_and_way_out(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "sheet.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(MaskSetError) as error:
+        read_stored(path, Sheet, MaskSetError)
+    assert str(error.value).startswith(f"{path} is damaged ({reason}")
+    assert str(error.value).endswith(f"); put back a whole copy, or make {tmp_path} again")
+
+
+def test_what_is_whole_is_read_and_what_nobody_knows_stays(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.yaml"
+    path.write_text("name: no\nshare: 1\nlater: 5\n")
+    assert read_stored(path, Sheet) == Sheet(name="no", share=1.0)
+    assert checked(Sheet, {"name": "a\udcff"}).name == "a\udcff"  # of a file system that is not UTF-8
+    with pytest.raises(RunError, match=r"gone\.json cannot be read \(No such file or directory\)"):
+        read_stored(tmp_path / "gone.json", Sheet)
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
+        read_stored(tmp_path, Sheet, DataError)
+
+
+def test_a_line_is_named_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"name": "a", "tags": null}\n{"name": "b", "tags": 5}\n')
+    with pytest.raises(RunError, match=r"is damaged \(line 2: tags: Input should be a valid list, got 5\)"):
+        read_rows(path, Line)
+
+
+@pytest.mark.parametrize("rest", ["", '{"name": "b"', "\udcff"])
+def test_a_line_without_its_end_is_cut_off(tmp_path: Path, rest: str) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(('{"name": "a", "tags": []}\n' + rest).encode("utf-8", "surrogateescape"))
+    drop_torn_line(path)
+    assert read_rows(path, Line) == [Line("a", [])]
+    path.write_text('{"name"')
+    drop_torn_line(path)
+    assert read_rows(path, Line) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"names": []}, "names: List should have at least 1 item"),
+        ({"names": ["a", "a"], "background": None}, "names: a name stands there twice"),
+        ({"names": ["a"]}, "'background' is missing"),
+        ({"names": ["a"], "background": 0}, "background: Input should be a valid string, got 0"),
+    ],
+)
+def test_classes_are_names(content: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Classes.from_json(content)
+
+
+def test_a_tag_that_is_no_class_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "classes.json").write_text('{"names": ["a"], "background": null}')
+    (tmp_path / "manifest.json").write_text('{"complete": true, "image_tags": {"x": ["a", "b"]}}')
+    with pytest.raises(MaskSetError, match=r"is damaged \(image_tags\.x: classes\.json has no class 'b'\)"):
+        open_mask_set(tmp_path)
