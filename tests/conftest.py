@@ -7,11 +7,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from squares import write_squares
 from tag2mask.data.reading import read_mask
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.segmentation.settings import SegmentSettings
@@ -20,7 +19,6 @@ from tag2mask.training.run import open_run
 
 torch.set_num_threads(1)
 SHARED = Path(os.environ.get("TAG2MASK_SHARED", Path(__file__).parents[2] / "shared"))
-COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 220)}
 
 
 @pytest.fixture(scope="session")
@@ -38,36 +36,6 @@ def shared(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"{name} is not there: set TAG2MASK_SHARED to the folder that holds it")
     return path
-
-
-def write_squares(root: Path, count: int = 12, side: int = 48, background: bool = False, bands: int = 3) -> Path:
-    """Photographs whose left and right half have one of three colours; their tags, lists and truth."""
-    generator = np.random.default_rng(0)
-    for folder in ("images", "masks", "splits"):
-        (root / folder).mkdir(parents=True)
-    names = list(COLOURS)
-    (root / "classes.txt").write_text("\n".join(["background"] * background + names) + "\n")
-    lines = ["image,labels"]
-    suffix = "png" if bands in (1, 3) else "npy"
-    for i in range(count):
-        pair = generator.choice(len(names), 2, replace=False)
-        pixels = np.zeros((side, side + 8 * (i % 2), 3))
-        truth = np.zeros(pixels.shape[:2], np.uint8)
-        for half, value in zip((slice(0, side // 2), slice(side // 2, None)), pair, strict=True):
-            pixels[:, half] = COLOURS[names[value]]
-            truth[:, half] = value + background
-        pixels = (pixels + generator.normal(0, 12, pixels.shape)).clip(0, 255).astype(np.uint8)
-        if suffix == "npy":
-            np.save(root / f"images/p{i:02d}.npy", np.resize(pixels, (*pixels.shape[:2], bands)))
-        else:
-            Image.fromarray(pixels[..., 0] if bands == 1 else pixels).save(root / f"images/p{i:02d}.png")
-        Image.fromarray(truth).save(root / f"masks/p{i:02d}.png")
-        lines.append(f"p{i:02d}.{suffix}," + ";".join(names[v] for v in pair))
-    (root / "labels.csv").write_text("\n".join(lines) + "\n")
-    stems = [f"p{i:02d}" for i in range(count)]
-    (root / "splits/train.txt").write_text("\n".join(stems[: count * 2 // 3]) + "\n")
-    (root / "splits/val.txt").write_text("\n".join(stems[count * 2 // 3 :]) + "\n")
-    return root
 
 
 @pytest.fixture

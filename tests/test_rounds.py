@@ -15,6 +15,7 @@ from tag2mask import rounds as module
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import begin
 from tag2mask.masks.write import MANIFEST, MaskSetWriter, open_finished
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
@@ -22,6 +23,7 @@ from tag2mask.rounds import segment_in_rounds
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentTrainer, segment
+from tag2mask.training.start import HEADER
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -120,6 +122,7 @@ def test_a_round_that_was_killed_before_its_first_state_starts_anew(
     before = weights(tmp_path / "out")
     for name in ("state.safetensors", "model.safetensors", "metrics.jsonl"):
         (tmp_path / "out" / name).unlink()
+    begin(tmp_path / "out", HEADER)  # as the killed process left it
     segment_in_rounds(run, masks, tmp_path / "out", tiny, 2, resume=True)
     assert all(torch.equal(before[key], value) for key, value in weights(tmp_path / "out").items())
 

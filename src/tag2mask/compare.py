@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,11 +16,12 @@ from pydantic import Field
 from safetensors import safe_open
 from torch.utils.data import DataLoader
 
+from tag2mask.children import run_verb
 from tag2mask.data import open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.files import held, write_json
+from tag2mask.files import held, vacant, write_json
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.refine import WALK, require_refiners
 from tag2mask.masks.settings import MaskSettings
@@ -135,11 +134,13 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
     """Epochs of every method: as many as fit into the budget by a short timing, kept in ``plan.json``.
 
     Raises:
-        RunError: ``out`` was planned with another budget or other settings.
+        RunError: ``out`` was planned with another budget or other settings, or holds something else.
     """
     masks = plan.masks.model_dump(mode="json", exclude_unset=True)
     wanted = {"budget_minutes": plan.budget_minutes, "train": plan.changed(), "masks": masks}
     path = plan.out / PLAN
+    if not path.is_file() and not vacant(plan.out):
+        raise RunError(f"{plan.out} is not empty and no comparison; choose another --out")
     before: dict[str, Any] = read_stored(path, Planned).model_dump() if path.is_file() else wanted
     for key, value in wanted.items():
         if before[key] != value:
@@ -215,38 +216,21 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
 
     Raises:
         RunError: it failed; its own message is above.
-        KeyboardInterrupt: it was interrupted.
+        KeyboardInterrupt, Terminated: it was stopped.
     """
     config = run.parent / "train.json"
     run.parent.mkdir(parents=True, exist_ok=True)
     write_json(config, settings.model_dump(mode="json", exclude_unset=True))  # JSON is YAML
-    command = [
-        sys.executable,
-        "-m",
-        "tag2mask",
-        "train",
-        str(data),
-        "--out",
-        str(run),
-        "--config",
-        str(config),
-        "--json",
-    ]
+    words = ["train", str(data), "--out", str(run), "--config", str(config), "--json"]
     if can_resume(run):
-        command.append("--resume")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode == 130:
-        raise KeyboardInterrupt
-    if process.returncode:
-        killed = f"was killed by signal {-process.returncode}, perhaps for lack of memory"
-        how = killed if process.returncode < 0 else "failed, see above"
+        words.append("--resume")
+    done = run_verb(words)
+    if done.code:
+        killed = f"was killed by signal {-done.code}, perhaps for lack of memory"
+        how = killed if done.code < 0 else "failed, see above"
         raise RunError(f"training {settings.method} with seed {settings.seed} {how}; call compare again to go on")
-    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return result, round(usage.ru_maxrss / 1024)
+    result: dict[str, Any] = json.loads(done.printed.splitlines()[-1])
+    return result, round(done.memory / 1024)
 
 
 def truth_of(folder: Path) -> Path | None:

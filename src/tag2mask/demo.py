@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tag2mask.data.digits import write_scenes
-from tag2mask.errors import RunError
 from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import delete, held
 from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.report.page import write_report
+from tag2mask.stages import Stages
+from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
 from tag2mask.training.settings import TrainSettings
 
@@ -45,23 +48,31 @@ MASKS: dict[str, Any] = {"split": "test", "refine": "pamr"}
 
 
 def run_demo(out: Path) -> dict[str, Any]:
-    """Do it all below ``out``; returns paths and scores.
+    """Do it all below ``out``; returns paths and scores. Stopped in between, the same call goes on.
 
     Raises:
-        RunError: ``out`` is not empty.
+        RunError: ``out`` holds something else, or another process has it.
     """
-    if out.exists() and any(out.iterdir()):
-        raise RunError(f"{out} is not empty; choose another --out or delete it")
     data, run = out / "data", out / "run"
-    write_scenes(data, SCENES, SIDE)
-    trained = train(data, run, TrainSettings.parse(TRAIN))
-    made = make_masks(run, settings=MaskSettings.parse(MASKS))
-    scores = evaluate(made.path, data / "masks")
-    page = write_report(run, made.path, data / "masks")
+    settings = TrainSettings.parse(TRAIN)
+    with held(out):
+        stages = Stages.of_folder(out)
+        stages.stage("scenes", data, partial(compose, data))
+        trained = stages.stage("train", run, lambda: train(data, run, settings, can_resume(run)).to_json())
+        made = make_masks(run, settings=MaskSettings.parse(MASKS))
+        scores = evaluate(made.path, data / "masks")
+        page = write_report(run, made.path, data / "masks")
     return {
         "run": str(run),
         "masks": str(made.path),
         "report": str(page),
-        "val_ap": trained.best_ap,
+        "val_ap": trained["best_ap"],
         "scores": scores.to_json(),
     }
+
+
+def compose(data: Path) -> dict[str, Any]:
+    """The scenes, from the start."""
+    delete(data)
+    write_scenes(data, SCENES, SIDE)
+    return dict(SCENES)

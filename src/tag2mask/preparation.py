@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -27,9 +28,19 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.folder import BACKGROUND
 from tag2mask.data.geotiff import read_place, write_geotiff
 from tag2mask.data.sources import Record, Source, open_source
-from tag2mask.data.statistics import write_statistics
+from tag2mask.data.statistics import STATISTICS, write_statistics
 from tag2mask.errors import DataError
-from tag2mask.files import held, in_one_move, vacant, write_json, write_text
+from tag2mask.files import (
+    append_line,
+    file_hash,
+    held,
+    in_one_move,
+    sync,
+    vacant,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from tag2mask.masks.write import write_mask
 from tag2mask.names import inside, split_name
 from tag2mask.settings import Settings
@@ -87,6 +98,7 @@ def prepare(
     """
     plan = plan or PrepareSettings()
     source = open_source(name, root, settings or {})
+    require_apart(out, root)
     require_writable(source.classes)
     lists = chosen_lists(source, plan)
     names = chosen_names(source, lists, plan)
@@ -108,6 +120,16 @@ def prepare(
             raise DataError(f"{root}: none of {len(names)} photographs could be used; first: {first}")
         finished = [done[photograph] for photograph in names if photograph in done]
         return finish(out, source, finished, lists, origin, failures)
+
+
+def require_apart(out: Path, root: Path) -> None:
+    """``out`` does not lie in the source, which would hold what was prepared as well the next time.
+
+    Raises:
+        DataError: it does.
+    """
+    if out.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"--out {out} lies in the source {root}; choose one outside of it")
 
 
 def chosen_lists(source: Source, plan: PrepareSettings) -> dict[str, list[str]]:
@@ -138,12 +160,11 @@ def add_all(
     """Take the photographs over into ``done``; returns why some could not be."""
     failures: dict[str, str] = {}
     bar_of_all = progress_bar("prepare", len(done) + len(names), len(done))
-    with bar_of_all as bar, (out / JOURNAL).open("a", encoding="utf-8") as journal:
+    with bar_of_all as bar:
         for name in names:
             try:
                 done[name] = add(source, source.record(name), out, plan.link)
-                journal.write(json.dumps(asdict(done[name])) + "\n")
-                journal.flush()
+                append_line(out / JOURNAL, asdict(done[name]))
             except DataError as error:
                 failures[name] = str(error)
             bar.advance()
@@ -172,8 +193,8 @@ def require_writable(classes: Classes) -> None:
 def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
     """An empty folder, or one that the same command began: what is finished there."""
     if vacant(out):
-        (out / "images").mkdir(parents=True)
         write_json(out / MANIFEST, {**origin, "complete": False})
+        (out / "images").mkdir()
         return {}
     if not (out / MANIFEST).is_file():
         raise DataError(f"{out} is not empty and nothing that prepare began; choose another --out")
@@ -183,6 +204,7 @@ def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
         raise DataError(
             f"{out} is not empty: it was prepared with another {differing[0]}; choose another --out or delete it"
         )
+    (out / "images").mkdir(exist_ok=True)
     return read_journal(out)
 
 
@@ -215,8 +237,7 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
     if record.compose is not None:
         write_geotiff(target, pixels, read_place(record.image))
     elif record.content is not None:
-        with in_one_move(target) as beside:
-            beside.write_bytes(record.content)
+        write_bytes(target, record.content)
     else:
         take_over(record.image, target, link)
     tags = None if record.tags is None else [source.classes.names[tag] for tag in record.tags]
@@ -251,15 +272,12 @@ def finish(
     table = io.StringIO()
     rows = ((row.image, ";".join(row.tags)) for row in done if row.tags is not None)
     csv.writer(table, lineterminator="\n").writerows([("image", "labels"), *rows])
-    write_text(out / TABLE, table.getvalue())
-    write_text(out / "classes.txt", "".join(f"{name}\n" for name in source.classes.pixel_names))
     names = {row.name for row in done}
     usable = {split: [name for name in listed if name in names] for split, listed in lists.items()}
-    if usable:
-        (out / "splits").mkdir(exist_ok=True)
-    for split, listed in usable.items():
-        write_text(out / "splits" / f"{split}.txt", "".join(f"{name}\n" for name in listed))
-    if source.bands != 3:
+    texts = {TABLE: table.getvalue(), "classes.txt": "".join(f"{name}\n" for name in source.classes.pixel_names)}
+    texts |= {f"splits/{split}.txt": "".join(f"{name}\n" for name in listed) for split, listed in usable.items()}
+    changed = write_tables(out, texts, origin)
+    if source.bands != 3 and (changed or not (out / STATISTICS).exists()):
         with progress_bar("statistics", None) as bar:
             write_statistics(out, source.data_settings(), bar.advance)
     counts = Prepared(
@@ -270,7 +288,39 @@ def finish(
         {split: len(listed) for split, listed in usable.items()},
         failures,
     )
-    write_json(
-        out / MANIFEST, {**origin, "complete": True, **{k: v for k, v in counts.to_json().items() if k != "path"}}
-    )
+    for folder in ("images", "masks"):
+        sync(out / folder)
+    told = {key: value for key, value in counts.to_json().items() if key != "path"}
+    hashes = {name: text_hash(text) for name, text in texts.items()}
+    write_json(out / MANIFEST, {**origin, "complete": True, **told, "files": hashes})
     return counts
+
+
+def write_tables(out: Path, texts: Mapping[str, str], origin: Mapping[str, Any]) -> bool:
+    """Write the table and the lists that changed since this folder was finished; whether any did.
+
+    Raises:
+        DataError: one that is to change was changed by somebody else, too.
+    """
+    before = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    hashes: Mapping[str, str] = before.get("files", {})
+    there = {name: digest for name, digest in hashes.items() if (out / name).exists()}
+    changed = {name: text for name, text in texts.items() if there.get(name) != text_hash(text)}
+    for name, text in changed.items():
+        if (
+            before["complete"]
+            and (out / name).exists()
+            and file_hash(out / name) not in (hashes.get(name), text_hash(text))
+        ):
+            raise DataError(f"{out / name} was changed since it was prepared; to have it anew choose another --out")
+    if changed:
+        write_json(out / MANIFEST, {**origin, "complete": False})
+    for name, text in changed.items():
+        (out / name).parent.mkdir(exist_ok=True)
+        write_text(out / name, text)
+    return bool(changed)
+
+
+def text_hash(text: str) -> str:
+    """SHA-256 of a text's file."""
+    return hashlib.sha256(text.encode()).hexdigest()

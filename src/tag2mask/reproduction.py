@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tag2mask.children import run_verb
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.files import held
 from tag2mask.published import PUBLISHED, PublishedRow
@@ -106,7 +105,7 @@ class Reproduction:
             RunError: a command failed, or another process has ``out``.
         """
         with held(self.out):
-            stages = Stages(self.out)
+            stages = Stages.of_folder(self.out)
             for command in self.commands():
                 stages.stage(command.name, command.product, partial(done, command))
             scores = json.loads(printed(self.evaluate()).splitlines()[-1])
@@ -138,8 +137,7 @@ def printed(command: Command) -> str:
         RunError: it failed.
     """
     resumed = ("--resume",) if command.words[0] in ("train", "segment") and can_resume(command.product) else ()
-    words = [sys.executable, "-m", "tag2mask", *command.words, *resumed]
-    process = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
-    if process.returncode != 0:
-        raise RunError(f"stopped with exit code {process.returncode} at: {command.line()}")
-    return process.stdout
+    finished = run_verb([*command.words, *resumed])
+    if finished.code != 0:
+        raise RunError(f"stopped with exit code {finished.code} at: {command.line()}")
+    return finished.printed

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import Field
 
-from tag2mask.files import write_json
+from tag2mask.errors import RunError
+from tag2mask.files import vacant, write_json
 from tag2mask.stored import Count, Number, Stored, read_stored
 
 DONE = "done.json"
@@ -45,6 +46,19 @@ class Stages:
             said = read_stored(self.path, dict[str, Said])
             self.before = {name: one.model_dump(exclude_unset=True) for name, one in said.items()}
         self.done: dict[str, Any] = {}
+
+    @classmethod
+    def of_folder(cls, out: Path) -> Stages:
+        """Those of a folder that is for nothing else: an empty one, or one that was begun like this.
+
+        Raises:
+            RunError: it holds something else.
+        """
+        if not (out / DONE).is_file():
+            if not vacant(out):
+                raise RunError(f"{out} is not empty; choose another --out or delete it")
+            write_json(out / DONE, {})
+        return cls(out)
 
     def stage(self, name: str, product: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What ``make`` says, or what it said when it was finished before and ``product`` is still there."""

@@ -80,7 +80,7 @@ def test_a_copy_is_made_once_and_loses_nothing(
     assert np.array_equal(first, again)
     assert (again.shape, again.dtype, first.dtype) == ((16, 24, bands), dtype, dtype)
     names = {path.name for path in (tmp_path / ".cache/16/a").iterdir()}
-    assert names == {f"p.1{suffix}", "p.1.json"}
+    assert names == {f"p.1{suffix}", "p.1.rec"}
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -138,7 +138,7 @@ def flip(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "damage"),
-    [("p.1.png", cut), ("p.1.png", flip), ("p.1.png", Path.unlink), ("p.1.json", cut), ("p.1.json", Path.unlink)],
+    [("p.1.png", cut), ("p.1.png", flip), ("p.1.png", Path.unlink), ("p.1.rec", cut), ("p.1.rec", Path.unlink)],
 )
 def test_a_damaged_copy_is_made_anew(
     tmp_path: Path, made: list[Path], name: str, damage: Callable[[Path], None]
@@ -155,7 +155,7 @@ def test_a_damaged_copy_is_made_anew(
 def test_a_record_of_something_else_is_none(tmp_path: Path, made: list[Path], content: str) -> None:
     sample = photograph(tmp_path)
     read(tmp_path, sample)
-    (tmp_path / ".cache/16/a/p.1.json").write_text(content)
+    (tmp_path / ".cache/16/a/p.1.rec").write_text(content)
     read(tmp_path, sample)
     assert len(made) == 2
 
@@ -239,5 +239,5 @@ def test_training_from_copies_resumes_exactly(
     train(squares, tmp_path / "halved", resume=True, **small)
     one, other = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "halved"))
     assert all(torch.equal(one[key], other[key]) for key in one)
-    records = [json.loads(path.read_text()) for path in (squares / ".cache/36").glob("*.json")]
+    records = [json.loads(path.read_text()) for path in (squares / ".cache/36").glob("*.rec")]
     assert len(records) == 12  # validation photographs too

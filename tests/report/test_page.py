@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tag2mask import make_masks, predict, train
-from tag2mask.errors import MaskSetError
+from tag2mask.errors import MaskSetError, RunError
 from tag2mask.report.charts import line_chart, nice_step
 from tag2mask.report.page import head_rows, own_mask_set, write_page, write_report
 
@@ -157,3 +157,16 @@ def test_any_finite_loss_can_be_drawn(values: list[float]) -> None:
 def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(tmp_path: Path) -> None:
     write_page(tmp_path / "page.html", "<b>p\udcff</b>")
     assert (tmp_path / "page.html").read_bytes() == b"<b>p\\udcff</b>"
+
+
+def test_only_a_report_about_the_same_run_is_replaced(run: Path) -> None:
+    data, masks = run.parent / "squares", make_masks(run).path
+    before = (data / "labels.csv").read_text()
+    with pytest.raises(RunError, match=r"labels\.csv is there already and no report about .*run; choose another --out"):
+        write_report(run, masks, out=data / "labels.csv")
+    assert (data / "labels.csv").read_text() == before
+    page = write_report(run, masks)
+    assert write_report(run, masks) == page
+    page.write_text(page.read_text().replace("<title>run:", "<title>other:"))
+    with pytest.raises(RunError, match="no report about"):
+        write_report(run, masks)

@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 from interruption import interrupted_after
 from tag2mask import train
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
-from tag2mask.files import held
+from tag2mask.files import BEGUN, begin, held
 from tag2mask.training import checkpoint, loop
 from tag2mask.training import tensors as tensor_files
 from tag2mask.training.run import open_run
+from tag2mask.training.start import HEADER
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -98,11 +99,11 @@ def test_interrupted_in_the_middle_of_a_checkpoint_the_one_before_is_whole(
     squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(squares, tmp_path / "whole", **small)
-    save, calls = tensor_files.save_file, []
+    save, states = tensor_files.save_file, []
 
-    def half_written(tensors: object, path: Path, metadata: object) -> None:
-        calls.append(path.name)
-        if calls.count(f".{checkpoint.STATE}.new") == 2:
+    def half_written(tensors: object, path: Path, metadata: dict[str, str]) -> None:
+        states.extend(key for key in metadata if key == "progress")
+        if len(states) == 2:
             path.write_bytes(b"half")
             raise KeyboardInterrupt
         save(tensors, path, metadata)
@@ -242,12 +243,37 @@ def test_a_run_with_a_file_gone_says_which(squares: Path, tmp_path: Path, small:
         open_run(tmp_path / "run").load_method()
 
 
-def test_a_folder_left_before_its_first_state_is_deleted(tmp_path: Path) -> None:
+def test_a_folder_can_be_resumed_if_there_is_a_state(tmp_path: Path) -> None:
     assert not checkpoint.can_resume(tmp_path / "none")
-    for name, possible in (("config.yaml", False), (checkpoint.STATE, True)):
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / name).touch()
-        assert checkpoint.can_resume(tmp_path / "run") == (tmp_path / "run").exists() == possible
+    (tmp_path / "config.yaml").touch()
+    assert not checkpoint.can_resume(tmp_path)
+    (tmp_path / checkpoint.STATE).touch()
+    assert checkpoint.can_resume(tmp_path)
+    assert (tmp_path / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_stopped_before_its_first_state_it_begins_again(
+    resume: bool, squares: Path, tmp_path: Path, small: dict[str, object]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    begin(run, HEADER)
+    (run / "config.yaml").write_text("half of")
+    train(squares, run, resume=resume, **small)
+    assert not (run / BEGUN).exists()
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_weights_without_a_state_and_somebodys_own_settings_are_left_alone(
+    squares: Path, tmp_path: Path, small: dict[str, object]
+) -> None:
+    for name in ("model.safetensors", "config.yaml"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("mine")
+        with pytest.raises(RunError, match="is not empty"):
+            train(squares, tmp_path / name, **small)
+        assert [path.name for path in (tmp_path / name).iterdir()] == [name]
 
 
 def test_the_loop_waits_for_the_device_once_a_step(

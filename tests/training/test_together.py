@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import processes
-from conftest import write_squares
+from squares import write_squares
 from tag2mask import train
 from tag2mask.errors import RunError
 from tag2mask.training.together import MISSED, TICK, Watch

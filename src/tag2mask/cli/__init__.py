@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from typing import Annotated, cast
@@ -13,20 +14,24 @@ import typer
 from tag2mask.cli import whole, data, tagged, segmenter, results, around  # noqa: F401
 from tag2mask.cli.options import app
 from tag2mask.errors import Tag2MaskError
+from tag2mask.training.interrupt import Terminated, stopped_by_signals
 
 __all__ = ["app", "main", "reconfigure_streams"]
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+AGAIN = "goes on (train, segment: with --resume, if their folder is there)"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # click's UsageError, wherever this release of typer keeps its click.
 USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 
 def main() -> None:
-    """Run a verb. What the user can mend is one line on stderr and exit code 2; Ctrl-C is 130."""
+    """Run a verb. What the user can mend is one line on stderr and exit code 2; Ctrl-C is 130, SIGTERM 143."""
     reconfigure_streams()
     code = 0
     try:
-        code = app(standalone_mode=False) or 0  # typer returns the codes of Exit, and 130 for Ctrl-C
+        with stopped_by_signals():
+            code = app(standalone_mode=False) or 0  # typer returns the codes of Exit, and 130 for Ctrl-C
     except Tag2MaskError as error:
         fail(f"error: {' '.join(str(error).split())}", 2)
     except USAGE_ERROR as error:
@@ -34,17 +39,25 @@ def main() -> None:
     except UnicodeEncodeError as error:  # of a file system that is not UTF-8
         fail(f"error: the name {error.object!a} is no UTF-8 and cannot be written down; rename what is called so", 2)
     except OSError as error:  # a full disk, a folder that cannot be made or written to
-        place = "" if error.filename is None else f"{error.filename} cannot be made or opened: "
-        fail(f"error: {place}{error.strerror or error}; if that is in --out, choose another --out", 2)
+        fail(f"error: {of_system(error)}", 2)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    if code == INTERRUPTED:
-        fail(
-            "interrupted: what is finished is saved; the same command goes on (train, segment: with --resume, if their "
-            "folder is there)",
-            code,
-        )
+    except Terminated:
+        code = TERMINATED
+    if code in (INTERRUPTED, TERMINATED):
+        how = "interrupted" if code == INTERRUPTED else "terminated"
+        fail(f"{how}: what is finished is saved; the same command {AGAIN}", code)
     sys.exit(code)
+
+
+def of_system(error: OSError) -> str:
+    """What the system refused, where, and what to do."""
+    what = error.strerror or str(error)
+    if error.errno in FULL:
+        place = "" if error.filename is None else f"{error.filename} cannot be written: "
+        return f"{place}{what}; make room, then the same command {AGAIN}"
+    place = "" if error.filename is None else f"{error.filename} cannot be made or opened: "
+    return f"{place}{what}; if that is in --out, choose another --out"
 
 
 def reconfigure_streams() -> None:

@@ -3,7 +3,7 @@
 ::
 
     DATA/.cache/SIDE/NAME.png    8 bits, 1 or 3 bands; or NAME.npy
-    DATA/.cache/SIDE/NAME.json   what it was made from, and its own hash
+    DATA/.cache/SIDE/NAME.rec    what it was made from, and its own hash: JSON, and a suffix as short as an image's
 
 Both are written in one move each and hold the same bytes whoever writes them, so that workers need no lock: a pair that
 does not fit, or is damaged, is made anew. Shapes: Y X pixels.
@@ -14,10 +14,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from tag2mask.data.opening import load_array, open_image, readable
 from tag2mask.data.reading import read_image
 from tag2mask.data.sample import Sample
 from tag2mask.errors import DataError
-from tag2mask.files import file_hash
+from tag2mask.files import file_hash, sweep, write_bytes
 
 CACHE = ".cache"
 FORM = 1  # goes up when the same photograph would give another copy
@@ -67,6 +67,7 @@ class SmallCopies:
         self.bands = bands
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            sweep(self.folder, older=3600.0)
         except OSError as error:
             raise self.unwritable(error) from None
 
@@ -82,7 +83,7 @@ class SmallCopies:
 
     def kept(self, sample: Sample, stamp: Stamp) -> NDArray[Any] | None:
         """The copy, if there is one, whole and of this very photograph."""
-        record = read_record(self.folder / f"{sample.name}.json")
+        record = read_record(self.folder / f"{sample.name}.rec")
         if record is None or (record.bands, record.form) != (self.bands, FORM):
             return None
         touched = record.stamp != stamp
@@ -119,18 +120,13 @@ class SmallCopies:
 
     def record(self, sample: Sample, record: Record) -> None:
         """Write what is known of a copy."""
-        self.write(self.folder / f"{sample.name}.json", (json.dumps(asdict(record), indent=2) + "\n").encode())
+        self.write(self.folder / f"{sample.name}.rec", (json.dumps(asdict(record), indent=2) + "\n").encode())
 
     def write(self, path: Path, content: bytes) -> None:
         """A file in one move."""
-        beside = path.with_name(f".{uuid4().hex}.new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                beside.write_bytes(content)
-                beside.replace(path)
-            finally:
-                beside.unlink(missing_ok=True)
+            write_bytes(path, content, writer=str(os.getpid()))
         except OSError as error:
             raise self.unwritable(error) from None
 

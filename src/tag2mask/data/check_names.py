@@ -11,7 +11,15 @@ from pathlib import Path
 
 from tag2mask.data.check import check_class_counts
 from tag2mask.data.check_report import CheckReport
-from tag2mask.data.folder import files_below, of_other_kinds, read_classes, read_lines, require_root, strip_suffix
+from tag2mask.data.folder import (
+    called_like_images,
+    files_below,
+    of_other_kinds,
+    read_classes,
+    read_lines,
+    require_root,
+    strip_suffix,
+)
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import indices, open_table, unknown_tags
 from tag2mask.errors import DataError
@@ -92,7 +100,8 @@ def find_names(folder: Path, bits: dict[str, int], report: CheckReport, tick: Ca
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; put the photographs there")
     others: list[str] = []
-    for number, file in enumerate(files_below(folder), start=1):
+    no_files: list[str] = []
+    for number, file in enumerate(files_below(folder, no_files), start=1):
         name = strip_suffix(file)
         if name == file:  # no photograph
             others.append(file)
@@ -102,7 +111,7 @@ def find_names(folder: Path, bits: dict[str, int], report: CheckReport, tick: Ca
         bits[name] = bits.get(name, 0) | THERE
         if number % EVERY == 0:
             tick(EVERY)
-    for message in of_other_kinds(folder, others):
+    for message in of_other_kinds(folder, others) + called_like_images(folder, no_files):
         report.warn(message)
 
 

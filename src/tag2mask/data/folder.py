@@ -36,6 +36,7 @@ from tag2mask.data.tags_table import (
     twice,
 )
 from tag2mask.errors import DataError, SplitMissingError
+from tag2mask.files import regular
 from tag2mask.names import split_name
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".npy"})
@@ -190,7 +191,7 @@ def read_lines(path: Path) -> list[str]:
         DataError: it is not UTF-8 or cannot be read.
     """
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        return [line.strip() for line in regular(path).read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise not_utf8(path) from None
     except OSError as error:
@@ -273,12 +274,21 @@ def find_images(folder: Path) -> dict[str, Path]:
 
 
 def passed_over(folder: Path) -> list[str]:
-    """A line about the images below a folder that are of kinds that are not read; none if there are no such images."""
-    return of_other_kinds(folder, files_below(folder))
+    """Lines about what is passed over below a folder: images of kinds that are not read, and what is no file."""
+    no_files: list[str] = []
+    return of_other_kinds(folder, files_below(folder, no_files)) + called_like_images(folder, no_files)
+
+
+def called_like_images(folder: Path, no_files: Sequence[str]) -> list[str]:
+    """A line about ``no_files`` that have names of images; none if there are no such."""
+    found = [name for name in no_files if is_image(PurePath(name))]
+    if not found:
+        return []
+    return [f"{folder}: {len(found)} are called like images and are no files, {found[0]} first; take them away"]
 
 
 def of_other_kinds(folder: Path, files: Iterable[str]) -> list[str]:
-    """The same, of these ``files`` below the folder."""
+    """A line about those of ``files`` below a folder that are images of kinds that are not read, if there are any."""
     suffixes = (PurePath(file).suffix.lower() for file in files)
     counts = Counter(suffix for suffix in suffixes if suffix in OTHER_SUFFIXES)
     if not counts:
@@ -287,18 +297,28 @@ def of_other_kinds(folder: Path, files: Iterable[str]) -> list[str]:
     return [f"{folder}: {counts.total()} images of kinds that are not read ({kinds}); save them as .png or .jpg"]
 
 
-def files_below(folder: Path) -> Iterator[str]:
-    """Paths of all files below a folder, from there; hidden ones are left out."""
-    root = str(folder)
-    for path, folders, files in os.walk(root):
-        folders.sort()
-        inner = path[len(root) + 1 :].replace(os.sep, "/")
-        for file in files:
-            if not file.startswith("."):
-                yield f"{inner}/{file}" if inner else file
+def files_below(folder: Path, no_files: list[str] | None = None, inner: str = "") -> Iterator[str]:
+    """Paths of all files below a folder, from there; hidden ones are left out, links to nothing are not.
+
+    Folders, pipes, sockets and devices are noted in ``no_files``.
+    """
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: (entry.is_dir(follow_symlinks=False), entry.name))
+    for entry in entries:
+        name = f"{inner}{entry.name}"
+        if not entry.name.startswith("."):
+            path = Path(entry)
+            if (path.is_file() or not path.exists()) if entry.is_symlink() else entry.is_file():
+                yield name
+            elif no_files is not None:
+                no_files.append(name)
+        if entry.is_dir(follow_symlinks=False):
+            yield from files_below(Path(entry), no_files, f"{name}/")
 
 
-def is_image(path: Path) -> bool:
+def is_image(path: PurePath) -> bool:
     """Whether a file's name is a photograph's."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 

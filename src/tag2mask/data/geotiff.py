@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tag2mask.files import write_bytes
 
 
 def read_place(path: Path) -> dict[str, Any]:
@@ -19,14 +22,20 @@ def read_place(path: Path) -> dict[str, Any]:
 
 def write_geotiff(path: Path, pixels: NDArray[np.generic], place: dict[str, Any]) -> None:
     """Pixels ``(Y, X, bands)`` in one move."""
+    write_bytes(path, encoded(pixels, place))
+
+
+def encoded(
+    pixels: NDArray[np.generic], profile: Mapping[str, Any], colours: Mapping[int, tuple[int, ...]] | None = None
+) -> bytes:
+    """The bytes of a GeoTIFF of pixels ``(Y, X, bands)``; in memory, since GDAL does not say when a disk is full."""
     import rasterio
 
     height, width, count = pixels.shape
-    beside = path.with_name(f".{path.name}.new")
-    profile = {"driver": "GTiff", "dtype": pixels.dtype, "count": count, "compress": "deflate", **place}
-    try:
-        with rasterio.open(beside, "w", height=height, width=width, **profile) as file:
+    whole = {"driver": "GTiff", "dtype": pixels.dtype, "count": count, "compress": "deflate", **profile}
+    with rasterio.MemoryFile() as memory:
+        with rasterio.open(memory.name, "w", height=height, width=width, **whole) as file:
             file.write(np.moveaxis(pixels, 2, 0))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+            if colours is not None:
+                file.write_colormap(1, dict(colours))
+        return bytes(memory.getbuffer())

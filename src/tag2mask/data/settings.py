@@ -73,6 +73,8 @@ class DataSettings(Settings):
                 mean and std in the file.
         """
         path = root / OWN
+        if path.exists() and not path.is_file():
+            raise SettingsError(f"{path}: is no file; take it away, or put the settings of the data set there")
         own = self.parse(read_yaml(path), where=str(path)) if path.is_file() else type(self)()
         for name in ("labels", "classes", "masks"):
             require_inside(root, name, getattr(own, name), path)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 
 HINTS = 10  # unknown tags whose nearest class is looked for
 
@@ -59,12 +60,14 @@ def open_table(path: Path) -> Iterator[tuple[tuple[str, ...] | None, Iterator[Ta
         DataError: no file, empty, not UTF-8, another header, a cell that is neither 0 nor 1, an image without a name.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with regular(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             columns = read_header(path, [name.strip() for name in next(reader, [])])
             yield columns, parse_rows(path, columns, reader)
     except FileNotFoundError:
         raise DataError(f"{path}: the table of tags is missing; make it with the header image,labels") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise not_utf8(path) from None
     except csv.Error as error:

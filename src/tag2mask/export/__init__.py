@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from tag2mask.export.label_images import LabelImage, photographs_places, read_la
 from tag2mask.export.npz import write_npz
 from tag2mask.export.voc import write_voc
 from tag2mask.export.yolo import write_yolo
-from tag2mask.files import vacant
+from tag2mask.files import delete, in_one_move, reserved, vacant
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.training.progress import Bar, progress_bar
 
@@ -92,7 +91,9 @@ def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suff
     for place in [] if converter.suffix else photographs_places(opened, images):
         require_outside(out, place)
     total = len(opened.names())
-    with whole_or_nothing(out, folder=not converter.suffix) as beside, progress_bar(to, total) as bar:
+    with new_place(out) as beside, progress_bar(to, total) as bar:
+        if not converter.suffix:
+            beside.mkdir()
         counts = converter.write(beside, opened, counted(read_label_images(opened, images, suffix), bar))
     return Conversion(out, to, total, counts)
 
@@ -117,29 +118,17 @@ def require_converter(to: str, out: Path) -> Converter:
 
 
 @contextmanager
-def whole_or_nothing(out: Path, folder: bool) -> Iterator[Path]:
-    """A place beside ``out`` to write to, which takes the place of ``out`` in the end or is deleted.
+def new_place(out: Path) -> Iterator[Path]:
+    """A place beside ``out`` to write a file or a folder to, which takes the place of ``out`` in the end or is deleted.
 
     Raises:
         MaskSetError: ``out`` holds something.
+        RunError: another process writes it.
     """
-    if not vacant(out):
-        raise MaskSetError(f"{out} exists and is not empty; choose another --out or delete it")
-    beside = out.absolute().with_name(f".{out.absolute().name}.new")
-    delete(beside)
-    (beside if folder else out.parent).mkdir(parents=True, exist_ok=True)
-    try:
-        yield beside
-        if out.is_dir():
-            out.rmdir()
-        beside.replace(out)
-    finally:
-        delete(beside)
-
-
-def delete(path: Path) -> None:
-    """Delete a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    with reserved(out):
+        if not vacant(out):
+            raise MaskSetError(f"{out} exists and is not empty; choose another --out or delete it")
+        with in_one_move(out) as beside:
+            yield beside
+            if out.is_dir():
+                delete(out)  # empty, or with temporaries of ours

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.data.geotiff import encoded
 from tag2mask.data.opening import open_image
 from tag2mask.data.reading import is_turned
 from tag2mask.data.tiff import read_raster
@@ -29,24 +30,20 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
     Raises:
         DataError: a source image is missing, unreadable, of another size, or turned by EXIF although it has a place.
     """
-    import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
     classes = mask_set.classes
     counts = Counter(without_crs=0, pixels_without_data=0)
     dtype = np.uint8 if classes.ignore == 255 else np.uint16
+    colours = dict(enumerate(map(tuple, classes.palette().tolist()))) if dtype is np.uint8 else None
     for image in label_images:
         file = path / f"{image.name}.tif"
         file.parent.mkdir(parents=True, exist_ok=True)
-        height, width = image.labels.shape
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # counted instead
             place, missing = read_place(image)
-            profile = {"driver": "GTiff", "count": 1, "dtype": dtype, "nodata": classes.ignore, "compress": "deflate"}
-            with rasterio.open(file, "w", height=height, width=width, **profile, **place) as target:
-                target.write(np.where(missing, classes.ignore, image.labels).astype(dtype), 1)
-                if dtype is np.uint8:
-                    target.write_colormap(1, dict(enumerate(map(tuple, classes.palette().tolist()))))
+            labels = np.where(missing, classes.ignore, image.labels).astype(dtype)[..., None]
+            file.write_bytes(encoded(labels, {"nodata": classes.ignore, **place}, colours))
         counts["without_crs"] += place["crs"] is None
         counts["pixels_without_data"] += int(missing.sum())
     return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,4 +66,4 @@ def find_photograph(place: Path, name: str) -> Path | None:
         return place if strip_suffix(place.name) == name else None
     suffixes = [spelled for suffix in sorted(IMAGE_SUFFIXES) for spelled in (suffix, suffix.upper(), suffix.title())]
     candidates = (place / f"{name}{suffix}" for suffix in suffixes)
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - a name may be too long

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.files import in_one_move, reserved
 from tag2mask.methods import Ask, Method
 from tag2mask.prediction.from_pixels import FromPixels
 from tag2mask.prediction.onnx_file import ModelCard, OnnxModel
@@ -126,27 +127,28 @@ def export_onnx(folder: Path, out: Path) -> OnnxSummary:
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise SettingsError(f"export needs {', '.join(missing)}: pip install 'tag2mask[onnx]'")
-    if out.exists():
-        raise RunError(f"{out} is already there; choose another --out")
+    require_new(out)
     kind = kind_of(folder)
     if kind not in EXPORTABLE:
         raise RunError(f"{folder} is a {kind}; export takes a tagged run or a segmenter")
     exportable = EXPORTABLE[kind](folder)
     program = traced(exportable)
     program.model.metadata_props.update(exportable.card.to_metadata())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f"{out.name}.part")
-    try:
+    with reserved(out), in_one_move(out) as beside:
+        require_new(out)
         program.save(str(beside))
         largest = difference(exportable, beside)
         if largest > TOLERANCE:
             raise RunError(
                 f"the ONNX file differs from torch by {largest:.1e}, more than {TOLERANCE:.0e}; none is left"
             )
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
     return OnnxSummary(out, out.stat().st_size, largest)
+
+
+def require_new(out: Path) -> None:
+    """Nothing is there."""
+    if out.exists():
+        raise RunError(f"{out} is already there; choose another --out")
 
 
 def traced(exportable: Exportable) -> torch.onnx.ONNXProgram:

@@ -22,7 +22,7 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, RunError, SettingsError
-from tag2mask.files import held, vacant, write_json_lines, write_yaml
+from tag2mask.files import abandon, begin, held, settle, vacant, write_json_lines, write_yaml
 from tag2mask.masks import make
 from tag2mask.masks.painter import Painter
 from tag2mask.masks.pair_labels import KINDS, VOID, Labelled, label_photographs, pair_kinds
@@ -85,13 +85,13 @@ def train_walk(run: Path, out: Path, settings: WalkSettings) -> WalkSummary:
     opened = open_run(run)
     settings = resolved(settings, opened)
     require_outside(out, images_folder(opened.data))
-    if not vacant(out):
-        raise RunError(f"{out} is not empty; choose another --out")
+    require_vacant(out)
     samples = tagged(opened, settings)
     torch.manual_seed(settings.seed)
     net = build_net(opened, settings)
     painter = Painter(opened, settings.masks)
     with held(out):  # a folder that cannot be made shows before the work
+        require_vacant(out)
         labelled = label_photographs(painter, samples, net.patch, settings)
         trainer = WalkTrainer(opened, net.to(next(painter.method.parameters()).device), labelled, settings)
         rows = trainer.run()
@@ -99,6 +99,16 @@ def train_walk(run: Path, out: Path, settings: WalkSettings) -> WalkSummary:
             write_walk(out, opened, trainer, rows)
     first, last = (sum(row["loss"].values()) for row in (rows[0], rows[-1]))
     return WalkSummary(out, len(labelled), rows[0]["pairs"], first, last, round(time.monotonic() - start, 1))
+
+
+def require_vacant(out: Path) -> None:
+    """Nothing is there.
+
+    Raises:
+        RunError: something is.
+    """
+    if not vacant(out):
+        raise RunError(f"{out} is not empty; choose another --out")
 
 
 def resolved(settings: WalkSettings, run: Run) -> WalkSettings:
@@ -263,6 +273,12 @@ def write_walk(out: Path, run: Run, trainer: WalkTrainer, rows: Sequence[dict[st
         "truth_used": "none",
         "versions": {"tag2mask": tag2mask.__version__, "torch": str(torch.__version__), "timm": timm.__version__},
     }
-    write_yaml(out / layout.CONFIG, content)
-    write_json_lines(out / layout.METRICS, rows)
-    write_tensors(out / layout.WEIGHTS, trainer.net.state_dict(), {"epochs": str(settings.epochs)})
+    begin(out, (layout.CONFIG, layout.METRICS))
+    try:
+        write_yaml(out / layout.CONFIG, content)
+        write_json_lines(out / layout.METRICS, rows)
+        write_tensors(out / layout.WEIGHTS, trainer.net.state_dict(), {"epochs": str(settings.epochs)})
+    except BaseException:
+        abandon(out)
+        raise
+    settle(out)

@@ -6,8 +6,8 @@
     classes.json       names, background, ignore
     manifest.json      who made the masks, from what, which labels were used, what went wrong
 
-Every file is whole or not there. The manifest is written first, with ``complete`` false, so that an interrupted set
-knows what it was to become; the tags of each photograph stand in ``tags.jsonl`` until they move into the manifest.
+Every file is whole or not there. The manifest is written first of all, with ``complete`` false, so that an interrupted
+set knows what it was to become; the tags of each photograph stand in ``tags.jsonl`` until they move into the manifest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from pydantic import Field
 
 from tag2mask.data import Classes
 from tag2mask.errors import MaskSetError
-from tag2mask.files import in_one_move, vacant, write_json
+from tag2mask.files import append_line, json_bytes, sync, vacant, write_bytes, write_json
 from tag2mask.names import inside
 from tag2mask.settings import differences
 from tag2mask.stored import Count, Flag, Place, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored
@@ -151,8 +152,9 @@ def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
         image.putpalette(classes.palette().ravel().tolist())
     else:
         image = Image.fromarray(labels.astype(np.uint16))
-    with in_one_move(path) as beside, beside.open("wb") as file:
-        image.save(file, format="PNG")
+    content = BytesIO()
+    image.save(content, format="PNG")
+    write_bytes(path, content.getvalue())
 
 
 @dataclass(frozen=True)
@@ -199,12 +201,26 @@ class MaskSetWriter:
         if not vacant(path):
             self.go_on()
         else:
-            (path / MASKS).mkdir(parents=True)
-            write_json(path / CLASSES, classes.to_json())
+            path.mkdir(parents=True, exist_ok=True)
             write_json(path / MANIFEST, {**self.origin, "complete": False})
+            self.open_for_masks()
+
+    def open_for_masks(self) -> None:
+        """What else there is before the first mask."""
+        (self.path / MASKS).mkdir(exist_ok=True)
+        write_json(self.path / CLASSES, self.classes.to_json())
+
+    def stopped_early(self) -> bool:
+        """Whether the manifest of just this set is there, and not even its classes."""
+        manifest = self.path / MANIFEST
+        if (self.path / CLASSES).exists() or not manifest.is_file():
+            return False
+        return manifest.read_bytes() == json_bytes({**self.origin, "complete": False})
 
     def go_on(self) -> None:
         """Take up what is there."""
+        if self.stopped_early():
+            self.open_for_masks()
         if not (self.path / MANIFEST).is_file():
             raise MaskSetError(f"{self.path} is not empty and no mask set; choose another --out")
         before = open_mask_set(self.path)
@@ -224,19 +240,20 @@ class MaskSetWriter:
 
     def has(self, name: str) -> bool:
         """Whether a photograph's mask is finished."""
-        return name in self.tags and mask_path(self.path, name).is_file()
+        path = mask_path(self.path, name)
+        return name in self.tags and path.is_file() and path.stat().st_size > 0  # empty if power failed meanwhile
 
     def add(self, name: str, labels: NDArray[np.int64], tags: list[str], fallback: bool) -> None:
         """Write one mask and note the tags that it was painted from."""
         write_mask(mask_path(self.path, name), labels, self.classes)
-        with (self.path / TAGS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"name": name, "tags": tags, "fallback": fallback}) + "\n")
+        append_line(self.path / TAGS, {"name": name, "tags": tags, "fallback": fallback})
         if fallback and name not in self.tags:  # else its mask was deleted and is painted anew
             self.fallbacks.append(name)
         self.tags[name] = tags
 
     def finish(self, failures: Mapping[str, str]) -> MaskSetSummary:
-        """Write the manifest as complete."""
+        """Write the manifest as complete, once what it vouches for is on the disk."""
+        sync(self.path / MASKS)
         content = {
             **self.origin,
             "complete": True,

@@ -36,7 +36,7 @@ def named_images(path: Path) -> dict[str, Path]:
             raise DataError(f"{path}: holds no photograph")
         return images
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file or folder")
+        raise DataError(f"{path}: {'is no file' if path.exists() else 'there is no such file or folder'}")
     if not is_image(path):
         raise DataError(f"{path}: is no photograph by its name")
     return {strip_suffix(path.name): path}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +17,7 @@ from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.batches import Photographs, batches
 from tag2mask.data.folder import images_folder, passed_over, require_outside
 from tag2mask.errors import RunError, SettingsError
-from tag2mask.files import held
+from tag2mask.files import held, write_bytes
 from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
 from tag2mask.prediction.photographs import found_samples
@@ -134,4 +135,6 @@ def write(batch: Photographs, predictor: Predictor, writer: MaskSetWriter, overl
 def write_overlay(path: Path, picture: Picture, labels: NDArray[np.int64], classes: Classes) -> None:
     """A mask over its photograph ``(Y, X, 3)``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(overlay(picture, labels, classes)).save(path, "JPEG", quality=90)
+    content = BytesIO()
+    Image.fromarray(overlay(picture, labels, classes)).save(content, "JPEG", quality=90)
+    write_bytes(path, content.getvalue())

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
+from markupsafe import escape
 
-from tag2mask.errors import MaskSetError
+from tag2mask.errors import MaskSetError, RunError
 from tag2mask.evaluation.evaluate import evaluate, shown
-from tag2mask.files import write_text
+from tag2mask.files import reserved, write_text
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
 from tag2mask.report.charts import Chart, line_chart
 from tag2mask.report.sheet import class_keys, contact_sheet, spread
@@ -21,6 +22,7 @@ from tag2mask.training.run import WEIGHTS, Run, open_run
 from tag2mask.vit.weights import WeightsReport
 
 EPOCHS_SHOWN = 8
+LOOKED_AT = 4096  # bytes of a page, for its title
 
 
 def write_report(
@@ -36,8 +38,10 @@ def write_report(
     the HTML of one more section.
 
     Raises:
-        RunError, MaskSetError, DataError: something cannot be read.
+        RunError, MaskSetError, DataError: something cannot be read, or what is at ``out`` is no report about the run.
     """
+    path = out or run / "report.html"
+    require_replaceable(path, run)
     opened = open_run(run)
     masks = open_finished(mask_set or own_mask_set(run))
     if not {"run", "data", "settings", "image_tags"} <= masks.manifest.keys():
@@ -67,10 +71,23 @@ def write_report(
             section=section,
         )
     )
-    path = out or run / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_page(path, page)
+    with reserved(path):
+        require_replaceable(path, run)
+        write_page(path, page)
     return path
+
+
+def require_replaceable(path: Path, run: Path) -> None:
+    """Nothing is there, or a page about the same run.
+
+    Raises:
+        RunError: something else is.
+    """
+    if not path.exists():
+        return
+    title = f"<title>{escape(run.name)}: tag2mask report</title>"
+    if not path.is_file() or title.encode() not in path.read_bytes()[:LOOKED_AT]:
+        raise RunError(f"{path} is there already and no report about {run}; choose another --out")
 
 
 def write_page(path: Path, page: str) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError
+from tag2mask.files import stopped_early
 from tag2mask.segmentation.build import architecture, build_segmenter
 from tag2mask.segmentation.clipping import clipped_loss, counted, mean_parts
 from tag2mask.segmentation.crops import LabelledCrops
@@ -75,6 +76,7 @@ def segment(
         KeyboardInterrupt: after the step in hand was saved.
     """
     opened = open_run(run)
+    resume = resume and not stopped_early(out)
     settings = resolved(settings, opened, fully_supervised)
     source = open_labels(opened, masks, truth, fully_supervised, settings.split or opened.settings.split)
     if not resume:

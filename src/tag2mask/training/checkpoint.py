@@ -7,7 +7,6 @@ epoch, index).
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError
+from tag2mask.files import settle
 from tag2mask.notation import from_json
 from tag2mask.stored import checked, damaged
 from tag2mask.training.run import MetricsRow
@@ -58,6 +58,7 @@ def save_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer, pr
         for slot, value in slots.items():
             tensors[f"{OPTIMISER}{index}.{slot}"] = torch.as_tensor(value)
     write_tensors(run / STATE, tensors, {"progress": json.dumps(asdict(progress))})
+    settle(run)  # before a failure that would delete what was begun
 
 
 def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
@@ -125,9 +126,5 @@ def require_whole(progress: Progress) -> None:
 
 
 def can_resume(run: Path) -> bool:
-    """Whether there is a state to go on from; a folder that was left before its first state is deleted."""
-    if (run / STATE).is_file():
-        return True
-    if run.exists():
-        shutil.rmtree(run)
-    return False
+    """Whether there is a state to go on from."""
+    return (run / STATE).is_file()

@@ -24,7 +24,7 @@ from tag2mask.errors import RunError
 from tag2mask.files import write_json_lines
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
-from tag2mask.training.checkpoint import Progress, load_state, save_state
+from tag2mask.training.checkpoint import STATE, Progress, load_state, save_state
 from tag2mask.training.interrupt import Interrupt, ignore_interrupt
 from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.settings import LoopSettings
@@ -218,6 +218,8 @@ class EpochLoop(ABC, Generic[S]):
     def finish_epoch(self, bar: Bar, clock: float) -> None:
         """Write the epoch's row, and make the state the next epoch's start."""
         progress = self.progress
+        if self.accelerator.is_main_process and not (self.out / STATE).is_file():
+            self.save_if_due(force=True)  # weights never stand in a folder that cannot be resumed
         images = progress.sums.pop("images")
         row: dict[str, Any] = {"epoch": progress.epoch + 1, "step": progress.step}
         row["loss"] = {name: value / images for name, value in progress.sums.items()}

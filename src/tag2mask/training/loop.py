@@ -18,6 +18,7 @@ from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import TaggedImages, require_files
 from tag2mask.data.transforms import train_transform
+from tag2mask.files import stopped_early
 from tag2mask.methods import Method, build_method, method_settings
 from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
@@ -64,6 +65,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     # Written out in full, so that a run outlives a change of defaults.
     chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
     settings = completed(settings.model_copy(update={"method_settings": chosen}), data)
+    resume = resume and not stopped_early(out)
     photographs = open_dataset(data, settings.data, settings.split)
     settings = with_epochs(settings, len(photographs))
     validation = open_validation(data, settings)

@@ -19,12 +19,14 @@ from accelerate.utils import parse_flag_from_env
 import tag2mask
 from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
-from tag2mask.files import held, vacant, write_json, write_yaml
+from tag2mask.files import abandon, begin, begun, held, settle, vacant, write_json, write_yaml
 from tag2mask.settings import differences
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import STATE
 from tag2mask.training.settings import LoopSettings, TrainSettings
 from tag2mask.vit.weights import WeightsReport, normalisation
+
+HEADER = (layout.CONFIG, layout.CLASSES, layout.WEIGHTS)  # what is written before the first step
 
 
 def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
@@ -120,19 +122,29 @@ def own_folder(out: Path, resume: bool) -> Iterator[None]:
     """Keep ``out`` for this training; a new one that fails before its first state leaves nothing of its own there.
 
     Raises:
-        RunError: another process has ``out``.
+        RunError: another process has ``out``, or was faster.
     """
     if not PartialState().is_main_process:
         yield
         return
     with held(out):
+        if resume:
+            settle(out)
+        else:
+            require_none(out)
+            begin(out, HEADER)
         try:
             yield
         except BaseException:
-            if not resume and not (out / STATE).is_file():
-                for name in (layout.CONFIG, layout.CLASSES, layout.WEIGHTS, layout.METRICS, layout.MODEL):
-                    (out / name).unlink(missing_ok=True)
+            abandon(out)
             raise
+
+
+def require_none(out: Path) -> None:
+    """No training was begun there, but for one that was stopped before its first state."""
+    there = [name for name in (*HEADER, STATE, layout.MODEL) if (out / name).exists() and name not in begun(out)]
+    if there:
+        raise RunError(f"{out / there[0]} is there already; choose another --out, or go on with --resume")
 
 
 def write_run_header(

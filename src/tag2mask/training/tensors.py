@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,21 +13,33 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError
-from tag2mask.files import in_one_move
+from tag2mask.files import in_one_move, sync_one
 from tag2mask.stored import damaged
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A safetensors file."""
+    """A safetensors file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with in_one_move(path) as beside:
-        beside.unlink(missing_ok=True)
         beside.touch()
         mode = beside.stat().st_mode  # as the user's umask says; safetensors writes for the owner alone
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(whole, beside, metadata=dict(metadata))
+        try:
+            save_file(whole, beside, metadata=dict(metadata))
+        except SafetensorError as error:
+            raise as_os_error(error, path) from None
         beside.chmod(mode)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_one(beside)
+    sync_one(path.parent)
+
+
+def as_os_error(error: SafetensorError, path: Path) -> OSError:
+    """What the system said when safetensors could not write, such as that the disk is full."""
+    found = re.search(r"os error (\d+)", str(error))
+    return OSError(str(error)) if found is None else OSError(int(found[1]), os.strerror(int(found[1])), str(path))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

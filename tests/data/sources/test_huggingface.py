@@ -67,15 +67,16 @@ def test_photographs_are_written_as_they_are_named_by_what_they_are(tmp_path: Pa
     Image.fromarray(noise(3)).save(deep, "GIF")
     cells = [photograph(0), photograph(1, "PNG"), photograph(2, "WEBP"), {"bytes": deep.getvalue(), "path": "3.jpg"}]
     cells.append({**cells[0], "bytes": cells[0]["bytes"][:-400]})
-    save_photograph(tmp_path / "data/elsewhere.png", 5)
+    root = tmp_path / "root"
+    save_photograph(root / "data/elsewhere.png", 5)
     cells.append({"bytes": None, "path": "elsewhere.png"})
     rows = [{"image": cell, "label": seed % 2} for seed, cell in enumerate(cells)]
-    write_parquet(tmp_path / "data/train.parquet", rows, {"image": IMAGE, "label": CLASS})
-    done = prepare("huggingface", tmp_path, tmp_path / "out")
+    write_parquet(root / "data/train.parquet", rows, {"image": IMAGE, "label": CLASS})
+    done = prepare("huggingface", root, tmp_path / "out")
     images = tmp_path / "out/images/train"
     assert sorted(path.name for path in images.iterdir()) == ["00000.jpg", "00001.png", "00002.webp", "00005.png"]
     assert (images / "00001.png").read_bytes() == cells[1]["bytes"]
-    assert (images / "00005.png").samefile(tmp_path / "data/elsewhere.png")
+    assert (images / "00005.png").samefile(root / "data/elsewhere.png")
     assert "row 3, column image: is no image that can be read (JPEG" in done.failures["train/00003"]
     assert "row 4, column image: cannot be read" in done.failures["train/00004"]
 

@@ -154,3 +154,24 @@ def test_truth_of_another_size_is_a_failure(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tree.photograph.parents[2] / "annotations/training/ADE_train_00000001.png")
     done = prepare("ade20k", tree.root, tmp_path / "out")
     assert "is 32 x 32, its truth 4 x 4" in done.failures["ADE_train_00000001"]
+
+
+def test_it_does_not_write_into_its_source(tmp_path: Path) -> None:
+    tree = TREES["csv"](tmp_path / "tree")
+    with pytest.raises(DataError, match=r"new lies in the source .*; choose one outside of it"):
+        prepare("csv", tree.root, tree.root / "new", tree.settings)
+    assert not (tree.root / "new").exists()
+
+
+def test_what_was_changed_since_is_not_overwritten(tmp_path: Path) -> None:
+    tree = TREES["csv"](tmp_path / "tree")
+    whole, out = tree.photograph.read_bytes(), tmp_path / "out"
+    tree.photograph.write_bytes(whole[:60])
+    assert prepare("csv", tree.root, out, tree.settings).failures
+    (out / "labels.csv").write_text("mine")
+    assert prepare("csv", tree.root, out, tree.settings).failures
+    assert (out / "labels.csv").read_text() == "mine"
+    tree.photograph.write_bytes(whole)
+    with pytest.raises(DataError, match=r"labels\.csv was changed since it was prepared"):
+        prepare("csv", tree.root, out, tree.settings)
+    assert (out / "labels.csv").read_text() == "mine"

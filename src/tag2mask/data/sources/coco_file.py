@@ -21,6 +21,7 @@ from tag2mask.data.opening import require_size
 from tag2mask.data.sources.outlines import require_near, require_runs
 from tag2mask.data.sources.record import LabelImage
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 from tag2mask.notation import from_json
 
 
@@ -56,7 +57,7 @@ class CocoFile:
         require_pycocotools(path)
         self.path = path
         try:
-            content = from_json(path.read_bytes(), compact)
+            content = from_json(regular(path).read_bytes(), compact)
             self.categories = {int(row["id"]): str(row["name"]) for row in content["categories"]}
             self.groups = {str(row.get("supercategory")) for row in content["categories"] if not is_own_group(row)}
             rows = [
@@ -66,10 +67,10 @@ class CocoFile:
             annotations: list[Annotation] = content["annotations"]
         except FileNotFoundError:
             raise DataError(f"{path} is missing") from None
-        except KeyError as error:
-            raise DataError(f"{path}: is no COCO file of instances: {error} is missing") from None
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        except KeyError as error:
+            raise DataError(f"{path}: is no COCO file of instances: {error} is missing") from None
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise DataError(f"{path}: is no COCO file of instances: {error}") from None
         if not self.categories:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 from tag2mask.names import inside
 from tag2mask.notation import from_json
 
@@ -69,7 +70,7 @@ def read_json(path: Path, key: str) -> Any:
         DataError: the file is missing, or no JSON object.
     """
     try:
-        return from_json(path.read_bytes()).get(key)
+        return from_json(regular(path).read_bytes()).get(key)
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except (OSError, ValueError, AttributeError) as error:

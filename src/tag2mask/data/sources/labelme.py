@@ -24,6 +24,7 @@ from tag2mask.data.sources.own import BACKGROUND_LABEL, IGNORE_LABEL, OutlineSet
 from tag2mask.data.sources.record import LabelImage, Record, Source
 from tag2mask.data.tags_table import indices
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 from tag2mask.names import inside
 from tag2mask.notation import from_json
 
@@ -103,7 +104,7 @@ def read_page(path: Path) -> dict[str, Any]:
         DataError: no JSON, or not labelme's.
     """
     try:
-        content = from_json(path.read_bytes())
+        content = from_json(regular(path).read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is no JSON that can be read ({error})") from None
     if not isinstance(content, dict) or "imagePath" not in content or not isinstance(content.get("shapes"), list):

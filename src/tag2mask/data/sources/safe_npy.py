@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 
 NUMERIC = frozenset({"b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"})
 
@@ -124,7 +125,7 @@ def read_label_vectors(path: Path) -> dict[str, NDArray[Any]]:
     """
     advice = "get it anew, or take the tags from elsewhere: --set tags=xml or --set tags=masks"
     try:
-        file = io.BytesIO(path.read_bytes())  # which never gives more than it has
+        file = io.BytesIO(regular(path).read_bytes())  # which never gives more than it has
         formats = np.lib.format
         version = formats.read_magic(file)
         header = formats.read_array_header_1_0 if version[0] == 1 else formats.read_array_header_2_0

@@ -17,6 +17,7 @@ from tag2mask.data.sources.own import OwnSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_layout, require_values
 from tag2mask.data.tags_table import indices, numbered, tag_index
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 from tag2mask.names import inside
 
 IMAGE_COLUMNS = (
@@ -151,12 +152,14 @@ def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list
         DataError: no UTF-8, a column is missing, or a row names no photograph or has a field too many or too few.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with regular(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=settings.delimiter)
             header = [name.strip() for name in next(reader, [])]
             lines = [(line, [cell.strip() for cell in cells]) for line, cells in numbered(reader)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: is no CSV in UTF-8: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     wrong = next(((line, cells) for line, cells in lines if len(cells) != len(header)), None)
     if wrong is not None:
         raise DataError(f"{path}, line {wrong[0]}: {len(wrong[1])} fields where the header has {len(header)}")

@@ -17,6 +17,7 @@ from tag2mask.data.sources.record import LabelImage, Record, Source, require_lay
 from tag2mask.data.sources.safe_npy import read_label_vectors
 from tag2mask.data.tags_table import indices, tag_index
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 from tag2mask.settings import Settings
 
 NAMES = (
@@ -122,7 +123,7 @@ def read_objects(path: Path) -> tuple[int, ...]:
         DataError: missing, no XML, or an unknown class.
     """
     try:
-        objects = ET.parse(path).getroot().findall("object")
+        objects = ET.parse(regular(path)).getroot().findall("object")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); see --set tags=npy or masks") from None
     except (ET.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that there is not

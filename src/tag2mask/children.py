@@ -1,0 +1,46 @@
+"""Verbs of ours as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tag2mask.training.interrupt import Terminated
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a process printed to stdout, its exit code, and its largest resident memory in KiB."""
+
+    printed: str
+    code: int
+    memory: int
+
+
+def run_verb(words: Sequence[str]) -> Finished:
+    """Run ``tag2mask`` with these words; its progress and its errors go where ours go.
+
+    Ctrl-C and SIGTERM are passed on, and waited for what it saves.
+
+    Raises:
+        KeyboardInterrupt, Terminated: one came, here or there.
+    """
+    process = subprocess.Popen([sys.executable, "-m", "tag2mask", *words], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        printed = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+    except (KeyboardInterrupt, Terminated) as error:
+        process.send_signal(signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+        process.communicate()
+        raise
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode == 128 + signal.SIGINT:
+        raise KeyboardInterrupt
+    if process.returncode == 128 + signal.SIGTERM:
+        raise Terminated
+    return Finished(printed, process.returncode, usage.ru_maxrss)
