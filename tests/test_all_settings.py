@@ -115,6 +115,7 @@ def test_a_file_of_settings_is_named_with_what_is_wrong(tmp_path: Path) -> None:
         (b"[" * 5000, "is no YAML: is nested too deeply"),
         (b"seed: !!timestamp 2024-99-99", "is no YAML: month must be in 1..12"),
         (b"seed: " + b"9" * 5000, "is no YAML: holds the whole number 99999999999999999999, which is too large"),
+        (b"1: 2", "1: Keys should be strings"),
         (b"- a", "holds no settings; wanted lines such as epochs: 8"),
         (b"split: no", None),
     ):

@@ -232,7 +232,7 @@ def test_side_is_a_number_or_own() -> None:
     assert read_mask_settings({"side": "own"}, []).side == "own"
     assert read_mask_settings({}, ["side=224"]).side == 224
     for wrong in ("owm", "0", "-8"):
-        with pytest.raises(SettingsError, match=r"masks: side: wanted a whole number of pixels above 0, or own"):
+        with pytest.raises(SettingsError, match=r"masks: side: wanted a whole number of pixels from 1 to 8192, or own"):
             read_mask_settings({}, [f"side={wrong}"])
 
 
