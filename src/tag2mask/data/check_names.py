@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tag2mask.data.check import check_class_counts
+from tag2mask.data.check import check_class_counts, check_company
 from tag2mask.data.check_report import CheckReport
 from tag2mask.data.folder import files_below, of_other_kinds, read_classes, read_lines, require_root, strip_suffix
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import indices, open_table, unknown_tags
+from tag2mask.data.together import Company
 from tag2mask.errors import DataError
 from tag2mask.names import split_name
 
@@ -33,7 +34,8 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
     settings = settings.completed(root)
     bits: dict[str, int] = {}
     try:
-        per_tag, first_line, columns = count_rows(root / settings.labels, bits, report, tick)
+        company = Company()
+        per_tag, first_line, columns = count_rows(root / settings.labels, bits, company, report, tick)
         classes = read_classes(root / settings.classes, columns or sorted(per_tag))
         find_names(root / "images", bits, report, tick)
     except DataError as error:
@@ -46,6 +48,7 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
         report.error(problem)
     report.images_per_class = {name: per_tag[name] for name in classes.names}
     check_class_counts(report)
+    check_company(company, report)
     report.photographs = sum(value & THERE > 0 for value in bits.values())
     missing = [name for name, value in bits.items() if not value & THERE]
     if missing:
@@ -58,7 +61,7 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
 
 
 def count_rows(
-    path: Path, bits: dict[str, int], report: CheckReport, tick: Callable[[int], None]
+    path: Path, bits: dict[str, int], company: Company, report: CheckReport, tick: Callable[[int], None]
 ) -> tuple[Counter[str], dict[str, int], tuple[str, ...] | None]:
     """Photographs per tag, the line where each tag comes first, and the 0/1 columns if there are any."""
     per_tag: Counter[str] = Counter()
@@ -75,6 +78,7 @@ def count_rows(
             bits[name] = TAGGED
             sizes[len(row.tags)] += 1
             per_tag.update(row.tags)
+            company.add(row.tags)
             for tag in row.tags:
                 first_line.setdefault(tag, row.line)
             if row.line % EVERY == 0:

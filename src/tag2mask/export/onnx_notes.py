@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from tag2mask.data import DataSettings
+from tag2mask.data.resizing import LONGEST
 from tag2mask.masks.paint import EPS
 from tag2mask.masks.settings import SHARE_EPS, MaskSettings
 from tag2mask.prediction.onnx_file import ModelCard
@@ -44,7 +45,8 @@ def preprocessing(card: ModelCard) -> dict[str, Any]:
         "values": value_note(card.data_settings),
         "short_side": card.side,
         "resize": (
-            f"Multiply both sides by {card.side} / short side and round them. Each band as float32 by Pillow's BICUBIC "
+            f"Multiply both sides by {card.side} / short side and round them (an image more than {LONGEST} times as "
+            f"long as it is short: by {LONGEST * card.side} / long side). Each band as float32 by Pillow's BICUBIC "
             "(antialiased), then clipped to the lowest and highest value that the band had."
         ),
         "multiple_of": 1 if segmenter else card.patch,
