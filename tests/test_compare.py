@@ -63,7 +63,7 @@ def test_without_truth_chance_is_not_told(
     chance: float | None, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = {"method": "linear", "seed": 0, "epochs": 1, "mIoU": chance, "random_miou": chance, "val AP": 0.5}
-    row |= {"minutes": 1.0, "peak MiB": 900, "million parameters": 5.5}
+    row |= {"precision": chance, "recall": chance, "minutes": 1.0, "peak MiB": 900, "million parameters": 5.5}
     result = {"table": summary([row]), "rows": [row], "report": "p"}
     monkeypatch.setattr(module, "compare", lambda _: result)
     assert call(monkeypatch, "compare", "data", "--out", "out", "--methods", "linear") == 0
@@ -72,9 +72,12 @@ def test_without_truth_chance_is_not_told(
     assert "None" not in printed
 
 
-def test_a_row_of_an_older_comparison_has_no_precision() -> None:
-    row = {"method": "linear", "epochs": 1, "random_miou": 30.0, "mIoU": 50.0, "val AP": 0.5, "minutes": 1.0}
-    [line] = summary([{**row, "peak MiB": 100, "million parameters": 1.0}])
+def test_a_row_without_precision_was_measured_before_it_was_kept(tmp_path: Path) -> None:
+    row = {"method": "linear", "seed": 0, "epochs": 1, "mIoU": 50.0, "random_miou": 30.0, "val AP": 0.5}
+    (tmp_path / "row.json").write_text(json.dumps(row | {"minutes": 1, "peak MiB": 100, "million parameters": 1.0}))
+    found = module.finished_row(tmp_path)
+    assert found is not None
+    [line] = summary([found])
     assert (line["mIoU"], line["precision"], line["recall"]) == (50.0, None, None)
     assert "| 50.0 | - | - | 0.500 |" in markdown([line])
 

@@ -91,6 +91,8 @@ class MethodRow(Stored):
     seed: Count
     epochs: Count
     miou: Number | None = Field(alias="mIoU")
+    precision: Number | None = None
+    recall: Number | None = None
     random_miou: Number | None
     val_ap: Number | None = Field(alias="val AP")
     minutes: Number
@@ -276,7 +278,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "random_miou": own[0]["random_miou"],
         }
         for column in COLUMNS:
-            values = [row[column] for row in own if row.get(column) is not None]  # an older row lacks some
+            values = [row[column] for row in own if row[column] is not None]
             line[column] = statistics.mean(values) if values else None
             line[f"{column} sd"] = statistics.stdev(values) if len(values) > 1 else None
         table.append(line)
