@@ -381,7 +381,9 @@ def test_truth_that_is_all_void_scores_nothing_and_is_no_error(
     scores = evaluate(run / "masks-val", truth=truth).to_json()
     assert (scores["miou"], scores["random_miou"], scores["miou_interval_95"]) == (None, None, [None, None])
     assert call(monkeypatch, "evaluate", run / "masks-val", "--truth", truth) == 0
-    assert "mIoU - (95 % interval over images - to -)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "mIoU -, precision -, recall - (mIoU's 95 % interval over images - to -)" in told
+    assert "nothing could be scored: no pixel of the truth has a class" in told
     assert call(monkeypatch, "report", run, "--masks", run / "masks-val", "--truth", truth) == 0
     assert "<b>-</b>mIoU of the pseudo-masks" in (run / "report.html").read_text()
     shutil.copytree(truth, tmp_path / "squares/masks", dirs_exist_ok=True)
