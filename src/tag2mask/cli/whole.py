@@ -31,11 +31,11 @@ def run(
     seed: Seed = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Any setting of train, masks, segment, predict."),
+        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Any setting of train, probe, masks, segment, predict."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """All of it: check, train, masks, segment, predict, evaluate, report."""
+    """All of it: check, train, probe, masks, segment, predict, evaluate, report."""
     from tag2mask.plan import Plan, read_whole_settings
     from tag2mask.whole import run_whole
 
