@@ -22,6 +22,7 @@ from tag2mask.cli.data import print_check
 from tag2mask.cli.options import print_scores
 from tag2mask.cli.whole import print_whole
 from tag2mask.data.check_report import CheckReport
+from tag2mask.masks.refine.probe import ProbeSettings
 from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
@@ -56,6 +57,7 @@ VERBS = {
         "--layers",
         "--out",
         "--preset",
+        "--probe",
         "--refine",
         "--scales",
         "--set",
@@ -92,6 +94,7 @@ VERBS = {
         "--val-truth",
         "--weights",
     ],
+    "train-probe": ["--json", "--out", "--set", "--split"],
     "train": [
         "--backbone",
         "--batch-size",
@@ -127,8 +130,10 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = "run check prepare train refine-train masks compare segment predict evaluate convert report export presets"
-    assert listed == [*verbs.split(), "reproduce", "demo"]
+    verbs = (
+        "run check prepare train refine-train train-probe masks compare segment predict evaluate convert report export"
+    )
+    assert listed == [*verbs.split(), "presets", "reproduce", "demo"]
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
 
@@ -139,6 +144,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
         ("train", TrainSettings(), {"backbone": "backbone.name", "image_size": "backbone.image_size"}),
         ("masks", MaskSettings(), {"threshold": "background.value"}),
         ("refine-train", WalkSettings(), {"split": "masks.split"}),
+        ("train-probe", ProbeSettings(), {"split": "masks.split"}),
         ("segment", SegmentSettings(), {}),
         ("prepare", PrepareSettings(), {}),
         ("predict", PredictSettings(), {}),
@@ -149,7 +155,16 @@ def test_help_tells_the_defaults_that_hold(verb: str, settings: Settings, places
     command = typer.main.get_command(app).commands[verb]
     told = {parameter.name: re.search(r"\[([\w.]+)\]", parameter.help or "") for parameter in command.params}
     found = {places.get(name, name): match[1] for name, match in told.items() if match}
-    counts = {"train": 9, "masks": 5, "refine-train": 2, "segment": 4, "prepare": 1, "predict": 2, "run": 4}
+    counts = {
+        "train": 8,
+        "masks": 5,
+        "refine-train": 2,
+        "train-probe": 1,
+        "segment": 3,
+        "prepare": 1,
+        "predict": 2,
+        "run": 4,
+    }
     assert len(found) == counts[verb]
     for place, value in found.items():
         actual = operator.attrgetter(place)(settings)
@@ -336,6 +351,7 @@ def test_class_names_that_look_like_markup_are_printed_as_they_are(
     scores = {"miou": None, "random_miou": 5.0, "pixel_accuracy": 1.0, "precision": 1.0, "recall": 1.0, "fp": 1.0}
     scores |= {"fn": None, "miou_interval_95": [None, None], "images": 1, "images_without_truth": 0}
     scores |= {"classes": 4, "classes_averaged": 0, "tags": "[/given]", "per_class": dict.fromkeys(MARKUP, 3.0)}
+    scores |= {"precision_per_class": scores["per_class"], "recall_per_class": scores["per_class"]}
     report = CheckReport(photographs=3, tagged=3, splits={"[/x]": 3}, tags_per_image={1: 3})
     report.images_per_class = dict.fromkeys((*MARKUP, "a\udcff", "Kühe"), 1)
     report.error("images/[/red]\udcff.jpg: is damaged")
@@ -353,7 +369,7 @@ def test_class_names_that_look_like_markup_are_printed_as_they_are(
     for name in (*MARKUP, "[/given]", "[/x]", "[/r]", "images/[/red]\\udcff.jpg"):
         assert name in printed
     assert ("Kühe" if encoding == "utf-8" else "K\\xfche") in printed
-    assert "mIoU - (95 % interval over images - to -)" in printed
+    assert "(mIoU's 95 % interval over images - to -)" in printed
     assert "nothing could be scored: no pixel of the truth has a class" in printed
 
 

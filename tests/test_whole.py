@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,7 @@ def test_stopped_anywhere_the_same_call_goes_on_and_comes_to_the_same(
         with monkeypatch.context() as patched:
             if stage in ("train", "segment"):  # Ctrl-C in the first step
                 patched.setattr(Interrupt, "asked", True, raising=False)
+                patched.setattr(Interrupt, "signal", signal.SIGINT, raising=False)
                 patched.setattr(Interrupt, "__init__", lambda self: None)
             else:
                 patched.setattr(whole, stage, interrupted)

@@ -67,7 +67,7 @@ def print_whole(result: dict[str, Any]) -> None:
     table: list[list[str]] = []
     for row in result["scores"]:
         low, high = map(shown, row["miou_interval_95"])
-        numbers = [shown(row[key]) for key in ("miou", "precision", "recall")]
+        numbers = [shown(row.get(key)) for key in ("miou", "precision", "recall")]
         cells = [row["mask_set"], str(row["images"]), row["tags"], *numbers, f"{low}-{high}", shown(row["random_miou"])]
         table.append(cells)
     show_table(["mask set", "images", "tags", "mIoU", "precision", "recall", "95 %", "random"], table)

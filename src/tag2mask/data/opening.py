@@ -28,6 +28,7 @@ from PIL import (  # noqa: F401 - the import of a plugin makes its format known
 )
 
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 
 FORMATS: Mapping[str, str] = {
     "JPEG": ".jpg",
@@ -77,7 +78,7 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MOST_VALUES is the limit
-        image = Image.open(path if content is None else io.BytesIO(content), formats=READERS)
+        image = Image.open(regular(path) if content is None else io.BytesIO(content), formats=READERS)
     require_size(path, image.width, image.height, 1)
     return image
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from tag2mask.export.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
 
 DRIVERS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "BMP": "BMP", "WEBP": "WEBP"}  # others follow links, addresses
+LONGEST_NAME = 255  # bytes, on most file systems
 
 
 def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
@@ -49,7 +51,9 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
             place, missing = read_place(image)
             labels = np.where(missing, classes.ignore, image.labels).astype(dtype)[..., None]
             file.write_bytes(encoded(labels, {"nodata": classes.ignore, **place}, colours, names))
-        file.with_name(f"{file.name}.aux.xml").write_text(category_names(classes), encoding="utf-8")
+        beside = f"{file.name}.aux.xml"
+        if len(os.fsencode(beside)) <= LONGEST_NAME:  # else the band's tag has to do
+            file.with_name(beside).write_text(category_names(classes), encoding="utf-8")
         counts["without_crs"] += not place["crs"]
         counts["pixels_without_data"] += int(missing.sum())
     return counts

@@ -28,7 +28,7 @@ def peaks(tap: Tap) -> Tensor:
 def slices(tap: Tap) -> Tensor:
     """The same of what the released code takes for heads: every H-th number of the projected output, ``(B, K, d)``."""
     heads = tap.peaks[0].shape[1]
-    of_layers = [output_BD.view(len(output_BD), -1, heads).transpose(1, 2) for output_BD in tap.outputs]
+    of_layers = [output_BD.view(output_BD.shape[0], -1, heads).transpose(1, 2) for output_BD in tap.outputs]
     return torch.stack(of_layers, 2).flatten(1, 2).float()
 
 
@@ -67,7 +67,7 @@ class RandomFusion(nn.Module):
     def forward(self, query_BKd: Tensor) -> Tensor:
         """``(B, K, d)``, of which only B matters, to weights ``(B, K)``."""
         weight_K: Tensor = self.across(self.random_K)
-        return weight_K.expand(len(query_BKd), -1)
+        return weight_K.expand(query_BKd.shape[0], -1)  # len would freeze it in an export
 
 
 def across(heads: int, reduction: int) -> nn.Sequential:
