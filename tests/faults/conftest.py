@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from trials import Work, run
 
 from command import SMALL
-from processes import Work, run
 
 SEGMENT = ["--epochs", 2, "--batch-size", 4, "--set=precision=fp32", "--set=save_minutes=0"]
 STAGES = [f"--set=train.{word.removeprefix('--set=')}" for word in SMALL if word.startswith("--set=")]

@@ -8,8 +8,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from trials import run
 
-from processes import run
 from tag2mask.data import DataSettings
 from tag2mask.data.check import check
 from tag2mask.data.check_names import check_names

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from trials import Child, Counts, Work, attempt, moments, run, stopped, whole
 
 from command import SMALL
-from processes import Child, Counts, Work, attempt, moments, run, stopped, whole
 
 KILLED = ["train", "masks", "segment", "prepare", "run"]
 CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143}

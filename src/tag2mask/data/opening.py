@@ -28,6 +28,7 @@ from PIL import (  # noqa: F401 - the import of a plugin makes its format known
 )
 
 from tag2mask.errors import DataError
+from tag2mask.files import regular
 
 FORMATS: Mapping[str, str] = {
     "JPEG": ".jpg",
@@ -53,6 +54,7 @@ def readable(path: Path, what: str = "photograph") -> Iterator[None]:
         DataError: something did.
     """
     try:
+        regular(path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # it reads on, or an error follows
             yield

@@ -44,7 +44,7 @@ def test_the_background_of_labelme2coco_is_no_class(tmp_path: Path) -> None:
         wanted[2:20, 2:20] = 1 if background else 0
         wanted[4:8, 4:8] = nothing
         np.testing.assert_array_equal(truth(), wanted)
-    assert prepare("coco-json", tmp_path, tmp_path / "out").failures == {}
+    assert prepare("coco-json", tmp_path, tmp_path.with_name(f"{tmp_path.name}-out")).failures == {}
 
 
 @pytest.mark.parametrize("name", ["_background_", "background", "__ignore__"])

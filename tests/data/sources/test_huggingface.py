@@ -141,7 +141,7 @@ def test_classes_of_objects(case: str, tmp_path: Path) -> None:
         assert [source.record(name).tags for name in source.names()] == [(0, 1), (), None]
     with pytest.raises(DataError, match=r"no column objects\.categories; did you mean objects\.category\?"):
         open_hf(tmp_path, tags="objects.categories")
-    done = prepare("huggingface", tmp_path, tmp_path / "out")
+    done = prepare("huggingface", tmp_path, tmp_path.with_name(f"{tmp_path.name}-out"))
     assert (done.photographs, done.tagged, done.failures) == (3, 2, {})
 
 
