@@ -49,7 +49,7 @@ def start(count: int, scenario: str, folder: Path) -> list[subprocess.Popen[str]
 
 
 def learn(folder: Path, batch_size: int) -> None:
-    """A run and a segmenter, with nothing random that depends on the process."""
+    """A run and two segmenters, with nothing random that depends on the process."""
     backbone = {**SMALL["backbone"], "drop_path": 0.0}
     alike = {"epochs": 3, "batch_size": batch_size, "precision": "fp32", "backbone": backbone}
     method = {**SMALL["method_settings"], "masking_ratio": 0.0}
@@ -58,8 +58,9 @@ def learn(folder: Path, batch_size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "Block", lambda *a, **k: block(*a, **{**k, "proj_drop": 0.0, "attn_drop": 0.0}))
         truth = folder.parent / DATA / "masks"
-        clipped = {"clipping": {"tau": 2.0}}
-        segment(folder / "run", None, folder / "segmenter", truth=truth, fully_supervised=True, **alike, **clipped)
+        for name, clipping in (("segmenter", {"tau": 2.0}), ("all-pixels", {"tau": 0.0, "tiles": "batch"})):
+            labels = {"truth": truth, "fully_supervised": True, "clipping": clipping}
+            segment(folder / "run", None, folder / name, **labels, **alike)
 
 
 def interrupted(folder: Path) -> None:

@@ -95,9 +95,10 @@ def test_a_segmenters_too(assignment: str) -> None:
 
 @pytest.mark.parametrize("key", ["side", "refine_side", "max_patches", "batch_size", "crf.iterations"])
 def test_masks_and_predictions_too(key: str) -> None:
-    with pytest.raises(SettingsError, match=f"{key}: Input should be less than or equal to"):
+    limit = "wanted a whole number of pixels from 1 to 8192, or own" if key == "side" else "Input should be less than"
+    with pytest.raises(SettingsError, match=f" {key}: {limit}"):
         read_mask_settings({}, [f"{key}=100000000"])
-    with pytest.raises(SettingsError, match=f"{key}: Input should be less than or equal to"):
+    with pytest.raises(SettingsError, match=f" {key}: {limit}"):
         read_predict_settings({}, [f"{key}=100000000"])
 
 
@@ -114,6 +115,7 @@ def test_a_file_of_settings_is_named_with_what_is_wrong(tmp_path: Path) -> None:
         (b"[" * 5000, "is no YAML: is nested too deeply"),
         (b"seed: !!timestamp 2024-99-99", "is no YAML: month must be in 1..12"),
         (b"seed: " + b"9" * 5000, "is no YAML: holds the whole number 99999999999999999999, which is too large"),
+        (b"1: 2", "1: Keys should be strings"),
         (b"- a", "holds no settings; wanted lines such as epochs: 8"),
         (b"split: no", None),
     ):

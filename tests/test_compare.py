@@ -11,6 +11,7 @@ from command import call
 from tag2mask import compare as module
 from tag2mask.compare import Comparison, compare, epochs_in, markdown, summary
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import METHODS
 from tag2mask.training.settings import TrainSettings
@@ -37,6 +38,10 @@ def test_a_comparison_is_a_table_and_a_page_and_goes_on(
     assert (result["table"][0]["seeds"], result["table"][0]["epochs"]) == (2, 1)
     assert result["table"][0]["peak MiB"] > 100
     assert [row["random_miou"] for row in result["rows"]] == [result["table"][0]["random_miou"]] * 2
+    masks = tmp_path / "out/linear-0/masks"
+    scores = evaluate(masks, squares / "masks").to_json()
+    assert [result["rows"][0][name] for name in ("precision", "recall")] == [scores["precision"], scores["recall"]]
+    assert "| mIoU | precision | recall |" in markdown(result["table"])
     page = Path(result["report"]).read_text(encoding="utf-8")
     assert page.count("<img") == 8 * 3  # photograph, truth, one method
     assert "http" not in page
@@ -58,13 +63,23 @@ def test_without_truth_chance_is_not_told(
     chance: float | None, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = {"method": "linear", "seed": 0, "epochs": 1, "mIoU": chance, "random_miou": chance, "val AP": 0.5}
-    row |= {"minutes": 1.0, "peak MiB": 900, "million parameters": 5.5}
+    row |= {"precision": chance, "recall": chance, "minutes": 1.0, "peak MiB": 900, "million parameters": 5.5}
     result = {"table": summary([row]), "rows": [row], "report": "p"}
     monkeypatch.setattr(module, "compare", lambda _: result)
     assert call(monkeypatch, "compare", "data", "--out", "out", "--methods", "linear") == 0
     printed = capsys.readouterr().out
     assert line in printed
     assert "None" not in printed
+
+
+def test_a_row_without_precision_was_measured_before_it_was_kept(tmp_path: Path) -> None:
+    row = {"method": "linear", "seed": 0, "epochs": 1, "mIoU": 50.0, "random_miou": 30.0, "val AP": 0.5}
+    (tmp_path / "row.json").write_text(json.dumps(row | {"minutes": 1, "peak MiB": 100, "million parameters": 1.0}))
+    found = module.finished_row(tmp_path)
+    assert found is not None
+    [line] = summary([found])
+    assert (line["mIoU"], line["precision"], line["recall"]) == (50.0, None, None)
+    assert "| 50.0 | - | - | 0.500 |" in markdown([line])
 
 
 def test_a_training_that_was_killed_is_told_from_one_that_failed(

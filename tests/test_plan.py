@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tag2mask.errors import SettingsError
-from tag2mask.plan import Plan, epochs_of, read_whole_settings
+from tag2mask.plan import Plan, read_whole_settings
+from tag2mask.training.settings import TrainSettings, epochs_for, with_epochs
 
 
 def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tmp_path: Path) -> None:
@@ -18,8 +19,9 @@ def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tm
     assert (quick.train.epochs, quick.train.backbone.image_size, quick.segment.epochs) == (8, 126, 2)
     assert (quick.train.method, quick.predict.overlay) == ("linear", True)
     usual = Plan(tmp_path, tmp_path, given).settings(354)
-    assert (usual.train.epochs, usual.train.backbone.image_size) == (10, 224)
-    default = given.train
-    assert [epochs_of(2100, count, default) for count in (0, 20, 354, 1000, 10**6)] == [10, 10, 5, 2, 1]
+    assert usual.train.backbone.image_size == 224
+    assert [epochs_for(2100, count) for count in (0, 20, 354, 1000, 10**6)] == [50, 50, 6, 2, 1]
+    assert [with_epochs(usual.train, count).epochs for count in (1, 100, 440, 10**6)] == [50, 44, 10, 5]
+    assert with_epochs(TrainSettings(epochs=3), 100).epochs == 3
     with pytest.raises(SettingsError, match=r"unknown setting trian; did you mean train\.KEY"):
         read_whole_settings(None, None, None, None, ["trian.epochs=1"])

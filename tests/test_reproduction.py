@@ -12,8 +12,8 @@ from command import call
 from tag2mask.cli import app
 from tag2mask.data.sources import SOURCES, open_source
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.masks.refine.walk import WalkSettings
 from tag2mask.masks.settings import read_mask_settings
-from tag2mask.masks.train_walk import read_walk_settings
 from tag2mask.methods import method_settings
 from tag2mask.prediction.settings import read_predict_settings
 from tag2mask.presets import preset_names
@@ -63,7 +63,7 @@ def test_every_setting_is_one(tmp_path: Path) -> None:
         "masks": lambda words, preset: read_mask_settings({}, words, preset),
         "segment": lambda words, preset: read_segment_settings(None, {}, words, preset),
         "predict": lambda words, _: read_predict_settings({}, words),
-        "refine-train": lambda words, _: read_walk_settings({}, words),
+        "refine-train": lambda words, _: WalkSettings.read({}, words, "refine-train"),
     }
     seen = set()
     for name in PUBLISHED:

@@ -215,5 +215,12 @@ def test_the_verb_tells_scores_beside_chance_and_what_is_where(
     assert [len(result["scores"]), result["predicted"]["test"]] == [3, str(finished / "predicted-test")]
     assert call(monkeypatch, "run", scenes, "--out", finished, *settings) == 0
     told = capsys.readouterr().out
-    for part in ("at random", "predicted-val", "report.html", f"tag2mask predict {finished / 'segmenter'}"):
+    for part in (
+        "at random",
+        "precision",
+        "recall",
+        "predicted-val",
+        "report.html",
+        f"tag2mask predict {finished / 'segmenter'}",
+    ):
         assert part in told

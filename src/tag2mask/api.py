@@ -152,7 +152,7 @@ def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) 
 def convert(
     mask_set: str | Path, to: str, out: str | Path, images: str | Path | None = None, suffix: str | None = None
 ) -> Conversion:
-    """Write a mask set as ``coco``, ``yolo``, ``cvat``, ``voc``, ``geotiff`` or ``npz``.
+    """Write a mask set as ``coco``, ``yolo``, ``cvat``, ``voc``, ``png``, ``geotiff`` or ``npz``.
 
     ``images`` is where the photographs are now, ``suffix`` what those had that are gone (coco).
 

@@ -41,7 +41,15 @@ from tag2mask.training.start import completed, open_validation
 
 PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
 WARM_UP, TIMED = 2, 3  # steps, and photographs to validate
-COLUMNS = {"mIoU": 1, "val AP": 3, "minutes": 1, "peak MiB": 0, "million parameters": 1}  # and their digits
+COLUMNS = {  # and their digits
+    "mIoU": 1,
+    "precision": 1,
+    "recall": 1,
+    "val AP": 3,
+    "minutes": 1,
+    "peak MiB": 0,
+    "million parameters": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class MethodRow(Stored):
     seed: Count
     epochs: Count
     miou: Number | None = Field(alias="mIoU")
+    precision: Number | None = None
+    recall: Number | None = None
     random_miou: Number | None
     val_ap: Number | None = Field(alias="val AP")
     minutes: Number
@@ -192,15 +202,17 @@ def measure(plan: Comparison, method: str, seed: int, epochs: int | None, folder
     masks = folder / MASKS
     made = make_masks(run, out=masks, settings=plan.masks)
     truth = truth_of(folder)
-    scores = evaluate(made.path, truth).to_json() if truth else {"miou": None, "random_miou": None}
+    scores = evaluate(made.path, truth).to_json() if truth else {}
     with safe_open(run / MODEL, "pt") as file:
         numbers = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
     row = {
         "method": method,
         "seed": seed,
-        "epochs": settings.epochs,
-        "mIoU": scores["miou"],
-        "random_miou": scores["random_miou"],
+        "epochs": trained["epochs"],
+        "mIoU": scores.get("miou"),
+        "precision": scores.get("precision"),
+        "recall": scores.get("recall"),
+        "random_miou": scores.get("random_miou"),
         "val AP": trained["best_ap"],
         "minutes": round(trained["seconds"] / 60, 2),
         "peak MiB": peak,

@@ -17,7 +17,7 @@ from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings, assign, differences, merge, put
 from tag2mask.stages import DONE
 from tag2mask.stored import read_stored
-from tag2mask.training.settings import TrainSettings
+from tag2mask.training.settings import TrainSettings, epochs_for
 from tag2mask.vit.weights import patch_of
 
 PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
@@ -90,14 +90,9 @@ def quick_settings(given: WholeSettings, photographs: int) -> dict[str, Any]:
     """Settings for about ten minutes on two cores, where there are some hundred photographs."""
     side = QUICK_PATCHES * patch_of(given.train.backbone)
     return {
-        "train": {"backbone": {"image_size": side}, "epochs": epochs_of(QUICK_TRAIN, photographs, TrainSettings())},
-        "segment": {"epochs": epochs_of(QUICK_SEGMENT, photographs, SegmentSettings())},
+        "train": {"backbone": {"image_size": side}, "epochs": epochs_for(QUICK_TRAIN, photographs)},
+        "segment": {"epochs": epochs_for(QUICK_SEGMENT, photographs)},
     }
-
-
-def epochs_of(seen: int, photographs: int, default: TrainSettings | SegmentSettings) -> int:
-    """Epochs in which so many photographs are ``seen``, one at least, the default at most."""
-    return min(max(seen // max(photographs, 1), 1), default.epochs)
 
 
 def require_same_plan(plan: Plan) -> None:

@@ -79,6 +79,18 @@ class Settings(BaseModel):
             hint = f"; did you mean {near}?" if near else f"; there are {', '.join(known) or 'none'}"
             raise SettingsError(f"{where}: unknown setting {key}{hint}") from None
 
+    @classmethod
+    def read(cls, options: Mapping[str, Any], assignments: Sequence[str], where: str) -> Self:
+        """Options by dotted key, then ``KEY=VALUE`` assignments.
+
+        Raises:
+            SettingsError: a setting is unknown or wrong.
+        """
+        values: dict[str, Any] = {}
+        for key, value in options.items():
+            put(values, key, value)
+        return cls.parse(assign(values, assignments), where=where)
+
 
 def complaint(key: str, details: ErrorDetails) -> str:
     """What is wrong with the value of ``key``; a check of a whole group says itself of which of its keys."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from command import call
 from tag2mask.data import DataSettings
 from tag2mask.data.check import check
 from tag2mask.data.check_names import check_names
@@ -62,6 +63,42 @@ def test_a_class_nobody_has_is_a_warning(squares: Path) -> None:
     report = check(squares, DataSettings())
     assert not report.fatal
     assert "class violet: no photograph has this tag" in messages(report, "warning")
+
+
+@pytest.mark.parametrize("look", [check, check_names])
+def test_classes_that_always_come_together_are_named_and_single_tags_counted(
+    squares: Path, look: Callable[..., CheckReport]
+) -> None:
+    rows = ["red;green;sky", "red;green", "blue", "blue;red;green", "sky;blue", "blue;lake;sea", "blue", "sky"]
+    lines = [f"p{number:02d}.png,{tags}" for number, tags in enumerate(rows)]
+    (squares / "labels.csv").write_text("\n".join(["image,labels", *lines]) + "\n")
+    (squares / "classes.txt").write_text("red\ngreen\nblue\nsky\nlake\nsea\nnever\n")
+    report = look(squares, DataSettings())
+    assert report.to_json()["single_tag_images"] == report.single_tag_images == 3
+    assert report.always_together == [("red", "green"), ("lake", "sea")]
+    told = messages(report, "warning")
+    assert "classes red, green: always come together (3 images), so nothing tells one from the other" in told
+    assert "classes lake, sea: always come together (1 images)" in told
+
+
+def test_the_verb_prints_both(
+    squares: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (squares / "labels.csv").write_text("image,labels\np00.png,red;green\np01.png,blue\np02.png,blue\n")
+    assert call(monkeypatch, "check", squares, "--quick") == 0
+    printed = capsys.readouterr().out
+    assert "images with a single tag: 2 of 3; groups of tags that always come together: 1" in printed
+
+
+def test_many_groups_of_classes_are_counted_and_the_first_ones_named(squares: Path) -> None:
+    pairs = [(f"a{number}", f"b{number}") for number in range(12)]
+    lines = [f"p{number:02d}.png,{';'.join(pair)}" for number, pair in enumerate(pairs)]
+    (squares / "labels.csv").write_text("\n".join(["image,labels", *lines]) + "\n")
+    (squares / "classes.txt").write_text("".join(f"{one}\n{other}\n" for one, other in pairs))
+    report = check(squares, DataSettings())
+    assert report.always_together == pairs
+    assert messages(report, "warning").count("always come together (1 images)") == 10
+    assert "2 more groups of classes always come together; --json names them" in messages(report, "warning")
 
 
 def test_a_table_that_cannot_be_read_is_fatal(squares: Path) -> None:

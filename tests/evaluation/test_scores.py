@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tag2mask.data import DataSettings, open_dataset
+from command import call
+from tag2mask.data import Classes, DataSettings, open_dataset
 from tag2mask.data.reading import read_mask
 from tag2mask.evaluation.chance import random_counts
 from tag2mask.evaluation.confusion import confusion
+from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.evaluation.iou import mean_known, miou_interval, score_table
+from tag2mask.masks.write import MaskSetWriter, write_mask
 
 TRUTH = np.array([[0, 0, 1, 1], [0, 255, 1, 2], [2, 2, 2, 255]])
 PREDICTION = np.array([[0, 1, 1, 1], [0, 1, 0, 2], [2, 0, 2, 2]])
@@ -91,3 +94,22 @@ def test_random_painting_on_the_shared_photographs(shared_data: Path) -> None:
         truth = read_mask(sample.truth)
         expected += random_counts(confusion(truth, truth, 21, 255), sample.tags)
     assert 100 * score_table(expected).miou == pytest.approx(31, abs=0.5)
+
+
+def test_precision_and_recall_stand_beside_iou_by_class_in_what_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = Classes(("cow", "grass", "sky"))
+    writer = MaskSetWriter(tmp_path / "set", classes, {"settings": {"tags": "given"}})
+    writer.add("a", PREDICTION.astype(np.int64), ["cow", "grass"], fallback=False)
+    writer.finish({})
+    write_mask(tmp_path / "truth/a.png", TRUTH.astype(np.int64), classes)
+    scores = evaluate(tmp_path / "set", tmp_path / "truth").to_json()
+    assert scores["precision_per_class"] == {"cow": 50.0, "grass": 66.67, "sky": 100.0}
+    assert scores["recall_per_class"] == {"cow": 66.67, "grass": 66.67, "sky": 75.0}
+    assert call(monkeypatch, "evaluate", tmp_path / "set", "--truth", tmp_path / "truth") == 0
+    printed = capsys.readouterr().out
+    assert "mIoU 55.0, precision 72.2, recall 69.4 (" in printed
+    rows = [line.split() for line in printed.splitlines()]
+    assert ["class", "IoU", "precision", "recall"] in rows
+    assert ["sky", "75.0", "100.0", "75.0"] in rows

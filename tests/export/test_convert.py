@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -154,11 +155,35 @@ def read_cvat(out: Path, classes: Classes, images: dict[str, Labels]) -> None:
 
 
 def read_voc(out: Path, classes: Classes, images: dict[str, Labels]) -> None:
+    if classes.ignore == 255:
+        read_voc_by_colours(out, classes, images)
     assert (out / "labels.txt").read_text().splitlines() == list(classes.pixel_names)
     assert (out / "ImageSets/Segmentation/val.txt").read_text().splitlines() == sorted(images)
     for name, labels in images.items():
         image = Image.open(out / f"SegmentationClass/{name}.png")
         assert image.mode == "P" if classes.ignore == 255 else image.mode.startswith("I;16")
+        np.testing.assert_array_equal(np.asarray(image), labels)
+
+
+def read_voc_by_colours(out: Path, classes: Classes, images: dict[str, Labels]) -> None:
+    """As Datumaro does: it knows colours alone, and refuses one that ``labelmap.txt`` does not have."""
+    header, *lines = (out / "labelmap.txt").read_text(encoding="utf-8").splitlines()
+    assert header == "# label:color_rgb:parts:actions"
+    rows = [line.split(":") for line in lines]
+    assert [row[0] for row in rows] == [classes.background or "background", *classes.names, "ignored"]
+    by_colour = {tuple(map(int, row[1].split(","))): row[0] for row in rows}
+    assert len(by_colour) == len(rows)
+    known = dict(enumerate(classes.pixel_names)) | {classes.ignore: "ignored"}
+    for name, labels in images.items():
+        pixels = np.asarray(Image.open(out / f"SegmentationClass/{name}.png").convert("RGB")).reshape(-1, 3)
+        assert [by_colour[tuple(pixel)] for pixel in pixels.tolist()] == [known[i] for i in labels.ravel().tolist()]
+
+
+def read_png(out: Path, classes: Classes, images: dict[str, Labels]) -> None:
+    assert Classes.from_json(json.loads((out / "classes.json").read_text(encoding="utf-8"))) == classes
+    for name, labels in images.items():
+        image = Image.open(out / f"{name}.png")
+        assert image.mode == ("L" if classes.ignore == 255 else "I;16")
         np.testing.assert_array_equal(np.asarray(image), labels)
 
 
@@ -189,6 +214,7 @@ READERS: dict[str, Callable[[Path, Classes, dict[str, Labels]], None]] = {
     "yolo": read_yolo,
     "cvat": read_cvat,
     "voc": read_voc,
+    "png": read_png,
     "geotiff": read_geotiff,
     "npz": read_npz,
 }
@@ -423,6 +449,43 @@ def test_arrays_have_no_place(tmp_path: Path) -> None:
     assert convert(mask_set, "geotiff", tmp_path / "out").counts == {"without_crs": 1, "pixels_without_data": 0}
 
 
+@pytest.mark.parametrize("crs", [CRS, None])
+def test_ground_control_points_are_kept(crs: str | None, tmp_path: Path) -> None:
+    require_extra("geotiff")
+    import rasterio.control
+
+    places = [(0, 0, 500000, 4649000), (0, 5, 500050, 4649003), (4, 0, 499996, 4648960), (4, 5, 500047, 4648962)]
+    points = [rasterio.control.GroundControlPoint(row, col, x, y, 0) for row, col, x, y in places]
+    (tmp_path / "data/images").mkdir(parents=True)
+    profile = {"gcps": points, "transform": None, "crs": crs or rasterio.crs.CRS()}
+    tiles.write_geotiff(tmp_path / "data/images/a.tif", np.zeros((4, 5, 3), np.uint8), **profile)
+    mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": np.ones((4, 5), int)}, tmp_path / "data")
+    conversion = convert(mask_set, "geotiff", tmp_path / "out")
+    assert conversion.counts["without_crs"] == int(crs is None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(tmp_path / "out/a.tif") as file:
+            found, found_crs = file.gcps
+    assert [(point.row, point.col, point.x, point.y) for point in found] == places
+    assert found_crs == (rasterio.crs.CRS.from_user_input(crs) if crs else None)
+
+
+def test_gdal_finds_the_names_of_the_classes(tmp_path: Path) -> None:
+    require_extra("geotiff")
+    import rasterio.shutil
+
+    classes = Classes(("cat & <dog>", "Kühe"), "rest")
+    images = {"deep/a": np.array([[0, 1, 2]])}
+    write_sources(tmp_path / "data", images)
+    mask_set = write_set(tmp_path / "set", classes, images, tmp_path / "data")
+    convert(mask_set, "geotiff", tmp_path / "out")
+    rasterio.shutil.copy(tmp_path / "out/deep/a.tif", tmp_path / "a.vrt", driver="VRT")
+    names = ElementTree.parse(tmp_path / "a.vrt").findall(".//CategoryNames/Category")
+    assert tuple(name.text for name in names) == classes.pixel_names
+    with rasterio.open(tmp_path / "out/deep/a.tif") as file:
+        assert json.loads(file.tags(1)["classes"]) == list(classes.pixel_names)
+
+
 def test_where_a_source_has_no_data_its_mask_has_none(tmp_path: Path) -> None:
     require_extra("geotiff")
     import rasterio
@@ -439,11 +502,21 @@ def test_where_a_source_has_no_data_its_mask_has_none(tmp_path: Path) -> None:
         assert (file.read(1) == [[255]] + [[1]] * 3).all()
 
 
+def test_a_colour_that_is_also_that_of_ignore_is_in_no_labelmap(tmp_path: Path) -> None:
+    names = tuple(f"class {number}" for number in range(255))
+    labels = {"a": np.zeros((1, 1), np.int64)}
+    for count, wanted in ((255, 0), (254, 1)):
+        mask_set = write_set(tmp_path / f"set {count}", Classes(names[:count]), labels, tmp_path / "data")
+        assert convert(mask_set, "voc", tmp_path / f"voc {count}").counts == {"bits": 8, "labelmap": wanted}
+
+
 @pytest.mark.parametrize("names", [("a:b",), ("#1",), ("background",)])
 def test_names_that_a_labelmap_cannot_hold(names: tuple[str], tmp_path: Path) -> None:
-    mask_set = write_set(tmp_path / "set", Classes(names), {"a": np.zeros((1, 1))}, tmp_path)
-    with pytest.raises(DataError, match="cannot stand in CVAT's labelmap"):
+    mask_set = write_set(tmp_path / "set", Classes(names), {"a": np.zeros((1, 1))}, tmp_path / "data")
+    with pytest.raises(DataError, match=r"cannot stand in labelmap\.txt"):
         convert(mask_set, "cvat", tmp_path / "out.zip")
+    assert convert(mask_set, "voc", tmp_path / "voc").counts == {"bits": 8, "labelmap": 0}
+    assert not (tmp_path / "voc/labelmap.txt").exists()
 
 
 def test_command_and_function(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,6 +77,30 @@ def test_a_segmenter_becomes_a_file_for_any_size(trained: Path, tmp_path: Path) 
     assert (card.classes, card.mean, card.std) == (run.classes, run.mean, run.std)
     assert card.truth_used == "training: all labels are truth"
     assert "truth, fully supervised" in card.labels_used
+
+
+def test_a_segmenter_is_captured_once_and_every_step_is_said(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    captures: list[bool] = []
+    capture = torch.export.export
+
+    def counted(*arguments: Any, strict: bool = False, **options: Any) -> torch.export.ExportedProgram:
+        captures.append(strict)
+        return capture(*arguments, strict=strict, **options)
+
+    monkeypatch.setattr(torch.export, "export", counted)
+    export_onnx(student, tmp_path / "model.onnx")
+    assert captures == [False]  # Dynamo's capture, strict, does four times the work
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("export:")]
+    assert lines == [f"export: {number} of 4, {step}" for number, step in enumerate(module.STEPS, 1)]
+
+
+def test_waiting_threads_of_the_runtime_do_not_spin(trained: Path, tmp_path: Path) -> None:
+    export_onnx(trained / "run", tmp_path / "model.onnx")
+    options = OnnxModel(tmp_path / "model.onnx").session.get_session_options()
+    for threads in ("intra_op", "inter_op"):
+        assert options.get_session_config_entry(f"session.{threads}.allow_spinning") == "0"
 
 
 def test_a_file_that_differs_is_not_left(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,7 +232,7 @@ def test_side_is_a_number_or_own() -> None:
     assert read_mask_settings({"side": "own"}, []).side == "own"
     assert read_mask_settings({}, ["side=224"]).side == 224
     for wrong in ("owm", "0", "-8"):
-        with pytest.raises(SettingsError, match=r"masks: side: wanted a whole number of pixels above 0, or own"):
+        with pytest.raises(SettingsError, match=r"masks: side: wanted a whole number of pixels from 1 to 8192, or own"):
             read_mask_settings({}, [f"side={wrong}"])
 
 
@@ -381,7 +381,9 @@ def test_truth_that_is_all_void_scores_nothing_and_is_no_error(
     scores = evaluate(run / "masks-val", truth=truth).to_json()
     assert (scores["miou"], scores["random_miou"], scores["miou_interval_95"]) == (None, None, [None, None])
     assert call(monkeypatch, "evaluate", run / "masks-val", "--truth", truth) == 0
-    assert "mIoU - (95 % interval over images - to -)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "mIoU -, precision -, recall - (mIoU's 95 % interval over images - to -)" in told
+    assert "nothing could be scored: no pixel of the truth has a class" in told
     assert call(monkeypatch, "report", run, "--masks", run / "masks-val", "--truth", truth) == 0
     assert "<b>-</b>mIoU of the pseudo-masks" in (run / "report.html").read_text()
     shutil.copytree(truth, tmp_path / "squares/masks", dirs_exist_ok=True)

@@ -42,7 +42,6 @@ from tag2mask.masks.train_walk import (
     WalkTrainer,
     build_net,
     pair_losses,
-    read_walk_settings,
     resolved,
     train_walk,
 )
@@ -393,18 +392,18 @@ def test_a_walk_of_other_bands_is_refused(trained: Path, walked: Path, tmp_path:
 
 def test_settings_of_the_verb(trained: Path, tmp_path: Path) -> None:
     run = open_run(trained / "run")
-    settings = read_walk_settings({"masks.split": "val", "epochs": 3}, ["masks.method.map_layers=1", "lr=1e-2"])
+    settings = WalkSettings.read({"masks.split": "val", "epochs": 3}, ["masks.method.map_layers=1", "lr=1e-2"], "walk")
     assert (settings.masks.split, settings.epochs, settings.lr) == ("val", 3, 0.01)
     assert settings.masks.method == {"map_layers": 1}
     own = resolved(settings, run)
     assert own.backbone is not None
     assert (own.backbone.name, own.backbone.width, own.backbone.image_size) == ("vit_tiny_patch16_224", 24, 448)
-    other = resolved(read_walk_settings({"backbone.name": "vit_small_patch14_dinov2"}, []), run)
+    other = resolved(WalkSettings.read({"backbone.name": "vit_small_patch14_dinov2"}, [], "walk"), run)
     assert (own.weights, other.weights) == ("none", "hub")
     with pytest.raises(SettingsError, match="did you mean squarings"):
-        read_walk_settings({}, ["squaring=2"])
+        WalkSettings.read({}, ["squaring=2"], "walk")
     with pytest.raises(SettingsError, match="leave walk out"):
-        resolved(read_walk_settings({}, ["masks.refine=walk", "masks.walk=w"]), run)
+        resolved(WalkSettings.read({}, ["masks.refine=walk", "masks.walk=w"], "walk"), run)
     with pytest.raises(SettingsError, match=r"is not a multiple of .* patch 8; try 48"):
         train_walk(trained / "run", tmp_path / "walk", WalkSettings(side=50))
     with pytest.raises(WeightsError, match="does not exist"):
@@ -421,7 +420,7 @@ def test_photographs_without_tags_are_left_out_unless_tags_are_predicted(trained
     (data / "labels.csv").write_text("\n".join(lines[:4]) + "\n")
     assert train_walk(run, tmp_path / "given", WalkSettings.parse(QUICK)).photographs == 3
     (data / "labels.csv").write_text("image,labels\np11.png,red\n")
-    with pytest.raises(DataError, match="no photograph of split train has tags"):
+    with pytest.raises(DataError, match="no image of split train has tags"):
         train_walk(run, tmp_path / "none", WalkSettings.parse(QUICK))
     (data / "images/p00.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"p00\.png"):

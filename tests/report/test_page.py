@@ -56,7 +56,15 @@ def test_the_page_stands_alone_and_shows_everything(trained: Path, tmp_path: Pat
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert "<script" not in page
     assert page.count("<img") == 4 * 5  # photograph, mask, truth and two maps for each of four photographs
-    for part in ("Training loss", "painted at random", "backbone.image_size", "checkpoint_sha256", "green"):
+    for part in (
+        "Training loss",
+        "painted at random",
+        ">precision<",
+        ">recall<",
+        "backbone.image_size",
+        "checkpoint_sha256",
+        "green",
+    ):
         assert part in page
 
 

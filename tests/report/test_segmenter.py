@@ -42,7 +42,13 @@ def test_both_are_scored_on_the_photographs_that_they_share(place: Path, trained
     assert section.ratio == pytest.approx(100 * section.scores[WEAK]["miou"] / section.scores[FULL]["miou"], abs=0.051)
     assert section.line().startswith("mIoU without tags on 4 photographs: segmenter ")
     assert section.html.count("<img") == 4 * 4  # photograph, truth, two masks
-    for part in ("Loss, segmenter", "Loss, fully supervised", "right, of the kept ones", "truth, fully supervised"):
+    for part in (
+        "<th>precision</th><th>recall</th>",
+        "Loss, segmenter",
+        "Loss, fully supervised",
+        "right, of the kept ones",
+        "truth, fully supervised",
+    ):
         assert part in section.html
 
 

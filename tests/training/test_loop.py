@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -273,3 +274,32 @@ def test_weights_without_a_state_and_somebodys_own_settings_are_left_alone(
         with pytest.raises(RunError, match="is not empty"):
             train(squares, tmp_path / name, **small)
         assert [path.name for path in (tmp_path / name).iterdir()] == [name]
+
+
+def test_the_loop_waits_for_the_device_once_a_step(
+    squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small["method_settings"] = {**small["method_settings"], "pruning": True, "masking_ratio": 0.5}
+    readers: list[str] = []
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__"):
+        read = getattr(torch.Tensor, name)
+
+        def noted(self: torch.Tensor, read: Callable[..., object] = read, name: str = name) -> object:
+            module = sys._getframe(1).f_globals["__name__"]
+            if module.startswith("tag2mask.training"):
+                readers.append(f"{module} {name}")
+            return read(self)
+
+        monkeypatch.setattr(torch.Tensor, name, noted)
+    step, seen = loop.Trainer.step, []
+
+    def counted(self: loop.Trainer, *batch: torch.Tensor) -> bool:
+        readers.clear()
+        moved = step(self, *batch)
+        seen.append(list(readers))
+        return moved
+
+    monkeypatch.setattr(loop.Trainer, "step", counted)
+    train(squares, tmp_path / "run", **small)
+    assert seen == [["tag2mask.training.epochs tolist"]] * len(seen)
+    assert seen

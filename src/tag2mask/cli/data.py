@@ -77,6 +77,10 @@ def print_check(report: CheckReport) -> None:
         f"{report.photographs} photographs, {report.tagged} with tags; splits: {splits}",
         f"tags a photograph: {per_image}; truth masks: {report.masks}",
     )
+    say(
+        f"images with a single tag: {report.single_tag_images} of {report.tagged}; "
+        f"groups of tags that always come together: {len(report.always_together)}"
+    )
     rows = [
         [name, str(count), f"{100 * count / max(report.tagged, 1):.1f} %"]
         for name, count in report.images_per_class.items()

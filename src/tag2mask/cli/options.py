@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -25,7 +26,7 @@ Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A
 PresetName = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A paper's recipe; see presets.")]
 DataFolder = Annotated[Path, typer.Argument(metavar="DATA", help="The folder that holds images/ and labels.csv.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that train wrote.")]
-Epochs = Annotated[int | None, typer.Option(help="Times through the photographs [10].")]
+Epochs = Annotated[int | None, typer.Option(help="Times through the images; else by their number.")]
 Seed = Annotated[int | None, typer.Option(help="Of everything random [0].")]
 Weights = Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Pretrained weights [hub].")]
 RunWeights = Annotated[str | None, typer.Option(metavar="hub|FILE|none", help="Else what the run started with.")]
@@ -58,15 +59,16 @@ def print_scores(scores: dict[str, Any]) -> None:
     """Scores as a table."""
     from tag2mask.evaluation.evaluate import shown
 
-    show_table(["class", "IoU"], ([name, shown(value)] for name, value in scores["per_class"].items()))
+    tables = [scores[name] for name in ("per_class", "precision_per_class", "recall_per_class")]
+    rows = ([name, *(shown(table[name]) for table in tables)] for name in scores["per_class"])
+    show_table(["class", "IoU", "precision", "recall"], rows)
     low, high = map(shown, scores["miou_interval_95"])
     names = ("miou", "random_miou", "pixel_accuracy", "precision", "recall", "fp", "fn")
     by_name = {name: shown(scores[name]) for name in names}
     say(
-        "mIoU {miou} (95 % interval over images {low} to {high}); painting at random among the tags: {random_miou}\n"
-        "pixel accuracy {pixel_accuracy}, precision {precision}, recall {recall}, FP {fp}, FN {fn}".format(
-            low=low, high=high, **by_name
-        ),
+        "mIoU {miou}, precision {precision}, recall {recall} (mIoU's 95 % interval over images {low} to {high}); "
+        "painting at random among the tags: {random_miou}\n"
+        "pixel accuracy {pixel_accuracy}, FP {fp}, FN {fn}".format(low=low, high=high, **by_name),
         f"{scores['images']} images, {scores['images_without_truth']} without truth; "
         f"{scores['classes_averaged']} of {scores['classes']} classes averaged; tags {scores['tags']}",
     )
@@ -82,8 +84,8 @@ def say(*lines: str) -> None:
 
 
 def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[str]]) -> None:
-    """A table whose cells are shown as they are."""
-    table = Table(*columns)
+    """A table whose cells are shown as they are, as narrow as it can be."""
+    table = Table(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*map(Text, row))
     Console(soft_wrap=True).print(table)

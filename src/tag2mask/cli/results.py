@@ -43,7 +43,7 @@ def evaluate(
 @app.command()
 def convert(
     mask_set: Annotated[Path, typer.Argument(metavar="MASKSET", help="The folder that masks wrote.")],
-    to: Annotated[str, typer.Option(metavar="coco|yolo|cvat|voc|geotiff|npz", help="The format.")],
+    to: Annotated[str, typer.Option(metavar="coco|yolo|cvat|voc|png|geotiff|npz", help="The format.")],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A new folder; coco FILE.json, cvat FILE.zip.")],
     images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The photographs, if not where they were (coco, geotiff).")

@@ -86,10 +86,11 @@ def refine_train(
 
     From the run's own class maps, without truth. Interrupted, it starts anew.
     """
-    from tag2mask.masks.train_walk import read_walk_settings, train_walk
+    from tag2mask.masks.refine.walk import WalkSettings
+    from tag2mask.masks.train_walk import train_walk
 
     options = named(masks__split=split, backbone__name=backbone, weights=weights, epochs=epochs)
-    summary = train_walk(run, out, read_walk_settings(options, settings or []))
+    summary = train_walk(run, out, WalkSettings.read(options, settings or [], "walk"))
     if not as_json:
         print(f"{summary.path}: {summary.photographs} photographs, loss {summary.last_loss:.3f}")
     emit(summary.to_json(), as_json)
@@ -107,10 +108,11 @@ def train_probe(
 
     From the run's own class maps, without truth. Stopped in between, the same call goes on.
     """
-    from tag2mask.masks.train_probe import read_probe_settings
+    from tag2mask.masks.refine.probe import ProbeSettings
     from tag2mask.masks.train_probe import train_probe as learn
 
-    summary = learn(run, out, read_probe_settings(named(masks__split=split), settings or []))
+    chosen = ProbeSettings.read(named(masks__split=split), settings or [], "probe")
+    summary = learn(run, out, chosen)
     if not as_json:
         print(f"{summary.path}: {summary.images} images, {sum(summary.sure.values())} sure patches")
         for name, why in summary.failures.items():

@@ -31,11 +31,11 @@ def run(
     seed: Seed = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Any setting of train, masks, segment, predict."),
+        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Any setting of train, probe, masks, segment, predict."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """All of it: check, train, masks, segment, predict, evaluate, report."""
+    """All of it: check, train, probe, masks, segment, predict, evaluate, report."""
     from tag2mask.plan import Plan, read_whole_settings
     from tag2mask.whole import run_whole
 
@@ -66,8 +66,9 @@ def print_whole(result: dict[str, Any]) -> None:
         return
     table: list[list[str]] = []
     for row in result["scores"]:
-        low, high = row["miou_interval_95"]
-        numbers = [shown(value) for value in (row["miou"], low, high, row["random_miou"])]
-        interval = f"{numbers[1]} to {numbers[2]}"
-        table.append([row["mask_set"], str(row["images"]), row["tags"], numbers[0], interval, numbers[3]])
-    show_table(["mask set", "photographs", "tags", "mIoU", "95 % interval", "at random"], table)
+        low, high = map(shown, row["miou_interval_95"])
+        numbers = [shown(row[key]) for key in ("miou", "precision", "recall")]
+        cells = [row["mask_set"], str(row["images"]), row["tags"], *numbers, f"{low}-{high}", shown(row["random_miou"])]
+        table.append(cells)
+    show_table(["mask set", "images", "tags", "mIoU", "precision", "recall", "95 %", "random"], table)
+    say("95 %: the interval of mIoU over images; random: mIoU of painting at random")

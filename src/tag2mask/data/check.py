@@ -34,8 +34,11 @@ from tag2mask.data.reading import read_image, read_mask, require_scale
 from tag2mask.data.sample import Sample
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import indices, read_table, repeated_rows, unknown_tags
+from tag2mask.data.together import Company
 from tag2mask.errors import DataError
 from tag2mask.names import split_name
+
+GROUPS_NAMED = 10  # groups of classes that always come together
 
 
 def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda: None) -> CheckReport:
@@ -108,7 +111,11 @@ def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport)
     report.tags_per_image = dict(sorted(Counter(len(tags) for tags in tagged).items()))
     per_class = Counter(tag for tags in tagged for tag in tags)
     report.images_per_class = {name: per_class[index] for index, name in enumerate(classes.names)}
+    company = Company()
+    for tags in tagged:
+        company.add(classes.names[tag] for tag in tags)
     check_class_counts(report)
+    check_company(company, report)
 
 
 def check_class_counts(report: CheckReport) -> None:
@@ -125,6 +132,19 @@ def check_class_counts(report: CheckReport) -> None:
             report.warn(f"class {name}: no photograph has this tag, so it cannot be learned")
         elif report.tagged and count == report.tagged:
             report.warn(f"class {name}: every photograph has this tag, so nothing tells it from its absence")
+
+
+def check_company(company: Company, report: CheckReport) -> None:
+    """Classes that always come together; those that every image has are named already."""
+    groups = [(names, count) for names, count in company.groups(report.classes) if count < report.tagged]
+    report.always_together = [names for names, _ in groups]
+    for names, count in groups[:GROUPS_NAMED]:
+        report.warn(
+            f"classes {', '.join(names)}: always come together ({count} images), so nothing tells one from the other; "
+            "add images that have only one of them, or make them one class"
+        )
+    if groups[GROUPS_NAMED:]:
+        report.warn(f"{len(groups) - GROUPS_NAMED} more groups of classes always come together; --json names them")
 
 
 def check_splits(root: Path, settings: DataSettings, images: Iterable[str], report: CheckReport) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tag2mask.data.check import check_class_counts
+from tag2mask.data.check import check_class_counts, check_company
 from tag2mask.data.check_report import CheckReport
 from tag2mask.data.folder import (
     called_like_images,
@@ -22,6 +22,7 @@ from tag2mask.data.folder import (
 )
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import indices, open_table, unknown_tags
+from tag2mask.data.together import Company
 from tag2mask.errors import DataError
 from tag2mask.names import split_name
 
@@ -41,7 +42,8 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
     settings = settings.completed(root)
     bits: dict[str, int] = {}
     try:
-        per_tag, first_line, columns = count_rows(root / settings.labels, bits, report, tick)
+        company = Company()
+        per_tag, first_line, columns = count_rows(root / settings.labels, bits, company, report, tick)
         classes = read_classes(root / settings.classes, columns or sorted(per_tag))
         find_names(root / "images", bits, report, tick)
     except DataError as error:
@@ -54,6 +56,7 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
         report.error(problem)
     report.images_per_class = {name: per_tag[name] for name in classes.names}
     check_class_counts(report)
+    check_company(company, report)
     report.photographs = sum(value & THERE > 0 for value in bits.values())
     missing = [name for name, value in bits.items() if not value & THERE]
     if missing:
@@ -66,7 +69,7 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
 
 
 def count_rows(
-    path: Path, bits: dict[str, int], report: CheckReport, tick: Callable[[int], None]
+    path: Path, bits: dict[str, int], company: Company, report: CheckReport, tick: Callable[[int], None]
 ) -> tuple[Counter[str], dict[str, int], tuple[str, ...] | None]:
     """Photographs per tag, the line where each tag comes first, and the 0/1 columns if there are any."""
     per_tag: Counter[str] = Counter()
@@ -83,6 +86,7 @@ def count_rows(
             bits[name] = TAGGED
             sizes[len(row.tags)] += 1
             per_tag.update(row.tags)
+            company.add(row.tags)
             for tag in row.tags:
                 first_line.setdefault(tag, row.line)
             if row.line % EVERY == 0:

@@ -42,8 +42,14 @@ class CheckReport:
     tagged: int = 0
     tags_per_image: dict[int, int] = field(default_factory=dict)
     images_per_class: dict[str, int] = field(default_factory=dict)
+    always_together: list[tuple[str, ...]] = field(default_factory=list)
     masks: int = 0
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def single_tag_images(self) -> int:
+        """Images with one tag: what is seen there can be no other class."""
+        return self.tags_per_image.get(1, 0)
 
     @property
     def fatal(self) -> bool:
@@ -72,4 +78,4 @@ class CheckReport:
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {**asdict(self), "fatal": self.fatal}
+        return {**asdict(self), "single_tag_images": self.single_tag_images, "fatal": self.fatal}

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from tag2mask.data.classes import Classes
+from tag2mask.data.noise import smooth
 
 CLASSES = Classes(("scratch", "crack", "pit", "stain"), "background")
 SOUND = 0.25  # share of images without any defect
@@ -132,9 +133,3 @@ def stroke(side: int, points: NDArray[Any], width: int) -> Values:
     layer = Image.new("L", (side, side))
     ImageDraw.Draw(layer).line([tuple(point) for point in points.tolist()], fill=255, width=width, joint="curve")
     return np.asarray(ndimage.gaussian_filter(np.asarray(layer) / 255.0, 0.5))
-
-
-def smooth(side: int, width: float, generator: np.random.Generator) -> Values:
-    """Noise ``(S, S)`` that is alike over ``width`` pixels, of mean 0 and deviation 1."""
-    noise = ndimage.gaussian_filter(generator.normal(size=(side, side)), width, mode="reflect")
-    return np.asarray((noise - noise.mean()) / noise.std())

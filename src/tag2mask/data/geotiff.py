@@ -26,9 +26,15 @@ def write_geotiff(path: Path, pixels: NDArray[np.generic], place: dict[str, Any]
 
 
 def encoded(
-    pixels: NDArray[np.generic], profile: Mapping[str, Any], colours: Mapping[int, tuple[int, ...]] | None = None
+    pixels: NDArray[np.generic],
+    profile: Mapping[str, Any],
+    colours: Mapping[int, tuple[int, ...]] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The bytes of a GeoTIFF of pixels ``(Y, X, bands)``; in memory, since GDAL does not say when a disk is full."""
+    """The bytes of a GeoTIFF of pixels ``(Y, X, bands)``, with ``tags`` of the first band.
+
+    It is made in memory, since GDAL does not say when a disk is full.
+    """
     import rasterio
 
     height, width, count = pixels.shape
@@ -36,6 +42,7 @@ def encoded(
     with rasterio.MemoryFile() as memory:
         with rasterio.open(memory.name, "w", height=height, width=width, **whole) as file:
             file.write(np.moveaxis(pixels, 2, 0))
+            file.update_tags(1, **(tags or {}))
             if colours is not None:
                 file.write_colormap(1, dict(colours))
         return bytes(memory.getbuffer())

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.geotiff import write_geotiff
+from tag2mask.data.noise import smooth
 from tag2mask.data.settings import OWN
 from tag2mask.data.statistics import write_statistics
 
@@ -115,9 +116,3 @@ def texture(name: str, side: int, generator: np.random.Generator) -> Values:
     if name == "Wetlands":  # pools
         return soft - 0.25 * (smooth(side, 2, generator) > 0.8)
     return soft
-
-
-def smooth(side: int, width: float, generator: np.random.Generator) -> Values:
-    """Noise ``(S, S)`` that is alike over ``width`` pixels, of mean 0 and deviation 1."""
-    noise = ndimage.gaussian_filter(generator.normal(size=(side, side)), width, mode="reflect")
-    return np.asarray((noise - noise.mean()) / noise.std())

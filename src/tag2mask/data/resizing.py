@@ -45,9 +45,10 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
 def scaled_size(height: int, width: int, short: int, scale: float) -> tuple[int, int]:
     """Height and width with the short side ``short`` times a scale; each is rounded once, from the image's own.
 
-    The long side is at most ``LONGEST`` times the short side that is wanted.
+    At scale 1 the long side is at most ``LONGEST`` times the short side that is wanted, or as long as it was.
     """
-    factor = scale * min(short / min(height, width), LONGEST * short / max(height, width))
+    long = max(height, width)
+    factor = scale * min(short / min(height, width), max(LONGEST * short, long) / long)
     return max(round(height * factor), 1), max(round(width * factor), 1)
 
 

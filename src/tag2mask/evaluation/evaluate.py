@@ -16,7 +16,7 @@ from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError
 from tag2mask.evaluation.chance import random_counts
 from tag2mask.evaluation.confusion import Counts, confusion
-from tag2mask.evaluation.iou import ScoreTable, mean_known, miou_interval, score_table
+from tag2mask.evaluation.iou import Rates, ScoreTable, mean_known, miou_interval, score_table
 from tag2mask.masks.write import MaskSet, open_finished
 
 
@@ -44,15 +44,19 @@ class Scores:
             "recall": percent(mean_known(table.recall)),
             "fp": percent(mean_known(table.fp)),
             "fn": percent(mean_known(table.fn)),
-            "per_class": {
-                name: percent(value) for name, value in zip(self.classes.pixel_names, table.iou, strict=True)
-            },
+            "per_class": self.by_class(table.iou),
+            "precision_per_class": self.by_class(table.precision),
+            "recall_per_class": self.by_class(table.recall),
             "classes_averaged": table.averaged,
             "classes": len(self.classes.pixel_names),
             "images": self.images,
             "images_without_truth": self.images_without_truth,
             "tags": self.tags,
         }
+
+    def by_class(self, shares: Rates) -> dict[str, float | None]:
+        """Percent by the pixel classes' names."""
+        return {name: percent(share) for name, share in zip(self.classes.pixel_names, shares, strict=True)}
 
 
 def percent(share: float) -> float | None:

@@ -18,6 +18,7 @@ from tag2mask.export.cvat import write_cvat
 from tag2mask.export.geotiff import write_geotiff
 from tag2mask.export.label_images import LabelImage, photographs_places, read_label_images
 from tag2mask.export.npz import write_npz
+from tag2mask.export.png import write_png
 from tag2mask.export.voc import write_voc
 from tag2mask.export.yolo import write_yolo
 from tag2mask.files import delete, in_one_move, reserved, vacant
@@ -46,6 +47,7 @@ CONVERTERS: Mapping[str, Converter] = MappingProxyType(
         "yolo": Converter(write_yolo),
         "cvat": Converter(write_cvat, ".zip"),
         "voc": Converter(write_voc),
+        "png": Converter(write_png),
         "geotiff": Converter(write_geotiff, "", "geo", "rasterio"),
         "npz": Converter(write_npz),
     }

@@ -24,6 +24,7 @@ from tag2mask.data import Classes
 from tag2mask.data.classes import voc_colours
 from tag2mask.errors import DataError
 from tag2mask.export.label_images import LabelImage
+from tag2mask.export.labelmap import labelmap
 from tag2mask.masks.write import MaskSet
 
 MOST_LABELS = 255  # beside background; Datumaro, CVAT's reader, numbers labels and objects in 8 bits
@@ -36,6 +37,7 @@ def write_cvat(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
         DataError: there are too many classes, or one's name cannot stand in the labelmap.
     """
     classes = mask_set.classes
+    require_few(classes)
     counts = Counter(ignored_pixels_unlabelled=0)
     values = len(classes.pixel_names)
     colours = np.concatenate([classes.colours(values), np.zeros((1, 3), np.uint8)])
@@ -52,17 +54,14 @@ def write_cvat(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
     return counts
 
 
-def labelmap(classes: Classes) -> str:
-    """Every label and its colour, background first."""
+def require_few(classes: Classes) -> None:
+    """No more classes than CVAT can number.
+
+    Raises:
+        DataError: there are more.
+    """
     if len(classes) > MOST_LABELS:
         raise DataError(f"CVAT's masks know {MOST_LABELS} labels, not {len(classes)}; use coco, which CVAT reads too")
-    names = [classes.background or "background", *classes.names]
-    unfit = [name for name in names if ":" in name or name.startswith("#") or names.count(name) > 1]
-    if unfit:
-        raise DataError(f"class {unfit[0]!r} cannot stand in CVAT's labelmap: names have no : or leading #, and differ")
-    colours = [(0, 0, 0), *classes.colours(len(classes.pixel_names))[classes.offset :].tolist()]
-    lines = [f"{name}:{red},{green},{blue}::" for name, (red, green, blue) in zip(names, colours, strict=True)]
-    return "\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n"
 
 
 def objects(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

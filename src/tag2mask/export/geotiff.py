@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.data import Classes
 from tag2mask.data.geotiff import encoded
 from tag2mask.data.opening import open_image
 from tag2mask.data.reading import is_turned
@@ -23,8 +26,9 @@ DRIVERS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "BMP": "BMP", "WEBP": "W
 
 
 def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks as ``NAME.tif`` with the source's CRS and transform, nodata = ignore; in 8 bits also the palette.
+    """All masks as ``NAME.tif`` with the source's CRS and transform or GCPs, nodata = ignore; in 8 bits the palette.
 
+    The names of the classes stand in the band's tag ``classes``, and in ``NAME.tif.aux.xml`` as GDAL's category names.
     Where the source has no data, the mask has none either, whatever was painted there.
 
     Raises:
@@ -36,6 +40,7 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
     counts = Counter(without_crs=0, pixels_without_data=0)
     dtype = np.uint8 if classes.ignore == 255 else np.uint16
     colours = dict(enumerate(map(tuple, classes.palette().tolist()))) if dtype is np.uint8 else None
+    names = {"classes": json.dumps(classes.pixel_names)}
     for image in label_images:
         file = path / f"{image.name}.tif"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,14 +48,21 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # counted instead
             place, missing = read_place(image)
             labels = np.where(missing, classes.ignore, image.labels).astype(dtype)[..., None]
-            file.write_bytes(encoded(labels, {"nodata": classes.ignore, **place}, colours))
-        counts["without_crs"] += place["crs"] is None
+            file.write_bytes(encoded(labels, {"nodata": classes.ignore, **place}, colours, names))
+        file.with_name(f"{file.name}.aux.xml").write_text(category_names(classes), encoding="utf-8")
+        counts["without_crs"] += not place["crs"]
         counts["pixels_without_data"] += int(missing.sum())
     return counts
 
 
+def category_names(classes: Classes) -> str:
+    """The names by pixel value as GDAL keeps them beside a GeoTIFF."""
+    names = "".join(f"<Category>{escape(name)}</Category>" for name in classes.pixel_names)
+    return f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand></PAMDataset>\n'
+
+
 def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
-    """CRS and transform of the source image, as rasterio takes them, and where it has no data, ``(Y, X)``.
+    """CRS and transform or GCPs of the source image, as rasterio takes them, and where it has no data, ``(Y, X)``.
 
     An array or a photograph that was turned upright has none: rasterio cannot read the one, and not as seen the other.
     """
@@ -63,7 +75,7 @@ def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
         return nowhere
     try:
         with rasterio.open(image.photograph, driver=driver_of(image.photograph)) as source:
-            place, size = {"crs": source.crs, "transform": source.transform}, (source.height, source.width)
+            place, size = place_of(source), (source.height, source.width)
             turned, of_tiff = is_turned(image.photograph, source.count), source.driver == "GTiff"
         masked = np.ma.getmaskarray(read_raster(image.photograph)) if of_tiff else np.zeros((1, *size), bool)
         missing: NDArray[np.bool_] = np.logical_and.reduce(masked)
@@ -86,3 +98,11 @@ def driver_of(path: Path) -> str:
             return DRIVERS.get(str(image.format), "GTiff")
     except (OSError, ValueError, SyntaxError):  # deeper than what Pillow knows
         return "GTiff"
+
+
+def place_of(source: Any) -> dict[str, Any]:
+    """What a file that rasterio has opened says of its place; GCPs have a CRS of their own."""
+    from rasterio.crs import CRS
+
+    points, crs = source.gcps
+    return {"crs": crs or CRS(), "gcps": points} if points else {"crs": source.crs, "transform": source.transform}

@@ -9,7 +9,7 @@ import contextlib
 import importlib.util
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,16 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.export.onnx_notes import notes
 from tag2mask.files import in_one_move, reserved
 from tag2mask.methods import Ask, Method
 from tag2mask.prediction.from_pixels import FromPixels
 from tag2mask.prediction.onnx_file import ModelCard, OnnxModel
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.kinds import RUN, SEGMENTER, kind_of
+from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.run import open_run
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-3
+STEPS = ("capture the graph", "translate it to ONNX", "write the file", "compare it with torch")
 SIZES = ((1, 4, 4), (2, 3, 6), (3, 7, 5))  # photographs, patches down, patches across
 
 
@@ -132,17 +135,35 @@ def export_onnx(folder: Path, out: Path) -> OnnxSummary:
     if kind not in EXPORTABLE:
         raise RunError(f"{folder} is a {kind}; export takes a tagged run or a segmenter")
     exportable = EXPORTABLE[kind](folder)
-    program = traced(exportable)
-    program.model.metadata_props.update(exportable.card.to_metadata())
+    with progress_bar("export", len(STEPS)) as bar:
+        largest = write_compared(exportable, out, bar)
+    return OnnxSummary(out, out.stat().st_size, largest)
+
+
+def write_compared(exportable: Exportable, out: Path, bar: Bar) -> float:
+    """The file, and by how much it differs from torch at most.
+
+    Raises:
+        RunError: the model cannot be exported, ``out`` is there, or the file differs too much.
+    """
+    steps = iter(STEPS)
+    say_next(steps, bar)
+    captured = capture(exportable)
+    say_next(steps, bar)
+    program = translate(exportable, captured)
+    program.model.metadata_props.update(exportable.card.to_metadata() | notes(exportable.card))
+    say_next(steps, bar)
     with reserved(out), in_one_move(out) as beside:
         require_new(out)
         program.save(str(beside))
+        say_next(steps, bar)
         largest = difference(exportable, beside)
         if largest > TOLERANCE:
             raise RunError(
                 f"the ONNX file differs from torch by {largest:.1e}, more than {TOLERANCE:.0e}; none is left"
             )
-    return OnnxSummary(out, out.stat().st_size, largest)
+    bar.advance()
+    return largest
 
 
 def require_new(out: Path) -> None:
@@ -151,32 +172,64 @@ def require_new(out: Path) -> None:
         raise RunError(f"{out} is already there; choose another --out")
 
 
-def traced(exportable: Exportable) -> torch.onnx.ONNXProgram:
-    """The graph, for any batch, height and width.
+def say_next(steps: Iterator[str], bar: Bar) -> None:
+    """Which step comes now; it is a line anywhere, because a step may take a minute."""
+    step = next(steps)
+    number = STEPS.index(step)
+    bar.advance(min(number, 1), step)
+    bar.say(f"export: {number + 1} of {len(STEPS)}, {step}")
+
+
+def capture(exportable: Exportable) -> torch.export.ExportedProgram:
+    """The model's operations, for any batch, height and width.
+
+    ``torch.onnx.export`` alone would try the slower capture by Dynamo where this one fails: four times the work, and
+    it hid that a size had become a constant.
 
     Raises:
-        RunError: it cannot be traced.
+        RunError: a size is a constant, or an operation cannot be captured.
     """
     free = torch.export.Dim.DYNAMIC
+    images = noise(exportable, (2, 4, 6))
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return torch.export.export(
+                exportable.model,
+                (images,),
+                dynamic_shapes={"images": {0: free, 2: free, 3: free}},
+                strict=False,
+            )
+    except Exception as error:  # torch has no base for what cannot be captured
+        raise not_exportable(exportable.card, error) from None
+
+
+def translate(exportable: Exportable, captured: torch.export.ExportedProgram) -> torch.onnx.ONNXProgram:
+    """The same in ONNX's operators.
+
+    Raises:
+        RunError: ONNX lacks one of them.
+    """
     quiet = contextlib.redirect_stdout(io.StringIO())  # the exporter tells of its steps
-    card = exportable.card
     try:
         with quiet, warnings.catch_warnings(action="ignore"):
             program = torch.onnx.export(
-                exportable.model,
-                (noise(exportable, (2, 4, 6)),),
+                captured,
                 input_names=["images"],
                 output_names=list(exportable.outputs),
-                dynamic_shapes={"images": {0: free, 2: free, 3: free}},
                 dynamo=True,
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:160]
-        hint = "; gradcam cannot, its maps are gradients" if card.kind == RUN else ""
-        raise RunError(f"{card.model} cannot be exported to ONNX ({reason}){hint}") from None
+        raise not_exportable(exportable.card, error.__cause__ or error) from None
     assert program is not None
     return program
+
+
+def not_exportable(card: ModelCard, error: BaseException) -> RunError:
+    """Why a model does not become a file, in one line."""
+    reason = " ".join(str(error).split())[:160]
+    hint = "; gradcam cannot, its maps are gradients" if card.kind == RUN else ""
+    return RunError(f"{card.model} cannot be exported to ONNX ({reason}){hint}")
 
 
 def noise(exportable: Exportable, size: tuple[int, int, int]) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """YOLO segmentation: a folder with ``labels/NAME.txt`` and ``data.yaml``; the photographs go into its ``images/``.
 
 A line is a polygon, ``class x1 y1 x2 y2 ...``, as shares of width and height. What becomes of holes and of pixels that
-touch by a corner is told in ``outline``; no piece is too small.
+touch by a corner is told in ``outline``; no piece is too small. Ultralytics fills the polygons exactly; supervision
+rounds corners to whole pixels first, so that its masks differ along the outlines.
 """
 
 from __future__ import annotations

@@ -102,6 +102,19 @@ def require_tags(samples: Sequence[Sample], split: str) -> None:
         )
 
 
+def tagged(run: Run, settings: MaskSettings, learner: str) -> list[Sample]:
+    """The split's images that ``learner`` can learn from: those with tags, or all of them if tags are to be predicted.
+
+    Raises:
+        DataError: there is none.
+    """
+    dataset = open_dataset(run.data, run.settings.data, settings.split)
+    samples = [sample for sample in dataset if settings.tags == "predicted" or sample.tags is not None]
+    if not samples:
+        raise DataError(f"no image of split {settings.split} has tags; {learner} learns from class maps of tags")
+    return samples
+
+
 def origin(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]:
     """Everything that decides what the masks look like but the photographs."""
     return {

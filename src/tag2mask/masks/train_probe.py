@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 import tag2mask
-from tag2mask.data import Sample, open_dataset
+from tag2mask.data import Sample
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.errors import DataError, RunError, SettingsError
@@ -29,7 +29,7 @@ from tag2mask.masks.refine.linear_probe import UNSURE, LinearProbe, estimate_pri
 from tag2mask.masks.refine.probe import ProbeSettings, look
 from tag2mask.masks.refine.walk import to_patches
 from tag2mask.masks.sure_patches import sure_patches
-from tag2mask.settings import assign, differences, put, read_yaml
+from tag2mask.settings import differences, read_yaml
 from tag2mask.stored import damaged
 from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
@@ -64,18 +64,6 @@ class ProbeSummary:
         return {"probe": str(row.pop("path")), **row, "unlearned": self.unlearned}
 
 
-def read_probe_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> ProbeSettings:
-    """Options by dotted setting, then ``KEY=VALUE`` assignments.
-
-    Raises:
-        SettingsError: a setting is unknown or wrong.
-    """
-    values: dict[str, Any] = {}
-    for key, value in options.items():
-        put(values, key, value)
-    return ProbeSettings.parse(assign(values, assignments), where="probe")
-
-
 def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
     """Learn a probe from the class maps of ``run``; stopped in between, the same call goes on.
 
@@ -88,7 +76,7 @@ def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
     opened = open_run(run)
     settings = resolved(settings, opened)
     require_outside(out, images_folder(opened.data))
-    samples = tagged(opened, settings)
+    samples = make.tagged(opened, settings.masks, "a probe")
     painter = Painter(opened, settings.masks)
     header = describe(opened, settings, samples)
     with held(out), deferred_interrupt() as interrupt:
@@ -122,20 +110,6 @@ def resolved(settings: ProbeSettings, run: Run) -> ProbeSettings:
         raise SettingsError("masks.refine: a probe learns from class maps as they are; leave refiners out")
     scales = settings.scales or ((1.0,) if run.settings.weights == "none" else (1.0, 2.0))
     return settings.model_copy(update={"masks": masks, "scales": scales})
-
-
-def tagged(run: Run, settings: ProbeSettings) -> list[Sample]:
-    """The split's images that can be learned from: those with tags, or all of them if tags are to be predicted.
-
-    Raises:
-        DataError: there is none.
-    """
-    split = settings.masks.split
-    dataset = open_dataset(run.data, run.settings.data, split)
-    samples = [sample for sample in dataset if settings.masks.tags == "predicted" or sample.tags is not None]
-    if not samples:
-        raise DataError(f"no image of split {split} has tags; a probe learns from class maps of tags")
-    return samples
 
 
 def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> dict[str, Any]:

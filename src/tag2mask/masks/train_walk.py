@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 import tag2mask
-from tag2mask.data import Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
@@ -29,7 +28,6 @@ from tag2mask.masks.pair_labels import KINDS, VOID, Labelled, label_photographs,
 from tag2mask.masks.refine import WALK
 from tag2mask.masks.refine import walk as layout
 from tag2mask.masks.refine.walk import AffinityNet, WalkSettings, pair_affinity, pairs
-from tag2mask.settings import assign, put
 from tag2mask.training.batches import EpochBatches
 from tag2mask.training.interrupt import deferred_interrupt
 from tag2mask.training.progress import Bar, progress_bar
@@ -60,18 +58,6 @@ class WalkSummary:
         return {"walk": str(row.pop("path")), **row}
 
 
-def read_walk_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> WalkSettings:
-    """Options by dotted setting, then ``KEY=VALUE`` assignments.
-
-    Raises:
-        SettingsError: a setting is unknown or wrong.
-    """
-    values: dict[str, Any] = {}
-    for key, value in options.items():
-        put(values, key, value)
-    return WalkSettings.parse(assign(values, assignments), where="walk")
-
-
 def train_walk(run: Path, out: Path, settings: WalkSettings) -> WalkSummary:
     """Label the photographs of a split by the class maps of ``run``, train, and leave a walk in ``out``.
 
@@ -86,7 +72,7 @@ def train_walk(run: Path, out: Path, settings: WalkSettings) -> WalkSummary:
     settings = resolved(settings, opened)
     require_outside(out, images_folder(opened.data))
     require_vacant(out)
-    samples = tagged(opened, settings)
+    samples = make.tagged(opened, settings.masks, "a walk")
     torch.manual_seed(settings.seed)
     net = build_net(opened, settings)
     painter = Painter(opened, settings.masks)
@@ -126,20 +112,6 @@ def resolved(settings: WalkSettings, run: Run) -> WalkSettings:
     )
     weights = settings.weights or (own.weights if backbone.name == own.backbone.name else "hub")
     return settings.model_copy(update={"masks": masks, "backbone": backbone, "weights": weights})
-
-
-def tagged(run: Run, settings: WalkSettings) -> list[Sample]:
-    """The split's photographs that can be labelled: those with tags, or all of them if tags are to be predicted.
-
-    Raises:
-        DataError: there is none.
-    """
-    split = settings.masks.split
-    dataset = open_dataset(run.data, run.settings.data, split)
-    samples = [sample for sample in dataset if settings.masks.tags == "predicted" or sample.tags is not None]
-    if not samples:
-        raise DataError(f"no photograph of split {split} has tags; a walk learns from class maps of tags")
-    return samples
 
 
 def build_net(run: Run, settings: WalkSettings) -> AffinityNet:

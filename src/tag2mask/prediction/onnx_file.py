@@ -125,9 +125,12 @@ class OnnxModel:
         import onnxruntime
 
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        options = onnxruntime.SessionOptions()
+        for threads in ("intra_op", "inter_op"):  # waiting threads would keep the cores that others compute on
+            options.add_session_config_entry(f"session.{threads}.allow_spinning", "0")
         try:
             self.session: Any = onnxruntime.InferenceSession(
-                str(path), providers=[name for name in wanted if name in onnxruntime.get_available_providers()]
+                str(path), options, [name for name in wanted if name in onnxruntime.get_available_providers()]
             )
         except Exception as error:  # onnxruntime has a class an error, with no base of their own
             raise RunError(f"{path}: cannot be opened ({' '.join(str(error).split())[:160]})") from None

@@ -14,7 +14,9 @@ from tag2mask.errors import MaskSetError, RunError
 from tag2mask.evaluation.evaluate import evaluate, shown
 from tag2mask.files import reserved, write_text
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
+from tag2mask.report.advice import advise
 from tag2mask.report.charts import Chart, line_chart
+from tag2mask.report.figures import gather
 from tag2mask.report.sheet import class_keys, contact_sheet, spread
 from tag2mask.settings import flat
 from tag2mask.stored import read_stored
@@ -23,6 +25,7 @@ from tag2mask.vit.weights import WeightsReport
 
 EPOCHS_SHOWN = 8
 LOOKED_AT = 4096  # bytes of a page, for its title
+CLASS_SCORES = {"iou": "per_class", "precision": "precision_per_class", "recall": "recall_per_class"}
 
 
 def write_report(
@@ -49,6 +52,7 @@ def write_report(
     truth = truth or own_truth(opened, masks)
     scores = evaluate(masks.path, truth).to_json() if truth else None
     metrics = opened.metrics()
+    rows = contact_sheet(opened, masks, truth)
     page = (
         templates()
         .get_template("page.html.j2")
@@ -60,7 +64,8 @@ def write_report(
             charts=charts(metrics),
             classes=class_rows(opened, metrics, scores),
             heads=head_rows(metrics),
-            rows=contact_sheet(opened, masks, truth),
+            rows=rows,
+            advices=advise(gather(opened, masks, metrics, scores, rows)),
             scores=scores,
             settings=flat(opened.settings.model_dump(mode="json")),
             weights=asdict(read_stored(run / WEIGHTS, WeightsReport)) if (run / WEIGHTS).is_file() else {},
@@ -134,12 +139,16 @@ def charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
 
 
 def class_rows(run: Run, metrics: Sequence[dict[str, Any]], scores: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Name, colour, AP and IoU of every pixel class."""
+    """Name, colour, AP, and IoU, precision and recall of every pixel class."""
     best = max(metrics, key=lambda row: row.get("val_ap") or 0.0, default=None)
     ap = (best or {}).get("val_ap_per_class", [None] * len(run.classes))
     aps = [None] * run.classes.offset + ap
     return [
-        {"key": key, "ap": aps[value], "iou": scores["per_class"][key.name] if scores else None}
+        {
+            "key": key,
+            "ap": aps[value],
+            **{name: scores[table][key.name] if scores else None for name, table in CLASS_SCORES.items()},
+        }
         for value, key in enumerate(class_keys(run.classes))
     ]
 

@@ -33,7 +33,10 @@ class SegmenterSection:
 
     def line(self) -> str:
         """The scores in one line."""
-        parts = [f"{name} {shown(scores['miou'])}" for name, scores in self.scores.items()]
+        parts = [
+            f"{name} {shown(scores['miou'])} (precision {shown(scores['precision'])}, recall {shown(scores['recall'])})"
+            for name, scores in self.scores.items()
+        ]
         if self.ratio is not None:
             parts.append(f"{WEAK} / {FULL} {self.ratio:.1f} %")
         return f"mIoU without tags on {self.scores[WEAK]['images']} photographs: {', '.join(parts)}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Row:
-    """One photograph; ``truth`` is None without truth."""
+    """One photograph; ``truth`` is None without truth. ``likeness`` is the correlation of the maps of two classes."""
 
     name: str
     photograph: str
@@ -55,6 +56,7 @@ class Row:
     truth: str | None
     maps: tuple[Map, ...]
     maps_left_out: int
+    likeness: Mapping[tuple[str, str], float]
 
 
 def class_keys(classes: Classes) -> list[Key]:
@@ -101,7 +103,19 @@ def sheet_row(
         None if true is None else data_uri(overlay(picture, true, run.classes)),
         tuple(shown_maps(run.classes, picture, found, finished_maps(found, shown, image, settings), shown)),
         max(len(tags) - MAPS_SHOWN, 0),
+        likeness(run.classes, found, tags),
     )
+
+
+def likeness(classes: Classes, found: Localized, tags: Sequence[int]) -> dict[tuple[str, str], float]:
+    """How alike the maps of each two of ``tags`` are, from -1 to 1; a map without any difference is like none."""
+    ordered = sorted(tags)
+    maps_KN = found.maps_CYX[ordered].flatten(1).double().numpy()
+    alike = {}
+    for (one, first_N), (other, second_N) in itertools.combinations(zip(ordered, maps_KN, strict=True), 2):
+        if first_N.std() and second_N.std():
+            alike[classes.names[one], classes.names[other]] = float(np.corrcoef(first_N, second_N)[0, 1])
+    return alike
 
 
 def keys_in(classes: Classes, *images: NDArray[np.integer] | None) -> list[Key]:

@@ -44,8 +44,8 @@ class MaskTransformer(nn.Module):
 
     def forward(self, patch_BMD: Tensor) -> Tensor:
         """``(B, M, D)`` to ``(B, M, K)``: LayerNorm_K(p / |p| . c / |c|), with p = x_patch P and c = x_class C."""
-        patches = patch_BMD.shape[1]
-        x_BND = torch.cat([self.inward(patch_BMD), self.class_KD.expand(len(patch_BMD), -1, -1)], 1)
+        images, patches = patch_BMD.shape[:2]
+        x_BND = torch.cat([self.inward(patch_BMD), self.class_KD.expand(images, -1, -1)], 1)
         for block in self.blocks:
             x_BND = block(x_BND)
         with torch.autocast(x_BND.device.type, enabled=False):  # cosines differ by less than half precision shows

@@ -18,7 +18,7 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError
 from tag2mask.files import stopped_early
 from tag2mask.segmentation.build import architecture, build_segmenter
-from tag2mask.segmentation.clipping import clipped_loss, mean_parts
+from tag2mask.segmentation.clipping import clipped_loss, counted, mean_parts
 from tag2mask.segmentation.crops import LabelledCrops
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter, write_segmenter_header
 from tag2mask.segmentation.model import Segmenter
@@ -28,6 +28,7 @@ from tag2mask.segmentation.sources import LabelSource, open_labels
 from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import MODEL, Run, open_run
+from tag2mask.training.settings import with_epochs
 from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same
 from tag2mask.training.together import add_up, alone, together
 from tag2mask.vit.weights import Weights, weights_source
@@ -86,6 +87,7 @@ def segment(
 def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, resume: bool) -> SegmentResult:
     """Train one segmenter on ``source`` with settings that are ``resolved``, or go on with the one in ``out``."""
     require_outside(out, images_folder(run.data))
+    settings = with_epochs(settings, len(source.photographs))
     before = require_same_training(out, settings, source.origin) if resume else None
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     assert settings.weights is not None
@@ -165,22 +167,27 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         energy_BYX = F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
         labelled_BYX = labels_BYX != self.ignore
         clipping = self.settings.clipping
-        level = None if alone() else add_up(mean_parts(energy_BYX, labelled_BYX, clipping.tiles))
+        level = None if alone() else add_up(mean_parts(energy_BYX, labelled_BYX, clipping.tiles) * self.has_own())
         clipped = clipped_loss(energy_BYX, labelled_BYX, self.tau, self.tile, clipping.tiles, level)
         self.tally(labels_BYX, truth_BYX, clipped.kept_BYX)
         return {"cross_entropy": clipped.loss}
 
     def share(self, *batch: Tensor) -> Tensor | float:
-        """By labelled pixels: the loss is their mean."""
+        """By the pixels that the loss is the mean of."""
         if alone():
             return 1.0
-        own = (self.own(batch[1])[:, 0] != self.ignore).sum().float()
+        labelled_BYX = batch[1][:, 0] != self.ignore
+        own = counted(labelled_BYX, self.settings.clipping.tiles).sum().float() * self.has_own()
         return own / add_up(own.clone()).clamp_min(1)
 
     def own(self, labels_BNYX: Tensor) -> Tensor:
         """The labels, all ignored where the batch is another process's."""
+        return labels_BNYX if self.has_own() else torch.full_like(labels_BNYX, self.ignore)
+
+    def has_own(self) -> bool:
+        """Whether the batch in hand is this process's own."""
         images, _ = self.batches.sizes(self.progress.batch)
-        return labels_BNYX if images else torch.full_like(labels_BNYX, self.ignore)
+        return images > 0
 
     def tally(self, labels_BYX: Tensor, truth_BYX: Tensor, kept_BYX: Tensor) -> None:
         """Count labelled and kept pixels, and of those whose truth is known the right ones."""

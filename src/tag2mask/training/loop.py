@@ -24,7 +24,7 @@ from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.schedule import factor, parameter_groups
-from tag2mask.training.settings import TrainSettings
+from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import (
     completed,
     open_accelerator,
@@ -67,6 +67,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     settings = completed(settings.model_copy(update={"method_settings": chosen}), data)
     resume = resume and not stopped_early(out)
     photographs = open_dataset(data, settings.data, settings.split)
+    settings = with_epochs(settings, len(photographs))
     validation = open_validation(data, settings)
     require_outside(out, images_folder(data))
     # Resumed weights come from the state file: the pretrained ones need not be there any more.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -42,8 +42,19 @@ class OptimiserSettings(Settings):
     clip: float | None = Field(5.0, gt=0, description="largest gradient norm")
 
 
+VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs nobody set
+
+
+def epochs_for(views: int, images: int, fewest: int = 1) -> int:
+    """Epochs in which about so many ``views`` of all ``images`` are seen, ``MOST_EPOCHS`` at most."""
+    return min(max(round(views / max(images, 1)), fewest), MOST_EPOCHS)
+
+
 class LoopSettings(Settings):
-    """What every training has."""
+    """What every training has.
+
+    Unless they are set, the ``epochs`` follow from the number of images: as many as show 4,400 of them, 5 to 50.
+    """
 
     epochs: Epochs = 10
     batch_size: BatchSize = 8
@@ -52,6 +63,16 @@ class LoopSettings(Settings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     workers: int = Field(0, ge=0, le=128)
     save_minutes: float = Field(2.0, ge=0)
+
+
+S = TypeVar("S", bound=LoopSettings)
+
+
+def with_epochs(settings: S, images: int) -> S:
+    """The settings with as many epochs as so many images need, unless they were set."""
+    if "epochs" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"epochs": epochs_for(VIEWS, images, FEWEST_EPOCHS)})
 
 
 class TrainSettings(LoopSettings):

@@ -1,0 +1,13 @@
+"""Noise for generated data. Shapes: S side of an image in pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+def smooth(side: int, width: float, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Noise ``(S, S)`` that is alike over ``width`` pixels, of mean 0 and deviation 1."""
+    noise = ndimage.gaussian_filter(generator.normal(size=(side, side)), width, mode="reflect")
+    return np.asarray((noise - noise.mean()) / noise.std())
