@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from squares import write_squares
+from squares import SMALL, write_squares
 from tag2mask.data.reading import read_mask
 from tag2mask.masks.write import MaskSetWriter
 from tag2mask.segmentation.settings import SegmentSettings
@@ -46,16 +46,6 @@ def squares(tmp_path: Path) -> Path:
 @pytest.fixture
 def make_squares(tmp_path: Path) -> Callable[..., Path]:
     return lambda **settings: write_squares(tmp_path / "made", **settings)
-
-
-SMALL = {
-    "backbone": {"name": "vit_tiny_patch16_224", "image_size": 32, "patch": 8, "width": 24, "depth": 2, "heads": 3},
-    "method_settings": {"map_layers": 2, "attended_layers": 2},
-    "weights": "none",
-    "epochs": 2,
-    "batch_size": 4,
-    "precision": "fp32",
-}
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import torch
 
 from command import SMALL as WORDS
 from command import call
-from conftest import SMALL
 from interruption import interrupted_after
+from squares import SMALL
 from tag2mask import segment, train
 from tag2mask.segmentation import decoder
 from tag2mask.training import loop, together

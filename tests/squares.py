@@ -1,4 +1,4 @@
-"""Photographs whose halves have colours, for all tests."""
+"""Photographs whose halves have colours, and the settings of a training on them that takes a second."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ import numpy as np
 from PIL import Image
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 60, 220)}
+SMALL = {
+    "backbone": {"name": "vit_tiny_patch16_224", "image_size": 32, "patch": 8, "width": 24, "depth": 2, "heads": 3},
+    "method_settings": {"map_layers": 2, "attended_layers": 2},
+    "weights": "none",
+    "epochs": 2,
+    "batch_size": 4,
+    "precision": "fp32",
+}
 
 
 def write_squares(root: Path, count: int = 12, side: int = 48, background: bool = False, bands: int = 3) -> Path:

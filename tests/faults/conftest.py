@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from children import Work, run
+from trials import Work, run
 
 from command import SMALL
 

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from children import run
+from trials import run
 
 from tag2mask.data import DataSettings
 from tag2mask.data.check import check

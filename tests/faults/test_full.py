@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from children import Child, Counts, Work, attempt, content, left_over, limited, run, whole
+from trials import Child, Counts, Work, attempt, content, left_over, limited, run, whole
 
 FAST = {
     "train": (0, 3000),

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from children import Child, Counts, Work, attempt, moments, run, stopped, whole
+from trials import Child, Counts, Work, attempt, moments, run, stopped, whole
 
 from command import SMALL
 

@@ -54,6 +54,7 @@ def readable(path: Path, what: str = "photograph") -> Iterator[None]:
         DataError: something did.
     """
     try:
+        regular(path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # it reads on, or an error follows
             yield
@@ -78,7 +79,7 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MOST_VALUES is the limit
-        image = Image.open(regular(path) if content is None else io.BytesIO(content), formats=READERS)
+        image = Image.open(path if content is None else io.BytesIO(content), formats=READERS)
     require_size(path, image.width, image.height, 1)
     return image
 
