@@ -79,7 +79,9 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All trainable parameters: ``"backbone"`` (pretrained), ``"tokens"`` (new tokens and heads), ``"gates"``."""
+        """All trainable parameters: ``"backbone"`` (pretrained), ``"tokens"`` (new tokens and heads), ``"heads"`` (those
+        that may start warm), ``"gates"``.
+        """
 
 
 def require_tags(tags: Tensor | None, images: int, classes: int) -> Tensor:

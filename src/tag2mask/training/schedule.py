@@ -59,9 +59,12 @@ def poly(progress: float, power: float, final: float = 0.0) -> float:
 
 def parameter_groups(method: Method, settings: OptimiserSettings, fresh_patches: bool = False) -> list[dict[str, Any]]:
     """Groups for AdamW, each with its base rate as ``base``; a fresh patch embedding learns as fast as tokens."""
-    if settings.lr_tokens is None:
-        raise ValueError("lr_tokens is decided with the warm start, by decide_warm_start")
-    rates = {"backbone": settings.lr_backbone, "tokens": settings.lr_tokens, "gates": settings.lr_gates}
+    rates = {
+        "backbone": settings.lr_backbone,
+        "tokens": settings.lr_tokens,
+        "heads": settings.lr_heads or settings.lr_tokens,
+        "gates": settings.lr_gates,
+    }
     names = {id(parameter): name for name, parameter in method.named_parameters()}
     depth = depths(method)
     last = max(depth.values(), default=0)

@@ -22,7 +22,8 @@ METHOD = re.compile(r"^\s*method\.")  # method.KEY=VALUE is a setting of the met
 class OptimiserSettings(Settings):
     """AdamW with warm-up and cosine; one learning rate each for pretrained weights, new tokens and heads, and gates.
 
-    ``lr_tokens`` is None for 5e-4 after a warm start, which a higher rate would undo, and 3e-3 without one.
+    ``lr_heads`` is for heads that may start warm; None is 5e-4 after a warm start, which a higher rate would undo, and
+    ``lr_tokens`` without one.
     ``layer_decay`` multiplies the backbone's rate once for every layer below the last. ``weight_decay`` works on the
     kinds of parameters in ``decay``: the backbone's matrices, those of new heads, tokens, position embeddings, and
     vectors (biases and norms); never on gates. The rate rises from ``start`` and falls to ``final``, both as shares of
@@ -30,7 +31,8 @@ class OptimiserSettings(Settings):
     """
 
     lr_backbone: Rate = 1e-5
-    lr_tokens: Rate | None = None
+    lr_tokens: Rate = 3e-3
+    lr_heads: Rate | None = None
     lr_gates: Rate = 2e-2
     layer_decay: float = Field(1.0, gt=0, le=1)
     weight_decay: float = Field(0.05, ge=0, le=100)

@@ -23,7 +23,7 @@ from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.progress import progress_bar
 from tag2mask.training.settings import TrainSettings
 
-WARM_RATE, COLD_RATE = 5e-4, 3e-3
+WARM_RATE = 5e-4  # of a fitted head: more would undo the fit
 IMAGES, NUMBERS = 2000, 2**28  # so many images at most, and so many features of all of them
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # on the squared weights, chosen by cross-validation
 FOLDS = 5
@@ -31,7 +31,7 @@ RARE = -2.0  # where the biases start: most classes are absent from most images
 
 
 def decide_warm_start(settings: TrainSettings, method: Method) -> TrainSettings:
-    """The settings with ``warm_start`` and ``lr_tokens`` decided.
+    """The settings with ``warm_start`` and ``lr_heads`` decided.
 
     Raises:
         SettingsError: a warm start is asked for and the method or the backbone does not allow one.
@@ -43,8 +43,8 @@ def decide_warm_start(settings: TrainSettings, method: Method) -> TrainSettings:
             "head=per_token; leave warm_start out"
         )
     warm = possible if settings.warm_start is None else settings.warm_start
-    rate = settings.optimiser.lr_tokens or (WARM_RATE if warm else COLD_RATE)
-    optimiser = settings.optimiser.model_copy(update={"lr_tokens": rate})
+    rate = settings.optimiser.lr_heads or (WARM_RATE if warm else settings.optimiser.lr_tokens)
+    optimiser = settings.optimiser.model_copy(update={"lr_heads": rate})
     return settings.model_copy(update={"warm_start": warm, "optimiser": optimiser})
 
 

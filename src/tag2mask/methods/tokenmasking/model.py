@@ -137,7 +137,8 @@ class TokenMasking(Method):
         """The backbone's pretrained weights, the new tokens and head, and the gates."""
         return {
             "backbone": self.vit.pretrained_parameters(),
-            "tokens": [*self.vit.new_parameters(), *self.head.parameters()],
+            "tokens": self.vit.new_parameters(),
+            "heads": list(self.head.parameters()),
             "gates": self.vit.gate_parameters(),
         }
 
