@@ -88,7 +88,7 @@ def test_parity_gives_the_released_rates(preset: str, wanted: dict[int, float]) 
 def test_fresh_patches_learn_as_fast_as_tokens(fresh: bool, wanted: float) -> None:
     backbone = BackboneSettings(name="vit_tiny_patch16_224", image_size=32, bands=13)
     method, _ = build_method("tokenmasking", 2, backbone, {}, "none")
-    groups = parameter_groups(method, OptimiserSettings(lr_tokens=3e-3), fresh)
+    groups = parameter_groups(method, OptimiserSettings(), fresh)
     rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     found = {name: rates[id(parameter)] for name, parameter in method.named_parameters()}
     patches = [name for name in found if "patch_embed" in name]

@@ -57,7 +57,7 @@ def test_only_pretrained_backbones_start_warm(squares: Path, small: dict[str, An
     for name, given, warm, rate in (("cold", "none", False, 3e-3), ("warm", str(weights), True, 5e-4)):
         train(squares, tmp_path / name, **{**small, "epochs": 1, "weights": given})
         settings = open_run(tmp_path / name).settings
-        assert (settings.warm_start, settings.optimiser.lr_tokens) == (warm, rate)
+        assert (settings.warm_start, settings.optimiser.lr_heads) == (warm, rate)
     with pytest.raises(SettingsError, match="warm_start=true needs pretrained weights"):
         train(squares, tmp_path / "none", **{**small, "warm_start": True})
 

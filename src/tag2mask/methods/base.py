@@ -79,8 +79,10 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All trainable parameters: ``"backbone"`` (pretrained), ``"tokens"`` (new tokens and heads), ``"heads"`` (those
-        that may start warm), ``"gates"``.
+        """All trainable parameters, by name of their rate.
+
+        ``"backbone"`` (pretrained), ``"tokens"`` (new tokens and heads), ``"heads"`` (heads that may start warm),
+        ``"gates"``.
         """
 
 

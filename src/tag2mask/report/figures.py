@@ -17,7 +17,6 @@ from tag2mask.data.together import Company
 from tag2mask.masks.write import MaskSet
 from tag2mask.report.sheet import Row, spread
 from tag2mask.training.run import Run
-from tag2mask.training.warm_start import COLD_RATE
 
 MASKS_READ = 400  # at most, at even distances
 LEAST_SHARE = 0.001  # of an image's pixels: a class with fewer is as good as not painted
@@ -76,7 +75,7 @@ def gather(
         run.settings.method,
         run.settings.weights,
         run.settings.epochs,
-        run.settings.optimiser.lr_tokens or COLD_RATE,  # a run that was begun has decided it
+        run.settings.optimiser.lr_tokens,
         background["value"] if run.classes.background and background["policy"] == "threshold" else None,
         given,
         metrics,
