@@ -104,6 +104,7 @@ def test_a_probe_paints_what_it_learned_and_says_so(learned: Path, squares: Path
     assert summary.images == 8
     assert all(count > 0 for count in summary.sure.values())
     assert not (tmp_path / "probe/patches.safetensors").exists()
+    assert train_probe(learned, tmp_path / "probe", QUICK) == summary
     made = make_masks(learned, out=tmp_path / "masks", refine="probe", probe=str(tmp_path / "probe"))
     scores = evaluate(made.path, squares / "masks").to_json()
     assert scores["miou"] > scores["random_miou"]
@@ -176,8 +177,10 @@ def test_folders_that_are_no_probe_of_this_run(trained: Path, learned: Path, squ
     train_probe(learned, tmp_path / "probe", QUICK)
     with pytest.raises(SettingsError, match="was learned with another run than"):
         make_masks(run, out=tmp_path / "masks", refine="probe", probe=str(tmp_path / "probe"))
+    with pytest.raises(RunError, match=r"was begun with settings\.steps = 60, not 61; choose another --out"):
+        train_probe(learned, tmp_path / "probe", QUICK.model_copy(update={"steps": 61}))
     with pytest.raises(RunError, match="is not empty; choose another --out"):
-        train_probe(learned, tmp_path / "probe", QUICK)
+        train_probe(learned, squares / "splits", QUICK)
     with pytest.raises(SettingsError, match="a probe learns from class maps as they are"):
         train_probe(learned, tmp_path / "other", ProbeSettings.parse({"masks": {"refine": "pamr"}}))
 

@@ -20,7 +20,7 @@ from tag2mask.data import Sample
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.errors import DataError, RunError, SettingsError
-from tag2mask.files import held, vacant, write_yaml
+from tag2mask.files import held, vacant, write_json, write_yaml
 from tag2mask.masks import make
 from tag2mask.masks.localize import share, to_pixels
 from tag2mask.masks.painter import Painter
@@ -30,14 +30,17 @@ from tag2mask.masks.refine.probe import ProbeSettings, look
 from tag2mask.masks.refine.walk import to_patches
 from tag2mask.masks.sure_patches import sure_patches
 from tag2mask.settings import differences, read_yaml
-from tag2mask.stored import damaged
+from tag2mask.stored import Count, Measured, Stored, damaged, read_stored
 from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.progress import progress_bar
 from tag2mask.training.run import Run, open_run
 from tag2mask.training.tensors import write_tensors
 
-PATCHES = "patches.safetensors"  # what was seen so far; gone when the probe is finished
+SUMMARY, PATCHES = (
+    "summary.json",
+    "patches.safetensors",
+)  # the latter: what was seen so far; gone when the probe is finished
 FEWEST = 4  # patches of an image that are kept, however many images there are
 MEGABYTE = 2**20
 
@@ -65,7 +68,7 @@ class ProbeSummary:
 
 
 def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
-    """Learn a probe from the class maps of ``run``; stopped in between, the same call goes on.
+    """Learn a probe from the class maps of ``run``; stopped in between, the same call goes on, and finished, says so.
 
     Raises:
         DataError, SettingsError: what is wrong with the input.
@@ -81,22 +84,41 @@ def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
     header = describe(opened, settings, samples)
     with held(out), deferred_interrupt() as interrupt:
         require_own(out, header)
+        if (out / layout.WEIGHTS).is_file():
+            return read_summary(out)
         write_yaml(out / layout.CONFIG, header)
         failures: dict[str, str] = {}
         patches = gather(painter, samples, settings, out, interrupt, failures)
         probe, priors_S = learn(patches, settings, opened.classes.background is not None)
+        names = opened.classes.pixel_names
+        sure = torch.bincount(patches.label_N[patches.label_N != UNSURE], minlength=len(names)).tolist()
+        summary = ProbeSummary(
+            path=out,
+            images=len(samples) - len(failures),
+            sure=dict(zip(names, sure, strict=True)),
+            shares={name: round(share, 4) for name, share in zip(names, priors_S.tolist(), strict=True)},
+            failures=failures,
+            seconds=round(time.monotonic() - start, 1),
+        )
+        write_json(out / SUMMARY, summary.to_json())
         write_tensors(out / layout.WEIGHTS, {"weight_SD": probe.weight_SD, "bias_S": probe.bias_S}, {})
         (out / PATCHES).unlink(missing_ok=True)
-    names = opened.classes.pixel_names
-    sure = torch.bincount(patches.label_N[patches.label_N != UNSURE], minlength=len(names)).tolist()
-    return ProbeSummary(
-        path=out,
-        images=len(samples) - len(failures),
-        sure=dict(zip(names, sure, strict=True)),
-        shares={name: round(share, 4) for name, share in zip(names, priors_S.tolist(), strict=True)},
-        failures=failures,
-        seconds=round(time.monotonic() - start, 1),
-    )
+        return summary
+
+
+class StoredSummary(Stored):
+    """What ``summary.json`` has to hold."""
+
+    images: Count
+    sure: dict[str, Count]
+    shares: dict[str, Measured]
+    failures: dict[str, str]
+    seconds: Measured
+
+
+def read_summary(out: Path) -> ProbeSummary:
+    """What a finished probe said."""
+    return ProbeSummary(out, **read_stored(out / SUMMARY, StoredSummary).model_dump())
 
 
 def resolved(settings: ProbeSettings, run: Run) -> ProbeSettings:
@@ -131,14 +153,14 @@ def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> di
 
 
 def require_own(out: Path, header: Mapping[str, Any]) -> None:
-    """The folder is new, or a probe with this header was begun in it and not finished.
+    """The folder is new, or a probe with this header was begun in it.
 
     Raises:
         RunError: it is neither.
     """
     if vacant(out):
         return
-    if (out / layout.WEIGHTS).exists() or not (out / layout.CONFIG).is_file():
+    if not (out / layout.CONFIG).is_file():
         raise RunError(f"{out} is not empty; choose another --out")
     for key, was, wanted in differences(read_yaml(out / layout.CONFIG), header):
         raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
