@@ -80,8 +80,8 @@ def with_epochs(settings: S, images: int) -> S:
 class TrainSettings(LoopSettings):
     """A training run. ``method_settings`` are checked by the method's own settings class.
 
-    ``warm_start`` fits the head to the pretrained backbone's features before the first step; None does so where the
-    method's head can be fitted and the backbone is pretrained.
+    ``warm_start`` fits the head to the pretrained backbone's features before the first step: tags are known sooner, but
+    class maps may be worse (TokenMasking's README).
     ``keep_epochs`` keeps the weights of every epoch beside the best ones.
     """
 
@@ -92,7 +92,7 @@ class TrainSettings(LoopSettings):
     weights: str = "hub"
     split: str = "train"
     val_split: str | None = "val"
-    warm_start: bool | None = None
+    warm_start: bool = False
     optimiser: OptimiserSettings = OptimiserSettings()
     augment: AugmentSettings = AugmentSettings()
     keep_epochs: bool = False

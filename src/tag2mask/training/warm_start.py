@@ -31,7 +31,7 @@ RARE = -2.0  # where the biases start: most classes are absent from most images
 
 
 def decide_warm_start(settings: TrainSettings, method: Method) -> TrainSettings:
-    """The settings with ``warm_start`` and ``lr_heads`` decided.
+    """The settings with ``lr_heads`` decided.
 
     Raises:
         SettingsError: a warm start is asked for and the method or the backbone does not allow one.
@@ -42,10 +42,8 @@ def decide_warm_start(settings: TrainSettings, method: Method) -> TrainSettings:
             "warm_start=true needs pretrained weights and a method whose head can be fitted, such as tokenmasking with "
             "head=per_token; leave warm_start out"
         )
-    warm = possible if settings.warm_start is None else settings.warm_start
-    rate = settings.optimiser.lr_heads or (WARM_RATE if warm else settings.optimiser.lr_tokens)
-    optimiser = settings.optimiser.model_copy(update={"lr_heads": rate})
-    return settings.model_copy(update={"warm_start": warm, "optimiser": optimiser})
+    rate = settings.optimiser.lr_heads or (WARM_RATE if settings.warm_start else settings.optimiser.lr_tokens)
+    return settings.model_copy(update={"optimiser": settings.optimiser.model_copy(update={"lr_heads": rate})})
 
 
 def start_warm(
