@@ -10,10 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tag2mask.masks.paint import normalise
 from tag2mask.masks.refine.linear_probe import UNSURE
-from tag2mask.masks.refine.probe import scores_of
-
-EPS = 1e-8
 
 
 def sure_patches(
@@ -27,12 +25,12 @@ def sure_patches(
     labels_hw = torch.full(grid, UNSURE)
     if not tags:
         return torch.zeros_like(labels_hw) if background else labels_hw
-    heights_LKhw = torch.stack([normalise(maps_Khw) for maps_Khw in looks])
+    heights_LKhw = torch.stack([torch.from_numpy(normalise(maps_Khw.numpy())) for maps_Khw in looks])
     if background:
         labels_hw[heights_LKhw.amax((0, 1)) < bare] = 0
     least_Khw = heights_LKhw.amin(0)
     lead_Khw = least_Khw - rivals(least_Khw)
-    scores_K = torch.tensor(scores_of(tags, background=False)) + int(background)
+    scores_K = torch.tensor(tags) + int(background)
     is_sure_Khw = (least_Khw > sure) & (lead_Khw > margin)
     for is_sure_hw, lead_hw, score in zip(is_sure_Khw, lead_Khw, scores_K, strict=True):
         # The tag says that the class is somewhere: at least where its map leads most.
@@ -46,9 +44,3 @@ def rivals(maps_Khw: Tensor) -> Tensor:
         return torch.zeros_like(maps_Khw)
     first, second = maps_Khw.topk(2, 0).values
     return torch.where(maps_Khw == first, second, first)
-
-
-def normalise(maps_Khw: Tensor) -> Tensor:
-    """Each map to [0, 1]."""
-    low, high = maps_Khw.amin((1, 2), keepdim=True), maps_Khw.amax((1, 2), keepdim=True)
-    return (maps_Khw - low) / (high - low + EPS)

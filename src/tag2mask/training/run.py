@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -179,15 +179,24 @@ def fill(module: nn.Module, path: Path) -> None:
     put_tensors(module, tensors, path)
 
 
+def require_parts(path: Path, names: Sequence[str], what: str, verb: str) -> None:
+    """A folder holds the files without which it is not ``what`` ``verb`` writes.
+
+    Raises:
+        RunError: one is missing.
+    """
+    for name in names:
+        if not (path / name).is_file():
+            raise RunError(f"{path} is not {what}: {name} is missing; give the folder that tag2mask {verb} --out wrote")
+
+
 def read_header(path: Path, what: str, verb: str, kind: type[T]) -> tuple[T, Classes]:
     """What ``config.yaml`` says as ``kind``, and the classes, in a folder that ``verb`` wrote.
 
     Raises:
         RunError: the folder is none, or is damaged.
     """
-    for name in (CONFIG, CLASSES):
-        if not (path / name).is_file():
-            raise RunError(f"{path} is not {what}: {name} is missing; give the folder that tag2mask {verb} --out wrote")
+    require_parts(path, (CONFIG, CLASSES), what, verb)
     with damaged(path / CLASSES):
         classes = Classes.from_json(read_plain(path / CLASSES))
     return read_stored(path / CONFIG, kind), classes

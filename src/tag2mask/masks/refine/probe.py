@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tag2mask.data.transforms import eval_resize
-from tag2mask.errors import RunError
 from tag2mask.files import file_hash
 from tag2mask.masks.localize import resize, to_pixels
 from tag2mask.masks.refine.linear_probe import LinearProbe
@@ -26,7 +25,7 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import Ask, Evidence, Method
 from tag2mask.settings import Scales, Settings, Side
 from tag2mask.stored import Stored, damaged, read_stored
-from tag2mask.training.run import Run
+from tag2mask.training.run import Run, require_parts
 from tag2mask.training.start import mixed_precision
 from tag2mask.vit.vit import Features
 
@@ -149,11 +148,7 @@ def open_probe(path: Path) -> Probe:
     Raises:
         RunError: it is none, or is damaged.
     """
-    for name in (CONFIG, WEIGHTS):
-        if not (path / name).is_file():
-            raise RunError(
-                f"{path} is not a probe: {name} is missing; give the folder that tag2mask train-probe --out wrote"
-            )
+    require_parts(path, (CONFIG, WEIGHTS), "a probe", "train-probe")
     config = read_stored(path / CONFIG, ProbeConfig)
     with damaged(path / WEIGHTS):
         tensors = load_file(path / WEIGHTS)

@@ -19,13 +19,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tag2mask.data.transforms import eval_resize
-from tag2mask.errors import RunError
 from tag2mask.files import file_hash
 from tag2mask.masks.localize import resize, to_pixels
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.settings import BatchSize, Epochs, Settings, Side
 from tag2mask.stored import damaged, read_stored
-from tag2mask.training.run import RunConfig, fill
+from tag2mask.training.run import RunConfig, fill, require_parts
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import require_plain
 from tag2mask.vit.weights import build_backbone
@@ -199,11 +198,7 @@ def open_walk(path: Path, device: torch.device | str = "cpu") -> Walk:
     Raises:
         RunError: it is none, or is damaged.
     """
-    for name in (CONFIG, WEIGHTS):
-        if not (path / name).is_file():
-            raise RunError(
-                f"{path} is not a walk: {name} is missing; give the folder that tag2mask refine-train --out wrote"
-            )
+    require_parts(path, (CONFIG, WEIGHTS), "a walk", "refine-train")
     config = read_stored(path / CONFIG, RunConfig)
     settings = WalkSettings.parse(config.settings, where=str(path / CONFIG))
     with damaged(path / CONFIG):
