@@ -78,12 +78,12 @@ def interrupted(folder: Path) -> None:
 
 
 def lost(folder: Path, signum: int) -> None:
-    """The second process gets a signal after its third step, and leaves no sign of life from then on."""
+    """The second process gets a signal after its first step, before its first tick, and is silent from then on."""
     step = loop.Trainer.step
 
     def lost_after(self: loop.Trainer, images: torch.Tensor, tags: torch.Tensor) -> bool:
         moved = step(self, images, tags)
-        if RANK == 1 and self.progress.step == 3:
+        if RANK == 1 and self.progress.step == 1:
             os.kill(os.getpid(), signum)
         return moved
 

@@ -120,6 +120,7 @@ def together() -> Iterator[None]:
     )
     watch = Watch(PrefixStore(f"tag2mask-{next(numbers)}", store), dist.get_rank(), dist.get_world_size())
     watches.append(watch)
+    watch.look(0)  # the first sign before any work: whoever is gone from here on is missed
     threading.Thread(target=watch.run, daemon=True).start()
     try:
         yield
