@@ -15,12 +15,12 @@ from tag2mask.masks.refine.linear_probe import (
     NEVER,
     UNSURE,
     LinearProbe,
+    confident_labels,
     estimate_priors,
     fit_probe,
-    with_background,
 )
 from tag2mask.masks.refine.probe import ProbeSettings, open_probe
-from tag2mask.masks.sure_patches import sure_patches
+from tag2mask.masks.sure_patches import agreed, sure_patches
 from tag2mask.masks.train_probe import train_probe
 from tag2mask.masks.write import open_mask_set
 
@@ -39,25 +39,26 @@ def fitted(features_ND: torch.Tensor, labels_N: torch.Tensor, scores: int) -> Li
     return fit_probe(features_ND, labels_N, scores, 300, 512, 0.05, 1e-4, torch.Generator().manual_seed(0))
 
 
-def test_sure_patches_are_high_in_every_look_and_background_is_low_in_every_look() -> None:
-    first = torch.tensor([[[1.0, 0.8, 0.3, 0.0]], [[0.0, 0.05, 0.05, 1.0]]])
-    other = torch.tensor([[[1.0, 0.2, 0.05, 0.0]], [[0.0, 0.02, 0.05, 1.0]]])
-    labels = sure_patches([first, other], [0, 2], True, sure=0.5, margin=0.2, bare=0.1)
-    assert labels.tolist() == [[1, UNSURE, UNSURE, 3]]
-    low = torch.cat([first[:, :, :1], torch.full((2, 1, 1), 0.04), first[:, :, 3:]], 2)
-    assert sure_patches([low, low], [0, 2], True, 0.5, 0.2, 0.1).tolist() == [[1, 0, 3]]
-    assert sure_patches([low, low], [0, 2], False, 0.5, 0.2, 0.1).tolist() == [[0, UNSURE, 2]]
+def test_sure_patches_are_high_and_lead_and_background_is_low() -> None:
+    maps = torch.tensor([[[1.0, 0.8, 0.04, 0.3, 0.0]], [[0.0, 0.7, 0.04, 0.05, 1.0]]])
+    assert sure_patches(maps, [0, 2], True, 0.5, 0.2, 0.1).tolist() == [[1, UNSURE, 0, UNSURE, 3]]
+    assert sure_patches(maps, [0, 2], False, 0.5, 0.2, 0.1).tolist() == [[0, UNSURE, UNSURE, UNSURE, 2]]
 
 
 def test_a_tag_without_any_sure_patch_has_the_one_where_it_leads() -> None:
     maps = torch.tensor([[[1.0, 0.9, 0.0]], [[0.95, 1.0, 0.0]]])
-    assert sure_patches([maps], [0, 1], True, sure=0.5, margin=0.2, bare=0.1).tolist() == [[1, 2, 0]]
+    assert sure_patches(maps, [0, 1], True, sure=0.5, margin=0.2, bare=0.1).tolist() == [[1, 2, 0]]
 
 
 def test_an_image_without_tags_is_all_background() -> None:
     nothing = torch.zeros(0, 2, 3)
-    assert (sure_patches([nothing], [], True, 0.5, 0.2, 0.1) == 0).all()
-    assert (sure_patches([nothing], [], False, 0.5, 0.2, 0.1) == UNSURE).all()
+    assert (sure_patches(nothing, [], True, 0.5, 0.2, 0.1) == 0).all()
+    assert (sure_patches(nothing, [], False, 0.5, 0.2, 0.1) == UNSURE).all()
+
+
+def test_looks_agree_on_what_all_of_them_say() -> None:
+    labels_NL = torch.tensor([[1, 1], [1, UNSURE], [0, 2], [UNSURE, UNSURE]])
+    assert agreed(labels_NL).tolist() == [1, UNSURE, UNSURE, UNSURE]
 
 
 def test_the_fit_is_balanced_and_scores_without_a_sure_patch_never_win() -> None:
@@ -82,14 +83,26 @@ def test_priors_are_found_without_labels_and_within_tags() -> None:
     torch.testing.assert_close(priors_S, torch.tensor([0.7, 0.2, 0.4]), atol=0.05, rtol=0)
 
 
-def test_a_second_round_keeps_classes_and_draws_the_background_anew() -> None:
-    probe = LinearProbe(torch.tensor([[1.0], [0.0]]), torch.zeros(2))
-    features_ND = torch.tensor([[5.0], [5.0], [0.5], [-5.0], [0.5]])
-    labels_N = torch.tensor([UNSURE, 1, 0, 0, UNSURE])
-    allowed_IS = torch.tensor([[True, True]])
-    image_N = torch.zeros(5, dtype=torch.long)
-    found_N = with_background(probe, features_ND, image_N, allowed_IS, labels_N, 0.9)
-    assert found_N.tolist() == [0, 1, UNSURE, UNSURE, UNSURE]
+def test_a_round_learns_what_the_layer_before_is_confident_of() -> None:
+    probe = LinearProbe(torch.tensor([[1.0], [0.0], [NEVER]]), torch.zeros(3))
+    features_ND = torch.tensor([[5.0], [5.0], [0.5], [-5.0], [-0.5]])
+    labels_N = torch.tensor([UNSURE, 1, 0, 0, 2])
+    allowed_IS = torch.tensor([[True, True, False]])
+    found_N = confident_labels(probe, features_ND, torch.zeros(5, dtype=torch.long), allowed_IS, labels_N, 0.9)
+    assert found_N.tolist() == [0, 0, UNSURE, 1, 2]  # of the third score nothing is confident: it keeps its label
+
+
+@pytest.mark.parametrize(("share", "small"), [(0.03, True), (0.4, False)])
+def test_small_classes_are_labelled_by_the_last_look_and_large_ones_by_the_first(share: float, small: bool) -> None:
+    """Of two looks one calls half of the class background: the layer learned from that one paints less."""
+    features_ND, true_N = clouds((1 - share, share))
+    halved_N = torch.where(features_ND[:, 2] > 0, true_N, 0)
+    looks = (true_N, halved_N) if small else (halved_N, true_N)
+    image_N = torch.zeros(len(true_N), dtype=torch.int32)
+    patches = module.Patches(features_ND.half(), torch.stack(looks, 1), image_N, torch.ones(1, 2, dtype=torch.bool))
+    found = module.learn(patches, QUICK.model_copy(update={"rounds": 1}), background=True)
+    assert found.small == small
+    assert found.sure_S.tolist() == torch.bincount(halved_N).tolist()
 
 
 @pytest.fixture

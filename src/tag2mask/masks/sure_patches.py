@@ -1,6 +1,6 @@
-"""Which patches are surely what, by the class maps of several looks at an image. No truth is opened.
+"""Which patches are surely what, by the class maps of a look at an image. No truth is opened.
 
-Shapes: K tags of an image, M patches, h w patch grid.
+Shapes: K tags of an image, L looks, N patches, h w patch grid.
 """
 
 from __future__ import annotations
@@ -15,23 +15,21 @@ from tag2mask.masks.refine.linear_probe import UNSURE
 
 
 def sure_patches(
-    looks: Sequence[Tensor], tags: Sequence[int], background: bool, sure: float, margin: float, bare: float
+    maps_Khw: Tensor, tags: Sequence[int], background: bool, sure: float, margin: float, bare: float
 ) -> Tensor:
     """The score that each patch surely shows, or ``UNSURE``: ``(h, w)``. Every tag has one sure patch or more.
 
-    ``looks`` are class maps ``(K, h, w)`` of the image's tags on one grid. An image without tags is all background.
+    ``maps_Khw`` are class maps of the image's tags. An image without tags is all background.
     """
-    [grid] = {maps_Khw.shape[-2:] for maps_Khw in looks}
-    labels_hw = torch.full(grid, UNSURE)
+    labels_hw = torch.full(maps_Khw.shape[-2:], UNSURE)
     if not tags:
         return torch.zeros_like(labels_hw) if background else labels_hw
-    heights_LKhw = torch.stack([torch.from_numpy(normalise(maps_Khw.numpy())) for maps_Khw in looks])
+    heights_Khw = torch.from_numpy(normalise(maps_Khw.numpy()))
     if background:
-        labels_hw[heights_LKhw.amax((0, 1)) < bare] = 0
-    least_Khw = heights_LKhw.amin(0)
-    lead_Khw = least_Khw - rivals(least_Khw)
+        labels_hw[heights_Khw.amax(0) < bare] = 0
+    lead_Khw = heights_Khw - rivals(heights_Khw)
     scores_K = torch.tensor(tags) + int(background)
-    is_sure_Khw = (least_Khw > sure) & (lead_Khw > margin)
+    is_sure_Khw = (heights_Khw > sure) & (lead_Khw > margin)
     for is_sure_hw, lead_hw, score in zip(is_sure_Khw, lead_Khw, scores_K, strict=True):
         # The tag says that the class is somewhere: at least where its map leads most.
         labels_hw[is_sure_hw if is_sure_hw.any() else lead_hw == lead_hw.max()] = score
@@ -44,3 +42,8 @@ def rivals(maps_Khw: Tensor) -> Tensor:
         return torch.zeros_like(maps_Khw)
     first, second = maps_Khw.topk(2, 0).values
     return torch.where(maps_Khw == first, second, first)
+
+
+def agreed(labels_NL: Tensor) -> Tensor:
+    """The label that all looks give a patch, or ``UNSURE``: ``(N,)``."""
+    return torch.where((labels_NL == labels_NL[:, :1]).all(1), labels_NL[:, 0], UNSURE)

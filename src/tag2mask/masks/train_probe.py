@@ -1,6 +1,6 @@
 """Learning the probe: look at every image of a split, keep its patches, fit one linear layer to the sure ones.
 
-No truth is opened. Shapes: D width, N patches, S scores, I images, K tags of an image, h w patch grid.
+No truth is opened. Shapes: D width, L looks, N patches, S scores, I images, K tags of an image, h w patch grid.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tag2mask.masks import make
 from tag2mask.masks.localize import share, to_pixels
 from tag2mask.masks.painter import Painter
 from tag2mask.masks.refine import probe as layout
-from tag2mask.masks.refine.linear_probe import UNSURE, LinearProbe, estimate_priors, fit_probe, with_background
+from tag2mask.masks.refine.linear_probe import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe
 from tag2mask.masks.refine.probe import ProbeSettings, look
 from tag2mask.masks.refine.walk import to_patches
-from tag2mask.masks.sure_patches import sure_patches
+from tag2mask.masks.sure_patches import agreed, sure_patches
 from tag2mask.settings import differences, read_yaml
-from tag2mask.stored import Count, Measured, Stored, damaged, read_stored
+from tag2mask.stored import Count, Flag, Measured, Stored, damaged, read_stored
 from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.progress import progress_bar
@@ -47,12 +47,16 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class ProbeSummary:
-    """What came of it: the probe in ``path``, sure patches and share of all patches by name, images that failed."""
+    """What came of it: the probe in ``path``, and images that failed.
+
+    By name, ``sure`` patches and ``shares`` of the patches of images that may show a score. ``small``: the classes are.
+    """
 
     path: Path
     images: int
     sure: dict[str, int]
     shares: dict[str, float]
+    small: bool
     failures: dict[str, str]
     seconds: float
 
@@ -89,19 +93,19 @@ def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
         write_yaml(out / layout.CONFIG, header)
         failures: dict[str, str] = {}
         patches = gather(painter, samples, settings, out, interrupt, failures)
-        probe, priors_S = learn(patches, settings, opened.classes.background is not None)
+        learned = learn(patches, settings, opened.classes.background is not None)
         names = opened.classes.pixel_names
-        sure = torch.bincount(patches.label_N[patches.label_N != UNSURE], minlength=len(names)).tolist()
         summary = ProbeSummary(
             path=out,
             images=len(samples) - len(failures),
-            sure=dict(zip(names, sure, strict=True)),
-            shares={name: round(share, 4) for name, share in zip(names, priors_S.tolist(), strict=True)},
+            sure=dict(zip(names, learned.sure_S.tolist(), strict=True)),
+            shares={name: round(share, 4) for name, share in zip(names, learned.priors_S.tolist(), strict=True)},
+            small=learned.small,
             failures=failures,
             seconds=round(time.monotonic() - start, 1),
         )
         write_json(out / SUMMARY, summary.to_json())
-        write_tensors(out / layout.WEIGHTS, {"weight_SD": probe.weight_SD, "bias_S": probe.bias_S}, {})
+        write_tensors(out / layout.WEIGHTS, {"weight_SD": learned.probe.weight_SD, "bias_S": learned.probe.bias_S}, {})
         (out / PATCHES).unlink(missing_ok=True)
         return summary
 
@@ -112,6 +116,7 @@ class StoredSummary(Stored):
     images: Count
     sure: dict[str, Count]
     shares: dict[str, Measured]
+    small: Flag
     failures: dict[str, str]
     seconds: Measured
 
@@ -166,20 +171,38 @@ def require_own(out: Path, header: Mapping[str, Any]) -> None:
         raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
 
 
-def learn(patches: Patches, settings: ProbeSettings, background: bool) -> tuple[LinearProbe, Tensor]:
-    """The probe with its priors, and the priors ``(S,)``.
+@dataclass(frozen=True)
+class Learned:
+    """A probe with its priors ``(S,)``, sure patches by score ``(S,)``, and whether the classes are small."""
+
+    probe: LinearProbe
+    priors_S: Tensor
+    sure_S: Tensor
+    small: bool
+
+
+def learn(patches: Patches, settings: ProbeSettings, background: bool) -> Learned:
+    """The last of the layers that ``ProbeSettings`` tells of.
 
     Raises:
         DataError: no patch is sure.
     """
-    labels_N, images = patches.label_N.long(), (patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
-    if not (labels_N != UNSURE).any():
+    labels_NL = patches.label_NL.long()
+    agreed_N = agreed(labels_NL)
+    if not (agreed_N != UNSURE).any():
         raise DataError("no patch is sure of its class: lower sure or margin, or train the run longer")
-    probe, priors_S = learn_once(patches, labels_N, settings)
-    for _ in range(1, settings.rounds if background else 1):
-        labels_N = with_background(probe, *images, labels_N, settings.confidence)
+    probe, priors_S = learn_once(patches, agreed_N, settings)
+    sizes_C = priors_S[int(background) :][probe.bias_S[int(background) :] > NEVER]
+    small = bool(sizes_C.mean() < settings.small)
+    labels_N = labels_NL[:, -1 if small else 0]
+    sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(priors_S))
+    if not torch.equal(labels_N, agreed_N):
         probe, priors_S = learn_once(patches, labels_N, settings)
-    return probe, priors_S
+    for _ in range(1, settings.rounds if background and not small else 1):
+        images = (patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
+        labels_N = confident_labels(probe, *images, labels_N, settings.confidence)
+        probe, priors_S = learn_once(patches, labels_N, settings)
+    return Learned(probe, priors_S, sure_S, small)
 
 
 def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> tuple[LinearProbe, Tensor]:
@@ -200,10 +223,10 @@ def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> t
 
 @dataclass(frozen=True)
 class Patches:
-    """Features ``(N, D)`` in float16, what each surely shows, its image, and the scores ``(I, S)`` of each image."""
+    """Features ``(N, D)`` in float16, what each look surely shows, its image; and each image's scores ``(I, S)``."""
 
     feature_ND: Tensor
-    label_N: Tensor
+    label_NL: Tensor
     image_N: Tensor
     allowed_IS: Tensor
 
@@ -217,9 +240,10 @@ def gather(
     failures: dict[str, str],
 ) -> Patches:
     """Look at every image, from where an interrupted call left off; those that cannot be read are noted."""
-    width, scores = painter.method.vit.width, len(painter.run.classes.pixel_names)
+    assert settings.scales is not None
+    width, looks, scores = painter.method.vit.width, len(settings.scales), len(painter.run.classes.pixel_names)
     kept = max(settings.memory * MEGABYTE // (2 * width * len(samples)), FEWEST)
-    parts = [load_patches(out / PATCHES, width, scores)]
+    parts = [load_patches(out / PATCHES, width, looks, scores)]
     done = len(parts[0].allowed_IS)
     saved = time.monotonic()
     with progress_bar("probe", len(samples), done) as bar:
@@ -228,7 +252,7 @@ def gather(
                 parts.append(patches_of(painter, samples[index], settings, index, kept))
             except DataError as error:
                 failures[samples[index].name] = str(error)
-                parts.append(no_patches(1, width, scores))
+                parts.append(no_patches(1, width, looks, scores))
             bar.advance()
             if interrupt.asked or time.monotonic() - saved > 60 * settings.save_minutes:
                 parts = [joined(parts)]
@@ -244,18 +268,20 @@ def joined(parts: Sequence[Patches]) -> Patches:
     return Patches(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
-def load_patches(path: Path, width: int, scores: int) -> Patches:
+def load_patches(path: Path, width: int, looks: int, scores: int) -> Patches:
     """What an interrupted call had seen, or nothing."""
     if not path.is_file():
-        return no_patches(0, width, scores)
+        return no_patches(0, width, looks, scores)
     with damaged(path), safe_open(path, "pt") as file:
         return Patches(*(file.get_tensor(name) for name in Patches.__dataclass_fields__))
 
 
-def no_patches(images: int, width: int, scores: int) -> Patches:
+def no_patches(images: int, width: int, looks: int, scores: int) -> Patches:
     """Nothing of so many images."""
     nothing = torch.zeros(0, dtype=torch.int32)
-    return Patches(torch.zeros(0, width).half(), nothing, nothing, torch.zeros(images, scores, dtype=torch.bool))
+    return Patches(
+        torch.zeros(0, width).half(), nothing.view(0, 1).expand(0, looks), nothing, torch.zeros(images, scores).bool()
+    )
 
 
 def patches_of(painter: Painter, sample: Sample, settings: ProbeSettings, index: int, kept: int) -> Patches:
@@ -273,21 +299,23 @@ def patches_of(painter: Painter, sample: Sample, settings: ProbeSettings, index:
     ]
     evidence = [seen.evidence for seen in looks if seen.evidence is not None]
     tags, _ = painter.tags_of(sample, torch.stack([one.scores_BC[0].float().cpu() for one in evidence]).mean(0))
-    last = looks[-1]
-    maps = []
-    for one, seen in zip(evidence, looks, strict=True):
+    last, patch = looks[-1], painter.method.patch
+    labels = []
+    for one, seen, scale in zip(evidence, looks, settings.scales, strict=True):
         assert one.maps_BChw is not None
         maps_BChw = share(one.maps_BChw) if settings.masks.relative else one.maps_BChw
-        pixels_KYX = to_pixels(maps_BChw[:, tags].float(), painter.method.patch, seen.size)[0]
-        maps.append(to_patches(pixels_KYX, last.size, painter.method.patch).cpu())
-    labels_hw = sure_patches(maps, tags, background, settings.sure, settings.margin, settings.bare)
+        pixels_KYX = to_pixels(maps_BChw[:, tags].float(), patch, seen.size)[0]
+        maps_Khw = to_patches(pixels_KYX, last.size, patch).cpu()
+        bare = min(settings.bare * scale, settings.sure)
+        labels.append(sure_patches(maps_Khw, tags, background, settings.sure, settings.margin, bare).flatten())
+    labels_NL = torch.stack(labels, 1)
     generator = torch.Generator().manual_seed(mix(settings.seed, index))
-    drawn_K = torch.randperm(labels_hw.numel(), generator=generator)[:kept].sort().values
+    drawn_K = torch.randperm(len(labels_NL), generator=generator)[:kept].sort().values
     allowed_S = torch.zeros(len(run.classes.pixel_names), dtype=torch.bool)
     allowed_S[layout.scores_of(tags, background)] = True
     return Patches(
         last.features_hwD.flatten(0, 1).cpu()[drawn_K].half(),
-        labels_hw.flatten()[drawn_K].int(),
+        labels_NL[drawn_K].int(),
         torch.full((len(drawn_K),), index, dtype=torch.int32),
         allowed_S[None],
     )

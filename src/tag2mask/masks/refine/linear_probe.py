@@ -121,7 +121,7 @@ def possible_logits(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, al
         yield probe(features_ND[chunk]).masked_fill(~allowed_IS[image_N[chunk]], -math.inf)
 
 
-def with_background(
+def confident_labels(
     probe: LinearProbe,
     features_ND: Tensor,
     image_N: Tensor,
@@ -129,11 +129,13 @@ def with_background(
     labels_N: Tensor,
     confidence: float,
 ) -> Tensor:
-    """The labels with another background, ``(N,)``: where the probe gives it a probability above ``confidence``.
+    """New labels ``(N,)``: what the probe gives a probability above ``confidence`` within the image's tags.
 
-    What class maps show is there, so patches of classes stay. What they do not show may be there all the same, so
-    background that only they vouch for is dropped.
+    A score that it is nowhere confident of keeps the labels that it had.
     """
-    likely = [logits_KS.softmax(1)[:, 0] for logits_KS in possible_logits(probe, features_ND, image_N, allowed_IS)]
-    background_N = torch.where(torch.cat(likely) > confidence, 0, UNSURE)
-    return torch.where(labels_N > 0, labels_N, background_N)
+    tops = [logits_KS.softmax(1).max(1) for logits_KS in possible_logits(probe, features_ND, image_N, allowed_IS)]
+    likely_N, best_N = (torch.cat(part) for part in zip(*tops, strict=True))
+    found_N = torch.where(likely_N > confidence, best_N, UNSURE)
+    was_sure_N = labels_N != UNSURE
+    lost_N = was_sure_N & ~torch.isin(labels_N, found_N)
+    return torch.where(lost_N, labels_N, found_N)

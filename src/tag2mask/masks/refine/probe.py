@@ -38,10 +38,12 @@ class ProbeSettings(Settings):
     ``masks`` says which images, with which tags, and how the run makes their class maps. They are looked at with a
     short side of each of ``scales`` times that of the run; None is 1 and 2, or 1 alone for a backbone that was trained
     from nothing and so knows one scale. Features come from the last look.
-    A patch is surely of a class where that class's normalised map is above ``sure`` in every look and ``margin`` above
-    the second, and surely background where all maps are below ``bare`` in every look. Nothing is learned in between.
-    In each of more ``rounds`` a new layer learns another background: what the layer before says is background with a
-    probability above ``confidence``. Without a background there is one round.
+    In a look, a patch is surely of a class where that class's normalised map is above ``sure`` and ``margin`` above the
+    second, and surely background where all maps are below ``bare`` times the scale: a larger look spreads less. Nothing
+    is learned in between. A first layer learns what all looks agree on and tells how large the classes are. If on the
+    mean they fill less than ``small`` of the images that show them, the last look labels the patches, which sees small
+    things best. Otherwise the first look does, which sees large ones whole, and in each of more ``rounds`` a new layer
+    learns what the layer before gives a probability above ``confidence``. Without a background there is one round.
     ``memory`` is how many MB of features are kept; of more an even share of each image's patches is drawn.
     """
 
@@ -50,7 +52,8 @@ class ProbeSettings(Settings):
     sure: float = Field(0.5, gt=0, lt=1)
     margin: float = Field(0.2, ge=0, lt=1)
     bare: float = Field(0.1, gt=0, lt=1)
-    rounds: int = Field(2, gt=0, le=100)
+    small: float = Field(0.1, ge=0, le=1)
+    rounds: int = Field(3, gt=0, le=100)
     confidence: float = Field(0.9, gt=0, lt=1)
     steps: int = Field(600, gt=0, le=10**6)
     batch_size: int = Field(4096, gt=0, le=2**20)
