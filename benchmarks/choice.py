@@ -1,10 +1,10 @@
 """How far the epoch that the tags choose is from the one that truth would choose.
 
-    tag2mask train DATA --out RUN --set keep_epochs=true
+    tag2mask train DATA --out RUN --set keep_epochs=1
     python benchmarks/choice.py RUN --truth DIR [--split train] [--set KEY=VALUE]...
 
-Paints the split with the weights of every epoch, image tags given, and prints validation AP beside mIoU. Settings are
-those of ``masks``.
+Paints the split with the weights of every epoch that was kept, image tags given, and prints validation AP beside mIoU.
+Settings are those of ``masks``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.make import make_masks
-from tag2mask.masks.settings import read_mask_settings
+from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.training import run as layout
 
 
@@ -31,20 +31,28 @@ def main() -> None:
     rows = []
     print("| epoch | val AP | mIoU |\n|---|---|---|")
     for row in layout.open_run(arguments.run).metrics():
-        with tempfile.TemporaryDirectory() as folder:
-            at = Path(folder) / "run"
-            at.mkdir()
-            for name in (layout.CONFIG, layout.CLASSES):
-                (at / name).symlink_to((arguments.run / name).resolve())
-            (at / layout.MODEL).symlink_to((arguments.run / layout.epoch_model(row["epoch"])).resolve())
-            make_masks(at, out=at / "masks", settings=settings)
-            rows.append((row["epoch"], row["val_ap"], evaluate(at / "masks", arguments.truth).to_json()["miou"]))
-        print(f"| {rows[-1][0]} | {rows[-1][1]:.3f} | {rows[-1][2]:.1f} |", flush=True)
+        if (arguments.run / layout.epoch_model(row["epoch"])).is_file():
+            miou = score_epoch(arguments.run, row["epoch"], arguments.truth, settings)
+            rows.append((row["epoch"], row["val_ap"], miou))
+            print(f"| {rows[-1][0]} | {rows[-1][1]:.3f} | {rows[-1][2]:.1f} |", flush=True)
     by_tags, by_truth = max(rows, key=lambda row: row[1]), max(rows, key=lambda row: row[2])
     print(
         f"best by tags: epoch {by_tags[0]}, mIoU {by_tags[2]:.1f}; best by truth: epoch {by_truth[0]}, "
         f"mIoU {by_truth[2]:.1f}"
     )
+
+
+def score_epoch(run: Path, epoch: int, truth: Path, settings: MaskSettings) -> float:
+    """The mIoU of masks painted with the weights that ``run`` kept of an epoch."""
+    with tempfile.TemporaryDirectory() as folder:
+        at = Path(folder) / "run"
+        at.mkdir()
+        for name in (layout.CONFIG, layout.CLASSES):
+            (at / name).symlink_to((run / name).resolve())
+        (at / layout.MODEL).symlink_to((run / layout.epoch_model(epoch)).resolve())
+        make_masks(at, out=at / "masks", settings=settings)
+        miou: float = evaluate(at / "masks", truth).to_json()["miou"]
+    return miou
 
 
 if __name__ == "__main__":

@@ -47,8 +47,10 @@ def test_a_run_holds_what_later_verbs_need(squares: Path, tmp_path: Path, small:
     assert len(run.checkpoint_hash()) == 64
 
 
-def test_every_epoch_is_kept_if_asked(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
-    best = train(squares, tmp_path / "run", **small, keep_epochs=True).best_epoch
+def test_every_so_many_epochs_are_kept_if_asked(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    train(squares, tmp_path / "second", **small, keep_epochs=2)
+    assert [path.name for path in (tmp_path / "second/epochs").iterdir()] == ["002.safetensors"]
+    best = train(squares, tmp_path / "run", **small, keep_epochs=1).best_epoch
     kept = sorted((tmp_path / "run/epochs").iterdir())
     assert [path.name for path in kept] == ["001.safetensors", "002.safetensors"]
     assert kept[best - 1].read_bytes() == (tmp_path / "run/model.safetensors").read_bytes()

@@ -169,7 +169,8 @@ class Trainer(EpochLoop[TrainSettings]):
             progress.best_epoch = progress.epoch + 1
             progress.best_ap = row.get("val_ap")
             self.save_model(self.out / layout.MODEL)
-        if self.settings.keep_epochs:
+        every = self.settings.keep_epochs
+        if every and (progress.epoch + 1) % every == 0:
             self.save_model(self.out / layout.epoch_model(progress.epoch + 1))
 
     def validate(self) -> dict[str, Any]:

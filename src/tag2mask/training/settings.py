@@ -82,7 +82,7 @@ class TrainSettings(LoopSettings):
 
     ``warm_start`` fits the head to the pretrained backbone's features before the first step: tags are known sooner, but
     class maps may be worse (TokenMasking's README).
-    ``keep_epochs`` keeps the weights of every epoch beside the best ones.
+    ``keep_epochs`` keeps the weights of every so many epochs beside the best ones; 0 keeps none.
     """
 
     data: DataSettings = DataSettings()
@@ -95,7 +95,7 @@ class TrainSettings(LoopSettings):
     warm_start: bool = False
     optimiser: OptimiserSettings = OptimiserSettings()
     augment: AugmentSettings = AugmentSettings()
-    keep_epochs: bool = False
+    keep_epochs: int = Field(0, ge=0)
 
 
 def read_settings(

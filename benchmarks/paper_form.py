@@ -1,0 +1,87 @@
+"""The published forms trained long: does a map of theirs leave chance?
+
+    python benchmarks/paper_form.py DATA --weights FILE --out DIR [--variants a,b] [--seed 0] [--set KEY=VALUE]...
+
+Each variant trains for 150 epochs at 126 px; every tenth epoch paints the val split, image tags given, and is scored.
+DIR gets a run a variant and ``rows.json`` as rows come. Stopped, the same command goes on. ``--set`` reaches ``train``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from choice import score_epoch
+from tag2mask.files import write_json
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.stages import read_json
+from tag2mask.training import run as layout
+from tag2mask.training.checkpoint import can_resume
+from tag2mask.training.loop import train
+from tag2mask.training.settings import read_settings
+
+ALL = ["epochs=150", "keep_epochs=10", "backbone.image_size=126"]
+PAPER, RELEASED = ["method=tokenmasking-paper"], ["method=tokenmasking-released"]
+# The rates of presets/voc-tokenmasking.yaml and mctformer-v1.yaml, for batches of 8.
+SCHEDULE = ["optimiser.warmup=0.05", "optimiser.start=0", "optimiser.final=0", "optimiser.clip=5.0"]
+SLOW = ["optimiser.lr_backbone=3e-5", "optimiser.lr_tokens=3e-4", *SCHEDULE]
+VARIANTS: dict[str, list[str]] = {
+    "paper, our rates": PAPER,
+    "paper, the preset's rates": [*PAPER, *SLOW],
+    "paper, masking 0 %": [*PAPER, "method.masking_ratio=0"],
+    "paper, masking 100 %": [*PAPER, "method.masking_ratio=1"],
+    "released, our rates": RELEASED,
+    "released, the preset's rates": [*RELEASED, *SLOW],
+    "mctformer-v1, our rates": ["method=mctformer-v1"],
+    "mctformer-v1, the paper's rates": [
+        "method=mctformer-v1",
+        *("optimiser.lr_backbone=6.25e-5", "optimiser.lr_tokens=6.25e-5", "optimiser.warmup=0.0333333"),
+        *("optimiser.start=0.016", "optimiser.final=0.16"),
+    ],
+}
+
+
+def main() -> None:
+    """Make the rows that are missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--variants", default=";".join(VARIANTS), help="with semicolons between")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args()
+    path = arguments.out / "rows.json"
+    print("| variant | epoch | val AP | mIoU val |\n|---|---|---|---|")
+    for variant in arguments.variants.split(";"):
+        rows: list[dict[str, Any]] = read_json(path) if path.is_file() else []
+        if not any(row["variant"] == variant for row in rows):
+            rows += measure(arguments, variant)
+            write_json(path, rows)
+        for row in rows:
+            if row["variant"] == variant:
+                print(f"| {variant} | {row['epoch']} | {row['val AP']:.3f} | {row['miou']:.1f} |", flush=True)
+
+
+def measure(arguments: argparse.Namespace, variant: str) -> list[dict[str, Any]]:
+    """A row for each epoch that was kept."""
+    run: Path = arguments.out / f"{variant.replace(' ', '-').replace(',', '').replace('%', '')}{arguments.seed}"
+    named = {"weights": arguments.weights, "seed": arguments.seed}
+    settings = read_settings(None, [*ALL, *VARIANTS[variant], *arguments.set], named)
+    train(arguments.data, run, settings, can_resume(run))
+    truth = arguments.data / settings.data.masks
+    return [
+        {
+            "variant": variant,
+            "epoch": row["epoch"],
+            "val AP": row["val_ap"],
+            "miou": score_epoch(run, row["epoch"], truth, MaskSettings(split="val")),
+        }
+        for row in layout.open_run(run).metrics()
+        if (run / layout.epoch_model(row["epoch"])).is_file()
+    ]
+
+
+if __name__ == "__main__":
+    main()
