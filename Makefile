@@ -1,4 +1,4 @@
-# make demo: install and run the demo; make test: install for development and run lint, types and tests.
+# make demo: install and run the demo; make test: install for development and run lint, types, import order and tests.
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -13,6 +13,7 @@ test: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/pytest
 
 .venv/created:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from tag2mask import tensors as tensor_files
 from tag2mask.errors import RunError
 from tag2mask.files import (
     LOCK,
@@ -27,8 +28,7 @@ from tag2mask.files import (
     write_text,
 )
 from tag2mask.stored import drop_torn_line
-from tag2mask.training import tensors as tensor_files
-from tag2mask.training.tensors import write_tensors
+from tag2mask.tensors import write_tensors
 
 
 def test_what_stays_empty_goes_again_and_what_does_not_stays(tmp_path: Path) -> None:

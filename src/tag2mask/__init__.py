@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from tag2mask._version import __version__
 from tag2mask.threads import choose_threads
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 choose_threads(os.environ)
 
-__version__ = "0.1.0"
-__all__ = ["convert", "evaluate", "make_masks", "predict", "prepare", "run", "segment", "train", "train_probe"]
+__all__ = [
+    "__version__", "convert", "evaluate", "make_masks", "predict", "prepare", "run", "segment", "train", "train_probe",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

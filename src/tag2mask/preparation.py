@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-import tag2mask
+from tag2mask._version import __version__
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import BACKGROUND
 from tag2mask.data.geotiff import read_place, write_geotiff
@@ -43,9 +43,9 @@ from tag2mask.files import (
 )
 from tag2mask.masks.write import write_mask
 from tag2mask.names import inside, split_name
+from tag2mask.progress import progress_bar
 from tag2mask.settings import Settings
 from tag2mask.stored import drop_torn_line, read_rows, read_stored
-from tag2mask.training.progress import progress_bar
 
 MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"
 
@@ -103,7 +103,7 @@ def prepare(
     lists = chosen_lists(source, plan)
     names = chosen_names(source, lists, plan)
     origin = {
-        "tool": f"tag2mask {tag2mask.__version__}",
+        "tool": f"tag2mask {__version__}",
         "source": name,
         "root": root.resolve().name,
         "settings": source.settings.model_dump(mode="json"),

@@ -33,13 +33,13 @@ from tag2mask.masks.train_probe import train_probe
 from tag2mask.masks.write import open_mask_set
 from tag2mask.plan import PLAN, PROBE, REFINER, RUN, SEGMENTER, Plan, require_same_plan
 from tag2mask.prediction.predict import predict
+from tag2mask.progress import progress_bar
 from tag2mask.report.page import own_truth, write_report
 from tag2mask.report.segmenter import segmenter_section
 from tag2mask.segmentation.train import segment
 from tag2mask.stages import Stages, say
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
-from tag2mask.training.progress import progress_bar
 from tag2mask.training.run import open_run
 
 SCORES, REPORT, TEST = "scores.json", "report.html", "test"

@@ -31,10 +31,10 @@ from tag2mask.rounds import require_rounds
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.sources import SUPERVISED
 from tag2mask.stages import Stages
+from tag2mask.tensors import write_tensors
 from tag2mask.training.loop import train
 from tag2mask.training.run import Run, open_run
 from tag2mask.training.settings import TrainSettings, read_settings
-from tag2mask.training.tensors import write_tensors
 from tag2mask.vit.weights import build_backbone
 from tag2mask.whole import Way, WholeResult
 

@@ -46,8 +46,8 @@ from tag2mask.masks.train_walk import (
     train_walk,
 )
 from tag2mask.masks.write import open_mask_set
+from tag2mask.tensors import write_tensors
 from tag2mask.training.run import Run, open_run
-from tag2mask.training.tensors import write_tensors
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import build_backbone
 

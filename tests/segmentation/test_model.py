@@ -16,8 +16,8 @@ from tag2mask.segmentation.decoder import MaskTransformer, Scale
 from tag2mask.segmentation.model import ARCHITECTURES, Segmenter, ViTSegmenter
 from tag2mask.segmentation.optimiser import SegmenterOptimiser, optimiser_for
 from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.tensors import write_tensors
 from tag2mask.training.run import fill
-from tag2mask.training.tensors import write_tensors
 from tag2mask.vit.settings import BackboneSettings
 
 CLASSES = 5

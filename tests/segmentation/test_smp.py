@@ -19,8 +19,8 @@ from tag2mask.segmentation.model import Built
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.smp import STATISTICS, networks, statistics
 from tag2mask.segmentation.train import resolved
+from tag2mask.tensors import write_tensors
 from tag2mask.training.run import open_run
-from tag2mask.training.tensors import write_tensors
 from tag2mask.vit.weights import Weights, WeightsReport
 
 smp = pytest.importorskip("segmentation_models_pytorch", reason="extra smp is not installed")

@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from interruption import interrupted_after
+from tag2mask import tensors as tensor_files
 from tag2mask import train
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import BEGUN, begin, held
 from tag2mask.training import checkpoint, loop
-from tag2mask.training import tensors as tensor_files
 from tag2mask.training.run import open_run
 from tag2mask.training.start import HEADER
 

@@ -80,8 +80,8 @@ def top(
 ) -> None:
     """Image tags in, segmentation masks out."""
     if show:
-        import tag2mask
+        from tag2mask._version import __version__
 
-        print(tag2mask.__version__)
+        print(__version__)
     elif context.invoked_subcommand is None:
         print(context.get_help())

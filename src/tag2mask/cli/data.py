@@ -45,8 +45,8 @@ def check(
     from tag2mask.data.check_names import check_names
     from tag2mask.data.check_source import check_source
     from tag2mask.data.sources import open_source
+    from tag2mask.progress import progress_bar
     from tag2mask.settings import assign
-    from tag2mask.training.progress import progress_bar
 
     values = assign({}, settings or [])
     if quick:

@@ -22,7 +22,7 @@ from tag2mask.masks.make import resolved
 from tag2mask.masks.paint import normalise
 from tag2mask.masks.painter import Painter, batches, finished_maps
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.training.progress import progress_bar
+from tag2mask.progress import progress_bar
 from tag2mask.training.run import open_run
 
 

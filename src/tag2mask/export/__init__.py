@@ -23,7 +23,7 @@ from tag2mask.export.voc import write_voc
 from tag2mask.export.yolo import write_yolo
 from tag2mask.files import delete, in_one_move, reserved, vacant
 from tag2mask.masks.write import MaskSet, open_finished
-from tag2mask.training.progress import Bar, progress_bar
+from tag2mask.progress import Bar, progress_bar
 
 __all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
 

@@ -24,9 +24,9 @@ from tag2mask.files import in_one_move, reserved
 from tag2mask.methods import Ask, Method
 from tag2mask.prediction.from_pixels import FromPixels
 from tag2mask.prediction.onnx_file import ModelCard, OnnxModel
+from tag2mask.progress import Bar, progress_bar
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.kinds import RUN, SEGMENTER, kind_of
-from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.run import open_run
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")

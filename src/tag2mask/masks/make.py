@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-import tag2mask
+from tag2mask._version import __version__
 from tag2mask.data import Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
@@ -20,7 +20,7 @@ from tag2mask.masks.refine import PROBE, WALK, require_refiners
 from tag2mask.masks.refine.crf import require_engine
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
-from tag2mask.training.progress import progress_bar
+from tag2mask.progress import progress_bar
 from tag2mask.training.run import Run, open_run
 
 
@@ -118,7 +118,7 @@ def tagged(run: Run, settings: MaskSettings, learner: str) -> list[Sample]:
 def origin(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]:
     """Everything that decides what the masks look like but the photographs."""
     return {
-        "tool": f"tag2mask {tag2mask.__version__}",
+        "tool": f"tag2mask {__version__}",
         "torch": str(torch.__version__),
         "run": run.path.resolve().name,
         "checkpoint_sha256": run.checkpoint_hash(),

@@ -22,7 +22,7 @@ from tag2mask.masks.painter import Painter, at_refine_side, coloured, finished_m
 from tag2mask.masks.refine.crf import crf
 from tag2mask.masks.refine.walk import WalkSettings, to_patches
 from tag2mask.masks.settings import BackgroundSettings
-from tag2mask.training.progress import progress_bar
+from tag2mask.progress import progress_bar
 
 UNSURE = -1  # a patch's label; 0 is background, tag c is c + 1, with or without a background
 KINDS = ("background", "foreground", "different")  # of pairs: both background, both of one class, not the same

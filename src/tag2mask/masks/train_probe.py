@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-import tag2mask
+from tag2mask._version import __version__
 from tag2mask.data import Sample
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
@@ -29,13 +29,13 @@ from tag2mask.masks.refine.linear_probe import NEVER, UNSURE, LinearProbe, confi
 from tag2mask.masks.refine.probe import ProbeSettings, look
 from tag2mask.masks.refine.walk import to_patches
 from tag2mask.masks.sure_patches import agreed, sure_patches
+from tag2mask.progress import progress_bar
 from tag2mask.settings import differences, read_yaml
 from tag2mask.stored import Count, Flag, Measured, Stored, damaged, read_stored
+from tag2mask.tensors import write_tensors
 from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
-from tag2mask.training.progress import progress_bar
 from tag2mask.training.run import Run, open_run
-from tag2mask.training.tensors import write_tensors
 
 SUMMARY, PATCHES = (
     "summary.json",
@@ -153,7 +153,7 @@ def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> di
         "images": len(samples),
         "labels_used": f"image tags, {settings.masks.tags}",
         "truth_used": "none",
-        "versions": {"tag2mask": tag2mask.__version__, "torch": str(torch.__version__)},
+        "versions": {"tag2mask": __version__, "torch": str(torch.__version__)},
     }
 
 

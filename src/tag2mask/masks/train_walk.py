@@ -16,7 +16,7 @@ import timm
 import torch
 from torch import Tensor
 
-import tag2mask
+from tag2mask._version import __version__
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
@@ -28,12 +28,12 @@ from tag2mask.masks.pair_labels import KINDS, VOID, Labelled, label_photographs,
 from tag2mask.masks.refine import WALK
 from tag2mask.masks.refine import walk as layout
 from tag2mask.masks.refine.walk import AffinityNet, WalkSettings, pair_affinity, pairs
+from tag2mask.progress import Bar, progress_bar
+from tag2mask.tensors import write_tensors
 from tag2mask.training.batches import EpochBatches
 from tag2mask.training.interrupt import deferred_interrupt
-from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.run import Run, open_run
 from tag2mask.training.schedule import poly
-from tag2mask.training.tensors import write_tensors
 from tag2mask.vit.weights import build_backbone, normalisation, weights_source
 
 WEIGHTS = (1 / 4, 1 / 4, 1 / 2)
@@ -243,7 +243,7 @@ def write_walk(out: Path, run: Run, trainer: WalkTrainer, rows: Sequence[dict[st
         "photographs": len(trainer.labelled),
         "labels_used": f"image tags, {settings.masks.tags}",
         "truth_used": "none",
-        "versions": {"tag2mask": tag2mask.__version__, "torch": str(torch.__version__), "timm": timm.__version__},
+        "versions": {"tag2mask": __version__, "torch": str(torch.__version__), "timm": timm.__version__},
     }
     begin(out, (layout.CONFIG, layout.METRICS))
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-import tag2mask
+from tag2mask._version import __version__
 from tag2mask.data.batches import Photographs
 from tag2mask.data.resizing import bilinear, resized, scaled_size, short_side
 from tag2mask.errors import RunError
@@ -57,7 +57,7 @@ class OnnxPredictor(Predictor):
         import onnxruntime
 
         return {
-            "tool": f"tag2mask {tag2mask.__version__}",
+            "tool": f"tag2mask {__version__}",
             "onnxruntime": onnxruntime.__version__,
             self.card.kind: self.card.name,
             "onnx": self.path.name,

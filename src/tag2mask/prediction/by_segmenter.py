@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import tag2mask
+from tag2mask._version import __version__
 from tag2mask.data import DataSettings
 from tag2mask.data.batches import Photographs
 from tag2mask.data.resizing import bilinear, resized
@@ -55,7 +55,7 @@ class SegmenterPredictor(Predictor):
         """The segmenter, and whose labels it learned."""
         run = self.run
         return {
-            "tool": f"tag2mask {tag2mask.__version__}",
+            "tool": f"tag2mask {__version__}",
             "torch": str(torch.__version__),
             "segmenter": run.path.resolve().name,
             "checkpoint_sha256": run.checkpoint_hash(),

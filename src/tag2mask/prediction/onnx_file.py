@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-import tag2mask
+from tag2mask._version import __version__
 from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.notation import from_json
@@ -68,7 +68,7 @@ class ModelCard:
     def to_metadata(self) -> dict[str, str]:
         """Texts by name; what is not text is JSON."""
         return {
-            "tool": f"tag2mask {tag2mask.__version__}",
+            "tool": f"tag2mask {__version__}",
             "kind": self.kind,
             "name": self.name,
             "model": self.model,

@@ -23,8 +23,8 @@ from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
 from tag2mask.prediction.photographs import found_samples
 from tag2mask.prediction.predictor import Predictor
 from tag2mask.prediction.settings import PredictSettings
+from tag2mask.progress import progress_bar
 from tag2mask.segmentation.kinds import ONNX, RUN, SEGMENTER, kind_of
-from tag2mask.training.progress import progress_bar
 
 OVERLAYS = "overlays"
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import tag2mask
+from tag2mask._version import __version__
 from tag2mask.data import Sample
 from tag2mask.data.batches import batches
 from tag2mask.errors import DataError, MaskSetError
@@ -22,9 +22,9 @@ from tag2mask.masks.write import MaskSet, MaskSetWriter
 from tag2mask.prediction.by_segmenter import eye_of
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.prediction.windows import Floats, most_probable, probabilities
+from tag2mask.progress import progress_bar
 from tag2mask.segmentation.crops import LabelledPhotograph
 from tag2mask.segmentation.folder import SegmenterRun
-from tag2mask.training.progress import progress_bar
 
 
 def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], tagged: MaskSet, out: Path) -> None:
@@ -84,7 +84,7 @@ def origin(student: SegmenterRun, tagged: MaskSet, settings: PredictSettings) ->
     """Everything that decides what the masks look like."""
     tags = tagged.manifest.get("settings", {}).get("tags", "unknown")
     return {
-        "tool": f"tag2mask {tag2mask.__version__}",
+        "tool": f"tag2mask {__version__}",
         "torch": str(torch.__version__),
         "data": str(student.data),
         "segmenter": student.path.resolve().name,

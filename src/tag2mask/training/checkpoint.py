@@ -19,8 +19,8 @@ from tag2mask.errors import RunError
 from tag2mask.files import settle
 from tag2mask.notation import from_json
 from tag2mask.stored import checked, damaged
+from tag2mask.tensors import described, put_tensors, read_tensors, require_finite, write_tensors
 from tag2mask.training.run import MetricsRow
-from tag2mask.training.tensors import described, put_tensors, read_tensors, require_finite, write_tensors
 
 STATE = "state.safetensors"
 MODEL = "model."

@@ -22,13 +22,13 @@ from torch.utils.data import Dataset as TorchDataset
 from tag2mask.data.loading import read_batches
 from tag2mask.errors import RunError
 from tag2mask.files import write_json_lines
+from tag2mask.progress import Bar, progress_bar
+from tag2mask.tensors import write_tensors
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.checkpoint import STATE, Progress, load_state, save_state
 from tag2mask.training.interrupt import Interrupt, ignore_interrupt
-from tag2mask.training.progress import Bar, progress_bar
 from tag2mask.training.settings import LoopSettings
-from tag2mask.training.tensors import write_tensors
 from tag2mask.training.together import add_up, alone
 
 S = TypeVar("S", bound=LoopSettings)

@@ -27,8 +27,8 @@ from tag2mask.errors import RunError
 from tag2mask.files import file_hash
 from tag2mask.methods import Method, build_method
 from tag2mask.stored import Count, Measured, Number, Place, Stored, damaged, read_plain, read_rows, read_stored
+from tag2mask.tensors import put_tensors, read_tensors
 from tag2mask.training.settings import TrainSettings
-from tag2mask.training.tensors import put_tensors, read_tensors
 
 CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
     "config.yaml",

@@ -16,7 +16,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import parse_flag_from_env
 
-import tag2mask
+from tag2mask._version import __version__
 from tag2mask.data import Dataset, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
 from tag2mask.files import abandon, begin, begun, held, settle, vacant, write_json, write_yaml
@@ -171,7 +171,7 @@ def write_run_header(
 def versions() -> dict[str, str]:
     """Of everything that decides what the same settings give."""
     return {
-        "tag2mask": tag2mask.__version__,
+        "tag2mask": __version__,
         "torch": str(torch.__version__),
         "timm": timm.__version__,
         "accelerate": accelerate.__version__,

@@ -19,8 +19,8 @@ from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import SettingsError
 from tag2mask.methods import Method
 from tag2mask.methods.base import Readout
+from tag2mask.progress import progress_bar
 from tag2mask.training.interrupt import Interrupt
-from tag2mask.training.progress import progress_bar
 from tag2mask.training.settings import TrainSettings
 
 WARM_RATE = 5e-4  # of a fitted head: more would undo the fit

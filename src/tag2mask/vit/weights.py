@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
-from tag2mask.training.tensors import read_tensors, require_finite
+from tag2mask.tensors import read_tensors, require_finite
 from tag2mask.vit.hub import unreachable
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import PLAIN, require_plain
