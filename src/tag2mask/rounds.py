@@ -97,6 +97,8 @@ def segment_in_rounds(
     if rounds < 1 or fully_supervised or masks is None:
         wanted = "1 or more" if rounds < 1 else "--masks MASKSET to repaint, and no --fully-supervised"
         raise SettingsError(f"--rounds {rounds}: wanted {wanted}")
+    if settings.target == "soft":
+        raise SettingsError(f"--rounds {rounds} repaints masks, without scores: leave --target soft out")
     opened = open_run(run)
     first = open_finished(masks)
     tags_of(first)
