@@ -58,20 +58,21 @@ class Painter:
         return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
 
     def paint(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Painted]:
-        """The label images of photographs of one size, with their scores if they are asked for."""
-        painted = []
-        for (sample, image), localized in zip(batch, self.localize(batch), strict=True):
-            tags, fallback = self.tags_of(sample, localized.scores_C)
-            names = [self.run.classes.names[tag] for tag in tags]
-            scores_SYX = self.scores(localized, tags, image)
-            labels, settings = self.labels(scores_SYX, localized, tags), self.settings
-            planes = None
-            if settings.scores or settings.unsure is not None:
-                shares_SYX = label_shares(scores_SYX, PROBE in settings.refine or CRF in settings.refine)
-                labels = self.without_unsure(labels, shares_SYX)
-                planes = self.planes(shares_SYX, tags) if settings.scores else None
-            painted.append(Painted(labels, names, fallback, planes))
-        return painted
+        """The label images of images of one size, with their scores if they are asked for."""
+        return [self.paint_one(*given, found) for given, found in zip(batch, self.localize(batch), strict=True)]
+
+    def paint_one(self, sample: Sample, image: Tensor, localized: Localized) -> Painted:
+        """The label image, and the scores, of one image ``(bands, Y, X)`` in [0, 1]."""
+        settings = self.settings
+        tags, fallback = self.tags_of(sample, localized.scores_C)
+        names = [self.run.classes.names[tag] for tag in tags]
+        scores_SYX = self.scores(localized, tags, image)
+        labels = self.labels(scores_SYX, localized, tags)
+        if not settings.scores and settings.unsure is None:
+            return Painted(labels, names, fallback)
+        shares_SYX = label_shares(scores_SYX, probable=PROBE in settings.refine or CRF in settings.refine)
+        planes = self.planes(shares_SYX, tags) if settings.scores else None
+        return Painted(self.without_unsure(labels, shares_SYX), names, fallback, planes)
 
     def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
         """The tags to paint, and whether the highest logit had to stand in because none was above 0."""
@@ -88,7 +89,7 @@ class Painter:
         return self.sharpen(image, tags, scores_SYX) if tags else scores_SYX
 
     def thresholds(self, tags: Sequence[int]) -> list[Threshold | None]:
-        """The thresholds of those of these classes that have their own."""
+        """The own thresholds of these classes, None for a class without one."""
         return [self.settings.class_thresholds.get(self.run.classes.names[tag]) for tag in tags]
 
     def labels(self, scores_SYX: Maps, localized: Localized, tags: Sequence[int]) -> Labels:

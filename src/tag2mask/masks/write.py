@@ -286,7 +286,7 @@ class MaskSetWriter:
         self.fallbacks = list(dict.fromkeys([*before.manifest.get("fallbacks", []), *noted]))
 
     def has(self, name: str) -> bool:
-        """Whether a photograph's mask is finished, with its scores if the set has them."""
+        """Whether an image's mask is finished, with its scores if the set has them."""
         paths = [mask_path(self.path, name)]
         if scored(self.origin) and len(self.tags.get(name, ())) + self.classes.offset:
             paths.append(score_path(self.path, name))

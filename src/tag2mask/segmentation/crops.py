@@ -59,7 +59,7 @@ class CropSettings(Settings):
 
 @dataclass(frozen=True)
 class LabelledPhotograph:
-    """A photograph, the label image that is learned from, and the true one if precision is to be scored.
+    """An image, the label image that is learned from, and the true one if precision is to be scored.
 
     ``scores`` are soft labels that are learned where the label image is not ignore.
     """
