@@ -42,10 +42,10 @@ def features(arguments: argparse.Namespace) -> tuple[Tensor, Tensor, int]:
     at = torch.arange(encoder.patch // 2, SIDE, encoder.patch)
     patches, classes = [], []
     for index in range(arguments.crops):
-        image, labels_NYX = crops[index, index % len(crops)]
+        crop = crops[index, index % len(crops)]
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            patches.append(encoder.norm(encoder(image[None]).patch_BMD).float()[0])
-        classes.append(labels_NYX[0][at][:, at].flatten())
+            patches.append(encoder.norm(encoder(crop.image[None]).patch_BMD).float()[0])
+        classes.append(crop.labels[0][at][:, at].flatten())
     return torch.stack(patches), torch.stack(classes), len(run.classes.pixel_names)
 
 

@@ -26,6 +26,11 @@ from tag2mask.segmentation import decoder
 from tag2mask.training import loop, together
 
 DATA = "seven"  # images to learn from, beside the scenario's folder
+LOSSES: dict[str, dict[str, Any]] = {
+    "segmenter": {"clipping": {"tau": 2.0}},
+    "all-pixels": {"clipping": {"tau": 0.0, "tiles": "batch"}},
+    "neighbours": {"clipping": {"tau": 2.0}, "potts": 0.5},
+}
 RANK = int(os.environ.get("RANK", 0))
 
 
@@ -49,7 +54,7 @@ def start(count: int, scenario: str, folder: Path) -> list[subprocess.Popen[str]
 
 
 def learn(folder: Path, batch_size: int) -> None:
-    """A run and two segmenters, with nothing random that depends on the process."""
+    """A run and three segmenters, with nothing random that depends on the process."""
     backbone = {**SMALL["backbone"], "drop_path": 0.0}
     alike = {"epochs": 3, "batch_size": batch_size, "precision": "fp32", "backbone": backbone}
     method = {**SMALL["method_settings"], "masking_ratio": 0.0}
@@ -58,9 +63,8 @@ def learn(folder: Path, batch_size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "Block", lambda *a, **k: block(*a, **{**k, "proj_drop": 0.0, "attn_drop": 0.0}))
         truth = folder.parent / DATA / "masks"
-        for name, clipping in (("segmenter", {"tau": 2.0}), ("all-pixels", {"tau": 0.0, "tiles": "batch"})):
-            labels = {"truth": truth, "fully_supervised": True, "clipping": clipping}
-            segment(folder / "run", None, folder / name, **labels, **alike)
+        for name, losses in LOSSES.items():
+            segment(folder / "run", None, folder / name, truth=truth, fully_supervised=True, **losses, **alike)
 
 
 def interrupted(folder: Path) -> None:

@@ -60,11 +60,13 @@ VERBS = {
         "--probe",
         "--refine",
         "--scales",
+        "--scores",
         "--set",
         "--split",
         "--tags",
         "--threshold",
         "--tune-on-truth",
+        "--unsure",
         "--walk",
     ],
     "predict": ["--flip", "--json", "--out", "--overlay", "--refine", "--scales", "--set", "--split"],
@@ -85,11 +87,13 @@ VERBS = {
         "--json",
         "--masks",
         "--out",
+        "--potts",
         "--preset",
         "--resume",
         "--rounds",
         "--seed",
         "--set",
+        "--target",
         "--truth",
         "--val-truth",
         "--weights",
@@ -160,7 +164,7 @@ def test_help_tells_the_defaults_that_hold(verb: str, settings: Settings, places
         "masks": 5,
         "refine-train": 2,
         "train-probe": 1,
-        "segment": 3,
+        "segment": 5,
         "prepare": 1,
         "predict": 2,
         "run": 4,
@@ -187,13 +191,14 @@ def test_the_whole_way(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
+    scored, soft = ["--scores", "--unsure", 0.5], ["--target", "soft", "--potts", 0.1]
     verbs = [
         ["check", squares],
         ["train", squares, "--out", run, "--epochs", 1, *SMALL],
-        ["masks", run, "--split", "val", "--flip", "--scales", "1.0,1.5", "--refine", "affinity,pamr"],
+        ["masks", run, "--split", "val", "--flip", "--scales", "1.0,1.5", "--refine", "affinity,pamr", *scored],
         ["evaluate", run / "masks-val", "--truth", squares / "masks"],
         ["report", run, "--truth", squares / "masks"],
-        ["segment", run, "--masks", run / "masks-val", "--out", tmp_path / "student", "--epochs", 1],
+        ["segment", run, "--masks", run / "masks-val", "--out", tmp_path / "student", "--epochs", 1, *soft],
         [
             "predict",
             tmp_path / "student",

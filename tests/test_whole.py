@@ -19,6 +19,7 @@ from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import file_hash
 from tag2mask.masks.write import open_mask_set
 from tag2mask.plan import Plan, WholeSettings
+from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.settings import flat
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.whole import run_whole
@@ -187,6 +188,20 @@ def test_what_check_finds_stops_it_before_anything_is_made(
     assert call(monkeypatch, "run", data, "--out", tmp_path / "out") == 2
     assert re.match(r"error: .*val_0000\.png is not in", capsys.readouterr().err.splitlines()[-1])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_soft_target_learns_the_scores_of_masks_that_are_made_with_them(
+    scenes: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, tmp_path / "out")
+    for made in ("segmenter", "predicted-val", "predicted-test", "run/masks-train", "run/masks-val"):
+        shutil.rmtree(tmp_path / "out" / made)
+    let(monkeypatch, "make_masks", "segment")
+    with pytest.raises(pytest.fail.Exception, match="predict was called"):
+        run_whole(plan(scenes, tmp_path / "out", segment={**SETTINGS["segment"], "target": "soft", "potts": 0.1}))
+    masks = open_mask_set(tmp_path / "out/run/masks-train")
+    assert len(masks.scores(masks.names())) == 12
+    assert open_segmenter(tmp_path / "out/segmenter").origin["labels_used"].startswith("scores of mask set masks-train")
 
 
 def test_without_truth_and_without_lists_all_is_made_but_scores(

@@ -55,8 +55,9 @@ class Plan:
         return {"data": str(self.data.resolve()), "quick": self.quick, **settings}
 
     def settings(self, photographs: int) -> WholeSettings:
-        """The stages' settings for so many ``photographs`` to learn from."""
-        values: dict[str, Any] = {"predict": {"overlay": True}, "masks": {"refine": [REFINER]}}
+        """The stages' settings for so many ``photographs`` to learn from; soft targets need masks with scores."""
+        masks = {"refine": [REFINER], "scores": self.given.segment.target == "soft"}
+        values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
             merge(values, quick_settings(self.given, photographs))
         merge(values, self.given.model_dump(mode="json", exclude_unset=True))

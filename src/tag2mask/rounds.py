@@ -27,9 +27,9 @@ from tag2mask.evaluation.confusion import Counts
 from tag2mask.evaluation.evaluate import image_counts, percent
 from tag2mask.evaluation.iou import score_table
 from tag2mask.files import write_json
-from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.masks.write import MaskSet, open_finished, tags_of
 from tag2mask.prediction.predict import predict
-from tag2mask.prediction.repaint import repaint, tags_of
+from tag2mask.prediction.repaint import repaint
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.settings import SegmentSettings
@@ -97,6 +97,8 @@ def segment_in_rounds(
     if rounds < 1 or fully_supervised or masks is None:
         wanted = "1 or more" if rounds < 1 else "--masks MASKSET to repaint, and no --fully-supervised"
         raise SettingsError(f"--rounds {rounds}: wanted {wanted}")
+    if settings.target == "soft":
+        raise SettingsError(f"--rounds {rounds} repaints masks, without scores: leave --target soft out")
     opened = open_run(run)
     first = open_finished(masks)
     tags_of(first)

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from typer.testing import CliRunner
 
 from tag2mask import evaluate, make_masks, train
 from tag2mask.cli import app
+from tag2mask.data.loading import load_image
+from tag2mask.data.reading import read_mask
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.masks import train_probe as module
 from tag2mask.masks.refine.linear_probe import (
@@ -23,6 +26,7 @@ from tag2mask.masks.refine.probe import ProbeSettings, open_probe
 from tag2mask.masks.sure_patches import agreed, sure_patches
 from tag2mask.masks.train_probe import train_probe
 from tag2mask.masks.write import open_mask_set
+from tag2mask.training.run import open_run
 
 QUICK = ProbeSettings(steps=60, batch_size=64, lr=0.05)
 
@@ -124,6 +128,25 @@ def test_a_probe_paints_what_it_learned_and_says_so(learned: Path, squares: Path
     manifest = open_mask_set(made.path).manifest
     assert manifest["probe"]["name"] == "probe"
     assert manifest["truth_used"] == "none"
+
+
+def test_a_probes_probabilities_are_the_scores(learned: Path, tmp_path: Path) -> None:
+    train_probe(learned, tmp_path / "probe", QUICK)
+    settings = {"refine": "probe", "probe": str(tmp_path / "probe"), "scores": True, "unsure": 0.9}
+    made = open_mask_set(make_masks(learned, out=tmp_path / "masks", **settings).path)
+    run, probe, ignored = open_run(learned), open_probe(tmp_path / "probe"), 0
+    method = run.load_method()
+    for name, scores in made.scores(made.names()).items():
+        image = load_image(tmp_path / f"squares/images/{name}.png", run.settings.data)
+        with torch.no_grad():
+            likely_SYX = probe(run, method, image, scores.values, background=False)
+        planes = torch.from_numpy(scores.read())
+        means_Shw = F.adaptive_avg_pool2d(likely_SYX, planes.shape[1:])
+        torch.testing.assert_close(planes / 255, means_Shw, atol=0.5 / 255 + 1e-6, rtol=0)
+        unsure_YX = likely_SYX.amax(0).numpy() < 0.9
+        assert ((read_mask(made.mask(name)) == 255) == unsure_YX).all()
+        ignored += unsure_YX.sum()
+    assert ignored > 0
 
 
 def test_stopped_and_called_again_it_learns_the_same(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import DataError, SettingsError
+from tag2mask.masks.scores import ScoreFile, write_scores
 from tag2mask.segmentation.crops import CropSettings, LabelledCrops, LabelledPhotograph, choose_corner, distort
 
 CLASSES = Classes(tuple("abcdefgh"))
@@ -44,10 +46,13 @@ def test_photograph_and_labels_go_through_the_same_changes(tmp_path: Path, shape
     labels = blocks(shape)
     items = crops(write(tmp_path, labels, labels, bands), 40, bands, distort=0.0)
     for seed in range(8):
-        image, label = items[seed, 0]
+        image, label, size, shares, values = items[seed, 0]
         assert (image.shape, label.shape) == ((bands, 40, 40), (2, 40, 40))
         assert torch.equal(label[0], label[1])
         inside = label[0] != CLASSES.ignore
+        assert inside[: size[0], : size[1]].all()
+        assert inside.sum() == size.prod()
+        assert (shares.shape, values.shape) == ((0, 40, 40), (0,))
         told = (image[0] * 255 / 30).round()
         assert (told[inside] == label[0][inside]).float().mean() > 0.75  # edges are blurred
         assert (image[:, ~inside] == 0).all()
@@ -110,6 +115,50 @@ def test_labels_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 21), np.uint8)).save(one.labels)
     with pytest.raises(DataError, match=r"labels\.png: is \(20, 21\), its photograph \(20, 20\)"):
         crops(one, 16)[0, 0]
+
+
+def soft(one: LabelledPhotograph, planes: np.ndarray, values: tuple[int, ...]) -> LabelledPhotograph:
+    """The same with scores."""
+    path = one.labels.with_name("scores.png")
+    if values:
+        write_scores(path, planes.astype(np.uint8))
+    return dataclasses.replace(one, scores=ScoreFile(path, values))
+
+
+@pytest.mark.parametrize("shape", [(48, 60), (36, 24), (84, 36)])
+def test_soft_labels_go_through_the_same_changes_as_the_image(tmp_path: Path, shape: tuple[int, int]) -> None:
+    """Scores at a sixth of the size, sure of the label: resampled, they still are, but at the edges of blocks."""
+    labels = blocks(shape)
+    planes = 255 * (labels[None, 3::6, 3::6] == np.arange(8)[:, None, None])
+    items = crops(soft(write(tmp_path, labels), planes, tuple(range(8))), 40, distort=0.0)
+    for seed in range(8):
+        crop = items[seed, 0]
+        inside = crop.labels[0] != CLASSES.ignore
+        assert (crop.shares.shape, crop.shares.dtype, crop.values.tolist()) == ((8, 40, 40), torch.uint8, [*range(8)])
+        assert (crop.shares.sum(0)[inside] - 255).abs().max() <= 4
+        assert (crop.shares[:, ~inside] == 0).all()
+        assert (crop.shares.argmax(0) == crop.labels[0])[inside].float().mean() > 0.9
+        assert inside.sum() == crop.size.prod()
+
+
+def test_all_crops_have_as_many_planes(tmp_path: Path) -> None:
+    labels = np.full((20, 20), 5)
+    few = soft(write(tmp_path, labels), np.full((1, 2, 2), 255), (5,))
+    many = dataclasses.replace(few, scores=ScoreFile(tmp_path / "many.png", (2, 5, 7)))
+    write_scores(tmp_path / "many.png", np.full((3, 3, 3), 85, np.uint8))
+    none = soft(few, labels, ())
+    items = LabelledCrops([few, many, none], CLASSES, 16, DataSettings(), (0.0,) * 3, (1.0,) * 3, CropSettings())
+    found = [items[0, index] for index in range(3)]
+    assert [crop.values.tolist() for crop in found] == [[5, 0, 0], [2, 5, 7], [0, 0, 0]]
+    assert [crop.shares.amax((1, 2)).tolist() for crop in found] == [[255, 0, 0], [85, 85, 85], [0, 0, 0]]
+    assert [(crop.labels[0] == 5).any().item() for crop in found] == [True, True, False]  # no share is no label
+
+
+def test_many_classes_take_the_memory_of_those_of_the_image(tmp_path: Path) -> None:
+    one = soft(write(tmp_path, np.zeros((20, 20))), np.full((2, 4, 4), 127), (0, 299))
+    classes = Classes(tuple(f"c{i}" for i in range(300)))
+    crop = LabelledCrops([one], classes, 16, DataSettings(), (0.0,) * 3, (1.0,) * 3, CropSettings())[0, 0]
+    assert crop.shares.nbytes == 2 * 16 * 16
 
 
 def test_scales_in_the_wrong_order_are_an_error() -> None:

@@ -9,17 +9,22 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 
-from tag2mask.data import DataSettings
+from tag2mask.data import Classes, DataSettings
+from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError, Tag2MaskError
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.masks.write import MANIFEST
+from tag2mask.masks.scores import write_scores
+from tag2mask.masks.write import MANIFEST, MaskSetWriter, write_mask
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
+from tag2mask.rounds import segment_in_rounds
 from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.optimiser import SegmenterOptimiser, optimiser_for, rate
@@ -27,6 +32,9 @@ from tag2mask.segmentation.settings import SegmentSettings, read_segment_setting
 from tag2mask.segmentation.train import SegmentTrainer, resolved, segment
 from tag2mask.training.run import open_run
 from tag2mask.training.schedule import poly
+
+ORIGIN = {"labels_used": "image tags, given", "truth_used": "none", "settings": {"scores": True}}
+CLASSES = Classes(("red", "green", "blue"), "background")
 
 
 def config(path: Path) -> dict[str, object]:
@@ -135,6 +143,109 @@ def test_a_segmenter_holds_what_later_verbs_need(run: Path, masks: Path, tmp_pat
         open_run(opened.path)
     with pytest.raises(RunError, match="run is a run of tag2mask train; train a segmenter"):
         open_segmenter(run)
+
+
+@pytest.fixture
+def scored(run: Path) -> Path:
+    """A finished mask set with scores, as good as truth: planes of 12 x 14 pixels that are nearly sure."""
+    data, path, classes = run.parent / "squares", run.parent / "scored", open_run(run).classes
+    writer = MaskSetWriter(path, classes, ORIGIN)
+    for name in (data / "splits/train.txt").read_text().split():
+        labels = read_mask(data / f"masks/{name}.png")
+        values = np.unique(labels).tolist()
+        true = np.asarray(Image.fromarray(labels.astype(np.uint8)).resize((14, 12), Image.Resampling.NEAREST))
+        planes = np.stack([np.where(true == value, 205, 25) for value in (0, *values)]).astype(np.uint8)
+        writer.add(name, labels, [classes.pixel_names[value] for value in values], fallback=False, scores=planes)
+    writer.finish({})
+    return path
+
+
+def test_soft_labels_are_learned_and_the_segmenter_says_so(run: Path, scored: Path, tmp_path: Path) -> None:
+    settings = SegmentSettings.parse(
+        {"epochs": 12, "batch_size": 4, "precision": "fp32", "optimiser": {"lr": 3e-3, "encoder": 1.0}}
+        | {"target": "soft", "potts": 0.1}
+    )
+    result = segment(run, scored, tmp_path / "student", settings)
+    found = [row["loss"] for row in rows(tmp_path / "student")]
+    assert list(found[0]) == ["collision", "potts"]
+    assert found[-1]["collision"] < 0.8 * found[0]["collision"]
+    assert 0 < found[-1]["potts"] < 0.1
+    assert result.loss == pytest.approx(sum(found[-1].values()))
+    assert result.labels_used == "scores of mask set scored, image tags, given"
+    opened = open_segmenter(tmp_path / "student")
+    assert (opened.settings.target, opened.settings.potts) == ("soft", 0.1)
+    predict(opened.path, [], tmp_path / "predicted", PredictSettings(), "val")
+    scores = evaluate(tmp_path / "predicted", run.parent / "squares/masks").to_json()
+    assert scores["miou"] > scores["random_miou"]
+
+
+def test_ignored_pixels_stay_ignored_whatever_their_scores(
+    run: Path, scored: Path, tmp_path: Path, tiny: SegmentSettings
+) -> None:
+    soft = tiny.model_copy(update={"target": "soft"})
+    for number, planes in enumerate((np.array([[[255, 0]], [[0, 255]]]), np.array([[[0, 255]], [[255, 0]]]))):
+        path = shutil.copytree(scored, tmp_path / f"scored-{number}")
+        for name in ("p00", "p01"):
+            write_mask(path / f"masks/{name}.png", np.full(read_mask(path / f"masks/{name}.png").shape, 255), CLASSES)
+            write_scores(path / f"scores/{name}.png", np.concatenate([planes, planes[:1]]).astype(np.uint8))
+        segment(run, path, tmp_path / f"student-{number}", soft)
+    assert equal(tmp_path / "student-0", tmp_path / "student-1")
+
+
+@pytest.mark.parametrize("potts", [0.0, 0.5])
+@pytest.mark.parametrize("target", ["hard", "soft"])
+def test_neighbours_change_what_is_learned_by_their_weight(
+    target: str, potts: float, run: Path, scored: Path, tmp_path: Path, tiny: SegmentSettings
+) -> None:
+    settings = tiny.model_copy(update={"target": target, "potts": potts})
+    segment(run, scored, tmp_path / "student", settings)
+    terms = ["cross_entropy" if target == "hard" else "collision", *["potts"] * (potts > 0)]
+    assert all(list(row["loss"]) == terms for row in rows(tmp_path / "student"))
+
+
+def test_soft_labels_go_on_bit_for_bit(
+    run: Path, scored: Path, tmp_path: Path, tiny: SegmentSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny.model_copy(update={"target": "soft", "potts": 0.2})
+    segment(run, scored, tmp_path / "whole", settings)
+    step = SegmentTrainer.step
+
+    def interrupted(self: SegmentTrainer, *batch: torch.Tensor) -> bool:
+        moved = step(self, *batch)
+        if self.progress.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return moved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentTrainer, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            segment(run, scored, tmp_path / "halved", settings)
+    with pytest.raises(RunError, match="was trained with target='soft', not 'hard'"):
+        segment(run, scored, tmp_path / "halved", tiny.model_copy(update={"potts": 0.2}), resume=True)
+    segment(run, scored, tmp_path / "halved", settings, resume=True)
+    assert equal(tmp_path / "whole", tmp_path / "halved")
+    assert rows(tmp_path / "whole") == rows(tmp_path / "halved")
+
+
+def test_soft_labels_that_are_not_there_are_one_line(
+    run: Path, masks: Path, scored: Path, tmp_path: Path, tiny: SegmentSettings
+) -> None:
+    soft, truth = tiny.model_copy(update={"target": "soft"}), run.parent / "squares/masks"
+    with pytest.raises(MaskSetError, match="masks has no scores, only masks: make it with tag2mask masks --scores"):
+        segment(run, masks, tmp_path / "student", soft)
+    with pytest.raises(SettingsError, match="--target soft learns a mask set's scores, and --fully-supervised truth"):
+        segment(run, scored, tmp_path / "student", soft, truth, fully_supervised=True)
+    with pytest.raises(SettingsError, match="--rounds 2 repaints masks, without scores: leave --target soft out"):
+        segment_in_rounds(run, scored, tmp_path / "student", soft, rounds=2)
+    with pytest.raises(SettingsError, match="target: Input should be 'hard' or 'soft'"):
+        read_segment_settings(None, {"target": "softer"}, [])
+    (scored / "scores/p03.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"scores/p03\.png: is no image"):
+        segment(run, scored, tmp_path / "student", soft)
+    (scored / "scores/p03.png").unlink()
+    with pytest.raises(MaskSetError, match=r"scores/p03\.png is missing, 1 of the scores of 8 images"):
+        segment(run, scored, tmp_path / "student", soft)
+    assert not (tmp_path / "student").exists()
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])

@@ -42,7 +42,7 @@ def test_two_processes_learn_as_one_with_the_same_batch(folder: Path) -> None:
     for code, said in all_ended(processes.start(2, "learn", folder)):
         assert code == 0, said
     processes.learn(folder.parent / "one", batch_size=6)
-    for part in ("run", "segmenter", "all-pixels"):
+    for part in ("run", *processes.LOSSES):
         two, one = rows(folder / part), rows(folder.parent / "one" / part)
         for a, b in zip(two, one, strict=True):
             assert a.keys() == b.keys()

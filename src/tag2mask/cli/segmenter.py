@@ -40,6 +40,12 @@ def segment(
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Of a vit: any plain timm ViT; else the run's own.")] = None,
     weights: RunWeights = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="hard|soft", help="Learn the masks, or the scores of masks --scores [hard].")
+    ] = None,
+    potts: Annotated[
+        float | None, typer.Option(metavar="WEIGHT", help="Of a loss for smoothness within alike colours [0.0].")
+    ] = None,
     seed: Seed = None,
     rounds: Annotated[int, typer.Option(help="Again on the masks that the segmenter before repainted.")] = 1,
     truth: Annotated[
@@ -68,6 +74,8 @@ def segment(
         architecture=architecture,
         backbone__name=backbone,
         weights=weights,
+        target=target,
+        potts=potts,
         seed=seed,
     )
     chosen = read_segment_settings(config, options, settings or [], preset)

@@ -155,6 +155,12 @@ def masks(
     tune_on_truth: Annotated[
         str | None, typer.Option(metavar="SPLIT", help="Choose the background's threshold by this split's true masks.")
     ] = None,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Also write how likely each class is, for segment --target soft.")
+    ] = False,
+    unsure: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Ignore pixels whose class is less likely than that, 0 to 1.")
+    ] = None,
     preset: PresetName = None,
     settings: Assignments = None,
     as_json: Json = False,
@@ -173,6 +179,8 @@ def masks(
         flip=flip or None,
         scales=scales,
         threshold=threshold,
+        scores=scores or None,
+        unsure=unsure,
     )
     options["method"] = named(map_layers=layers, heads=heads)
     chosen = read_mask_settings(options, settings or [], preset)

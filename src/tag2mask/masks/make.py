@@ -57,7 +57,7 @@ def make_masks(
         with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
             for batch in batches(samples, opened.settings.data, settings.batch_size, failures):
                 for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
-                    writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
+                    writer.add(sample.name, painted.labels, painted.tags, painted.fallback, painted.scores)
                 bar.advance(len(batch))
         return writer.finish(failures)
 

@@ -1,11 +1,11 @@
 """From class maps to a label image. Pure functions; nothing here opens a file.
 
-Shapes: K classes to paint, Y X pixels.
+Shapes: K classes to paint, S scores that compete for a pixel, Y X pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,28 +43,64 @@ def paint(
     has_background: bool,
     settings: MaskSettings,
     own: Sequence[Threshold | None] = (),
-    sharpen: Callable[[Maps], Maps] = lambda scores_SYX: scores_SYX,
 ) -> Labels:
     """A label image ``(Y, X)`` from raw maps of the classes with these pixel values and logits.
 
     With a background (value 0) bare pixels are background; without one every pixel gets a class. No class at all
     leaves background, or bare pixels where there is none. ``own`` are the thresholds of classes that have one; the
-    others take the settings'. ``sharpen`` works on the scores that compete: the normalised
-    maps, before them the background's score if there is one.
+    others take the settings'.
     """
-    if not values:
-        return np.full(maps_KYX.shape[-2:], 0 if has_background else BARE, np.int64)
+    scores_SYX = competing(maps_KYX, has_background, settings, own)
+    return decide(scores_SYX, values, logits, has_background, settings, own)
+
+
+def competing(
+    maps_KYX: Maps, has_background: bool, settings: MaskSettings, own: Sequence[Threshold | None] = ()
+) -> Maps:
+    """The scores that compete for a pixel, ``(S, Y, X)``: normalised maps, before them the background's if it competes.
+
+    Of an image without any class the background alone is left, with a score of 1.
+    """
+    if not len(maps_KYX):
+        return np.ones((int(has_background), *maps_KYX.shape[-2:]), maps_KYX.dtype)
     maps_KYX = normalise(maps_KYX)
-    policy = settings.background.policy if has_background else "none"
+    if not has_background or settings.background.policy == "none" or settings.paint == "ordered":
+        return maps_KYX
+    return np.concatenate([background_score(maps_KYX, settings.background, own)[None], maps_KYX])
+
+
+def decide(
+    scores_SYX: Maps,
+    values: Sequence[int],
+    logits: Sequence[float],
+    has_background: bool,
+    settings: MaskSettings,
+    own: Sequence[Threshold | None] = (),
+) -> Labels:
+    """The label image ``(Y, X)`` of scores that compete, refined or not; all else as for ``paint``."""
+    if not values:
+        return np.full(scores_SYX.shape[-2:], 0 if has_background else BARE, np.int64)
     if settings.paint == "ordered":
-        thresholds = chosen(own, settings.threshold, len(values))
-        labels = paint_ordered(sharpen(maps_KYX), values, logits, thresholds)
-        return np.where(labels == BARE, 0, labels) if policy != "none" else fill_nearest(labels)
-    if policy != "none":  # it stands first: a tie is background
-        ground_YX = background_score(maps_KYX, settings.background, own)
-        maps_KYX, values = np.concatenate([ground_YX[None], maps_KYX]), [0, *values]
+        labels = paint_ordered(scores_SYX, values, logits, chosen(own, settings.threshold, len(values)))
+        filled = not has_background or settings.background.policy == "none"
+        return fill_nearest(labels) if filled else np.where(labels == BARE, 0, labels)
+    if len(scores_SYX) > len(values):  # the background stands first: a tie is background
+        values = [0, *values]
     labels_of: NDArray[np.int64] = np.asarray(values, np.int64)
-    return np.asarray(labels_of[sharpen(maps_KYX).argmax(0)])
+    return np.asarray(labels_of[scores_SYX.argmax(0)])
+
+
+def label_shares(scores_SYX: Maps, probable: bool) -> Maps:
+    """How likely each of the competing labels is, ``(S, Y, X)``; at each pixel the shares y add up to 1.
+
+    ``probable`` scores s are probabilities: y_k = s_k / sum_l s_l. Others were made to be compared with a threshold,
+    of which small ones mean next to nothing: y_k = s_k^2 / sum_l s_l^2. Where all are 0, all are equally likely.
+    """
+    weights_SYX = scores_SYX if probable else scores_SYX**2
+    total_YX = weights_SYX.sum(0)
+    weights_SYX = np.where(total_YX > 0, weights_SYX, 1.0)
+    shares_SYX: Maps = weights_SYX / np.where(total_YX > 0, total_YX, len(scores_SYX))
+    return shares_SYX
 
 
 def chosen(own: Sequence[Threshold | None], general: Threshold, count: int) -> list[Threshold]:

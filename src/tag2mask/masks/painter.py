@@ -1,6 +1,6 @@
 """From one run and photographs to label images.
 
-Shapes: C classes, K classes to paint, S scores that compete, Y X pixels.
+Shapes: C classes, K classes to paint, S scores that compete, h w patch grid, Y X pixels.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+import torch.nn.functional as F
 from torch import Tensor
 
 from tag2mask.data import DataSettings, Sample
 from tag2mask.data.batches import batches as in_arrays
+from tag2mask.data.resizing import scaled_size, short_side
 from tag2mask.errors import SettingsError
 from tag2mask.masks.localize import Localized, localize, resize
-from tag2mask.masks.paint import BARE, Maps, paint, predicted_tags
-from tag2mask.masks.refine import CRF, PIXEL_REFINERS, refine_pixels
+from tag2mask.masks.paint import BARE, Labels, Maps, competing, decide, label_shares, predicted_tags
+from tag2mask.masks.refine import CRF, PIXEL_REFINERS, PROBE, refine_pixels
 from tag2mask.masks.refine.crf import CRF_ENGINES
 from tag2mask.masks.refine.probe import Probe, open_probe
 from tag2mask.masks.refine.walk import open_walk
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.scores import ONE, Planes
+from tag2mask.masks.settings import MaskSettings, Threshold
 from tag2mask.masks.write import Painted
 from tag2mask.training.run import Run
 
@@ -56,13 +58,21 @@ class Painter:
         return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
 
     def paint(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Painted]:
-        """The label images of photographs of one size."""
-        painted = []
-        for (sample, image), localized in zip(batch, self.localize(batch), strict=True):
-            tags, fallback = self.tags_of(sample, localized.scores_C)
-            names = [self.run.classes.names[tag] for tag in tags]
-            painted.append(Painted(self.labels(localized, tags, image), names, fallback))
-        return painted
+        """The label images of images of one size, with their scores if they are asked for."""
+        return [self.paint_one(*given, found) for given, found in zip(batch, self.localize(batch), strict=True)]
+
+    def paint_one(self, sample: Sample, image: Tensor, localized: Localized) -> Painted:
+        """The label image, and the scores, of one image ``(bands, Y, X)`` in [0, 1]."""
+        settings = self.settings
+        tags, fallback = self.tags_of(sample, localized.scores_C)
+        names = [self.run.classes.names[tag] for tag in tags]
+        scores_SYX = self.scores(localized, tags, image)
+        labels = self.labels(scores_SYX, localized, tags)
+        if not settings.scores and settings.unsure is None:
+            return Painted(labels, names, fallback)
+        shares_SYX = label_shares(scores_SYX, probable=PROBE in settings.refine or CRF in settings.refine)
+        planes = self.planes(shares_SYX, tags) if settings.scores else None
+        return Painted(self.without_unsure(labels, shares_SYX), names, fallback, planes)
 
     def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
         """The tags to paint, and whether the highest logit had to stand in because none was above 0."""
@@ -71,19 +81,47 @@ class Painter:
             return sorted(sample.tags), False
         return predicted_tags(scores_C.numpy(), self.run.classes.background is not None)
 
-    def labels(self, localized: Localized, tags: Sequence[int], image: Tensor) -> NDArray[np.int64]:
-        """The label image of a photograph ``(bands, Y, X)`` in [0, 1]; pixels without any class are ignore."""
-        classes, settings = self.run.classes, self.settings
-        labels = paint(
-            finished_maps(localized, tags, image, settings).numpy(),
-            [tag + classes.offset for tag in tags],
-            localized.scores_C[list(tags)].tolist(),
-            classes.background is not None,
-            settings,
-            [settings.class_thresholds.get(classes.names[tag]) for tag in tags],
-            partial(self.sharpen, image, tags),
-        )
+    def scores(self, localized: Localized, tags: Sequence[int], image: Tensor) -> Maps:
+        """The scores ``(S, Y, X)`` that compete for the pixels of an image ``(bands, Y, X)`` in [0, 1]."""
+        maps_KYX = finished_maps(localized, tags, image, self.settings).numpy()
+        has_background = self.run.classes.background is not None
+        scores_SYX = competing(maps_KYX, has_background, self.settings, self.thresholds(tags))
+        return self.sharpen(image, tags, scores_SYX) if tags else scores_SYX
+
+    def thresholds(self, tags: Sequence[int]) -> list[Threshold | None]:
+        """The own thresholds of these classes, None for a class without one."""
+        return [self.settings.class_thresholds.get(self.run.classes.names[tag]) for tag in tags]
+
+    def labels(self, scores_SYX: Maps, localized: Localized, tags: Sequence[int]) -> Labels:
+        """The label image ``(Y, X)`` that these scores give; pixels without any class are ignore."""
+        classes = self.run.classes
+        values, logits = [tag + classes.offset for tag in tags], localized.scores_C[list(tags)].tolist()
+        has_background = classes.background is not None
+        labels = decide(scores_SYX, values, logits, has_background, self.settings, self.thresholds(tags))
         return np.where(labels == BARE, classes.ignore, labels)
+
+    def without_unsure(self, labels: Labels, shares_SYX: Maps) -> Labels:
+        """The label image with ignore where the most likely label is less likely than the settings want."""
+        if self.settings.unsure is None:
+            return labels
+        return np.where(shares_SYX.max(0, initial=0) < self.settings.unsure, self.run.classes.ignore, labels)
+
+    def planes(self, shares_SYX: Maps, tags: Sequence[int]) -> Planes | None:
+        """What a mask set stores of label shares: their means ``(S, h, w)`` over patches, in 255ths.
+
+        The grid is that of the finest look, without what was filled up. A background that does not compete has shares
+        of 0. None if there is neither a background nor a tag.
+        """
+        bare = len(tags) + self.run.classes.offset - len(shares_SYX)
+        shares = F.pad(torch.from_numpy(shares_SYX), (0, 0, 0, 0, bare, 0))
+        if not len(shares):
+            return None
+        height, width = shares.shape[-2:]
+        side, patch = self.side if self.probe is None else self.probe.side, self.method.patch
+        short = short_side(side, height, width, patch)
+        high, wide = scaled_size(height, width, short, max(self.settings.scales))
+        means_Shw = F.adaptive_avg_pool2d(shares, (max(round(high / patch), 1), max(round(wide / patch), 1)))
+        return np.asarray((ONE * means_Shw).round().to(torch.uint8))
 
     def sharpen(self, image: Tensor, tags: Sequence[int], scores_SYX: Maps) -> Maps:
         """The scores of classes and background, after the probe, the walk and the CRF if they are asked for."""

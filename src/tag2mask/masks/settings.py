@@ -84,6 +84,8 @@ class MaskSettings(Settings):
     refiners of these names.
     ``background`` counts only where the classes have one. ``class_thresholds`` are those of single classes, by name;
     they go before ``threshold`` and before the background's.
+    ``scores`` also writes how likely each class of an image is, for segmenters that learn soft labels. Pixels whose
+    class is less likely than ``unsure`` become ignore.
     """
 
     split: str = "train"
@@ -106,6 +108,15 @@ class MaskSettings(Settings):
     edges: Edges = "pad"
     batch_size: BatchSize = 8
     max_patches: Patches = 4096
+    scores: bool = False
+    unsure: float | None = Field(None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def compares(self) -> MaskSettings:
+        """Where classes are painted over each other nothing says how likely they are."""
+        if self.paint == "ordered" and (self.scores or self.unsure is not None):
+            raise ValueError("paint: ordered compares no scores: leave it out, or scores and unsure")
+        return self
 
     @model_validator(mode="after")
     def without_power(self) -> MaskSettings:

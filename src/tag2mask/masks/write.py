@@ -3,6 +3,7 @@
 ::
 
     masks/NAME.png     indexed, VOC palette, the photograph's size; 16-bit gray above 254 classes
+    scores/NAME.png    if its settings say so: how likely each class of the image is (``masks/scores.py``)
     classes.json       names, background, ignore
     manifest.json      who made the masks, from what, which labels were used, what went wrong
 
@@ -13,7 +14,7 @@ set knows what it was to become; the tags of each photograph stand in ``tags.jso
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +28,7 @@ from pydantic import Field
 from tag2mask.data import Classes
 from tag2mask.errors import MaskSetError
 from tag2mask.files import append_line, json_bytes, sync, vacant, write_bytes, write_json
+from tag2mask.masks.scores import SCORES, Planes, ScoreFile, score_path, write_scores
 from tag2mask.names import inside
 from tag2mask.settings import differences
 from tag2mask.stored import Count, Flag, Place, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored
@@ -39,6 +41,7 @@ class HowMade(Stored, extra="allow"):
 
     split: str = ""
     tags: str = ""
+    scores: Flag = False
 
 
 class Manifest(Stored, extra="allow"):
@@ -94,6 +97,28 @@ class MaskSet:
         """Path of a photograph's mask."""
         return mask_path(self.path, name)
 
+    def scores(self, names: Iterable[str]) -> dict[str, ScoreFile]:
+        """The scores of these images.
+
+        Raises:
+            MaskSetError: it has none, or those of an image are missing.
+        """
+        if not scored(self.manifest):
+            raise MaskSetError(f"{self.path} has no scores, only masks: make it with tag2mask masks --scores")
+        tags, first = tags_of(self), self.classes.offset
+        place = {name: value for value, name in enumerate(self.classes.names, start=first)}
+        found = {
+            name: ScoreFile(score_path(self.path, name), (*range(first), *(place[tag] for tag in tags[name])))
+            for name in names
+        }
+        missing = [one.path for one in found.values() if one.values and not one.path.is_file()]
+        if missing:
+            raise MaskSetError(
+                f"{missing[0]} is missing, {len(missing)} of the scores of {len(found)} images: run the same tag2mask "
+                "command again, it makes them anew"
+            )
+        return found
+
 
 def mask_path(folder: Path, name: str) -> Path:
     """Where the mask of a photograph is.
@@ -102,6 +127,24 @@ def mask_path(folder: Path, name: str) -> Path:
         DataError: the name leads elsewhere.
     """
     return inside(folder / MASKS, f"{name}.png", folder)
+
+
+def scored(manifest: Mapping[str, Any]) -> bool:
+    """Whether a mask set with such a manifest has scores."""
+    return bool(manifest.get("settings", {}).get("scores", False))
+
+
+def tags_of(masks: MaskSet) -> dict[str, list[str]]:
+    """The tags that each image was painted with.
+
+    Raises:
+        MaskSetError: the mask set does not say.
+    """
+    tags: dict[str, list[str]] = masks.manifest.get("image_tags", {})
+    untold = [name for name in masks.names() if name not in tags]
+    if untold:
+        raise MaskSetError(f"{masks.path}: its manifest has no image_tags for {untold[0]}; paint it again")
+    return tags
 
 
 def open_mask_set(path: Path) -> MaskSet:
@@ -177,11 +220,15 @@ class MaskSetSummary:
 
 @dataclass(frozen=True)
 class Painted:
-    """A label image, the names of its tags, and whether the best of them stands in because none was predicted."""
+    """A label image, the names of its tags, and whether the best of them stands in because none was predicted.
+
+    ``scores`` are planes ``(S, h, w)``, if the mask set is to have them and anything competes for this image.
+    """
 
     labels: NDArray[np.int64]
     tags: list[str]
     fallback: bool = False
+    scores: Planes | None = None
 
 
 class MaskSetWriter:
@@ -239,12 +286,19 @@ class MaskSetWriter:
         self.fallbacks = list(dict.fromkeys([*before.manifest.get("fallbacks", []), *noted]))
 
     def has(self, name: str) -> bool:
-        """Whether a photograph's mask is finished."""
-        path = mask_path(self.path, name)
-        return name in self.tags and path.is_file() and path.stat().st_size > 0  # empty if power failed meanwhile
+        """Whether an image's mask is finished, with its scores if the set has them."""
+        paths = [mask_path(self.path, name)]
+        if scored(self.origin) and len(self.tags.get(name, ())) + self.classes.offset:
+            paths.append(score_path(self.path, name))
+        # Empty if power failed meanwhile.
+        return name in self.tags and all(path.is_file() and path.stat().st_size > 0 for path in paths)
 
-    def add(self, name: str, labels: NDArray[np.int64], tags: list[str], fallback: bool) -> None:
-        """Write one mask and note the tags that it was painted from."""
+    def add(
+        self, name: str, labels: NDArray[np.int64], tags: list[str], fallback: bool, scores: Planes | None = None
+    ) -> None:
+        """Write one mask, before it its scores, and note the tags that it was painted from."""
+        if scores is not None:
+            write_scores(score_path(self.path, name), scores)
         write_mask(mask_path(self.path, name), labels, self.classes)
         append_line(self.path / TAGS, {"name": name, "tags": tags, "fallback": fallback})
         if fallback and name not in self.tags:  # else its mask was deleted and is painted anew
@@ -253,7 +307,8 @@ class MaskSetWriter:
 
     def finish(self, failures: Mapping[str, str]) -> MaskSetSummary:
         """Write the manifest as complete, once what it vouches for is on the disk."""
-        sync(self.path / MASKS)
+        for folder in (SCORES, MASKS):
+            sync(self.path / folder)
         content = {
             **self.origin,
             "complete": True,

@@ -55,7 +55,7 @@ def mask_settings(settings: PredictSettings, run: Run) -> MaskSettings:
     Raises:
         SettingsError: ``masks`` has unknown settings, or some that make no sense here.
     """
-    for name in ("tags", "split", *SHARED):
+    for name in ("tags", "split", "scores", *SHARED):
         if name in settings.masks:
             reason = "predict has that setting itself" if name in SHARED else "it is fixed here"
             raise SettingsError(f"predict: masks.{name} cannot be set: {reason}")

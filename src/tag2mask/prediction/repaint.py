@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from tag2mask._version import __version__
 from tag2mask.data import Sample
 from tag2mask.data.batches import batches
-from tag2mask.errors import DataError, MaskSetError
+from tag2mask.errors import DataError
 from tag2mask.evaluation.evaluate import paintable
-from tag2mask.masks.write import MaskSet, MaskSetWriter
+from tag2mask.masks.write import MaskSet, MaskSetWriter, tags_of
 from tag2mask.prediction.by_segmenter import eye_of
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.prediction.windows import Floats, most_probable, probabilities
@@ -53,19 +53,6 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], ta
     if failures:
         raise DataError(next(iter(failures.values())))
     writer.finish({})
-
-
-def tags_of(masks: MaskSet) -> dict[str, list[str]]:
-    """The tags that each photograph was painted with.
-
-    Raises:
-        MaskSetError: the mask set does not say.
-    """
-    tags: dict[str, list[str]] = masks.manifest.get("image_tags", {})
-    untold = [name for name in masks.names() if name not in tags]
-    if untold:
-        raise MaskSetError(f"{masks.path}: its manifest has no image_tags for {untold[0]}; paint it again")
-    return tags
 
 
 def most_probable_of(shares_KYX: Floats, allowed: Sequence[int], size: Sequence[int], ignore: int) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
-"""Random crops of photographs and their label images.
+"""Random crops of images, their label images and their soft labels.
 
-Shapes: N label images, Y X pixels, S side of a crop.
+Shapes: N label images, P planes of soft labels, h w patch grid, Y X pixels, S side of a crop.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
 from tag2mask.data.resizing import fitted_size
 from tag2mask.errors import DataError
+from tag2mask.masks.scores import ScoreFile
 from tag2mask.settings import LARGEST_SCALE, Settings, Side
 
 PAPER_BASE, PAPER_CROP = 520, 480
@@ -57,16 +59,36 @@ class CropSettings(Settings):
 
 @dataclass(frozen=True)
 class LabelledPhotograph:
-    """A photograph, the label image that is learned from, and the true one if precision is to be scored."""
+    """An image, the label image that is learned from, and the true one if precision is to be scored.
+
+    ``scores`` are soft labels that are learned where the label image is not ignore.
+    """
 
     name: str
     image: Path
     labels: Path
     truth: Path | None = None
+    scores: ScoreFile | None = None
 
 
-class LabelledCrops(TorchDataset[tuple[Tensor, Tensor]]):
-    """Crops ``(bands, S, S)``, normalised, and ``(2, S, S)``: the labels, and the truth or ignore throughout.
+class Crop(NamedTuple):
+    """One crop; a loader puts the crops of a batch together field by field.
+
+    ``image (bands, S, S)``, normalised. ``labels (2, S, S)``: those learned from, and the truth or ignore throughout.
+    ``size (2,)``: height and width of the image in it, which is filled up right and below. ``shares (P, S, S)``: soft
+    labels in 255ths of the classes ``values (P,)``, as many in all crops of a data set; planes that an image does not
+    need are 0. P is 0 without soft labels.
+    """
+
+    image: Tensor
+    labels: Tensor
+    size: Tensor
+    shares: Tensor
+    values: Tensor
+
+
+class LabelledCrops(TorchDataset[Crop]):
+    """The crops of labelled images.
 
     An item is asked for as (seed, index): its random changes depend on nothing else, so any step can be repeated.
     """
@@ -88,23 +110,37 @@ class LabelledCrops(TorchDataset[tuple[Tensor, Tensor]]):
         self.mean = list(mean)
         self.std = list(std)
         self.settings = settings
+        self.planes = max((max(len(one.scores.values), 1) for one in photographs if one.scores is not None), default=0)
 
     def __len__(self) -> int:
         return len(self.photographs)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: tuple[int, int]) -> Crop:
         seed, index = key
         one = self.photographs[index]
         image = load_image(one.image, self.data)
         labels = read_labels(one.labels, image, self.classes)
         unknown = torch.full_like(labels, self.classes.ignore)
         truth = unknown if one.truth is None else read_labels(one.truth, image, self.classes)
+        shares_Phw, values_P = self.soft_labels(one)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.cut(image, torch.stack([labels, truth]))
+            return Crop(*self.cut(image, torch.stack([labels, truth]), shares_Phw), values_P)
 
-    def cut(self, image: Tensor, labels_NYX: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale, crop, mirror, distort, normalise, fill up. Draws from torch's generator."""
+    def soft_labels(self, one: LabelledPhotograph) -> tuple[Tensor, Tensor]:
+        """The planes ``(P, h, w)`` of an image and the classes ``(P,)`` that they belong to, filled up with 0."""
+        if one.scores is None:
+            return torch.zeros(self.planes, 1, 1, dtype=torch.uint8), torch.zeros(self.planes, dtype=torch.int64)
+        missing = self.planes - len(one.scores.values)
+        values_P = torch.tensor([*one.scores.values, *[0] * missing])
+        return F.pad(torch.from_numpy(one.scores.read()), (0, 0, 0, 0, 0, missing)), values_P
+
+    def cut(self, image: Tensor, labels_NYX: Tensor, shares_Phw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Scale, crop, mirror, distort, normalise, fill up: all of a crop but its values.
+
+        Soft labels become as large as the image, bilinearly; where all of them are 0 there is no label. Draws from
+        torch's generator.
+        """
         settings, ignore = self.settings, self.classes.ignore
         scale = uniform(settings.min_scale, settings.max_scale)
         size = fitted_size(image.shape[1], image.shape[2], max(round(settings.base_for(self.crop) * scale), 1))
@@ -112,13 +148,25 @@ class LabelledCrops(TorchDataset[tuple[Tensor, Tensor]]):
         top, left = choose_corner(labels_NYX[0], self.crop, settings.cat_max_ratio, ignore)
         image = tv.resize(image, list(size), antialias=True)[:, top : top + self.crop, left : left + self.crop]
         labels_NYX = labels_NYX[:, top : top + self.crop, left : left + self.crop]
+        shares_PYX = grown(shares_Phw, size)[:, top : top + self.crop, left : left + self.crop]
+        if self.planes:
+            labels_NYX = torch.stack([labels_NYX[0].masked_fill((shares_PYX == 0).all(0), ignore), labels_NYX[1]])
         if uniform(0, 1) < settings.flip:
-            image, labels_NYX = image.flip(-1), labels_NYX.flip(-1)
+            image, labels_NYX, shares_PYX = image.flip(-1), labels_NYX.flip(-1), shares_PYX.flip(-1)
         if len(self.mean) == 3 and settings.distort > 0:
             image = distort(image, settings.distort)
         image = tv.normalize(image, self.mean, self.std)
         missing = (0, self.crop - image.shape[2], 0, self.crop - image.shape[1])
-        return F.pad(image, missing), F.pad(labels_NYX, missing, value=ignore)
+        labels_NYX = F.pad(labels_NYX, missing, value=ignore)
+        return F.pad(image, missing), labels_NYX, torch.tensor(image.shape[1:]), F.pad(shares_PYX, missing)
+
+
+def grown(shares_Phw: Tensor, size: tuple[int, int]) -> Tensor:
+    """Planes of 8 bits at another size, bilinearly: ``(P, Y, X)``."""
+    if not len(shares_Phw):
+        return shares_Phw.expand(-1, *size)
+    shares_PYX: Tensor = tv.resize(shares_Phw.float(), list(size), antialias=True)
+    return shares_PYX.round().to(torch.uint8)
 
 
 def read_labels(path: Path, image: Tensor, classes: Classes) -> Tensor:

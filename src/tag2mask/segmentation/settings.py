@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from tag2mask.errors import SettingsError
 from tag2mask.presets import read_preset
@@ -17,6 +17,8 @@ from tag2mask.settings import BatchSize, Epochs, Side, assign, merge, put, read_
 from tag2mask.training.settings import LoopSettings
 from tag2mask.vit.settings import BackboneSettings
 
+Target = Literal["hard", "soft"]
+
 
 class SegmentSettings(LoopSettings):
     """A segmenter's training.
@@ -26,6 +28,9 @@ class SegmentSettings(LoopSettings):
     ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's own ImageNet weights.
     ``crop`` is the side of training crops and of windows in pixels, None for the run's image size. A mask set says
     itself which photographs it has; without one, fully supervised, they are those of ``split``, None for the run's.
+    ``target``: ``hard`` learns the masks, ``soft`` the mask set's scores where its masks are not ignore.
+    ``potts`` is the weight of the loss that draws predictions of neighbours of alike colour together, ignored pixels
+    among them.
     """
 
     epochs: Epochs = 10
@@ -36,6 +41,8 @@ class SegmentSettings(LoopSettings):
     weights: str | None = None
     crop: Side | None = None
     split: str | None = None
+    target: Target = "hard"
+    potts: float = Field(0.0, ge=0, le=1e6)
     optimiser: SegmenterOptimiser = SegmenterOptimiser.parse({})
     clipping: ClippingSettings = ClippingSettings()
     augment: CropSettings = CropSettings()

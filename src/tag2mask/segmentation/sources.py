@@ -16,6 +16,7 @@ from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.files import file_hash
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
 from tag2mask.segmentation.crops import LabelledPhotograph
+from tag2mask.segmentation.settings import Target
 from tag2mask.training.run import Run
 
 SUPERVISED = "training: all labels are truth"
@@ -30,12 +31,16 @@ class LabelSource:
     origin: dict[str, Any]
 
 
-def open_labels(run: Run, masks: Path | None, truth: Path | None, fully_supervised: bool, split: str) -> LabelSource:
+def open_labels(
+    run: Run, masks: Path | None, truth: Path | None, fully_supervised: bool, split: str, target: Target = "hard"
+) -> LabelSource:
     """The photographs of the mask set ``masks`` with its masks as labels, or with the truth as labels.
+
+    A ``soft`` target adds the mask set's scores.
 
     Raises:
         SettingsError: the options contradict each other.
-        MaskSetError: ``masks`` is no mask set, is not finished, has other classes, or is empty.
+        MaskSetError: ``masks`` is no mask set, is not finished, has other classes, is empty, or lacks scores.
         DataError: a photograph is missing, or there is no truth.
     """
     opened = None if masks is None else of_same_classes(masks, run.classes)
@@ -44,12 +49,20 @@ def open_labels(run: Run, masks: Path | None, truth: Path | None, fully_supervis
     if fully_supervised:
         if truth is None:
             raise SettingsError("--fully-supervised learns from truth: name its folder with --truth DIR")
+        if target == "soft":
+            raise SettingsError(
+                "--target soft learns a mask set's scores, and --fully-supervised truth, which has none"
+            )
         supervised = (LabelledPhotograph(name, images[name], path) for name, path in true.items())
         return LabelSource(tuple(supervised), from_truth(opened, truth))
     if opened is None:
         raise SettingsError("--masks MASKSET is missing: a segmenter learns from the masks that tag2mask masks painted")
-    labelled = (LabelledPhotograph(name, image, opened.mask(name), true.get(name)) for name, image in images.items())
-    return LabelSource(tuple(labelled), from_masks(opened, truth))
+    scores = opened.scores(images) if target == "soft" else {}
+    labelled = (
+        LabelledPhotograph(name, image, opened.mask(name), true.get(name), scores.get(name))
+        for name, image in images.items()
+    )
+    return LabelSource(tuple(labelled), from_masks(opened, truth, target))
 
 
 def of_same_classes(path: Path, classes: Classes) -> MaskSet:
@@ -95,13 +108,14 @@ def true_labels(truth: Path, names: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def from_masks(masks: MaskSet, truth: Path | None) -> dict[str, Any]:
+def from_masks(masks: MaskSet, truth: Path | None, target: Target) -> dict[str, Any]:
     """Where pseudo-masks are from; what they owe to truth themselves is handed on."""
     used = [masks.manifest.get("truth_used", "unknown")]
     if truth is not None and SCORING not in used[0]:  # it is there already if their painter was scored, too
         used.append(SCORING)
+    learned = "scores of mask set" if target == "soft" else "mask set"
     return {
-        "labels_used": f"mask set {masks.path.resolve().name}, {masks.manifest.get('labels_used', 'unknown')}",
+        "labels_used": f"{learned} {masks.path.resolve().name}, {masks.manifest.get('labels_used', 'unknown')}",
         "truth_used": "; ".join(text for text in used if text != "none") or "none",
         "masks": described(masks),
         "truth": None if truth is None else str(truth.resolve()),

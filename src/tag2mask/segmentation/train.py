@@ -19,8 +19,9 @@ from tag2mask.errors import RunError
 from tag2mask.files import stopped_early
 from tag2mask.segmentation.build import architecture, build_segmenter
 from tag2mask.segmentation.clipping import clipped_loss, counted, mean_parts
-from tag2mask.segmentation.crops import LabelledCrops
+from tag2mask.segmentation.crops import Crop, LabelledCrops
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter, write_segmenter_header
+from tag2mask.segmentation.losses import collision, pair_count, potts
 from tag2mask.segmentation.model import Segmenter
 from tag2mask.segmentation.optimiser import optimiser_for, rate
 from tag2mask.segmentation.settings import SegmentSettings
@@ -32,6 +33,8 @@ from tag2mask.training.settings import with_epochs
 from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same
 from tag2mask.training.together import add_up, alone, together
 from tag2mask.vit.weights import Weights, weights_source
+
+LOSSES = {"hard": "cross_entropy", "soft": "collision"}  # on the labels, by target: how metrics call it
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def segment(
     opened = open_run(run)
     resume = resume and not stopped_early(out)
     settings = resolved(settings, opened, fully_supervised)
-    source = open_labels(opened, masks, truth, fully_supervised, settings.split or opened.settings.split)
+    split = settings.split or opened.settings.split
+    source = open_labels(opened, masks, truth, fully_supervised, split, settings.target)
     if not resume:
         require_empty(out)
     return learn(opened, source, out, settings, resume)
@@ -161,23 +165,40 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         return rate(step, self.steps, self.settings.optimiser)
 
     def terms(self, *batch: Tensor) -> dict[str, Tensor]:
-        """The clipped cross-entropy of crops ``(B, bands, S, S)`` with labels and truth ``(B, 2, S, S)``."""
-        labels_BYX, truth_BYX = self.own(batch[1]).unbind(1)
-        logits_BKYX = self.model(batch[0]).float()
-        energy_BYX = F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
+        """The clipped loss on the labels of a batch of ``Crop``, and the weighted Potts loss if it has a weight.
+
+        Each is this process's part of the mean over what all processes' pixels, or pairs of pixels, lose.
+        """
+        crop, settings = Crop(*batch), self.settings
+        labels_BYX, truth_BYX = self.own(crop.labels).unbind(1)
+        logits_BKYX = self.model(crop.image).float()
+        energy_BYX = self.energy(logits_BKYX, labels_BYX, crop)
         labelled_BYX = labels_BYX != self.ignore
-        clipping = self.settings.clipping
+        clipping = settings.clipping
         level = None if alone() else add_up(mean_parts(energy_BYX, labelled_BYX, clipping.tiles) * self.has_own())
         clipped = clipped_loss(energy_BYX, labelled_BYX, self.tau, self.tile, clipping.tiles, level)
         self.tally(labels_BYX, truth_BYX, clipped.kept_BYX)
-        return {"cross_entropy": clipped.loss}
+        terms = {LOSSES[settings.target]: clipped.loss * self.part(counted(labelled_BYX, clipping.tiles).sum())}
+        if settings.potts:
+            smooth = potts(logits_BKYX, crop.image, crop.size)
+            terms["potts"] = settings.potts * smooth * self.part(pair_count(crop.size))
+        return terms
 
-    def share(self, *batch: Tensor) -> Tensor | float:
-        """By the pixels that the loss is the mean of."""
+    def energy(self, logits_BKYX: Tensor, labels_BYX: Tensor, crop: Crop) -> Tensor:
+        """What each pixel loses, ``(B, Y, X)``; 0 where it is ignored."""
+        if self.settings.target == "soft":
+            return collision(logits_BKYX, crop.shares, crop.values, labels_BYX != self.ignore)
+        return F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
+
+    def share(self, *batch: Tensor) -> float:
+        """All of it: each term is a part already."""
+        return 1.0
+
+    def part(self, count: Tensor) -> Tensor | float:
+        """The part that this process has in a mean over all processes, its own being one over ``count``."""
         if alone():
             return 1.0
-        labelled_BYX = batch[1][:, 0] != self.ignore
-        own = counted(labelled_BYX, self.settings.clipping.tiles).sum().float() * self.has_own()
+        own = count.float() * self.has_own()
         return own / add_up(own.clone()).clamp_min(1)
 
     def own(self, labels_BNYX: Tensor) -> Tensor:
@@ -222,7 +243,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
             self.out,
             self.count,
             self.settings.epochs,
-            last["loss"]["cross_entropy"],
+            sum(last["loss"].values()),
             last["kept"],
             last.get("kept_precision"),
             origin["labels_used"],

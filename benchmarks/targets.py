@@ -1,0 +1,92 @@
+"""Hard against soft labels, with and without gradient clipping and the Potts loss: what segmenters predict for val.
+
+    python benchmarks/targets.py RUN MASKSET --out DIR [--seeds 0,1,2] [--potts 1.0] [--truth DIR] [--set KEY=VALUE]...
+
+MASKSET is one of RUN's with scores (``tag2mask masks RUN --scores``). Each row of the table is one way to learn it, and
+holds the mIoU in percent of what the segmenter of each seed predicts for val. Truth only scores; it is that of RUN's
+data unless ``--truth`` names it. ``--set`` reaches every segmenter. DIR gets a segmenter and its predictions a row and
+seed, and ``rows.json`` as numbers come. Stopped, the same command goes on, and what is finished is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import write_json
+from tag2mask.masks.write import open_mask_set
+from tag2mask.prediction.predict import predict
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.report.page import own_truth
+from tag2mask.segmentation.settings import read_segment_settings
+from tag2mask.segmentation.train import segment
+from tag2mask.stored import read_stored
+from tag2mask.training.checkpoint import can_resume
+from tag2mask.training.run import open_run
+
+SPLIT = "val"
+UNCLIPPED = {"clipping.tau": 0.0}
+
+
+def ways(potts: float) -> dict[str, dict[str, Any]]:
+    """The rows of the table, and the settings that each of them stands for."""
+    return {
+        "hard": {"target": "hard"},
+        "hard without clipping": {"target": "hard", **UNCLIPPED},
+        "soft": {"target": "soft", **UNCLIPPED},
+        "soft + Potts": {"target": "soft", "potts": potts, **UNCLIPPED},
+        "soft + clipping": {"target": "soft"},
+    }
+
+
+def main() -> None:
+    """Make the numbers that are missing and print the table, a row as soon as it is whole."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("masks", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--potts", type=float, default=1.0)
+    parser.add_argument("--truth", type=Path)
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args()
+    seeds = arguments.seeds.split(",")
+    path = arguments.out / "rows.json"
+    rows = read_stored(path, dict[str, dict[str, float]]) if path.is_file() else {}
+    print("| learned | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean |")
+    print("|---" * (2 + len(seeds)) + "|")
+    for name, options in ways(arguments.potts).items():
+        row = rows.setdefault(name, {})
+        for seed in seeds:
+            if seed not in row:
+                row[seed] = measure(arguments, name, int(seed), options)
+                write_json(path, rows)
+        values = [row[seed] for seed in seeds]
+        print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in values) + f" | {mean(values)} |", flush=True)
+
+
+def measure(arguments: argparse.Namespace, name: str, seed: int, options: Mapping[str, Any]) -> float:
+    """The mIoU of one segmenter's predictions; what is finished on disk is taken as it is."""
+    out: Path = arguments.out / f"{name.replace(' + ', '-').replace(' ', '-').lower()}-{seed}"
+    settings = read_segment_settings(None, {**options, "seed": seed}, arguments.set)
+    segment(arguments.run, arguments.masks, out, settings, resume=can_resume(out))
+    predicted = predict(out, [], out.with_name(f"{out.name}-{SPLIT}"), PredictSettings(), SPLIT).path
+    truth = arguments.truth or own_truth(open_run(arguments.run), open_mask_set(predicted))
+    assert truth is not None
+    miou = evaluate(predicted, truth).to_json()["miou"]
+    assert miou is not None
+    return float(miou)
+
+
+def mean(values: list[float]) -> str:
+    """Mean and standard deviation over seeds."""
+    text = f"{statistics.mean(values):.1f}"
+    return text if len(values) < 2 else f"{text} ± {statistics.stdev(values):.1f}"
+
+
+if __name__ == "__main__":
+    main()
