@@ -59,7 +59,14 @@ class Painter:
 
     def paint(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Painted]:
         """The label images of images of one size, with their scores if they are asked for."""
-        return [self.paint_one(*given, found) for given, found in zip(batch, self.localize(batch), strict=True)]
+        return [self.paint_one(*given, found) for given, found in zip(batch, self.look(batch), strict=True)]
+
+    def look(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
+        """What is needed to paint: with given tags a probe needs neither logits nor maps, so both are 0."""
+        if self.probe is None or self.settings.tags == "predicted":
+            return self.localize(batch)
+        classes = len(self.run.classes.names)
+        return [Localized(torch.zeros(classes), torch.zeros(classes, 1, 1)) for _ in batch]
 
     def paint_one(self, sample: Sample, image: Tensor, localized: Localized) -> Painted:
         """The label image, and the scores, of one image ``(bands, Y, X)`` in [0, 1]."""
@@ -83,10 +90,13 @@ class Painter:
 
     def scores(self, localized: Localized, tags: Sequence[int], image: Tensor) -> Maps:
         """The scores ``(S, Y, X)`` that compete for the pixels of an image ``(bands, Y, X)`` in [0, 1]."""
-        maps_KYX = finished_maps(localized, tags, image, self.settings).numpy()
         has_background = self.run.classes.background is not None
+        if self.probe is not None and tags:
+            competes = has_background and self.settings.background.policy != "none"
+            return self.sharpen(image, self.probe(self.run, self.method, image, tags, competes))
+        maps_KYX = finished_maps(localized, tags, image, self.settings).numpy()
         scores_SYX = competing(maps_KYX, has_background, self.settings, self.thresholds(tags))
-        return self.sharpen(image, tags, scores_SYX) if tags else scores_SYX
+        return self.sharpen(image, torch.from_numpy(scores_SYX)) if tags else scores_SYX
 
     def thresholds(self, tags: Sequence[int]) -> list[Threshold | None]:
         """The own thresholds of these classes, None for a class without one."""
@@ -123,11 +133,8 @@ class Painter:
         means_Shw = F.adaptive_avg_pool2d(shares, (max(round(high / patch), 1), max(round(wide / patch), 1)))
         return np.asarray((ONE * means_Shw).round().to(torch.uint8))
 
-    def sharpen(self, image: Tensor, tags: Sequence[int], scores_SYX: Maps) -> Maps:
-        """The scores of classes and background, after the probe, the walk and the CRF if they are asked for."""
-        scores = torch.from_numpy(scores_SYX)
-        if self.probe is not None:
-            scores = self.probe(self.run, self.method, image, tags, background=len(scores) > len(tags))
+    def sharpen(self, image: Tensor, scores: Tensor) -> Maps:
+        """The scores of classes and background, after the walk and the CRF if they are asked for."""
         if self.walk is not None:
             scores = self.walk(image, scores)
         if CRF in self.settings.refine:
