@@ -97,16 +97,16 @@ def test_a_round_learns_what_the_layer_before_is_confident_of() -> None:
 
 
 @pytest.mark.parametrize(("share", "small"), [(0.03, True), (0.4, False)])
-def test_small_classes_are_labelled_by_the_last_look_and_large_ones_by_the_first(share: float, small: bool) -> None:
-    """Of two looks one calls half of the class background: the layer learned from that one paints less."""
+def test_small_classes_are_labelled_by_the_last_look_and_large_ones_by_all(share: float, small: bool) -> None:
     features_ND, true_N = clouds((1 - share, share))
-    halved_N = torch.where(features_ND[:, 2] > 0, true_N, 0)
-    looks = (true_N, halved_N) if small else (halved_N, true_N)
+    unsure_N = torch.where(features_ND[:, 2] > 0, true_N, UNSURE)
     image_N = torch.zeros(len(true_N), dtype=torch.int32)
-    patches = module.Patches(features_ND.half(), torch.stack(looks, 1), image_N, torch.ones(1, 2, dtype=torch.bool))
+    labels_NL = torch.stack([unsure_N, true_N], 1)
+    patches = module.Patches(features_ND.half(), labels_NL, image_N, torch.ones(1, 2, dtype=torch.bool))
     found = module.learn(patches, QUICK.model_copy(update={"rounds": 1}), background=True)
     assert found.small == small
-    assert found.sure_S.tolist() == torch.bincount(halved_N).tolist()
+    labels_N = true_N if small else unsure_N
+    assert found.sure_S.tolist() == torch.bincount(labels_N[labels_N != UNSURE]).tolist()
 
 
 @pytest.fixture

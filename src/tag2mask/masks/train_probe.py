@@ -187,17 +187,16 @@ def learn(patches: Patches, settings: ProbeSettings, background: bool) -> Learne
     Raises:
         DataError: no patch is sure.
     """
-    labels_NL = patches.label_NL.long()
-    agreed_N = agreed(labels_NL)
-    if not (agreed_N != UNSURE).any():
+    labels_N = agreed(patches.label_NL.long())
+    if not (labels_N != UNSURE).any():
         raise DataError("no patch is sure of its class: lower sure or margin, or train the run longer")
-    probe, priors_S = learn_once(patches, agreed_N, settings)
+    probe, priors_S = learn_once(patches, labels_N, settings)
     sizes_C = priors_S[int(background) :][probe.bias_S[int(background) :] > NEVER]
-    small = bool(sizes_C.mean() < settings.small)
-    labels_N = labels_NL[:, -1 if small else 0]
-    sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(priors_S))
-    if not torch.equal(labels_N, agreed_N):
+    small = background and bool(sizes_C.mean() < settings.small)
+    if small and patches.label_NL.shape[1] > 1:
+        labels_N = patches.label_NL[:, -1].long()
         probe, priors_S = learn_once(patches, labels_N, settings)
+    sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(priors_S))
     for _ in range(1, settings.rounds if background and not small else 1):
         images = (patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
         labels_N = confident_labels(probe, *images, labels_N, settings.confidence)
