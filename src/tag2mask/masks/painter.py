@@ -16,11 +16,13 @@ from torch import Tensor
 
 from tag2mask.data import DataSettings, Sample
 from tag2mask.data.batches import batches as in_arrays
+from tag2mask.data.resizing import scaled_size, short_side
 from tag2mask.errors import SettingsError
 from tag2mask.masks.localize import Localized, localize, resize
 from tag2mask.masks.paint import BARE, Maps, paint, predicted_tags
-from tag2mask.masks.refine import CRF, PIXEL_REFINERS, refine_pixels
+from tag2mask.masks.refine import CRF, GUIDED, PIXEL_REFINERS, refine_pixels
 from tag2mask.masks.refine.crf import CRF_ENGINES
+from tag2mask.masks.refine.guided import guided
 from tag2mask.masks.refine.probe import Probe, open_probe
 from tag2mask.masks.refine.walk import open_walk
 from tag2mask.masks.settings import MaskSettings
@@ -86,17 +88,26 @@ class Painter:
         return np.where(labels == BARE, classes.ignore, labels)
 
     def sharpen(self, image: Tensor, tags: Sequence[int], scores_SYX: Maps) -> Maps:
-        """The scores of classes and background, after the probe, the walk and the CRF if they are asked for."""
+        """The scores of classes and background, after the refiners that work on them if they are asked for."""
         scores = torch.from_numpy(scores_SYX)
         if self.probe is not None:
             scores = self.probe(self.run, self.method, image, tags, background=len(scores) > len(tags))
         if self.walk is not None:
             scores = self.walk(image, scores)
+        colours = coloured(image, self.run.settings.data)
+        if GUIDED in self.settings.refine:
+            grid = self.grid(*image.shape[1:])
+            scores = at_refine_side(colours, scores, self.settings, lambda x, y: guided(x, y, grid))
         if CRF in self.settings.refine:
             engine = CRF_ENGINES[self.settings.crf_engine]
-            colours = coloured(image, self.run.settings.data)
             scores = at_refine_side(colours, scores, self.settings, lambda x, y: engine(x, y, self.settings.crf))
         return scores.numpy()
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches that the scores of an image of this size come from."""
+        side = self.side if self.probe is None else self.probe.side
+        rows, columns = scaled_size(height, width, short_side(side, height, width, self.method.patch), 1.0)
+        return max(round(rows / self.method.patch), 1), max(round(columns / self.method.patch), 1)
 
 
 def own_probe(path: Path, run: Run) -> Probe:
