@@ -26,7 +26,7 @@ from tag2mask.files import write_json
 from tag2mask.masks.make import resolved
 from tag2mask.masks.painter import Painter, batches
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.stages import read_json
+from tag2mask.stored import read_plain
 from tag2mask.training.run import Run, open_run
 
 REFINERS = ("none", "pamr", "guided", "crf", "guided,crf")
@@ -65,7 +65,7 @@ def fill_in(
     """Measure each column's variants, by name those settings of ``masks`` that differ, and print the table."""
     path = arguments.out / "rows.json"
     arguments.out.mkdir(parents=True, exist_ok=True)
-    rows: Rows = read_json(path) if path.is_file() else {}
+    rows: Rows = read_plain(path) if path.is_file() else {}
     heads = []
     for shown, (run, variants) in columns.items():
         key = f"{run.path.resolve()} {run.checkpoint_hash()[:12]} {arguments.split} {arguments.every}"
