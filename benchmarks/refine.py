@@ -49,7 +49,7 @@ def main() -> None:
         return
     torch.manual_seed(0)
     image, maps = smooth(3, arguments.size, 12), smooth(arguments.classes, arguments.size, 8)
-    print(f"{torch.get_num_threads()} threads, {arguments.size[0]} x {arguments.size[1]} pixels, seconds a photograph")
+    print(f"{torch.get_num_threads()} threads, {arguments.size[0]} x {arguments.size[1]} pixels, seconds an image")
     print(f"| refiner | {arguments.present} classes | {arguments.classes} classes |\n|---|---|---|")
     grid = arguments.size[0] // PATCH, arguments.size[1] // PATCH
     ways: dict[str, Callable[[Tensor, Tensor], object]] = {
