@@ -9,7 +9,6 @@ what is finished is not made again. ``--set`` reaches ``train``. Image tags are 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.train_probe import train_probe
 from tag2mask.masks.write import open_mask_set
 from tag2mask.report.page import own_truth
+from tag2mask.stored import read_plain
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
 from tag2mask.training.run import open_run
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     path = arguments.out / "rows.json"
-    rows: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.is_file() else {}
+    rows: dict[str, dict[str, float]] = read_plain(path) if path.is_file() else {}
     print("| seed | " + " | ".join(COLUMNS) + " |\n" + "|---" * (1 + len(COLUMNS)) + "|")
     for seed in arguments.seeds.split(","):
         if seed not in rows:

@@ -9,13 +9,13 @@ DIR gets a run a variant and ``rows.json`` as rows come. Stopped, the same comma
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from choice import score_epoch
 from tag2mask.files import write_json
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.stored import read_plain
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
@@ -55,7 +55,7 @@ def main() -> None:
     path = arguments.out / "rows.json"
     print("| variant | epoch | val AP | mIoU val |\n|---|---|---|---|")
     for variant in arguments.variants.split(";"):
-        rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+        rows: list[dict[str, Any]] = read_plain(path) if path.is_file() else []
         if not any(row["variant"] == variant for row in rows):
             rows += measure(arguments, variant)
             write_json(path, rows)

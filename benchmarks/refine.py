@@ -28,8 +28,11 @@ from torch import Tensor
 
 from tag2mask.masks.crf_settings import CRFSettings
 from tag2mask.masks.refine.crf import crf, crf_in_cpp
+from tag2mask.masks.refine.guided import guided
 from tag2mask.masks.refine.pamr import pamr
 from tag2mask.training.run import open_run
+
+PATCH = 14  # pixels
 
 
 def main() -> None:
@@ -46,9 +49,14 @@ def main() -> None:
         return
     torch.manual_seed(0)
     image, maps = smooth(3, arguments.size, 12), smooth(arguments.classes, arguments.size, 8)
-    print(f"{torch.get_num_threads()} threads, {arguments.size[0]} x {arguments.size[1]} pixels, seconds a photograph")
+    print(f"{torch.get_num_threads()} threads, {arguments.size[0]} x {arguments.size[1]} pixels, seconds an image")
     print(f"| refiner | {arguments.present} classes | {arguments.classes} classes |\n|---|---|---|")
-    ways: dict[str, Callable[[Tensor, Tensor], object]] = {"pamr": pamr, "crf": lambda x, m: crf(x, m, CRFSettings())}
+    grid = arguments.size[0] // PATCH, arguments.size[1] // PATCH
+    ways: dict[str, Callable[[Tensor, Tensor], object]] = {
+        "pamr": pamr,
+        "guided": lambda x, m: guided(x, m, grid),
+        "crf": lambda x, m: crf(x, m, CRFSettings()),
+    }
     if importlib.util.find_spec("pydensecrf"):
         ways["crf, pydensecrf2"] = lambda x, m: crf_in_cpp(x, m, CRFSettings())
     for name, refine in ways.items():

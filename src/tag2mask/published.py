@@ -56,7 +56,7 @@ BY_TRUTH = "threshold swept on the truth of train"
 
 WEAKTR_SEGMENT = ("--preset", "voc-weaktr")
 LOOKS = ("--scales", "0.5,0.75,1.0,1.25,1.5,1.75", "--flip", "--set", "windows=flush")  # WeakTr's last evaluation
-CRF_VOC, CRF_COCO = ("--refine", "crf"), ("--refine", "crf", "--set", "crf=segmenter-coco")
+CRF_VOC, CRF_COCO = (("--refine", "crf", "--set", f"crf=segmenter-{data}") for data in ("voc", "coco"))
 
 
 def put(*assignments: str) -> tuple[str, ...]:
@@ -70,6 +70,7 @@ PSA = put(
     "masks.edges=drop",
     "masks.flip=true",
     "masks.refine=affinity",
+    "masks.crf=mctformer",
     "masks.method.map_layers=3",
     "low_alpha=1",
     "high_alpha=12",

@@ -13,6 +13,7 @@ from tag2mask.cli import app
 from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import RunError, SettingsError
+from tag2mask.masks import painter
 from tag2mask.masks import train_probe as module
 from tag2mask.masks.refine.linear_probe import (
     NEVER,
@@ -147,6 +148,25 @@ def test_a_probes_probabilities_are_the_scores(learned: Path, tmp_path: Path) ->
         assert ((read_mask(made.mask(name)) == 255) == unsure_YX).all()
         ignored += unsure_YX.sum()
     assert ignored > 0
+
+
+def test_guided_upsampling_knows_the_probes_patches(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images of 48 x 48 and 48 x 56 pixels, patches of 8: the run sees them at 32, the probe at twice that."""
+    train_probe(learned, tmp_path / "probe", QUICK.model_copy(update={"scales": (1.0, 2.0)}))
+    grids: set[tuple[int, int]] = set()
+
+    def spy(image: torch.Tensor, scores_SYX: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        grids.add(grid)
+        return scores_SYX
+
+    monkeypatch.setattr(painter, "guided", spy)
+    make_masks(learned, out=tmp_path / "maps", refine="guided")
+    assert grids == {(4, 4), (4, 5)}
+    grids.clear()
+    make_masks(learned, out=tmp_path / "masks", refine="probe,guided", probe=str(tmp_path / "probe"))
+    assert grids == {(8, 8), (8, 9)}
 
 
 def test_stopped_and_called_again_it_learns_the_same(

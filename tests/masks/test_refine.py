@@ -12,7 +12,7 @@ import torch
 from tag2mask.errors import SettingsError
 from tag2mask.masks.crf_settings import CRF_PRESETS, CRFSettings
 from tag2mask.masks.refine import PIXEL_REFINERS, require_refiners
-from tag2mask.masks.refine.crf import NormalisedKernel, crf, crf_in_cpp, places, require_engine, unary
+from tag2mask.masks.refine.crf import NormalisedKernel, crf, crf_in_cpp, pairwise, places, require_engine, unary
 from tag2mask.masks.refine.lattice import Lattice, surround
 from tag2mask.masks.refine.pamr import DILATIONS, neighbour_weights, neighbours, pamr
 from tag2mask.masks.settings import MaskSettings
@@ -103,9 +103,19 @@ def test_the_crf_moves_a_wrong_edge_to_the_colours() -> None:
     scores = torch.full((2, 24, 24), 0.3)
     scores[0, :, :14] = 0.7
     scores[1, :, 14:] = 0.7
-    labels = crf(TWO_SIDES, scores, CRFSettings()).argmax(0)
+    labels = crf(TWO_SIDES, scores, CRFSettings(size=None)).argmax(0)
     assert (labels[:, :10] == 0).all()
     assert (labels[:, 10:] == 1).all()
+
+
+@pytest.mark.parametrize(("size", "factor"), [(24, 2.0), (48, 1.0), (None, 1.0)])
+def test_kernels_grow_with_the_image(size: int | None, factor: float) -> None:
+    image = torch.rand(3, 20, 48)
+    found = pairwise(image, CRFSettings(place=3.0, colour_place=40.0, colour=5.0, size=size))
+    (_, near_N2), (_, alike_N5) = found
+    torch.testing.assert_close(near_N2[-1], torch.tensor([47.0, 19.0]) / (3.0 * factor))
+    torch.testing.assert_close(alike_N5[-1, :2], torch.tensor([47.0, 19.0]) / (40.0 * factor))
+    torch.testing.assert_close(alike_N5[-1, 2:], image[:, -1, -1] * 255 / 5.0)
 
 
 def test_label_unary_vectors() -> None:
@@ -120,7 +130,8 @@ def test_two_rounds_of_the_crf_give_pydensecrfs_numbers() -> None:
     y, x = torch.meshgrid(torch.arange(5), torch.arange(6), indexing="ij")
     image = torch.stack([37 * x + 11 * y, 53 * y + 7 * x, torch.where(x < 3, 40, 200)]).remainder(256) / 255
     scores = torch.stack([1 + (x + y) % 3, 1 + (2 * x + y) % 4, 1 + (x * y) % 2]).float()
-    found = crf(image, scores, CRFSettings(iterations=2))[0]
+    settings = CRFSettings.parse({**CRF_PRESETS["mctformer"], "iterations": 2})
+    found = crf(image, scores, settings)[0]
     wanted = torch.tensor(
         [[0.23001, 0.00013, 0.99996, 0.00001, 0.99984, 0.23277], [0.99982, 0.28118, 0.21576, 0.00015, 0.99996, 0.00001]]
     )

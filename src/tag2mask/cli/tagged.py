@@ -134,7 +134,7 @@ def masks(
     refine: Annotated[
         str | None,
         typer.Option(
-            metavar="none|affinity|pamr|probe|walk|crf",
+            metavar="none|affinity|pamr|probe|walk|guided|crf",
             help="Spread maps over alike patches and pixels; several with commas [none].",
         ),
     ] = None,
@@ -200,7 +200,9 @@ def compare(
     budget_minutes: Annotated[
         float | None, typer.Option(metavar="M", min=0.01, help="Training time of each; else its epochs decide.")
     ] = None,
-    refine: Annotated[str | None, typer.Option(metavar="none|affinity|pamr|crf", help="As in masks [none].")] = None,
+    refine: Annotated[
+        str | None, typer.Option(metavar="none|affinity|pamr|guided|crf", help="As in masks [none].")
+    ] = None,
     threshold: Annotated[str | None, typer.Option(metavar="NUMBER|mean|otsu|agreement", help="As in masks.")] = None,
     weights: Weights = None,
     config: Config = None,

@@ -20,8 +20,9 @@ from tag2mask.data.resizing import scaled_size, short_side
 from tag2mask.errors import SettingsError
 from tag2mask.masks.localize import Localized, localize, resize
 from tag2mask.masks.paint import BARE, Labels, Maps, competing, decide, label_shares, predicted_tags
-from tag2mask.masks.refine import CRF, PIXEL_REFINERS, PROBE, refine_pixels
+from tag2mask.masks.refine import CRF, GUIDED, PIXEL_REFINERS, PROBE, refine_pixels
 from tag2mask.masks.refine.crf import CRF_ENGINES
+from tag2mask.masks.refine.guided import guided
 from tag2mask.masks.refine.probe import Probe, open_probe
 from tag2mask.masks.refine.walk import open_walk
 from tag2mask.masks.scores import ONE, Planes
@@ -119,29 +120,34 @@ class Painter:
     def planes(self, shares_SYX: Maps, tags: Sequence[int]) -> Planes | None:
         """What a mask set stores of label shares: their means ``(S, h, w)`` over patches, in 255ths.
 
-        The grid is that of the finest look, without what was filled up. A background that does not compete has shares
-        of 0. None if there is neither a background nor a tag.
+        A background that does not compete has shares of 0. None if there is neither a background nor a tag.
         """
         bare = len(tags) + self.run.classes.offset - len(shares_SYX)
         shares = F.pad(torch.from_numpy(shares_SYX), (0, 0, 0, 0, bare, 0))
         if not len(shares):
             return None
-        height, width = shares.shape[-2:]
-        side, patch = self.side if self.probe is None else self.probe.side, self.method.patch
-        short = short_side(side, height, width, patch)
-        high, wide = scaled_size(height, width, short, max(self.settings.scales))
-        means_Shw = F.adaptive_avg_pool2d(shares, (max(round(high / patch), 1), max(round(wide / patch), 1)))
+        means_Shw = F.adaptive_avg_pool2d(shares, self.grid(*shares.shape[-2:]))
         return np.asarray((ONE * means_Shw).round().to(torch.uint8))
 
     def sharpen(self, image: Tensor, scores: Tensor) -> Maps:
-        """The scores of classes and background, after the walk and the CRF if they are asked for."""
+        """The scores of classes and background, after the refiners that work on them."""
         if self.walk is not None:
             scores = self.walk(image, scores)
+        colours = coloured(image, self.run.settings.data)
+        if GUIDED in self.settings.refine:
+            grid = self.grid(*image.shape[1:])
+            scores = at_refine_side(colours, scores, self.settings, lambda x, y: guided(x, y, grid))
         if CRF in self.settings.refine:
             engine = CRF_ENGINES[self.settings.crf_engine]
-            colours = coloured(image, self.run.settings.data)
             scores = at_refine_side(colours, scores, self.settings, lambda x, y: engine(x, y, self.settings.crf))
         return scores.numpy()
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches of the finest look at an image of this size, without what was filled up."""
+        patch, probe = self.method.patch, self.probe
+        side, scale = (self.side, max(self.settings.scales)) if probe is None else (probe.side, 1.0)
+        rows, columns = scaled_size(height, width, short_side(side, height, width, patch), scale)
+        return max(round(rows / patch), 1), max(round(columns / patch), 1)
 
 
 def own_probe(path: Path, run: Run) -> Probe:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tag2mask.settings import Bands, Settings, Side
+
+
+def counted(layers: Any) -> Any:
+    """How many of the last layers, or a list of layers; both count from 1."""
+    several = layers if isinstance(layers, list | tuple) else [layers]
+    if layers is None or all(type(layer) is int and layer > 0 for layer in several):
+        return layers
+    raise ValueError("wanted the number of last layers, or a list of layers counted from 1")
+
+
+MapLayers = Annotated[int | tuple[int, ...] | None, BeforeValidator(counted)]  # None: all
 
 
 class BackboneSettings(Settings):

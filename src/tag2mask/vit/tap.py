@@ -6,7 +6,7 @@ Shapes: B batch, N tokens, D width, H heads, d head width, C classes, M patches,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,9 @@ from tag2mask.errors import SettingsError
 if TYPE_CHECKING:
     from tag2mask.vit.attention import Pass
 
+OverLayers = Literal["mean", "product"]
 EPS = 1e-9
+SMALLEST = 1e-30  # attention in float32, below which its logarithm would be minus infinity
 
 
 class Tap:
@@ -94,17 +96,27 @@ class Tap:
         if self.wants_tokens:
             self.class_tokens.append(class_BCD)
 
-    def class_maps(self, layers: frozenset[int]) -> Tensor:
-        """Sum of the class-to-patch rows of these layers; those without an open head add nothing.
+    def class_maps(self, layers: frozenset[int], over_layers: OverLayers = "mean") -> Tensor:
+        """Class-to-patch rows of these L layers as one, ``(B, C, M)``; layers without an open head add nothing.
+
+        ``mean`` is their sum, ``product`` L times their geometric mean: the same where all layers agree.
 
         Raises:
             SettingsError: none of them has an open head.
         """
-        maps_BCM = torch.stack([self.layer_maps[layer] for layer in sorted(layers)]).sum(0)
+        rows_LBCM = torch.stack([self.layer_maps[layer] for layer in sorted(layers)])
+        maps_BCM = rows_LBCM.sum(0) if over_layers == "mean" else len(layers) * geometric_mean(rows_LBCM)
         # A graph being exported holds no values to look at.
         if not torch.compiler.is_exporting() and not maps_BCM.any():
             raise SettingsError(f"no attention head is open in layers {sorted(layers)}: lower the gates' penalty")
         return maps_BCM
+
+
+def geometric_mean(rows_LBCM: Tensor) -> Tensor:
+    """(prod_l A_l)^(1/L) over the layers that hold anything; 0 if none does."""
+    open_L111 = (rows_LBCM.amax((1, 2, 3), keepdim=True) > 0).to(rows_LBCM.dtype)
+    logarithms_BCM = (open_L111 * rows_LBCM.clamp_min(SMALLEST).log()).sum(0) / open_L111.sum(0).clamp_min(1)
+    return logarithms_BCM.exp() * open_L111.amax(0)
 
 
 def softmax_rows(q: Tensor, k: Tensor, rows: slice, passing: Pass) -> Tensor:

@@ -21,6 +21,7 @@ from tag2mask.errors import SettingsError
 from tag2mask.vit.attention import GatedAttention, Pass, Tokens
 from tag2mask.vit.gates import HardConcrete
 from tag2mask.vit.positions import RESAMPLINGS
+from tag2mask.vit.settings import MapLayers
 from tag2mask.vit.tap import Tap
 
 ClassAttention = Literal["all", "no_classes", "readers"]
@@ -42,6 +43,7 @@ class ViT(nn.Module):
 
     ``class_attention`` says whom class tokens see and who sees them: ``all`` is plain attention; with ``no_classes``
     a class token does not see the other class tokens; with ``readers`` in addition nobody else sees class tokens.
+    In the last ``cut`` blocks class tokens do not see each other in evaluation, whatever training did.
     """
 
     def __init__(
@@ -53,15 +55,19 @@ class ViT(nn.Module):
         class_attention: ClassAttention = "all",
         token_noise: float = TOKEN_STD,
         gate: Callable[[int], HardConcrete] = HardConcrete,
+        cut: int = 0,
     ) -> None:
         """Build the transformer; if it is ``gated``, ``gate`` makes a layer's gates.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is no plain ViT, or has fewer than ``cut`` blocks.
         """
         super().__init__()
         plain = require_plain(backbone)
+        if cut > len(plain.blocks):
+            raise SettingsError(f"the last {cut} blocks are to be cut, the backbone has {len(plain.blocks)}")
         self.class_attention = class_attention
+        self.cut = cut
         self.gated = gated
         self.patch = int(plain.patch_embed.patch_size[0])
         self.width = int(plain.embed_dim)
@@ -94,10 +100,12 @@ class ViT(nn.Module):
             raise SettingsError(f"image of {Y} x {X} pixels: sides must be multiples of the patch, {self.patch}")
         grid = (Y // self.patch, X // self.patch)
         x_BND, tokens = self.embed(images, grid)
-        allowed_NN = self.allowed(tokens, x_BND.shape[1], x_BND.device)
+        allowed_NN = allowed(self.class_attention, tokens, x_BND)
+        cuts = self.cut > 0 and allowed_NN is None and not self.training
+        cut_NN = allowed("no_classes", tokens, x_BND) if cuts else allowed_NN
         ropes = self.rotations(grid)
         for layer, block in enumerate(self.blocks):
-            passing = Pass(tokens, allowed_NN, tap, layer)
+            passing = Pass(tokens, cut_NN if layer >= len(self.blocks) - self.cut else allowed_NN, tap, layer)
             rope = {} if ropes is None else {"rope": ropes[layer]}
             x_BND = x_BND if tap is None else tap.enter(layer, x_BND)
             x_BND = block(x_BND, attn_mask=passing, **rope)
@@ -145,17 +153,6 @@ class ViT(nn.Module):
             return [rope] * len(self.blocks)
         return [rope[layer][attention.kept] for layer, attention in enumerate(self.attentions)]
 
-    def allowed(self, tokens: Tokens, count: int, device: torch.device) -> Tensor | None:
-        """``(N, N)``, True where a row may look at a column; None when everything may."""
-        if self.class_attention == "all":
-            return None
-        C = tokens.classes
-        allowed_NN = torch.ones(count, count, dtype=torch.bool, device=device)
-        allowed_NN[:C, :C] = torch.eye(C, dtype=torch.bool, device=device)
-        if self.class_attention == "readers":
-            allowed_NN[C:, :C] = False
-        return allowed_NN
-
     def new_parameters(self) -> list[nn.Parameter]:
         """The class tokens and our registers."""
         return [self.class_CD, self.registers]
@@ -185,6 +182,33 @@ class ViT(nn.Module):
         """Remove closed heads from the weights; the output in evaluation stays equal."""
         for attention in self.attentions:
             attention.prune()
+
+
+def allowed(class_attention: ClassAttention, tokens: Tokens, x_BND: Tensor) -> Tensor | None:
+    """``(N, N)``, True where a row may look at a column; None when everything may."""
+    if class_attention == "all":
+        return None
+    C, count = tokens.classes, x_BND.shape[1]
+    allowed_NN = torch.ones(count, count, dtype=torch.bool, device=x_BND.device)
+    allowed_NN[:C, :C] = torch.eye(C, dtype=torch.bool, device=x_BND.device)
+    if class_attention == "readers":
+        allowed_NN[C:, :C] = False
+    return allowed_NN
+
+
+def chosen_layers(vit: ViT, layers: MapLayers) -> frozenset[int]:
+    """The last K layers for a number, those of a list, counted from 1, all for None; as places from 0.
+
+    Raises:
+        SettingsError: there are not so many, or the list is empty.
+    """
+    if layers is None or isinstance(layers, int):
+        return last_layers(vit, layers)
+    missing = [layer for layer in layers if layer > len(vit.blocks)]
+    if missing or not layers:
+        asked = f"layer {missing[0]} is" if missing else "no layers are"
+        raise SettingsError(f"{asked} asked for, the backbone has layers 1 to {len(vit.blocks)}")
+    return frozenset(layer - 1 for layer in layers)
 
 
 def last_layers(vit: ViT, count: int | None) -> frozenset[int]:

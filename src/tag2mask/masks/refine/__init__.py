@@ -1,8 +1,8 @@
 """Refiners: what spreads class maps, on the patch grid by evidence or on pixels by the photograph's colours.
 
 A new refiner is a file here and a line in one of the dicts. They follow one another in the dicts' order: on patches, on
-pixels, and last the trained probe and walk and the CRF, which work on the scores that compete for a pixel, the
-background's among them.
+pixels, and last what works on the scores that compete for a pixel, the background's among them: the trained probe and
+walk, guided upsampling and the CRF.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tag2mask.methods import Evidence
 PATCH_REFINERS: Mapping[str, Callable[[Evidence, Tensor], Tensor]] = MappingProxyType({"affinity": affinity})
 # A photograph (bands, Y, X) in [0, 1] and class maps (K, Y, X) to class maps.
 PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType({"pamr": pamr})
-PROBE, WALK, CRF = "probe", "walk", "crf"
-REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, CRF)
+PROBE, WALK, GUIDED, CRF = "probe", "walk", "guided", "crf"
+REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, GUIDED, CRF)
 
 
 def require_refiners(names: Sequence[str]) -> None:

@@ -70,9 +70,11 @@ def require_engine(name: str) -> None:
 
 def pairwise(image: Tensor, settings: CRFSettings) -> list[tuple[float, Tensor]]:
     """The kernels that count: their weights, and every pixel's features ``(N, F)`` in units of their deviations."""
+    scale = 1.0 if settings.size is None else max(image.shape[1:]) / settings.size
+    places_N2 = places(image.shape[1], image.shape[2], image) / scale
     both = [
-        (settings.place_weight, places(image.shape[1], image.shape[2], image) / settings.place),
-        (settings.colour_weight, coloured_places(image, settings)),
+        (settings.place_weight, places_N2 / settings.place),
+        (settings.colour_weight, coloured_places(image, places_N2, settings)),
     ]
     return [(weight, features_NF) for weight, features_NF in both if weight > 0]
 
@@ -112,7 +114,7 @@ def places(height: int, width: int, like: Tensor) -> Tensor:
     return torch.stack([columns.flatten(), rows.flatten()], 1).float()
 
 
-def coloured_places(image: Tensor, settings: CRFSettings) -> Tensor:
+def coloured_places(image: Tensor, places_N2: Tensor, settings: CRFSettings) -> Tensor:
     """Place and colour of every pixel in units of their deviations, ``(N, 2 + bands)``; three bands at most."""
     colours = (image[:3] * 255).flatten(1).T / settings.colour
-    return torch.cat([places(image.shape[1], image.shape[2], image) / settings.colour_place, colours], 1)
+    return torch.cat([places_N2 / settings.colour_place, colours], 1)

@@ -41,7 +41,7 @@ class ProbeSettings(Settings):
     In a look, a patch is surely of a class where that class's normalised map is above ``sure`` and ``margin`` above the
     second, and surely background where all maps are below ``bare`` times the scale: a larger look spreads less. Nothing
     is learned in between. A layer learns what all looks agree on and tells how common each class is. In each of more
-    ``rounds`` a new layer learns what the layer before gives a probability above ``confidence``. But if the classes fill
+    ``rounds`` a new layer learns what the one before gives a probability above ``confidence``. But if the classes fill
     less than ``small`` of the images that show them, on the mean, there is one round and the last look alone labels the
     patches: it sees small things best, and each round would let them grow. Without a background there is one round.
     ``memory`` is how many MB of features are kept; of more an even share of each image's patches is drawn.

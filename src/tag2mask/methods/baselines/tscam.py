@@ -6,20 +6,24 @@ Shapes: B batch, C classes, D width, M patches, h w patch grid.
 
 from __future__ import annotations
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.settings import Settings
-from tag2mask.vit.tap import Tap
-from tag2mask.vit.vit import ViT, last_layers, on_grid
+from tag2mask.vit.settings import MapLayers
+from tag2mask.vit.tap import OverLayers, Tap
+from tag2mask.vit.vit import ViT, chosen_layers, last_layers, on_grid
 
 
 class TSCAMSettings(Settings):
-    """``map_layers`` are the last K layers whose attention makes the maps; None takes all of them, as in the paper."""
+    """``map_layers`` are the layers whose attention makes the maps: the last K, or a list of them counted from 1.
 
-    map_layers: int | None = Field(None, ge=1)
+    None takes all of them, as in the paper. ``over_layers``: their ``mean``, or ``product``, the geometric mean.
+    """
+
+    map_layers: MapLayers = None
+    over_layers: OverLayers = "mean"
 
 
 class TSCAM(Method):
@@ -39,7 +43,8 @@ class TSCAM(Method):
         self.vit.drop_norm()
         self.patch_head = PatchHead(classes, self.vit.width)
         self.all_layers = last_layers(self.vit, None)
-        self.map_layers = last_layers(self.vit, settings.map_layers)
+        self.over_layers = settings.over_layers
+        self.map_layers = chosen_layers(self.vit, settings.map_layers)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of the patches, and on demand maps and affinity."""
@@ -52,7 +57,7 @@ class TSCAM(Method):
         logits_BC = mean_pooling(semantic_BChw)
         coupled_BChw = None
         if ask.maps:
-            attention_B1M = tap.class_maps(self.map_layers) / len(self.map_layers)
+            attention_B1M = tap.class_maps(self.map_layers, self.over_layers) / len(self.map_layers)
             coupled_BChw = on_grid(attention_B1M, features.grid) * semantic_BChw.relu()
         return Evidence(
             scores_BC=logits_BC,

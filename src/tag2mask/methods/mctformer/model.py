@@ -17,7 +17,7 @@ from tag2mask.methods.base import Ask, Evidence, Method, require_tags, soft_marg
 from tag2mask.methods.mctformer.settings import MCTformerSettings
 from tag2mask.methods.patch_head import PatchHead, mean_pooling, rank_pooling
 from tag2mask.vit.tap import Tap
-from tag2mask.vit.vit import ViT, last_layers, on_grid
+from tag2mask.vit.vit import ViT, chosen_layers, last_layers, on_grid
 
 
 class MCTformer(Method):
@@ -32,11 +32,11 @@ class MCTformer(Method):
         super().__init__()
         self.settings = settings
         # All class tokens start as the pretrained one; only the loss tells them apart.
-        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0)
+        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0, cut=settings.cut)
         self.vit.drop_norm()
         self.patch_head = None if settings.patches == "none" else PatchHead(classes, self.vit.width)
         self.all_layers = last_layers(self.vit, None)
-        self.map_layers = last_layers(self.vit, settings.map_layers)
+        self.map_layers = chosen_layers(self.vit, settings.map_layers)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
         """Logits of class tokens and patches, and on demand class maps and affinity; ``tags`` only for the contrast."""
@@ -70,7 +70,7 @@ class MCTformer(Method):
 
     def fuse(self, tap: Tap, activations_BChw: Tensor | None, grid: tuple[int, int]) -> Tensor:
         """S = sum_l A_l over the map layers (V1); S relu(F) (V2); sqrt(mean_l A_l relu(F)) (+)."""
-        attention_BChw = on_grid(tap.class_maps(self.map_layers), grid)
+        attention_BChw = on_grid(tap.class_maps(self.map_layers, self.settings.over_layers), grid)
         if activations_BChw is None:
             return attention_BChw
         fused_BChw = attention_BChw * activations_BChw.relu()

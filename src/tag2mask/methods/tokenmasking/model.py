@@ -21,7 +21,7 @@ from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.gates import HardConcrete, StraightThrough
 from tag2mask.vit.tap import Tap
-from tag2mask.vit.vit import Features, ViT, last_layers, on_grid
+from tag2mask.vit.vit import Features, ViT, chosen_layers, last_layers, on_grid
 
 HEAD_WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {"open": lambda gate_H: gate_H, "all": torch.ones_like}
 
@@ -49,10 +49,11 @@ class TokenMasking(Method):
             class_attention=settings.class_attention,
             token_noise=settings.token_noise,
             gate=partial(GATES[settings.gates], log_alpha=start),
+            cut=settings.cut,
         )
         self.head = build_head(settings.head, classes, self.vit.width)
         self.all_layers = last_layers(self.vit, None)
-        self.map_layers = last_layers(self.vit, settings.map_layers)
+        self.map_layers = chosen_layers(self.vit, settings.map_layers)
         self.attended_layers = last_layers(self.vit, settings.attended_layers)
         if isinstance(self.head, VectorHead) and settings.head == "per_token":
             self.readout = Readout(self.read_images, self.head.vector_D, self.head.bias)
@@ -112,7 +113,7 @@ class TokenMasking(Method):
 
     def maps(self, features: Features, tap: Tap) -> Tensor:
         """Class maps ``(B, C, M)``: attention A_c(m) of the map layers, or what it adds to the logit of its class."""
-        attention_BCM = tap.class_maps(self.map_layers)
+        attention_BCM = tap.class_maps(self.map_layers, self.settings.over_layers)
         if not isinstance(self.head, VectorHead) or self.settings.maps == "attention":
             return attention_BCM
         return attention_BCM * self.head.evidence(self.final(features.patch_BMD).float()).clamp_min(0)

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from tag2mask.settings import Settings
 from tag2mask.vit.gates import OPEN_AT_START
+from tag2mask.vit.settings import MapLayers
+from tag2mask.vit.tap import OverLayers
 from tag2mask.vit.vit import ClassAttention
 
 
@@ -20,8 +22,10 @@ class TokenMaskingSettings(Settings):
     ``per_token`` a vector of its own for every class, ``shared`` one vector for all, ``mean`` the mean over the width.
     ``final_norm`` reads after the backbone's last norm, otherwise from the raw residual stream.
     ``masking_ratio``, ``registers`` and ``pruning`` are the paper's three ablations.
-    ``map_layers`` are the last K layers whose attention makes the maps; None takes all of them. ``maps`` are that
-    ``attention`` alone, or each patch's ``contribution`` to the logit, A_c(m) max(w_c . x_m, 0).
+    ``map_layers`` are the layers whose attention makes the maps: the last K, or a list of them counted from 1; None
+    takes all. ``over_layers``: their ``mean``, or ``product``, the geometric mean. ``maps`` are that ``attention``
+    alone, or each patch's ``contribution`` to the logit, A_c(m) max(w_c . x_m, 0).
+    In the last ``cut`` blocks class tokens do not see each other in evaluation, however they were trained.
     ``heads`` that count in the maps: those whose gate is ``open``, by their gates, or ``all`` alike.
     ``gates`` are ``soft``, as their penalty assumes, or ``hard``: 0 or 1 with the soft gate's gradient. They start at
     ``gate_start``, their log alpha; ``xavier`` draws it, and about half of all heads start closed.
@@ -39,6 +43,8 @@ class TokenMaskingSettings(Settings):
     gate_start: float | Literal["xavier"] = OPEN_AT_START
     token_noise: float = Field(0.02, ge=0)
     attended_layers: int = Field(3, ge=1)
-    map_layers: int | None = Field(3, ge=1)
+    map_layers: MapLayers = 3
+    over_layers: OverLayers = "mean"
+    cut: int = Field(0, ge=0)
     maps: Literal["contribution", "attention"] = "contribution"
     heads: Literal["open", "all"] = "open"
