@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tag2mask.masks.localize import resize
 from tag2mask.masks.refine.guided import COLOUR, PLACE, REACH, guided
+from tag2mask.vit.grid import resize
 
 
 def by_hand(image: Tensor, scores_SYX: Tensor, grid: tuple[int, int], colours: bool = True) -> Tensor:

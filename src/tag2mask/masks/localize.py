@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tag2mask.data.resizing import scaled_size, short_side
@@ -20,6 +19,7 @@ from tag2mask.masks.refine import refine_patches
 from tag2mask.masks.settings import SHARE_EPS, MaskSettings
 from tag2mask.masks.tiles import starts
 from tag2mask.methods import Ask, Method
+from tag2mask.vit.grid import resize, to_pixels
 
 
 @dataclass(frozen=True)
@@ -107,16 +107,3 @@ def ramp(length: int, device: torch.device) -> Tensor:
 def share(maps_BChw: Tensor) -> Tensor:
     """Each class's share of all classes' maps at a patch; 0 where all are 0."""
     return maps_BChw / (maps_BChw.sum(1, keepdim=True) + SHARE_EPS)
-
-
-def to_pixels(maps_BChw: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
-    """Maps on the patch grid to pixels of the padded photograph, bilinearly, cropped to ``size``."""
-    grid = maps_BChw.shape[-2:]
-    return resize(maps_BChw.float(), (grid[0] * patch, grid[1] * patch))[..., : size[0], : size[1]]
-
-
-def resize(maps_BCYX: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, corners not aligned."""
-    if maps_BCYX.shape[-2:] == tuple(size):
-        return maps_BCYX
-    return F.interpolate(maps_BCYX, size=tuple(size), mode="bilinear", align_corners=False)

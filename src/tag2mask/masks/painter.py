@@ -18,7 +18,7 @@ from tag2mask.data import DataSettings, Sample
 from tag2mask.data.batches import batches as in_arrays
 from tag2mask.data.resizing import scaled_size, short_side
 from tag2mask.errors import SettingsError
-from tag2mask.masks.localize import Localized, localize, resize
+from tag2mask.masks.localize import Localized, localize
 from tag2mask.masks.paint import BARE, Labels, Maps, competing, decide, label_shares, predicted_tags
 from tag2mask.masks.refine import CRF, GUIDED, PIXEL_REFINERS, PROBE, refine_pixels
 from tag2mask.masks.refine.crf import CRF_ENGINES
@@ -29,6 +29,7 @@ from tag2mask.masks.scores import ONE, Planes
 from tag2mask.masks.settings import MaskSettings, Threshold
 from tag2mask.masks.write import Painted
 from tag2mask.training.run import Run
+from tag2mask.vit.grid import resize
 
 
 def batches(

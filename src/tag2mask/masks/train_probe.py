@@ -22,7 +22,7 @@ from tag2mask.data.loading import load_image
 from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.files import held, vacant, write_json, write_yaml
 from tag2mask.masks import make
-from tag2mask.masks.localize import share, to_pixels
+from tag2mask.masks.localize import share
 from tag2mask.masks.painter import Painter
 from tag2mask.masks.refine import probe as layout
 from tag2mask.masks.refine.linear_probe import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe
@@ -36,6 +36,7 @@ from tag2mask.tensors import write_tensors
 from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import Run, open_run
+from tag2mask.vit.grid import to_pixels
 
 SUMMARY, PATCHES = (
     "summary.json",

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tag2mask.vit.vit import Features, on_grid
+from tag2mask.vit.grid import on_grid
+from tag2mask.vit.vit import Features
 
 
 class PatchHead(nn.Module):

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from tag2mask.data import DataSettings
 from tag2mask.errors import SettingsError
-from tag2mask.masks.localize import to_pixels
 from tag2mask.segmentation.decoder import MaskTransformer
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.training.settings import TrainSettings
+from tag2mask.vit.grid import on_grid, to_pixels
 from tag2mask.vit.settings import BackboneSettings
-from tag2mask.vit.vit import ViT, on_grid, require_plain
+from tag2mask.vit.vit import ViT, require_plain
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone, normalisation, patch_of
 
 

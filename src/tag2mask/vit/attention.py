@@ -21,31 +21,14 @@ from torch import Tensor, nn
 from tag2mask.errors import SettingsError
 from tag2mask.vit.gates import FixedGates, HardConcrete
 from tag2mask.vit.tap import Tap
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Where the tokens stand: ``classes`` class tokens first, patches at ``first .. first + patches - 1``."""
-
-    classes: int
-    first: int
-    patches: int
-
-    @property
-    def patch_slice(self) -> slice:
-        """The patches' place in the sequence."""
-        return slice(self.first, self.first + self.patches)
+from tag2mask.vit.tokens import Tokens
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What one forward pass carries through every block; timm's blocks hand it on as their ``attn_mask``.
-
-    ``allowed_NN`` is True where a row may look at a column, or None for everywhere. ``layer`` is set block by block.
-    """
+    """What one forward pass carries into a block, number ``layer``; timm's blocks hand it on as their ``attn_mask``."""
 
     tokens: Tokens
-    allowed_NN: Tensor | None
     tap: Tap | None
     layer: int
 
@@ -78,12 +61,12 @@ class GatedAttention(nn.Module):
     def forward(self, x_BND: Tensor, attn_mask: Pass, rope: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """``(B, N, D)`` to ``(B, N, D)``; reports to the pass's tap."""
         q, k, v = self.project(x_BND, attn_mask.tokens, rope)
-        out = attend(q, k, v, attn_mask.allowed_NN, explicit=self.training and x_BND.device.type == "cpu")
+        out = attend(q, k, v, attn_mask.tokens.allowed_NN, explicit=self.training and x_BND.device.type == "cpu")
         if self.gate is not None:
             gate_H = self.gate()
             out = out * gate_H.to(out.dtype).view(1, -1, 1, 1)
         if attn_mask.tap is not None:
-            attn_mask.tap.read(attn_mask.layer, q, k, out, self.evaluation_gate(x_BND), attn_mask)
+            attn_mask.tap.read(attn_mask.layer, q, k, out, self.evaluation_gate(x_BND), attn_mask.tokens)
         out = self.norm(out.transpose(1, 2).flatten(2))
         if self.token_gate is not None:
             out = out * self.token_gate(x_BND).sigmoid()

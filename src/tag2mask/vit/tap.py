@@ -6,15 +6,13 @@ Shapes: B batch, N tokens, D width, H heads, d head width, C classes, M patches,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tag2mask.errors import SettingsError
-
-if TYPE_CHECKING:
-    from tag2mask.vit.attention import Pass
+from tag2mask.vit.tokens import Tokens
 
 OverLayers = Literal["mean", "product"]
 EPS = 1e-9
@@ -54,28 +52,27 @@ class Tap:
         self.affinity_BMM: Tensor | None = None
         self.rows: dict[int, Tensor] = {}
         self.class_tokens: list[Tensor] = []
-        self.projections: list[tuple[Tensor, Tensor, Pass]] = []
+        self.projections: list[tuple[Tensor, Tensor, Tokens]] = []
         self.peaks: list[Tensor] = []
         self.outputs: list[Tensor] = []
         self.leaf: Tensor | None = None
 
-    def read(self, layer: int, q: Tensor, k: Tensor, out: Tensor, gate_H: Tensor, passing: Pass) -> None:
+    def read(self, layer: int, q: Tensor, k: Tensor, out: Tensor, gate_H: Tensor, tokens: Tokens) -> None:
         """Take what is wanted from one layer's ``(B, H, N, d)`` queries, keys and head outputs."""
         if self.wants_heads:
-            self.projections.append((q.detach(), k.detach(), passing))
+            self.projections.append((q.detach(), k.detach(), tokens))
             self.peaks.append(out.detach().amax(2))
         weight_H = self.head_weights(gate_H)
         weight_H = weight_H / weight_H.sum().clamp_min(EPS)
-        tokens = passing.tokens
         if layer in self.map_layers:
-            rows_BHCM = softmax_rows(q, k, slice(0, tokens.classes), passing)
+            rows_BHCM = softmax_rows(q, k, slice(0, tokens.classes), tokens)
             if self.per_head:
                 self.rows[layer] = rows_BHCM
             self.layer_maps[layer] = torch.einsum("bhcm,h->bcm", rows_BHCM, weight_H)
         if layer in self.affinity_layers:
             for head in weight_H.nonzero().flatten().tolist():
                 one = slice(head, head + 1)
-                rows_B1MM = softmax_rows(q[:, one], k[:, one], tokens.patch_slice, passing) * weight_H[head]
+                rows_B1MM = softmax_rows(q[:, one], k[:, one], tokens.patch_slice, tokens) * weight_H[head]
                 rows_BMM = rows_B1MM.squeeze(1)
                 self.affinity_BMM = rows_BMM if self.affinity_BMM is None else self.affinity_BMM.add_(rows_BMM)
 
@@ -119,15 +116,15 @@ def geometric_mean(rows_LBCM: Tensor) -> Tensor:
     return logarithms_BCM.exp() * open_L111.amax(0)
 
 
-def softmax_rows(q: Tensor, k: Tensor, rows: slice, passing: Pass) -> Tensor:
+def softmax_rows(q: Tensor, k: Tensor, rows: slice, tokens: Tokens) -> Tensor:
     """Attention of the tokens ``rows`` on the patches, float32 ``(B, H, rows, M)``, after softmax over all tokens."""
-    return attention_rows(q, k, rows, passing)[..., passing.tokens.patch_slice]
+    return attention_rows(q, k, rows, tokens)[..., tokens.patch_slice]
 
 
-def attention_rows(q: Tensor, k: Tensor, rows: slice, passing: Pass) -> Tensor:
+def attention_rows(q: Tensor, k: Tensor, rows: slice, tokens: Tokens) -> Tensor:
     """Attention of the tokens ``rows`` on all tokens, float32 ``(B, H, rows, N)``."""
     scores = (q[:, :, rows] @ k.transpose(-2, -1)).float() * q.shape[-1] ** -0.5
-    if passing.allowed_NN is not None:
-        scores = scores.masked_fill(~passing.allowed_NN[rows], float("-inf"))
+    if tokens.allowed_NN is not None:
+        scores = scores.masked_fill(~tokens.allowed_NN[rows], float("-inf"))
     rows_BHRN: Tensor = scores.softmax(-1)
     return rows_BHRN

@@ -7,7 +7,7 @@ Shapes: B batch, C classes, D width, M patches, N tokens, h w patch grid, Y X pi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import torch
@@ -18,11 +18,12 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from tag2mask.errors import SettingsError
-from tag2mask.vit.attention import GatedAttention, Pass, Tokens
+from tag2mask.vit.attention import GatedAttention, Pass
 from tag2mask.vit.gates import HardConcrete
 from tag2mask.vit.positions import RESAMPLINGS
 from tag2mask.vit.settings import MapLayers
 from tag2mask.vit.tap import Tap
+from tag2mask.vit.tokens import Tokens
 
 ClassAttention = Literal["all", "no_classes", "readers"]
 TOKEN_STD = 0.02
@@ -105,7 +106,8 @@ class ViT(nn.Module):
         cut_NN = allowed("no_classes", tokens, x_BND) if cuts else allowed_NN
         ropes = self.rotations(grid)
         for layer, block in enumerate(self.blocks):
-            passing = Pass(tokens, cut_NN if layer >= len(self.blocks) - self.cut else allowed_NN, tap, layer)
+            visible_NN = cut_NN if layer >= len(self.blocks) - self.cut else allowed_NN
+            passing = Pass(replace(tokens, allowed_NN=visible_NN), tap, layer)
             rope = {} if ropes is None else {"rope": ropes[layer]}
             x_BND = x_BND if tap is None else tap.enter(layer, x_BND)
             x_BND = block(x_BND, attn_mask=passing, **rope)
@@ -221,11 +223,6 @@ def last_layers(vit: ViT, count: int | None) -> frozenset[int]:
     if count is not None and count > layers:
         raise SettingsError(f"the last {count} layers are asked for, the backbone has {layers}")
     return frozenset(range(layers - (count or layers), layers))
-
-
-def on_grid(maps_BCM: Tensor, grid: tuple[int, int]) -> Tensor:
-    """``(B, C, M)`` as ``(B, C, h, w)``."""
-    return maps_BCM.reshape(*maps_BCM.shape[:2], *grid)
 
 
 def require_plain(backbone: nn.Module) -> VisionTransformer | Eva:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tag2mask.masks.localize import resize
+from tag2mask.vit.grid import resize
 
 REACH = 2  # patches to each side of a pixel's own: a window of 5 x 5
 PLACE = 0.75  # the Gaussian's deviation over places, in patches

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from tag2mask.data.transforms import eval_resize
 from tag2mask.files import file_hash
-from tag2mask.masks.localize import resize, to_pixels
 from tag2mask.masks.refine.linear_probe import LinearProbe
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import Ask, Evidence, Method
@@ -27,6 +26,7 @@ from tag2mask.settings import Scales, Settings, Side
 from tag2mask.stored import Stored, damaged, read_stored
 from tag2mask.training.run import Run, require_parts
 from tag2mask.training.start import mixed_precision
+from tag2mask.vit.grid import resize, to_pixels
 from tag2mask.vit.vit import Features
 
 CONFIG, WEIGHTS = "config.yaml", "probe.safetensors"

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from tag2mask.data.transforms import eval_resize
 from tag2mask.files import file_hash
-from tag2mask.masks.localize import resize, to_pixels
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.settings import BatchSize, Epochs, Settings, Side
 from tag2mask.stored import damaged, read_stored
 from tag2mask.training.run import RunConfig, fill, require_parts
+from tag2mask.vit.grid import resize, to_pixels
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import require_plain
 from tag2mask.vit.weights import build_backbone

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
 from tag2mask.settings import Settings
+from tag2mask.vit.grid import on_grid
 from tag2mask.vit.tap import Tap
-from tag2mask.vit.vit import ViT, last_layers, on_grid
+from tag2mask.vit.vit import ViT, last_layers
 
 
 class GradCAM(Method):

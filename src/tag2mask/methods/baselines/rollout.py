@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
 from tag2mask.settings import Settings
+from tag2mask.vit.grid import on_grid
 from tag2mask.vit.tap import Tap, attention_rows
-from tag2mask.vit.vit import ViT, last_layers, on_grid
+from tag2mask.vit.vit import ViT, last_layers
 
 
 class Rollout(Method):
@@ -52,10 +53,9 @@ class Rollout(Method):
 
 def rolled_out(tap: Tap) -> Tensor:
     """Class rows ``(B, C, M)`` of the product, from the last layer to the first: one layer's attention at a time."""
-    tokens = tap.projections[-1][2].tokens
     row_BCN: Tensor | None = None
-    for q, k, passing in reversed(tap.projections):
-        attention_BNN = attention_rows(q, k, slice(None), passing).mean(1)
+    for q, k, tokens in reversed(tap.projections):
+        attention_BNN = attention_rows(q, k, slice(None), tokens).mean(1)
         if row_BCN is None:
             one_CN = torch.eye(attention_BNN.shape[-1], device=q.device)[: tokens.classes]
             row_BCN = one_CN.expand(q.shape[0], -1, -1)

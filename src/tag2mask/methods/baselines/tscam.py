@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.settings import Settings
+from tag2mask.vit.grid import on_grid
 from tag2mask.vit.settings import MapLayers
 from tag2mask.vit.tap import OverLayers, Tap
-from tag2mask.vit.vit import ViT, chosen_layers, last_layers, on_grid
+from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
 
 class TSCAMSettings(Settings):

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from tag2mask.methods.base import Ask, Evidence, Method, require_tags, soft_margins
 from tag2mask.methods.mctformer.settings import MCTformerSettings
 from tag2mask.methods.patch_head import PatchHead, mean_pooling, rank_pooling
+from tag2mask.vit.grid import on_grid
 from tag2mask.vit.tap import Tap
-from tag2mask.vit.vit import ViT, chosen_layers, last_layers, on_grid
+from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
 
 class MCTformer(Method):

@@ -20,8 +20,9 @@ from tag2mask.methods.base import Ask, Evidence, Method, Readout, require_tags
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.gates import HardConcrete, StraightThrough
+from tag2mask.vit.grid import on_grid
 from tag2mask.vit.tap import Tap
-from tag2mask.vit.vit import Features, ViT, chosen_layers, last_layers, on_grid
+from tag2mask.vit.vit import Features, ViT, chosen_layers, last_layers
 
 HEAD_WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {"open": lambda gate_H: gate_H, "all": torch.ones_like}
 

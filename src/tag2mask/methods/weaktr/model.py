@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.methods.weaktr.settings import WeakTrSettings
+from tag2mask.vit.grid import on_grid
 from tag2mask.vit.tap import Tap, softmax_rows
-from tag2mask.vit.vit import ViT, last_layers, on_grid
+from tag2mask.vit.vit import ViT, last_layers
 
 
 def peaks(tap: Tap) -> Tensor:
@@ -151,8 +152,8 @@ class WeakTr(Method):
         """Patch rows of A^, ``(B, M, M)``, made again layer by layer from queries and keys."""
         weight_BHL = weight_BK.view(-1, self.heads, self.layers)
         total_BMM: Tensor | None = None
-        for layer, (q, k, passing) in enumerate(tap.projections):
-            rows_BHMM = softmax_rows(q, k, passing.tokens.patch_slice, passing)
+        for layer, (q, k, tokens) in enumerate(tap.projections):
+            rows_BHMM = softmax_rows(q, k, tokens.patch_slice, tokens)
             part_BMM = torch.einsum("bh,bhmn->bmn", weight_BHL[:, :, layer], rows_BHMM)
             total_BMM = part_BMM if total_BMM is None else total_BMM + part_BMM
         assert total_BMM is not None

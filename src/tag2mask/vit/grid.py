@@ -1,0 +1,29 @@
+"""The patch grid: tokens on it, and from it to pixels.
+
+Shapes: B batch, C classes, M patches, h w patch grid, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def on_grid(maps_BCM: Tensor, grid: tuple[int, int]) -> Tensor:
+    """``(B, C, M)`` as ``(B, C, h, w)``."""
+    return maps_BCM.reshape(*maps_BCM.shape[:2], *grid)
+
+
+def to_pixels(maps_BChw: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
+    """Maps on the patch grid to pixels of the padded photograph, bilinearly, cropped to ``size``."""
+    grid = maps_BChw.shape[-2:]
+    return resize(maps_BChw.float(), (grid[0] * patch, grid[1] * patch))[..., : size[0], : size[1]]
+
+
+def resize(maps_BCYX: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear, corners not aligned."""
+    if maps_BCYX.shape[-2:] == tuple(size):
+        return maps_BCYX
+    return F.interpolate(maps_BCYX, size=tuple(size), mode="bilinear", align_corners=False)
