@@ -10,6 +10,7 @@ from typing import Any
 
 from tag2mask.errors import RunError
 from tag2mask.files import vacant, write_json
+from tag2mask.masks.refine import CRF
 from tag2mask.masks.refine.probe import ProbeSettings
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
@@ -56,7 +57,7 @@ class Plan:
 
     def settings(self, photographs: int) -> WholeSettings:
         """The stages' settings for so many ``photographs`` to learn from; soft targets need masks with scores."""
-        masks = {"refine": [REFINER], "scores": self.given.segment.target == "soft"}
+        masks = {"refine": [REFINER, CRF], "scores": self.given.segment.target == "soft"}
         values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
             merge(values, quick_settings(self.given, photographs))
