@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from tag2mask import files
 from tag2mask import tensors as tensor_files
 from tag2mask.errors import RunError
 from tag2mask.files import (
@@ -146,3 +147,11 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="is a pipe, a socket or a device"):
         regular(tmp_path / "pipe")
     assert regular(tmp_path) == tmp_path
+
+
+def test_a_sweep_passes_over_what_its_writer_has_just_moved_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = f"{files.OWN}0123456789abcdef{files.NEW}"
+    monkeypatch.setattr(os, "walk", lambda folder: iter([(str(folder), [gone], [])]))
+    files.sweep(tmp_path, older=3600.0)

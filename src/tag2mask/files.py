@@ -279,5 +279,6 @@ def sweep(folder: Path, older: float = 0.0) -> None:
         for name in [name for name in folders if name.startswith(OWN) and name.endswith(NEW)]:
             folders.remove(name)
             path = Path(place, name)
-            if name.removesuffix(NEW) + LOCKED not in files and time.time() - path.stat().st_mtime >= older:
-                shutil.rmtree(path, ignore_errors=True)
+            with suppress(FileNotFoundError):  # its writer has finished meanwhile
+                if name.removesuffix(NEW) + LOCKED not in files and time.time() - path.stat().st_mtime >= older:
+                    shutil.rmtree(path, ignore_errors=True)
