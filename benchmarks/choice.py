@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tag2mask.evaluation.evaluate import evaluate
@@ -30,16 +31,21 @@ def main() -> None:
     settings = read_mask_settings({"split": arguments.split}, arguments.set)
     rows = []
     print("| epoch | val AP | mIoU |\n|---|---|---|")
-    for row in layout.open_run(arguments.run).metrics():
-        if (arguments.run / layout.epoch_model(row["epoch"])).is_file():
-            miou = score_epoch(arguments.run, row["epoch"], arguments.truth, settings)
-            rows.append((row["epoch"], row["val_ap"], miou))
-            print(f"| {rows[-1][0]} | {rows[-1][1]:.3f} | {rows[-1][2]:.1f} |", flush=True)
+    for row in score_epochs(arguments.run, arguments.truth, settings):
+        rows.append(row)
+        print(f"| {row[0]} | {row[1]:.3f} | {row[2]:.1f} |", flush=True)
     by_tags, by_truth = max(rows, key=lambda row: row[1]), max(rows, key=lambda row: row[2])
     print(
         f"best by tags: epoch {by_tags[0]}, mIoU {by_tags[2]:.1f}; best by truth: epoch {by_truth[0]}, "
         f"mIoU {by_truth[2]:.1f}"
     )
+
+
+def score_epochs(run: Path, truth: Path, settings: MaskSettings) -> Iterator[tuple[int, float, float]]:
+    """Each epoch whose weights ``run`` kept, with its validation AP and the mIoU of masks painted with them."""
+    for row in layout.open_run(run).metrics():
+        if (run / layout.epoch_model(row["epoch"])).is_file():
+            yield row["epoch"], row["val_ap"], score_epoch(run, row["epoch"], truth, settings)
 
 
 def score_epoch(run: Path, epoch: int, truth: Path, settings: MaskSettings) -> float:

@@ -1,9 +1,10 @@
-"""The published forms trained long: does a map of theirs leave chance?
+"""The published forms trained long: do their maps get better than chance?
 
-    python benchmarks/paper_form.py DATA --weights FILE --out DIR [--variants a,b] [--seed 0] [--set KEY=VALUE]...
+    python benchmarks/paper_form.py DATA --weights FILE --out DIR [--variants "A;B"] [--seed 0] [--set KEY=VALUE]...
 
 Each variant trains for 150 epochs at 126 px; every tenth epoch paints the val split, image tags given, and is scored.
-DIR gets a run a variant and ``rows.json`` as rows come. Stopped, the same command goes on. ``--set`` reaches ``train``.
+DIR gets one run per variant, and ``rows.json`` as rows come. Run the same command again to resume. ``--set`` goes to
+``train``.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from choice import score_epoch
+from choice import score_epochs
 from tag2mask.files import write_json
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.stored import read_plain
-from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
 from tag2mask.training.settings import read_settings
@@ -72,14 +72,8 @@ def measure(arguments: argparse.Namespace, variant: str) -> list[dict[str, Any]]
     train(arguments.data, run, settings, can_resume(run))
     truth = arguments.data / settings.data.masks
     return [
-        {
-            "variant": variant,
-            "epoch": row["epoch"],
-            "val AP": row["val_ap"],
-            "miou": score_epoch(run, row["epoch"], truth, MaskSettings(split="val")),
-        }
-        for row in layout.open_run(run).metrics()
-        if (run / layout.epoch_model(row["epoch"])).is_file()
+        {"variant": variant, "epoch": epoch, "val AP": ap, "miou": miou}
+        for epoch, ap, miou in score_epochs(run, truth, MaskSettings(split="val"))
     ]
 
 

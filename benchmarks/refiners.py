@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser, runs: str) -> None:
-    """What every table of variants is told."""
+    """The arguments that both tables of variants share."""
     parser.add_argument("runs", nargs="+", metavar=runs)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", default="train")

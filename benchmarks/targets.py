@@ -11,11 +11,11 @@ seed, and ``rows.json`` as numbers come. Stopped, the same command goes on, and 
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from masks import cell
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import write_json
 from tag2mask.masks.write import open_mask_set
@@ -66,7 +66,8 @@ def main() -> None:
                 row[seed] = measure(arguments, name, int(seed), options)
                 write_json(path, rows)
         values = [row[seed] for seed in seeds]
-        print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in values) + f" | {mean(values)} |", flush=True)
+        cells = [*(f"{value:.1f}" for value in values), cell("mIoU", values)]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 def measure(arguments: argparse.Namespace, name: str, seed: int, options: Mapping[str, Any]) -> float:
@@ -80,12 +81,6 @@ def measure(arguments: argparse.Namespace, name: str, seed: int, options: Mappin
     miou = evaluate(predicted, truth).to_json()["miou"]
     assert miou is not None
     return float(miou)
-
-
-def mean(values: list[float]) -> str:
-    """Mean and standard deviation over seeds."""
-    text = f"{statistics.mean(values):.1f}"
-    return text if len(values) < 2 else f"{text} ± {statistics.stdev(values):.1f}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 from tag2mask.errors import RunError
 from tag2mask.files import vacant, write_json
-from tag2mask.masks.refine import CRF
+from tag2mask.masks import refine
 from tag2mask.masks.refine.probe import ProbeSettings
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
@@ -24,7 +24,7 @@ from tag2mask.vit.weights import patch_of
 PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
 # What was made with a group of settings; everything was with the others.
 MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
-REFINER = "probe"  # of masks, unless another is asked for
+REFINERS = (refine.PROBE, refine.CRF)  # of masks, unless others are asked for
 METHOD = re.compile(r"^\s*train\.method\.")  # a setting of the method itself, as for train
 # Quick: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S one core
 # needs about 0.12 s for a crop of 126 px in training; a decoder that starts from nothing gets the larger share.
@@ -56,8 +56,8 @@ class Plan:
         return {"data": str(self.data.resolve()), "quick": self.quick, **settings}
 
     def settings(self, photographs: int) -> WholeSettings:
-        """The stages' settings for so many ``photographs`` to learn from; soft targets need masks with scores."""
-        masks = {"refine": [REFINER, CRF], "scores": self.given.segment.target == "soft"}
+        """The stages' settings for this number of training images; soft targets need masks with scores."""
+        masks = {"refine": list(REFINERS), "scores": self.given.segment.target == "soft"}
         values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
             merge(values, quick_settings(self.given, photographs))

@@ -27,11 +27,11 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import held, write_json
+from tag2mask.masks import refine
 from tag2mask.masks.make import make_masks
-from tag2mask.masks.refine import require_refiners
 from tag2mask.masks.train_probe import train_probe
 from tag2mask.masks.write import open_mask_set
-from tag2mask.plan import PLAN, PROBE, REFINER, RUN, SEGMENTER, Plan, require_same_plan
+from tag2mask.plan import PLAN, PROBE, RUN, SEGMENTER, Plan, require_same_plan
 from tag2mask.prediction.predict import predict
 from tag2mask.progress import progress_bar
 from tag2mask.report.page import own_truth, write_report
@@ -83,7 +83,7 @@ def run_whole(plan: Plan) -> WholeResult:
     """
     if "split" in plan.given.masks.model_fields_set:
         raise SettingsError("masks.split: the photographs that are learned from are painted; set train.split")
-    require_refiners(plan.given.masks.refine)
+    refine.require_refiners(plan.given.masks.refine)
     require_outside(plan.out, images_folder(plan.data))
     with held(plan.out):
         require_same_plan(plan)
@@ -142,7 +142,7 @@ class Way:
         self.validation = validation if validation in splits else None
         self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]
         self.run, self.probe, self.segmenter = plan.out / RUN, plan.out / PROBE, plan.out / SEGMENTER
-        self.probes = REFINER in self.settings.masks.refine
+        self.probes = refine.PROBE in self.settings.masks.refine
 
     def painted(self, split: str) -> Path:
         """The mask set that the tagged run paints."""

@@ -20,7 +20,7 @@ class CRFSettings(Settings):
     ``trust``.
     The defaults are for a ViT's maps, which are smooth and mostly right: beside MCTformer's constants, the bilateral
     kernel reaches half as far, weighs half and wants colours more alike, and there are half as many iterations. They
-    were chosen with truth in view on 45 images of msrc21.
+    were chosen by their scores against the true masks of 45 images of msrc21.
     """
 
     place: float = Field(3.0, gt=0)

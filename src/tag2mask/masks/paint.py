@@ -64,9 +64,14 @@ def competing(
     if not len(maps_KYX):
         return np.ones((int(has_background), *maps_KYX.shape[-2:]), maps_KYX.dtype)
     maps_KYX = normalise(maps_KYX)
-    if not has_background or settings.background.policy == "none" or settings.paint == "ordered":
+    if settings.paint == "ordered" or not keeps_background(has_background, settings):
         return maps_KYX
     return np.concatenate([background_score(maps_KYX, settings.background, own)[None], maps_KYX])
+
+
+def keeps_background(has_background: bool, settings: MaskSettings) -> bool:
+    """Whether pixels may stay background where the image shows a class."""
+    return has_background and settings.background.policy != "none"
 
 
 def decide(
@@ -82,8 +87,8 @@ def decide(
         return np.full(scores_SYX.shape[-2:], 0 if has_background else BARE, np.int64)
     if settings.paint == "ordered":
         labels = paint_ordered(scores_SYX, values, logits, chosen(own, settings.threshold, len(values)))
-        filled = not has_background or settings.background.policy == "none"
-        return fill_nearest(labels) if filled else np.where(labels == BARE, 0, labels)
+        kept = keeps_background(has_background, settings)
+        return np.where(labels == BARE, 0, labels) if kept else fill_nearest(labels)
     if len(scores_SYX) > len(values):  # the background stands first: a tie is background
         values = [0, *values]
     labels_of: NDArray[np.int64] = np.asarray(values, np.int64)

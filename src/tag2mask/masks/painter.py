@@ -19,7 +19,7 @@ from tag2mask.data.batches import batches as in_arrays
 from tag2mask.data.resizing import scaled_size, short_side
 from tag2mask.errors import SettingsError
 from tag2mask.masks.localize import Localized, localize
-from tag2mask.masks.paint import BARE, Labels, Maps, competing, decide, label_shares, predicted_tags
+from tag2mask.masks.paint import BARE, Labels, Maps, competing, decide, keeps_background, label_shares, predicted_tags
 from tag2mask.masks.refine import CRF, GUIDED, PIXEL_REFINERS, PROBE, refine_pixels
 from tag2mask.masks.refine.crf import CRF_ENGINES
 from tag2mask.masks.refine.guided import guided
@@ -94,8 +94,8 @@ class Painter:
         """The scores ``(S, Y, X)`` that compete for the pixels of an image ``(bands, Y, X)`` in [0, 1]."""
         has_background = self.run.classes.background is not None
         if self.probe is not None and tags:
-            competes = has_background and self.settings.background.policy != "none"
-            return self.sharpen(image, self.probe(self.run, self.method, image, tags, competes))
+            kept = keeps_background(has_background, self.settings)
+            return self.sharpen(image, self.probe(self.run, self.method, image, tags, kept))
         maps_KYX = finished_maps(localized, tags, image, self.settings).numpy()
         scores_SYX = competing(maps_KYX, has_background, self.settings, self.thresholds(tags))
         return self.sharpen(image, torch.from_numpy(scores_SYX)) if tags else scores_SYX

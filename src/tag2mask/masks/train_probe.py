@@ -199,8 +199,9 @@ def learn(patches: Patches, settings: ProbeSettings, background: bool) -> Learne
         probe, priors_S = learn_once(patches, labels_N, settings)
     sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(priors_S))
     for _ in range(1, settings.rounds if background and not small else 1):
-        images = (patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
-        labels_N = confident_labels(probe, *images, labels_N, settings.confidence)
+        labels_N = confident_labels(
+            probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, labels_N, settings.confidence
+        )
         probe, priors_S = learn_once(patches, labels_N, settings)
     return Learned(probe, priors_S, sure_S, small)
 
