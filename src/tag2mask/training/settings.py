@@ -82,7 +82,7 @@ class TrainSettings(LoopSettings):
 
     ``warm_start`` fits the head to the pretrained backbone's features before the first step: tags are known sooner, but
     class maps may be worse (TokenMasking's README).
-    ``keep_epochs`` keeps the weights of every so many epochs beside the best ones; 0 keeps none.
+    ``keep_epochs=N`` also keeps the weights of every Nth epoch; 0 keeps only the best.
     """
 
     data: DataSettings = DataSettings()
