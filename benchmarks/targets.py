@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from masks import cell
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import write_json
 from tag2mask.masks.write import open_mask_set
@@ -27,6 +26,7 @@ from tag2mask.segmentation.train import segment
 from tag2mask.stored import read_stored
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.run import open_run
+from whole import cell
 
 SPLIT = "val"
 UNCLIPPED = {"clipping.tau": 0.0}

@@ -1,0 +1,113 @@
+"""``tag2mask run`` with all defaults, over seeds, and beside its segmenter the same one learned from truth.
+
+    python benchmarks/whole.py DATA --weights FILE --out DIR [--seeds 0,1,2] [--set STAGE.KEY=VALUE]...
+
+DIR gets a ``run-SEED`` and a ``full-SEED`` a seed, and ``rows.json`` as rows come. Stopped, the same command goes on,
+and what is finished is not made again. Image tags are given for split train and predicted for val. Truth scores, and
+nothing but ``full`` learns it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import write_json
+from tag2mask.masks.write import open_mask_set
+from tag2mask.plan import RUN, Plan, read_whole_settings
+from tag2mask.prediction.predict import predict
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.report.page import own_truth
+from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.train import segment
+from tag2mask.stored import read_stored
+from tag2mask.training.checkpoint import can_resume
+from tag2mask.training.run import open_run
+from tag2mask.whole import run_whole
+
+COLUMNS = (
+    "val AP",
+    "random",
+    "masks, train",
+    "precision",
+    "recall",
+    "masks, val",
+    "weak, val",
+    "full, val",
+    "weak / full",
+    "run min",
+    "full min",
+)
+
+
+def main() -> None:
+    """Make the rows that are missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--weights", default="hub")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--set", action="append", default=[])
+    arguments = parser.parse_args()
+    path = arguments.out / "rows.json"
+    rows = read_stored(path, dict[str, dict[str, float]]) if path.is_file() else {}
+    print("| seed | " + " | ".join(COLUMNS) + " |\n" + "|---" * (1 + len(COLUMNS)) + "|")
+    for seed in arguments.seeds.split(","):
+        if seed not in rows:
+            rows[seed] = measure(arguments, int(seed))
+            write_json(path, rows)
+        print(f"| {seed} | " + " | ".join(cell(name, [rows[seed][name]]) for name in COLUMNS) + " |", flush=True)
+    if len(rows) > 1:
+        columns = {name: [row[name] for row in rows.values()] for name in COLUMNS}
+        print("| mean | " + " | ".join(cell(name, values) for name, values in columns.items()) + " |")
+
+
+def cell(name: str, values: list[float]) -> str:
+    """Mean and standard deviation over seeds."""
+    digits = 3 if name == "val AP" else 1
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def measure(arguments: argparse.Namespace, seed: int) -> dict[str, float]:
+    """One row; minutes are those of this process, so a row that was stopped counts its last part only."""
+    settings = read_whole_settings(None, None, arguments.weights, seed, arguments.set)
+    start = time.monotonic()
+    whole = run_whole(Plan(arguments.data, arguments.out / f"run-{seed}", settings))
+    middle = time.monotonic()
+    full = learned_from_truth(whole.out / RUN, arguments.out / f"full-{seed}", whole.predicted["val"], settings.segment)
+    end = time.monotonic()
+    painted, own, weak = whole.scores
+    best = max(row.get("val_ap", 0.0) for row in open_run(whole.out / RUN).metrics())
+    train = {name: painted[name] for name in ("precision", "recall")}
+    return {
+        "val AP": best,
+        "random": painted["random_miou"],
+        "masks, train": painted["miou"],
+        **train,
+        "masks, val": own["miou"],
+        "weak, val": weak["miou"],
+        "full, val": full,
+        "weak / full": 100 * weak["miou"] / full,
+        "run min": (middle - start) / 60,
+        "full min": (end - middle) / 60,
+    }
+
+
+def learned_from_truth(run: Path, out: Path, weak: Path, settings: SegmentSettings) -> float:
+    """The mIoU of a fully supervised segmenter on the images that ``weak`` predicts."""
+    opened = open_run(run)
+    truth = own_truth(opened, open_mask_set(weak))
+    assert truth is not None
+    segment(run, None, out, settings, truth, fully_supervised=True, resume=can_resume(out))
+    predicted = predict(out, [], out.with_name(f"{out.name}-val"), PredictSettings(), "val").path
+    miou = evaluate(predicted, truth).to_json()["miou"]
+    assert miou is not None
+    return float(miou)
+
+
+if __name__ == "__main__":
+    main()
