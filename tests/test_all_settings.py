@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tag2mask.errors import SettingsError
-from tag2mask.masks.settings import read_mask_settings
+from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.prediction.settings import PredictSettings, read_predict_settings
 from tag2mask.segmentation.settings import read_segment_settings
 from tag2mask.settings import Settings, assign
@@ -93,9 +93,13 @@ def test_a_segmenters_too(assignment: str) -> None:
         read_segment_settings(None, {}, [assignment])
 
 
-@pytest.mark.parametrize("key", ["side", "refine_side", "max_patches", "batch_size", "crf.iterations"])
+@pytest.mark.parametrize(
+    "key", ["look.side", "refine.side", "look.max_patches", "look.batch_size", "refine.crf.iterations"]
+)
 def test_masks_and_predictions_too(key: str) -> None:
-    limit = "wanted a whole number of pixels from 1 to 8192, or own" if key == "side" else "Input should be less than"
+    limit = (
+        "wanted a whole number of pixels from 1 to 8192, or own" if key == "look.side" else "Input should be less than"
+    )
     with pytest.raises(SettingsError, match=f" {key}: {limit}"):
         read_mask_settings({}, [f"{key}=100000000"])
     with pytest.raises(SettingsError, match=f" {key}: {limit}"):
@@ -103,9 +107,79 @@ def test_masks_and_predictions_too(key: str) -> None:
 
 
 def test_masks_and_predictions_begin_with_the_same_crf() -> None:
-    shared = ("refine", "refine_side", "crf", "crf_engine", "scales", "flip", "side", "max_patches", "batch_size")
     masks, predictions = read_mask_settings({}, []), PredictSettings()
-    assert {key: getattr(masks, key) for key in shared} == {key: getattr(predictions, key) for key in shared}
+    for group in ("look", "refine", "paint"):
+        assert getattr(masks, group) == getattr(predictions, group)
+
+
+OLD = {
+    "scales": "1.0,1.5",
+    "flip": True,
+    "side": "own",
+    "edges": "drop",
+    "max_patches": 9,
+    "batch_size": 2,
+    "refine": "pamr,crf",
+    "refine_side": 32,
+    "crf": {"size": 100},
+    "crf_engine": "pydensecrf2",
+    "probe": "p",
+    "walk": "w",
+    "paint": "argmax",
+    "relative": False,
+    "threshold": 0.5,
+    "class_thresholds": {"cow": 0.2},
+    "background": {"value": 0.3},
+    "unsure": 0.7,
+}
+NOW = {
+    "look": {"scales": "1.0,1.5", "flip": True, "side": "own", "edges": "drop", "max_patches": 9, "batch_size": 2},
+    "refine": {
+        "names": "pamr,crf",
+        "side": 32,
+        "crf": {"size": 100},
+        "crf_engine": "pydensecrf2",
+        "probe": "p",
+        "walk": "w",
+    },
+    "paint": {
+        "rule": "argmax",
+        "relative": False,
+        "threshold": 0.5,
+        "class_thresholds": {"cow": 0.2},
+        "background": {"value": 0.3},
+        "unsure": 0.7,
+    },
+}
+
+
+def test_keys_of_version_0_1_are_understood() -> None:
+    assert MaskSettings.parse(OLD) == MaskSettings.parse(NOW)
+    paint = {key: OLD[key] for key in ("paint", "threshold", "background")}
+    old = {"scales": [2.0], "windows": "flush", "overlap": 0.5, "refine": "crf", "masks": {**paint, "edges": "drop"}}
+    assert PredictSettings.parse(old) == PredictSettings.parse(
+        {
+            "look": {"scales": [2.0], "windows": "flush", "overlap": 0.5, "edges": "drop"},
+            "refine": {"names": "crf"},
+            "paint": {"rule": "argmax", "threshold": 0.5, "background": {"value": 0.3}},
+        }
+    )
+    old = ["scales=2", "crf.size=100", "refine=crf", "paint=ordered", "background.value=0.3", "refine.side=32"]
+    assert read_mask_settings({"threshold": "0.5"}, old) == MaskSettings.parse(
+        {
+            "look": {"scales": [2.0]},
+            "refine": {"names": "crf", "crf": {"size": 100}, "side": 32},
+            "paint": {"rule": "ordered", "threshold": 0.5, "background": {"value": 0.3}},
+        }
+    )
+    assert read_predict_settings({}, ["masks.background.value=0.3", "windows=flush"]) == PredictSettings.parse(
+        {"look": {"windows": "flush"}, "paint": {"background": {"value": 0.3}}}
+    )
+
+
+def test_a_group_is_not_overwritten_by_a_value() -> None:
+    with pytest.raises(SettingsError, match="setting group: is a group, not a value; set one of number"):
+        assign({}, ["group.number=3", "group=4"])
 
 
 def test_a_file_of_settings_is_named_with_what_is_wrong(tmp_path: Path) -> None:
@@ -161,13 +235,16 @@ def test_a_wrong_threshold_is_named_as_it_was_given(text: str) -> None:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("threshold=5", "masks: threshold: wanted mean, otsu or a number from 0 to 1, got 5"),
+        ("threshold=5", "masks: paint.threshold: wanted mean, otsu or a number from 0 to 1, got 5"),
         (
             "class_thresholds.cow=foo",
-            "masks: class_thresholds.cow: wanted mean, otsu or a number from 0 to 1, got 'foo'",
+            "masks: paint.class_thresholds.cow: wanted mean, otsu or a number from 0 to 1, got 'foo'",
         ),
-        ("background.value=0", "masks: background.value: wanted mean, otsu, agreement or a number above 0, got 0"),
-        ("background.policy=power", "masks: background: the policy power wants a number as value"),
+        (
+            "background.value=0",
+            "masks: paint.background.value: wanted mean, otsu, agreement or a number above 0, got 0",
+        ),
+        ("background.policy=power", "masks: paint.background: the policy power wants a number as value"),
     ],
 )
 def test_a_wrong_threshold_among_settings(assignment: str, message: str) -> None:

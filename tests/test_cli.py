@@ -146,12 +146,16 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     ("verb", "settings", "places"),
     [
         ("train", TrainSettings(), {"backbone": "backbone.name", "image_size": "backbone.image_size"}),
-        ("masks", MaskSettings(), {"threshold": "background.value"}),
+        (
+            "masks",
+            MaskSettings(),
+            {"threshold": "paint.background.value", "scales": "look.scales", "refine": "refine.names"},
+        ),
         ("refine-train", WalkSettings(), {"split": "masks.split"}),
         ("train-probe", ProbeSettings(), {"split": "masks.split"}),
         ("segment", SegmentSettings(), {}),
         ("prepare", PrepareSettings(), {}),
-        ("predict", PredictSettings(), {}),
+        ("predict", PredictSettings(), {"scales": "look.scales", "refine": "refine.names"}),
         ("run", TrainSettings(), {"backbone": "backbone.name"}),
     ],
 )

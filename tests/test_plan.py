@@ -15,7 +15,7 @@ from tag2mask.training.settings import TrainSettings, epochs_for, with_epochs
 def test_a_soft_target_asks_masks_for_scores(tmp_path: Path, assignments: list[str], scores: bool) -> None:
     given = read_whole_settings(None, None, None, None, assignments)
     masks = Plan(tmp_path, tmp_path, given, quick=True).settings(354).masks
-    assert (masks.scores, masks.refine) == (scores, ("probe", "crf"))
+    assert (masks.scores, masks.refine.names) == (scores, ("probe", "crf"))
 
 
 def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_another_request_on_the_same_folder_is_an_error(scenes: Path, finished: 
     other = Path(shutil.copytree(scenes, tmp_path / "other"))
     for request, message in (
         (plan(other, finished), r"was begun with data = .*scenes, not .*other; choose another --out or delete it"),
-        (plan(scenes, finished, masks={"flip": True}), r"was begun with masks.flip = its default, not True"),
+        (plan(scenes, finished, masks={"flip": True}), r"was begun with masks.look.flip = its default, not True"),
         (Plan(scenes, finished, WholeSettings.parse(SETTINGS), quick=True), "was begun with quick = False, not True"),
         (plan(scenes, finished, masks={"refine": "pamrr"}), "'pamrr' is unknown"),
         (plan(scenes, finished, masks={"split": "val"}), r"masks\.split: the photographs that are learned from"),

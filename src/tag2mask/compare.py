@@ -23,8 +23,8 @@ from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import held, vacant, write_json
 from tag2mask.masks.make import make_masks
-from tag2mask.masks.refine import WALK, require_refiners
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.refine import require_refiners
+from tag2mask.masks.settings import WALK, MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import method_settings
 from tag2mask.report.comparison import write_comparison
@@ -109,9 +109,9 @@ def compare(plan: Comparison) -> dict[str, Any]:
     """
     for method in plan.methods:
         method_settings(method, {})
-    if WALK in plan.masks.refine:
+    if WALK in plan.masks.refine.names:
         raise SettingsError("--refine walk: a walk is learned from one run's maps; compare without it")
-    require_refiners(plan.masks.refine)
+    require_refiners(plan.masks.refine.names)
     require_outside(plan.out, images_folder(plan.data))
     data = plan.train.data.completed(plan.data)
     photographs = open_dataset(plan.data, data, plan.masks.split)

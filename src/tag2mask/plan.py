@@ -10,9 +10,9 @@ from typing import Any
 
 from tag2mask.errors import RunError
 from tag2mask.files import vacant, write_json
-from tag2mask.masks import refine
 from tag2mask.masks.refine.probe import ProbeSettings
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.settings import CRF, MaskSettings
+from tag2mask.masks.settings import PROBE as PROBE_REFINER
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings, assign, differences, merge, put
@@ -24,7 +24,7 @@ from tag2mask.vit.weights import patch_of
 PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
 # What was made with a group of settings; everything was with the others.
 MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
-REFINERS = (refine.PROBE, refine.CRF)  # of masks, unless others are asked for
+REFINERS = (PROBE_REFINER, CRF)  # of masks, unless others are asked for
 METHOD = re.compile(r"^\s*train\.method\.")  # a setting of the method itself, as for train
 # Quick: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S one core
 # needs about 0.12 s for a crop of 126 px in training; a decoder that starts from nothing gets the larger share.
@@ -57,7 +57,7 @@ class Plan:
 
     def settings(self, photographs: int) -> WholeSettings:
         """The stages' settings for this number of training images; soft targets need masks with scores."""
-        masks = {"refine": list(REFINERS), "scores": self.given.segment.target == "soft"}
+        masks = {"refine": {"names": list(REFINERS)}, "scores": self.given.segment.target == "soft"}
         values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
             merge(values, quick_settings(self.given, photographs))

@@ -66,11 +66,11 @@ def put(*assignments: str) -> tuple[str, ...]:
 
 # The walk learns from the maps of the preset mctformer-v2, with MCTformer's two alphas.
 PSA = put(
-    "masks.side=own",
-    "masks.edges=drop",
-    "masks.flip=true",
-    "masks.refine=affinity",
-    "masks.crf=mctformer",
+    "masks.look.side=own",
+    "masks.look.edges=drop",
+    "masks.look.flip=true",
+    "masks.refine.names=affinity",
+    "masks.refine.crf=mctformer",
     "masks.method.map_layers=3",
     "low_alpha=1",
     "high_alpha=12",

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from tag2mask.errors import SettingsError
@@ -49,6 +59,32 @@ class Settings(BaseModel):
     """Base of all settings; built from plain dicts with ``parse``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    moved: ClassVar[Mapping[str, str]] = {}  # dotted keys of older versions, and those that they have now
+
+    @model_validator(mode="before")
+    @classmethod
+    def relocate(cls, values: Any) -> Any:
+        """Settings under the keys of older versions; what has become a group since is taken as one."""
+        if not isinstance(values, Mapping) or not cls.moved:
+            return values
+        kept = copy.deepcopy(dict(values))
+        for old, new in cls.moved.items():
+            if old in cls.model_fields and isinstance(kept.get(old), Mapping | Settings):
+                continue
+            for value in taken(kept, old):
+                now: dict[str, Any] = {}
+                put(now, new, value)
+                merge(kept, now)
+        return kept
+
+    @classmethod
+    def key_now(cls, key: str) -> str:
+        """What a dotted key of an older version is called now; others stay."""
+        for old, new in cls.moved.items():
+            group = old in cls.model_fields
+            if key == old or (key.startswith(f"{old}.") and not group):
+                return new + key.removeprefix(old)
+        return key
 
     @field_validator("*")
     @classmethod
@@ -88,8 +124,8 @@ class Settings(BaseModel):
         """
         values: dict[str, Any] = {}
         for key, value in options.items():
-            put(values, key, value)
-        return cls.parse(assign(values, assignments), where=where)
+            put(values, cls.key_now(key), value)
+        return cls.parse(assign(values, assignments, cls), where=where)
 
 
 def complaint(key: str, details: ErrorDetails) -> str:
@@ -124,8 +160,8 @@ def known_keys(settings: type[BaseModel], prefix: str = "") -> list[str]:
     return keys
 
 
-def assign(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Put ``KEY=VALUE`` texts into nested settings; returns them.
+def assign(values: dict[str, Any], assignments: Sequence[str], settings: type[Settings] = Settings) -> dict[str, Any]:
+    """Put ``KEY=VALUE`` texts into nested values of these settings; returns them.
 
     Raises:
         SettingsError: one has no key or no ``=``.
@@ -134,7 +170,7 @@ def assign(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
         key, equals, text = assignment.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
             raise SettingsError(f"--set {assignment}: wanted KEY=VALUE, such as epochs=8")
-        put(values, key.strip(), from_word(text))
+        put(values, settings.key_now(key.strip()), from_word(text))
     return values
 
 
@@ -159,7 +195,23 @@ def put(values: dict[str, Any], key: str, value: object) -> None:
         if not isinstance(inner, dict):
             raise SettingsError(f"setting {key}: {part} is a value, not a group")
         values = inner
+    if isinstance(values.get(last), dict) and not isinstance(value, dict):
+        raise SettingsError(f"setting {key}: is a group, not a value; set one of {', '.join(values[last])}")
     values[last] = value
+
+
+def taken(values: dict[str, Any], key: str) -> list[Any]:
+    """The value of a dotted key, taken out, or none; a group that is empty then goes too."""
+    first, _, rest = key.partition(".")
+    if first not in values:
+        return []
+    if not rest:
+        return [values.pop(first)]
+    inner = values[first]
+    found = taken(inner, rest) if isinstance(inner, dict) else []
+    if found and not inner:
+        del values[first]
+    return found
 
 
 def merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:

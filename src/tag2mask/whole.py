@@ -27,8 +27,9 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import held, write_json
-from tag2mask.masks import refine
 from tag2mask.masks.make import make_masks
+from tag2mask.masks.refine import require_refiners
+from tag2mask.masks.settings import PROBE as PROBE_REFINER
 from tag2mask.masks.train_probe import train_probe
 from tag2mask.masks.write import open_mask_set
 from tag2mask.plan import PLAN, PROBE, RUN, SEGMENTER, Plan, require_same_plan
@@ -83,7 +84,7 @@ def run_whole(plan: Plan) -> WholeResult:
     """
     if "split" in plan.given.masks.model_fields_set:
         raise SettingsError("masks.split: the photographs that are learned from are painted; set train.split")
-    refine.require_refiners(plan.given.masks.refine)
+    require_refiners(plan.given.masks.refine.names)
     require_outside(plan.out, images_folder(plan.data))
     with held(plan.out):
         require_same_plan(plan)
@@ -142,7 +143,7 @@ class Way:
         self.validation = validation if validation in splits else None
         self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]
         self.run, self.probe, self.segmenter = plan.out / RUN, plan.out / PROBE, plan.out / SEGMENTER
-        self.probes = refine.PROBE in self.settings.masks.refine
+        self.probes = PROBE_REFINER in self.settings.masks.refine.names
 
     def painted(self, split: str) -> Path:
         """The mask set that the tagged run paints."""
@@ -164,8 +165,9 @@ class Way:
 
     def paint(self, split: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The tagged run's masks of a split."""
-        probe = str(self.probe) if self.probes else None
-        settings = self.settings.masks.model_copy(update={"split": split, "probe": probe, **changes})
+        settings = self.settings.masks
+        refined = settings.refine.model_copy(update={"probe": str(self.probe) if self.probes else None})
+        settings = settings.model_copy(update={"split": split, "refine": refined, **changes})
         return make_masks(self.run, out=self.painted(split), settings=settings).to_json()
 
     def segment(self) -> dict[str, Any]:

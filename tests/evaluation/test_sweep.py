@@ -43,7 +43,7 @@ def test_tuning_is_at_least_as_good_and_the_manifest_says_so(trained: Path, tmp_
     tuned = tune_background(run, None, MaskSettings(), "val")
     plain = make_masks(run, out=tmp_path / "plain", split="val")
     assert tuned.miou >= evaluate(plain.path, truth).to_json()["miou"] - 1.0
-    made = make_masks(run, out=tmp_path / "tuned", split="val", background=tuned.settings.background.model_dump())
+    made = make_masks(run, out=tmp_path / "tuned", split="val", background=tuned.settings.paint.background.model_dump())
     scored = evaluate(made.path, truth).to_json()["miou"]
     assert scored == pytest.approx(tuned.miou, abs=1.0)  # pixels at a bin's edge
     assert open_mask_set(made.path).manifest["truth_used"] == "background threshold tuned on the truth of split val"

@@ -18,12 +18,12 @@ from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks import make
-from tag2mask.masks.localize import by_tiles, localize, share
-from tag2mask.masks.refine import PROBE, REFINERS, WALK
-from tag2mask.masks.settings import MaskSettings, read_mask_settings
-from tag2mask.masks.tiles import starts
+from tag2mask.masks.brush import Brush
+from tag2mask.masks.localize import localize, share
+from tag2mask.masks.refine import REFINERS
+from tag2mask.masks.settings import PROBE, WALK, MaskSettings, PaintSettings, read_mask_settings
 from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set, write_mask
-from tag2mask.methods import Ask, Evidence
+from tag2mask.methods import Ask
 from tag2mask.presets import preset_names
 from tag2mask.training.run import open_run
 
@@ -64,9 +64,11 @@ def test_relative_maps_are_shares_and_follow_the_background(run: Path) -> None:
     maps = torch.tensor([[[[3.0, 0.0]], [[1.0, 0.0]]]])
     torch.testing.assert_close(share(maps), torch.tensor([[[[0.75, 0.0]], [[0.25, 0.0]]]]))
     make_masks(run, split="val")
-    assert open_mask_set(run / "masks-val").manifest["settings"]["relative"] is False  # squares have a background
+    assert (
+        open_mask_set(run / "masks-val").manifest["settings"]["paint"]["relative"] is False
+    )  # squares have a background
     make_masks(run, split="val", out=run / "shares", relative=True)
-    assert open_mask_set(run / "shares").manifest["settings"]["relative"] is True
+    assert open_mask_set(run / "shares").manifest["settings"]["paint"]["relative"] is True
 
 
 def test_the_method_can_be_changed_where_weights_do_not_care(run: Path) -> None:
@@ -82,7 +84,7 @@ def test_the_method_can_be_changed_where_weights_do_not_care(run: Path) -> None:
 def test_a_threshold_by_agreement_is_a_number_in_the_manifest(run: Path, trained: Path, tmp_path: Path) -> None:
     first = make_masks(run, split="val", out=run / "agreed", background={"value": "agreement"})
     manifest = open_mask_set(first.path).manifest
-    background = manifest["settings"]["background"]
+    background = manifest["settings"]["paint"]["background"]
     assert 0 < background["value"] < 1
     assert -1 <= background["agreement"] <= 1
     assert manifest["truth_used"] == "none"
@@ -136,7 +138,9 @@ def test_interrupted_it_goes_on_and_ends_the_same(run: Path, monkeypatch: pytest
 
 def test_another_call_into_the_same_folder_is_refused(run: Path) -> None:
     make_masks(run, split="val", out=run / "set")
-    with pytest.raises(MaskSetError, match=r"is not empty: its masks were made with settings\.flip = False, not True"):
+    with pytest.raises(
+        MaskSetError, match=r"is not empty: its masks were made with settings\.look\.flip = False, not True"
+    ):
         make_masks(run, split="val", out=run / "set", flip=True)
     (run / "other").mkdir()
     (run / "other/mine.txt").touch()
@@ -170,10 +174,10 @@ def test_without_background_a_photograph_without_predicted_tags_gets_the_likelie
 ) -> None:
     painter = make.Painter.__new__(make.Painter)
     painter.settings = MaskSettings(tags="predicted")
-    opened = open_run(run)
-    painter.run = opened
+    names = open_run(run).classes.names
+    painter.brush = Brush(Classes(names, "background"), PaintSettings())
     assert painter.tags_of(None, torch.tensor([-2.0, -1.0, -3.0])) == ([], False)
-    painter.run = type(opened)(**{**vars(opened), "classes": Classes(opened.classes.names)})
+    painter.brush = Brush(Classes(names), PaintSettings())
     assert painter.tags_of(None, torch.tensor([-2.0, -1.0, -3.0])) == ([1], True)
     assert painter.tags_of(None, torch.tensor([2.0, -1.0, 3.0])) == ([0, 2], False)
 
@@ -206,7 +210,7 @@ def test_own_is_each_images_own_size_in_whole_patches(
     method = open_run(run).load_method()  # patches of 8
     seen: list[tuple[int, ...]] = []
     method.register_forward_pre_hook(lambda _, given: seen.append(tuple(side // 8 for side in given[0].shape[-2:])))
-    localize(method, [torch.rand(3, *size)], "own", (0.5,) * 3, (0.5,) * 3, MaskSettings(scales=(1.0, 1.5)))
+    localize(method, [torch.rand(3, *size)], 32, (0.5,) * 3, (0.5,) * 3, MaskSettings(side="own", scales=(1.0, 1.5)))
     assert seen == grids
 
 
@@ -214,8 +218,8 @@ def test_dropped_edges_are_the_released_codes_maps(run: Path) -> None:
     """The stride leaves the rest right and below out of every pass; the maps are stretched over the whole image."""
     method = open_run(run).load_method()
     image = torch.rand(3, 41, 70)
-    settings = MaskSettings(flip=True, scales=(1.0, 1.5), edges="drop", relative=False)
-    [found] = localize(method, [image], "own", (0.5,) * 3, (0.25,) * 3, settings)
+    settings = MaskSettings(side="own", flip=True, scales=(1.0, 1.5), edges="drop", relative=False)
+    [found] = localize(method, [image], 32, (0.5,) * 3, (0.25,) * 3, settings)
     wanted = torch.zeros(3, 41, 70)
     for size, cut in (((41, 70), (40, 64)), ((62, 105), (56, 104))):
         scaled = F.interpolate(image[None], size, mode="bicubic", antialias=True).clamp(0, 1)
@@ -229,16 +233,18 @@ def test_dropped_edges_are_the_released_codes_maps(run: Path) -> None:
 
 
 def test_side_is_a_number_or_own() -> None:
-    assert read_mask_settings({"side": "own"}, []).side == "own"
-    assert read_mask_settings({}, ["side=224"]).side == 224
+    assert read_mask_settings({"look.side": "own"}, []).look.side == "own"
+    assert read_mask_settings({}, ["side=224"]).look.side == 224
     for wrong in ("owm", "0", "-8"):
-        with pytest.raises(SettingsError, match=r"masks: side: wanted a whole number of pixels from 1 to 8192, or own"):
+        with pytest.raises(
+            SettingsError, match=r"masks: look\.side: wanted a whole number of pixels from 1 to 8192, or own"
+        ):
             read_mask_settings({}, [f"side={wrong}"])
 
 
 @pytest.mark.parametrize("name", [name for name in preset_names() if "mctformer" in name or "weaktr" in name])
 def test_recipes_of_mctformer_and_weaktr_look_at_the_images_own_size(name: str) -> None:
-    assert read_mask_settings({}, [], name).side == "own"
+    assert read_mask_settings({}, [], name).look.side == "own"
 
 
 def test_above_254_classes_masks_have_16_bits(tmp_path: Path) -> None:
@@ -306,12 +312,13 @@ def test_what_is_no_run_or_mask_set_is_said(tmp_path: Path) -> None:
 
 
 def test_settings_from_the_command_line() -> None:
-    settings = read_mask_settings({"scales": "1.0,1.25", "threshold": "0.3"}, ["paint=ordered"])
-    assert (settings.scales, settings.threshold, settings.background.value) == ((1.0, 1.25), 0.3, 0.3)
-    assert read_mask_settings({}, ["scales=1.0,1.25"]).scales == (1.0, 1.25)
-    assert read_mask_settings({}, ["scales=2"]).scales == (2.0,)
-    assert (settings.paint, read_mask_settings({"threshold": "otsu"}, []).threshold) == ("ordered", "otsu")
-    own = read_mask_settings({"threshold": "agreement,cow=0.2,sky=otsu"}, [])
+    settings = read_mask_settings({"look.scales": "1.0,1.25", "threshold": "0.3"}, ["paint=ordered"])
+    assert settings.look.scales == (1.0, 1.25)
+    assert (settings.paint.rule, settings.paint.threshold, settings.paint.background.value) == ("ordered", 0.3, 0.3)
+    assert read_mask_settings({}, ["scales=1.0,1.25"]).look.scales == (1.0, 1.25)
+    assert read_mask_settings({}, ["look.scales=2"]).look.scales == (2.0,)
+    assert read_mask_settings({"threshold": "otsu"}, []).paint.threshold == "otsu"
+    own = read_mask_settings({"threshold": "agreement,cow=0.2,sky=otsu"}, []).paint
     assert own.class_thresholds == {"cow": 0.2, "sky": "otsu"}
     assert (own.background.value, own.threshold) == ("agreement", "mean")
     for text in ("0.1,cow=2", "cow=agreement", "0.1,cow"):
@@ -326,41 +333,6 @@ def test_the_manifest_is_json_and_no_tags_file_is_left(run: Path) -> None:
     make_masks(run, split="val")
     assert json.loads((run / "masks-val/manifest.json").read_text())["images"] == 4
     assert sorted(path.name for path in (run / "masks-val").iterdir()) == ["classes.json", "manifest.json", "masks"]
-
-
-def test_tiles_cover_evenly_with_overlap() -> None:
-    for length, tile in ((10, 4), (9, 9), (100, 16), (5, 8), (7, 1)):
-        begins = starts(length, tile)
-        assert begins[0] == 0
-        assert begins[-1] == max(length - tile, 0)
-        steps = np.diff(begins)
-        assert (steps <= max(tile - tile // 4, 1)).all()
-        assert (steps > 0).all()
-
-
-class Brightness(torch.nn.Module):
-    """Stands for a method: a patch's map is its mean, whatever else the pass holds."""
-
-    patch = 4
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[int, int]] = []
-
-    def forward(self, images: torch.Tensor, ask: object) -> Evidence:
-        self.seen.append((images.shape[2], images.shape[3]))
-        maps = torch.nn.functional.avg_pool2d(images.mean(1, keepdim=True), 4)
-        return Evidence(scores_BC=maps.amax((2, 3)), logits={}, maps_BChw=maps)
-
-
-def test_tiles_put_together_are_the_whole() -> None:
-    torch.manual_seed(0)
-    images, method = torch.rand(2, 3, 64, 100), Brightness()
-    whole = by_tiles(method, images, MaskSettings())  # type: ignore[arg-type]
-    tiled = by_tiles(method, images, MaskSettings(max_patches=50))  # type: ignore[arg-type]
-    torch.testing.assert_close(whole, tiled)
-    assert method.seen[0] == (64, 100)
-    assert set(method.seen[1:]) == {(28, 28)}  # 7 x 7 patches
 
 
 def test_other_classes_are_said_of_the_data_that_was_meant(run: Path) -> None:

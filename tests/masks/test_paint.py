@@ -5,11 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tag2mask.errors import SettingsError
-from tag2mask.masks.paint import BARE, background_score, cut, fill_nearest, normalise, otsu, paint, paint_ordered
+from tag2mask.masks.paint import (
+    BARE,
+    background_score,
+    cut,
+    fill_nearest,
+    most_probable,
+    normalise,
+    otsu,
+    paint,
+    paint_ordered,
+)
 from tag2mask.masks.refine.affinity import spread
-from tag2mask.masks.settings import BackgroundSettings, MaskSettings
+from tag2mask.masks.settings import BackgroundSettings, MaskSettings, PaintSettings
 
 
 def test_normalise() -> None:
@@ -74,7 +85,7 @@ MAPS = np.array([[[0.0, 0.2], [0.6, 1.0]]])
     ],
 )
 def test_background_policies(background: dict[str, object], wanted: list[list[int]]) -> None:
-    settings = MaskSettings(background=BackgroundSettings.parse(background))
+    settings = PaintSettings(background=BackgroundSettings.parse(background))
     assert paint(MAPS, [4], [1.0], True, settings).tolist() == wanted
     assert (paint(MAPS, [4], [1.0], False, settings) == 4).all()
 
@@ -97,5 +108,12 @@ def test_power_vectors() -> None:
 
 def test_no_class_leaves_background_or_bare_pixels() -> None:
     none = np.zeros((0, 2, 3))
-    assert (paint(none, [], [], True, MaskSettings()) == 0).all()
-    assert (paint(none, [], [], False, MaskSettings()) == BARE).all()
+    assert (paint(none, [], [], True, PaintSettings()) == 0).all()
+    assert (paint(none, [], [], False, PaintSettings()) == BARE).all()
+
+
+@pytest.mark.parametrize("size", [(31, 29), (9, 60), (13, 17)])
+def test_labels_of_another_size_are_the_arg_max_of_the_resized_probabilities(size: tuple[int, int]) -> None:
+    shares = torch.rand(1, 5, 13, 17, generator=torch.Generator().manual_seed(0)).softmax(1).numpy()
+    wanted = F.interpolate(torch.from_numpy(shares), size, mode="bilinear")[0].argmax(0)
+    assert np.array_equal(most_probable(shares[0], size), wanted.numpy())

@@ -10,11 +10,13 @@ from typer.testing import CliRunner
 
 from tag2mask import evaluate, make_masks, train
 from tag2mask.cli import app
+from tag2mask.data import Sample
 from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import RunError, SettingsError
-from tag2mask.masks import painter
+from tag2mask.masks import refining
 from tag2mask.masks import train_probe as module
+from tag2mask.masks.painter import Painter
 from tag2mask.masks.refine.linear_probe import (
     NEVER,
     UNSURE,
@@ -161,7 +163,7 @@ def test_guided_upsampling_knows_the_probes_patches(
         grids.add(grid)
         return scores_SYX
 
-    monkeypatch.setattr(painter, "guided", spy)
+    monkeypatch.setattr(refining, "guided", spy)
     make_masks(learned, out=tmp_path / "maps", refine="guided")
     assert grids == {(4, 4), (4, 5)}
     grids.clear()
@@ -198,6 +200,16 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(learned: Path, squar
     assert (summary.images, list(summary.failures)) == (7, ["p00"])
 
 
+def test_an_image_without_tags_teaches_the_background(trained: Path, squares: Path) -> None:
+    opened = open_run(trained / "run")
+    settings = module.resolved(QUICK, opened)
+    sample = Sample("p00", squares / "images/p00.png", ())
+    patches = module.patches_of(Painter(opened, settings.masks), sample, settings, 0, 10**6)
+    assert len(patches.label_NL) == 16
+    assert (patches.label_NL == 0).all()
+    assert patches.allowed_IS.tolist() == [[True, False, False, False]]
+
+
 def test_features_stay_within_their_budget(learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FEWEST", 3)
     kept: list[int] = []
@@ -218,7 +230,7 @@ def test_features_stay_within_their_budget(learned: Path, tmp_path: Path, monkey
     ("settings", "message"),
     [
         ({"refine": "probe"}, "--refine probe and --probe PROBE belong together"),
-        ({"refine": "probe", "probe": "PROBE", "paint": "ordered"}, "leave paint=ordered out"),
+        ({"refine": "probe", "probe": "PROBE", "paint": "ordered"}, "leave rule=ordered out"),
     ],
 )
 def test_settings_that_exclude_each_other(run: Path, settings: dict[str, Any], message: str) -> None:

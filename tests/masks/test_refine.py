@@ -15,7 +15,7 @@ from tag2mask.masks.refine import PIXEL_REFINERS, require_refiners
 from tag2mask.masks.refine.crf import NormalisedKernel, crf, crf_in_cpp, pairwise, places, require_engine, unary
 from tag2mask.masks.refine.lattice import Lattice, surround
 from tag2mask.masks.refine.pamr import DILATIONS, neighbour_weights, neighbours, pamr
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.settings import RefineSettings
 
 TWO_SIDES = torch.cat([torch.full((3, 24, 10), 0.2), torch.full((3, 24, 14), 0.8)], -1)
 
@@ -64,8 +64,8 @@ def test_pixel_refiners_take_any_bands_and_one_pixel(name: str, bands: int) -> N
 
 
 def test_chains() -> None:
-    assert MaskSettings(refine="affinity, pamr").refine == ("affinity", "pamr")  # type: ignore[arg-type]
-    assert MaskSettings(refine="none").refine == ()  # type: ignore[arg-type]
+    assert RefineSettings(names="affinity, pamr").names == ("affinity", "pamr")  # type: ignore[arg-type]
+    assert RefineSettings(names="none").names == ()  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=r"refiner 'crff' is unknown"):
         require_refiners(["crff"])
     with pytest.raises(SettingsError, match="one order: affinity,pamr"):
@@ -184,6 +184,6 @@ def test_the_crf_takes_any_bands_and_one_class(bands: int) -> None:
 
 
 def test_crf_presets_by_name() -> None:
-    assert MaskSettings(crf="weaktr-voc").crf.unary == "labels"  # type: ignore[arg-type]
+    assert RefineSettings(crf="weaktr-voc").crf.unary == "labels"  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="one of mctformer"):
-        MaskSettings.parse({"crf": "voc"})
+        RefineSettings.parse({"crf": "voc"})

@@ -16,13 +16,12 @@ from tag2mask import make_masks
 from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, SettingsError
+from tag2mask.masks.brush import Brush
 from tag2mask.masks.make import Painter
 from tag2mask.masks.paint import label_shares
 from tag2mask.masks.scores import ScoreFile, score_path, write_scores
-from tag2mask.masks.settings import MaskSettings, read_mask_settings
+from tag2mask.masks.settings import MaskSettings, PaintSettings, read_mask_settings
 from tag2mask.masks.write import MaskSet, MaskSetWriter, open_finished, open_mask_set
-from tag2mask.prediction.by_run import mask_settings
-from tag2mask.prediction.settings import PredictSettings
 from tag2mask.training.run import open_run
 
 CLASSES, BARE_CLASSES = Classes(("cat", "dog"), "background"), Classes(("cat", "dog"))
@@ -207,19 +206,12 @@ def test_pixels_of_unsure_class_are_ignored_and_no_others(run: Path, way: str) -
 
 
 def test_unsure_means_the_share_of_the_winner() -> None:
-    painter = Painter.__new__(Painter)
-    painter.settings = MaskSettings(unsure=0.7)
-    painter.run = type("Run", (), {"classes": CLASSES})()
+    brush = Brush(CLASSES, PaintSettings(unsure=0.7))
     labels, shares = np.array([[1, 2, 2]]), np.array([[[0.8, 0.35, 0.3]], [[0.2, 0.65, 0.7]]])
-    assert painter.without_unsure(labels, shares).tolist() == [[1, 255, 2]]
+    assert brush.without_unsure(labels, shares).tolist() == [[1, 255, 2]]
 
 
 @pytest.mark.parametrize("settings", [{"scores": True}, {"unsure": 0.5}])
 def test_painting_in_order_compares_no_scores(settings: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="masks: paint: ordered compares no scores"):
+    with pytest.raises(SettingsError, match=r"masks: paint.*rule: ordered compares no scores"):
         read_mask_settings({"paint": "ordered", **settings}, [])
-
-
-def test_predictions_have_no_scores(run: Path) -> None:
-    with pytest.raises(SettingsError, match=r"predict: masks\.scores cannot be set: it is fixed here"):
-        mask_settings(PredictSettings(masks={"scores": True}), open_run(run))

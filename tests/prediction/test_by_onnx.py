@@ -103,9 +103,12 @@ def test_what_is_wrong_is_one_line(
     photographs, out = [trained / "squares/images"], tmp_path / "out"
     segmenter, run = (files["folder"] / f"{kind}.onnx" for kind in ("segmenter", "run"))
     for model, setting, message in (
-        (segmenter, {"refine": "crf"}, "refine cannot be set: .* was made of a segmenter; only the folder has that"),
-        (segmenter, {"masks": {"paint": "ordered"}}, "masks cannot be set"),
-        (run, {"max_patches": 9}, "max_patches cannot be set: .* was made of a run"),
+        (segmenter, {"refine": "pamr"}, "segmenter.onnx can be refined by crf or none, not pamr"),
+        (segmenter, {"paint": {"rule": "ordered"}}, "paint cannot be set: it is for tagged runs"),
+        (run, {"refine": "affinity,crf"}, "run.onnx can be refined by pamr, guided, crf or none, not affinity"),
+        (run, {"method": {"map_layers": 1}}, "method cannot be set: .* was made of a run"),
+        (run, {"paint": {"background": {"value": "agreement"}}}, "agreement needs a whole split"),
+        (run, {"paint": {"class_thresholds": {"rod": 0.5}}}, "class 'rod', which .* does not have; did you mean red"),
     ):
         with pytest.raises(SettingsError, match=message):
             predict(model, photographs, out, PredictSettings.parse(setting))

@@ -39,11 +39,8 @@ def test_a_split_of_its_own_data(trained: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"overlap": 0.5}, "overlap cannot be set: it is for segmenters, .* takes settings of masks as masks.KEY"),
-        ({"masks": {"crf": "weaktr-voc"}}, "masks.crf cannot be set: predict has that setting itself"),
-        ({"masks": {"flip": True}}, "masks.flip cannot be set: predict has that setting itself"),
-        ({"masks": {"tags": "given"}}, "masks.tags cannot be set: it is fixed here"),
-        ({"masks": {"treshold": 0.5}}, "unknown setting treshold; did you mean threshold"),
+        ({"masks": {"tags": "given"}}, "unknown setting masks"),
+        ({"paint": {"treshold": 0.5}}, "unknown setting paint.treshold; did you mean paint.threshold"),
         ({"masks": {"background": {"value": "agreement"}}}, "agreement needs a whole split: use tag2mask masks"),
         ({"refine": "sharpen"}, "refiner 'sharpen' is unknown"),
     ],

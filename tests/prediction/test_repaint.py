@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tag2mask.inference.arrays import NumpyArrays
 from tag2mask.prediction.repaint import most_probable_of
-from tag2mask.prediction.windows import softmax
 
 
 @pytest.mark.parametrize("allowed", [[0, 2], [1], [0, 1, 2, 3]])
 def test_it_is_the_softmax_over_the_allowed_classes(allowed: list[int]) -> None:
     logits_KYX = 5 * np.random.default_rng(0).normal(size=(4, 6, 7)).astype(np.float32)
     wanted = np.asarray(allowed)[logits_KYX[allowed].argmax(0)]
-    np.testing.assert_array_equal(most_probable_of(softmax(logits_KYX[None])[0], allowed, (6, 7), 255), wanted)
+    np.testing.assert_array_equal(
+        most_probable_of(NumpyArrays().softmax(logits_KYX[None])[0], allowed, (6, 7), 255), wanted
+    )
 
 
 def test_between_pixels_it_is_the_allowed_softmax_that_is_interpolated() -> None:

@@ -16,6 +16,7 @@ from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import build_method
 from tag2mask.presets import preset_names, read_preset
+from tag2mask.settings import flat
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.loop import train
 from tag2mask.training.run import open_run
@@ -115,11 +116,11 @@ def test_every_preset_trains_and_paints(name: str, squares: Path, small: dict[st
     assert trained.method == recipe.train["method"]
     told = trained.optimiser.model_dump(mode="json")
     assert told | recipe.train.get("optimiser", {}) == told
-    masks = read_mask_settings({"split": "val"}, ["background.value=0.1"], name)
+    masks = read_mask_settings({"split": "val"}, ["paint.background.value=0.1"], name)
     assert make_masks(squares / "run", settings=masks).images == 4
     made = open_mask_set(squares / "run/masks-val")
-    painted, wanted = made.manifest["settings"], MaskSettings.parse(recipe.masks).model_dump(mode="json")
-    for key in recipe.masks.keys() - {"background"}:
+    painted, wanted = flat(made.manifest["settings"]), flat(MaskSettings.parse(recipe.masks).model_dump(mode="json"))
+    for key in flat(recipe.masks).keys() - {"paint.background.value", "refine.crf"}:
         assert painted[key] == wanted[key], key
     assert len({int(value) for mask in made.names() for value in np.unique(read_mask(made.mask(mask)))}) > 1
 

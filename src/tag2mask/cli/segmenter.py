@@ -109,6 +109,6 @@ def predict(
     from tag2mask.prediction.predict import predict as mask
     from tag2mask.prediction.settings import read_predict_settings
 
-    options = named(scales=scales, flip=flip or None, refine=refine, overlay=overlay or None)
+    options = named(look__scales=scales, look__flip=flip or None, refine__names=refine, overlay=overlay or None)
     chosen = read_predict_settings(options, settings or [])
     tell_masks(mask(model, photographs or [], out, chosen, split).to_json(), as_json)

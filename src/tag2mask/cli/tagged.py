@@ -173,16 +173,17 @@ def masks(
     options = named(
         split=split,
         tags=tags,
-        refine=refine,
-        probe=probe,
-        walk=walk,
-        flip=flip or None,
-        scales=scales,
+        refine__names=refine,
+        refine__probe=probe,
+        refine__walk=walk,
+        look__flip=flip or None,
+        look__scales=scales,
         threshold=threshold,
         scores=scores or None,
-        unsure=unsure,
+        paint__unsure=unsure,
+        method__map_layers=layers,
+        method__heads=heads,
     )
-    options["method"] = named(map_layers=layers, heads=heads)
     chosen = read_mask_settings(options, settings or [], preset)
     if tune_on_truth is not None:
         tuned = tune_background(run, data, chosen, tune_on_truth)
@@ -219,7 +220,7 @@ def compare(
         raise SettingsError(f"--seeds {seeds}: wanted whole numbers with commas between, such as 0,1,2")
     train = read_settings(config, settings or [], named(weights=weights))
     names = [name.strip() for name in methods.split(",")]
-    masks_as = read_mask_settings(named(refine=refine, threshold=threshold), [])
+    masks_as = read_mask_settings(named(refine__names=refine, threshold=threshold), [])
     plan = Comparison(data, out, names, [int(seed) for seed in seeds.split(",")], budget_minutes, train, masks_as)
     result = run_comparison(plan)
     if not as_json:

@@ -91,11 +91,15 @@ def eval_resize(
 
 
 def normalised(image: Tensor, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """``(bands, Y, X)`` in [0, 1] at another size, bicubic and antialiased, normalised."""
-    resized = F.interpolate(image[None], size=size, mode="bicubic", antialias=True, align_corners=False)[0]
-    resized = resized.clamp(image.amin((1, 2), keepdim=True), image.amax((1, 2), keepdim=True))  # bicubic overshoots
-    scaled: Tensor = v2.functional.normalize(resized, list(mean), list(std))
+    """``(bands, Y, X)`` in [0, 1] at another size, normalised."""
+    scaled: Tensor = v2.functional.normalize(resized(image, size), list(mean), list(std))
     return scaled
+
+
+def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """``(bands, Y, X)`` at another size, bicubic and antialiased, within the range of each band: bicubic overshoots."""
+    larger = F.interpolate(image[None], size=size, mode="bicubic", antialias=True, align_corners=False)[0]
+    return larger.clamp(image.amin((1, 2), keepdim=True), image.amax((1, 2), keepdim=True))
 
 
 def whole_patches(images: Tensor, patch: int, edges: Edges = "pad") -> Tensor:

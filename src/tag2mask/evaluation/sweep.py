@@ -20,8 +20,9 @@ from tag2mask.evaluation.iou import mean_known
 from tag2mask.masks.agreement import BINS, above, in_bins
 from tag2mask.masks.make import resolved
 from tag2mask.masks.paint import normalise
-from tag2mask.masks.painter import Painter, batches, finished_maps
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.painter import Painter, batches
+from tag2mask.masks.refining import finished_maps
+from tag2mask.masks.settings import MaskSettings, with_paint
 from tag2mask.progress import progress_bar
 from tag2mask.training.run import open_run
 
@@ -84,9 +85,9 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
     """
     opened = open_run(run)
     settings = resolved(settings, opened)
-    if opened.classes.background is None or settings.background.policy != "threshold":
+    if opened.classes.background is None or settings.paint.background.policy != "threshold":
         raise SettingsError("there is no threshold to tune: the classes have no background, or its policy is another")
-    if settings.class_thresholds:
+    if settings.paint.class_thresholds:
         raise SettingsError("--tune-on-truth chooses one threshold for all classes: leave those of single classes out")
     dataset = open_dataset(data or opened.data, opened.settings.data, split)
     samples = [sample for sample in dataset if sample.truth is not None and sample.truth.is_file()]
@@ -97,13 +98,13 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
     painter = Painter(opened, settings)
     sweep = ThresholdSweep(len(opened.classes.pixel_names), opened.classes.ignore)
     with progress_bar("tune", len(samples)) as bar:
-        for batch in batches(samples, opened.settings.data, settings.batch_size, {}):
+        for batch in batches(samples, opened.settings.data, settings.look.batch_size, {}):
             for (sample, image), localized in zip(batch, painter.localize(batch), strict=True):
                 assert sample.truth is not None
                 truth = require_values(sample.truth, read_mask(sample.truth), opened.classes)
                 tags, _ = painter.tags_of(sample, localized.scores_C)
                 # A map of nothing but 0 for the background first: photographs without any tag are background.
-                maps_KYX = normalise(finished_maps(localized, tags, image, settings).numpy())
+                maps_KYX = normalise(finished_maps(localized.maps_CYX, tags, image, settings.refine).numpy())
                 maps_KYX = np.concatenate([np.zeros((1, *maps_KYX.shape[1:])), maps_KYX])
                 values = np.array([0, *(tag + opened.classes.offset for tag in tags)])
                 sweep.add(maps_KYX.max(0), values[maps_KYX.argmax(0)], truth)
@@ -112,6 +113,6 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
     if np.isnan(miou_T[1:]).all():
         raise DataError(f"the truth of split {split} has no pixel of any class: there is nothing to tune on")
     best = int(np.nanargmax(miou_T[1:])) + 1
-    background = settings.background.model_copy(update={"value": best / BINS, "tuned_on": split})
-    chosen = settings.model_copy(update={"background": background})
+    background = settings.paint.background.model_copy(update={"value": best / BINS, "tuned_on": split})
+    chosen = with_paint(settings, background=background)
     return Tuned(chosen, best / BINS, 100 * float(miou_T[best]))

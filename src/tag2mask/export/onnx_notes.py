@@ -10,10 +10,10 @@ from typing import Any
 
 from tag2mask.data import DataSettings
 from tag2mask.data.resizing import LONGEST
+from tag2mask.inference.networks import OVERLAP
 from tag2mask.masks.paint import EPS
-from tag2mask.masks.settings import SHARE_EPS, MaskSettings
+from tag2mask.masks.settings import SHARE_EPS, PaintSettings
 from tag2mask.prediction.onnx_file import ModelCard
-from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.kinds import SEGMENTER
 
 
@@ -100,7 +100,7 @@ def run_outputs(card: ModelCard) -> dict[str, Any]:
 
 def segmenter_steps(card: ModelCard) -> dict[str, Any]:
     """From logits to a label image."""
-    overlap = PredictSettings().overlap
+    overlap = OVERLAP
     return {
         "window": card.crop,
         "overlap": overlap,
@@ -118,7 +118,7 @@ def segmenter_steps(card: ModelCard) -> dict[str, Any]:
 
 def run_steps(card: ModelCard) -> dict[str, Any]:
     """From logits and maps to a label image, as ``predict`` does it."""
-    classes, background = card.classes, MaskSettings().background
+    classes, background = card.classes, PaintSettings().background
     if classes.background is None:
         shares = [f"Divide each map by the sum of all classes' maps at the patch (+ {SHARE_EPS:g})."]
         none, last = "if there is none, the class with the highest logit", "The mask is the class of the highest map"

@@ -16,8 +16,9 @@ from tag2mask.data import Sample
 from tag2mask.errors import DataError
 from tag2mask.masks.localize import Localized
 from tag2mask.masks.paint import normalise
-from tag2mask.masks.painter import Painter, batches, finished_maps
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.painter import Painter, batches
+from tag2mask.masks.refining import finished_maps
+from tag2mask.masks.settings import MaskSettings, with_paint
 from tag2mask.progress import progress_bar
 from tag2mask.training.run import Run
 
@@ -33,12 +34,13 @@ def agreed(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskS
     Raises:
         DataError: no photograph has a tag.
     """
-    smaller = settings.model_copy(update={"scales": tuple(SMALLER * scale for scale in settings.scales)})
+    scales = tuple(SMALLER * scale for scale in settings.look.scales)
+    smaller = settings.model_copy(update={"look": settings.look.model_copy(update={"scales": scales})})
     painter, other = Painter(run, settings), Painter(run, smaller)
     some = samples[:: -(-len(samples) // PHOTOGRAPHS)]
     agreement = Agreement()
     with progress_bar("agree", len(some)) as bar:
-        for batch in batches(some, run.settings.data, settings.batch_size, {}):
+        for batch in batches(some, run.settings.data, settings.look.batch_size, {}):
             mirrored = [(sample, image.flip(-1)) for sample, image in batch]
             views = zip(mirrored, painter.localize(batch), other.localize(mirrored), batch, strict=True)
             for (sample, mirror), first, second, (_, image) in views:
@@ -53,12 +55,12 @@ def agreed(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskS
         )
     kappa = float(agreement.kappa().max())
     found = {"value": agreement.best(), "agreement": round(kappa, 4)}
-    return settings.model_copy(update={"background": settings.background.model_copy(update=found)})
+    return with_paint(settings, background=settings.paint.background.model_copy(update=found))
 
 
 def best_height(localized: Localized, tags: Sequence[int], image: Tensor, settings: MaskSettings) -> NDArray[Any]:
     """The height of the best normalised map, ``(Y, X)``."""
-    return np.asarray(normalise(finished_maps(localized, tags, image, settings).numpy()).max(0))
+    return np.asarray(normalise(finished_maps(localized.maps_CYX, tags, image, settings.refine).numpy()).max(0))
 
 
 class Agreement:

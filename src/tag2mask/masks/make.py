@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.files import held
 from tag2mask.masks.agreement import agreed
+from tag2mask.masks.brush import resolve_paint
 from tag2mask.masks.painter import Painter, batches
-from tag2mask.masks.refine import PROBE, WALK, require_refiners
+from tag2mask.masks.refine import require_refiners
 from tag2mask.masks.refine.crf import require_engine
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.settings import PROBE, WALK, MaskSettings
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
 from tag2mask.progress import progress_bar
 from tag2mask.training.run import Run, open_run
@@ -46,7 +46,7 @@ def make_masks(
         )
     if settings.tags == "given":
         require_tags(list(dataset), settings.split)
-    if settings.background.value == "agreement":
+    if settings.paint.background.value == "agreement":
         settings = agreed(opened, list(dataset), settings)
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
     made_from = {**origin(opened, settings, painter), "data": str(place.resolve())}
@@ -55,7 +55,7 @@ def make_masks(
         writer = MaskSetWriter(out, opened.classes, made_from)
         samples = [sample for sample in dataset if not writer.has(sample.name)]
         with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
-            for batch in batches(samples, opened.settings.data, settings.batch_size, failures):
+            for batch in batches(samples, opened.settings.data, settings.look.batch_size, failures):
                 for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
                     writer.add(sample.name, painted.labels, painted.tags, painted.fallback, painted.scores)
                 bar.advance(len(batch))
@@ -69,27 +69,20 @@ def resolved(settings: MaskSettings, run: Run) -> MaskSettings:
         SettingsError: a refiner is unknown, out of order or lacks its extra or its folder, or a threshold is for a
             class that the run does not know.
     """
-    require_refiners(settings.refine)
-    require_engine(settings.crf_engine)
-    for name, folder, verb in ((PROBE, settings.probe, "train-probe"), (WALK, settings.walk, "refine-train")):
-        if (name in settings.refine) != (folder is not None):
+    require_refiners(settings.refine.names)
+    require_engine(settings.refine.crf_engine)
+    for name, folder, verb in (
+        (PROBE, settings.refine.probe, "train-probe"),
+        (WALK, settings.refine.walk, "refine-train"),
+    ):
+        if (name in settings.refine.names) != (folder is not None):
             raise SettingsError(
                 f"--refine {name} and --{name} {name.upper()} belong together: {name.upper()} is what tag2mask {verb} "
                 "wrote"
             )
-    if PROBE in settings.refine and settings.paint != "argmax":
-        raise SettingsError("--refine probe gives probabilities, which need no thresholds: leave paint=ordered out")
-    for name in settings.class_thresholds:
-        if name not in run.classes.names:
-            near = difflib.get_close_matches(name, run.classes.names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(run.classes.names)}"
-            raise SettingsError(f"a threshold is set for class {name!r}, which {run.path} does not have; {hint}")
-    has_background = run.classes.background is not None
-    if settings.background.value == "agreement" and not has_background:
-        raise SettingsError("the threshold agreement chooses what is background; the classes have none")
-    if settings.relative is not None:
-        return settings
-    return settings.model_copy(update={"relative": not has_background})
+    if PROBE in settings.refine.names and settings.paint.rule != "argmax":
+        raise SettingsError("--refine probe gives probabilities, which need no thresholds: leave rule=ordered out")
+    return settings.model_copy(update={"paint": resolve_paint(settings.paint, run.classes, str(run.path))})
 
 
 def require_tags(samples: Sequence[Sample], split: str) -> None:
@@ -133,5 +126,5 @@ def origin(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]
 
 def truth_used(settings: MaskSettings) -> str:
     """What these masks owe to pixel labels."""
-    split = settings.background.tuned_on
+    split = settings.paint.background.tuned_on
     return "none" if split is None else f"background threshold tuned on the truth of split {split}"

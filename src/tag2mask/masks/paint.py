@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tag2mask.masks.settings import BackgroundSettings, MaskSettings, Threshold
+from tag2mask.data.resizing import bilinear
+from tag2mask.masks.settings import BackgroundSettings, PaintSettings, Threshold
 
 Maps = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
@@ -41,7 +42,7 @@ def paint(
     values: Sequence[int],
     logits: Sequence[float],
     has_background: bool,
-    settings: MaskSettings,
+    settings: PaintSettings,
     own: Sequence[Threshold | None] = (),
 ) -> Labels:
     """A label image ``(Y, X)`` from raw maps of the classes with these pixel values and logits.
@@ -55,7 +56,7 @@ def paint(
 
 
 def competing(
-    maps_KYX: Maps, has_background: bool, settings: MaskSettings, own: Sequence[Threshold | None] = ()
+    maps_KYX: Maps, has_background: bool, settings: PaintSettings, own: Sequence[Threshold | None] = ()
 ) -> Maps:
     """The scores that compete for a pixel, ``(S, Y, X)``: normalised maps, before them the background's if it competes.
 
@@ -64,12 +65,12 @@ def competing(
     if not len(maps_KYX):
         return np.ones((int(has_background), *maps_KYX.shape[-2:]), maps_KYX.dtype)
     maps_KYX = normalise(maps_KYX)
-    if settings.paint == "ordered" or not keeps_background(has_background, settings):
+    if settings.rule == "ordered" or not keeps_background(has_background, settings):
         return maps_KYX
     return np.concatenate([background_score(maps_KYX, settings.background, own)[None], maps_KYX])
 
 
-def keeps_background(has_background: bool, settings: MaskSettings) -> bool:
+def keeps_background(has_background: bool, settings: PaintSettings) -> bool:
     """Whether pixels may stay background where the image shows a class."""
     return has_background and settings.background.policy != "none"
 
@@ -79,13 +80,13 @@ def decide(
     values: Sequence[int],
     logits: Sequence[float],
     has_background: bool,
-    settings: MaskSettings,
+    settings: PaintSettings,
     own: Sequence[Threshold | None] = (),
 ) -> Labels:
     """The label image ``(Y, X)`` of scores that compete, refined or not; all else as for ``paint``."""
     if not values:
         return np.full(scores_SYX.shape[-2:], 0 if has_background else BARE, np.int64)
-    if settings.paint == "ordered":
+    if settings.rule == "ordered":
         labels = paint_ordered(scores_SYX, values, logits, chosen(own, settings.threshold, len(values)))
         kept = keeps_background(has_background, settings)
         return np.where(labels == BARE, 0, labels) if kept else fill_nearest(labels)
@@ -93,6 +94,17 @@ def decide(
         values = [0, *values]
     labels_of: NDArray[np.int64] = np.asarray(values, np.int64)
     return np.asarray(labels_of[scores_SYX.argmax(0)])
+
+
+def most_probable(probabilities_KYX: NDArray[np.float32], size: Sequence[int]) -> Labels:
+    """Label image ``(Y, X)`` of another size, one class at a time: all at once may not fit into memory."""
+    best_YX = np.full(tuple(size), -1, np.float32)
+    labels_YX = np.zeros(tuple(size), np.int64)
+    for value, small_YX in enumerate(probabilities_KYX):
+        share_YX = bilinear(small_YX, size)
+        labels_YX[share_YX > best_YX] = value
+        np.maximum(best_YX, share_YX, out=best_YX)
+    return labels_YX
 
 
 def label_shares(scores_SYX: Maps, probable: bool) -> Maps:

@@ -18,9 +18,10 @@ from tag2mask.data import Sample
 from tag2mask.data.loading import load_image
 from tag2mask.data.resizing import fitted_size
 from tag2mask.masks.paint import background_score, normalise
-from tag2mask.masks.painter import Painter, at_refine_side, coloured, finished_maps
+from tag2mask.masks.painter import Painter
 from tag2mask.masks.refine.crf import crf
 from tag2mask.masks.refine.walk import WalkSettings, to_patches
+from tag2mask.masks.refining import at_refine_side, coloured, finished_maps
 from tag2mask.masks.settings import BackgroundSettings
 from tag2mask.progress import progress_bar
 
@@ -51,7 +52,7 @@ def label_photographs(
             image = load_image(sample.image, painter.run.settings.data)
             [localized] = painter.localize([(sample, image)])
             tags, _ = painter.tags_of(sample, localized.scores_C)
-            maps_KYX = finished_maps(localized, tags, image, settings.masks)
+            maps_KYX = finished_maps(localized.maps_CYX, tags, image, settings.masks.refine)
             has_background = painter.run.classes.background is not None
             image = coloured(image, painter.run.settings.data)
             labels_hw = sure_labels(maps_KYX, tags, image, patch, has_background, settings)
@@ -67,10 +68,10 @@ def sure_labels(
     size = fitted_size(image.shape[1], image.shape[2], settings.side)
     if not tags:
         return torch.full([-(-side // patch) for side in size], 0 if has_background else UNSURE)
-    sharpen = partial(crf, settings=settings.masks.crf)
+    sharpen = partial(crf, settings=settings.masks.refine.crf)
 
     def pooled(scores_SYX: Tensor) -> Tensor:
-        return to_patches(at_refine_side(image, scores_SYX, settings.masks, sharpen), size, patch)
+        return to_patches(at_refine_side(image, scores_SYX, settings.masks.refine, sharpen), size, patch)
 
     maps = normalise(maps_KYX.numpy())
     if not has_background:

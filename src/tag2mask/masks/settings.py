@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tag2mask.data.resizing import Edges, LookSide
 from tag2mask.errors import SettingsError
+from tag2mask.inference.settings import LookSettings
 from tag2mask.masks.crf_settings import CRFConstants, CRFEngine, CRFSettings
 from tag2mask.notation import from_word
 from tag2mask.presets import read_preset
-from tag2mask.settings import BatchSize, Patches, Scales, Settings, Side, assign, merge
+from tag2mask.settings import Settings, Side, assign, merge, put
 
+AFFINITY, PAMR, PROBE, WALK, GUIDED, CRF = "affinity", "pamr", "probe", "walk", "guided", "crf"  # refiners
 BACKGROUND_WORDS = ("mean", "otsu", "agreement")
 SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
 
@@ -66,82 +67,119 @@ class BackgroundSettings(Settings):
         return self
 
 
-class MaskSettings(Settings):
-    """A mask set's settings.
+class PaintSettings(Settings):
+    """How class maps become a label image.
 
-    ``paint``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
+    ``rule``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
     way: every map is cut at ``threshold`` and painted, classes from the lowest to the highest logit, and what stays
-    bare gets the nearest paint. ``side`` is the short side of images at scale 1: a number of pixels,
-    ``own`` for each image's own, rounded to whole patches, or the run's image size if None. Sides
-    that are no whole number of patches are filled up (``edges: pad``), or the rest is left out and the maps are
-    stretched over it (``drop``, as released code does; ``own`` is not rounded then).
-    Images of more than ``max_patches`` patches at a scale are looked at in tiles.
-    ``method`` changes settings of the run's method that its weights do not depend on, such as ``map_layers``.
+    bare gets the nearest paint.
     ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
     the classes have no background, since shares say nothing about patches that belong to no class.
-    ``refine`` names refiners in their order; those on pixels see the photograph with a long side of at most
-    ``refine_side``. ``probe`` and ``walk`` are the folders that ``train-probe`` and ``refine-train`` wrote, for the
-    refiners of these names.
     ``background`` counts only where the classes have one. ``class_thresholds`` are those of single classes, by name;
-    they go before ``threshold`` and before the background's.
-    ``scores`` also writes how likely each class of an image is, for segmenters that learn soft labels. Pixels whose
-    class is less likely than ``unsure`` become ignore.
+    they go before ``threshold`` and before the background's. Pixels whose class is less likely than ``unsure`` become
+    ignore.
     """
 
-    split: str = "train"
-    tags: Literal["given", "predicted"] = "given"
-    scales: Scales = (1.0,)
-    flip: bool = False
-    method: dict[str, Any] = Field(default_factory=dict)
+    rule: Literal["argmax", "ordered"] = "argmax"
     relative: bool | None = None
-    refine: Refiners = ()
-    refine_side: Side = 640
-    crf: CRFConstants = CRFSettings()
-    crf_engine: CRFEngine = "torch"
-    probe: str | None = None
-    walk: str | None = None
-    paint: Literal["argmax", "ordered"] = "argmax"
     threshold: Threshold = "mean"
     class_thresholds: dict[str, Threshold] = Field(default_factory=dict)
     background: BackgroundSettings = BackgroundSettings()
-    side: LookSide = None
-    edges: Edges = "pad"
-    batch_size: BatchSize = 8
-    max_patches: Patches = 4096
-    scores: bool = False
     unsure: float | None = Field(None, ge=0, le=1)
 
     @model_validator(mode="after")
-    def compares(self) -> MaskSettings:
-        """Where classes are painted over each other nothing says how likely they are."""
-        if self.paint == "ordered" and (self.scores or self.unsure is not None):
-            raise ValueError("paint: ordered compares no scores: leave it out, or scores and unsure")
-        return self
-
-    @model_validator(mode="after")
-    def without_power(self) -> MaskSettings:
-        """The power of a background is no threshold."""
+    def compares(self) -> PaintSettings:
+        """Where classes are painted over each other nothing says how likely they are; a power is no threshold."""
+        if self.rule == "ordered" and self.unsure is not None:
+            raise ValueError("rule: ordered compares no scores: leave it out, or unsure")
         if self.class_thresholds and self.background.policy == "power":
             raise ValueError("class_thresholds: the policy power has no thresholds")
         return self
 
 
+class RefineSettings(Settings):
+    """What is done to class maps, or to the probabilities of a segmenter, before a pixel gets its class.
+
+    ``names`` are refiners in their order; those on pixels see the image with a long side of at most ``side``. ``crf``
+    are the CRF's constants and ``crf_engine`` what computes it. ``probe`` and ``walk`` are the folders that
+    ``train-probe`` and ``refine-train`` wrote, for the refiners of these names.
+    """
+
+    names: Refiners = ()
+    side: Side = 640
+    crf: CRFConstants = CRFSettings()
+    crf_engine: CRFEngine = "torch"
+    probe: str | None = None
+    walk: str | None = None
+
+
+# Keys of version 0.1.
+REFINE_KEYS = {
+    "refine": "refine.names",
+    "refine_side": "refine.side",
+    "crf": "refine.crf",
+    "crf_engine": "refine.crf_engine",
+}
+LOOK_KEYS = {name: f"look.{name}" for name in ("scales", "flip", "side", "max_patches", "batch_size")}
+PAINT_KEYS = {"paint": "paint.rule"} | {
+    name: f"paint.{name}" for name in ("relative", "threshold", "class_thresholds", "background", "unsure")
+}
+
+
+class MaskSettings(Settings):
+    """A mask set's settings.
+
+    ``method`` changes settings of the run's method that its weights do not depend on, such as ``map_layers``.
+    ``scores`` also writes how likely each class of an image is, for segmenters that learn soft labels.
+    """
+
+    moved: ClassVar[Mapping[str, str]] = {
+        **LOOK_KEYS,
+        **REFINE_KEYS,
+        "edges": "look.edges",
+        "probe": "refine.probe",
+        "walk": "refine.walk",
+        **PAINT_KEYS,
+    }
+
+    split: str = "train"
+    tags: Literal["given", "predicted"] = "given"
+    method: dict[str, Any] = Field(default_factory=dict)
+    look: LookSettings = LookSettings()
+    refine: RefineSettings = RefineSettings()
+    paint: PaintSettings = PaintSettings()
+    scores: bool = False
+
+    @model_validator(mode="after")
+    def compares(self) -> MaskSettings:
+        """Scores exist where classes compete."""
+        if self.paint.rule == "ordered" and self.scores:
+            raise ValueError("paint.rule: ordered compares no scores: leave it out, or scores")
+        return self
+
+
+def with_paint(settings: MaskSettings, **changes: Any) -> MaskSettings:
+    """The settings with changes of how maps are painted."""
+    return settings.model_copy(update={"paint": settings.paint.model_copy(update=changes)})
+
+
 def read_mask_settings(
     options: Mapping[str, Any], assignments: Sequence[str], preset: str | None = None
 ) -> MaskSettings:
-    """A preset, then options as the command line gives them, then ``KEY=VALUE`` assignments.
+    """A preset, then options by dotted setting, then ``KEY=VALUE`` assignments.
 
-    A ``threshold`` may be a text with commas, and also moves the background's: ``0.1,cow=0.2``.
+    An option ``threshold`` is a text, and also moves the background's: ``0.1``, or with commas ``0.1,cow=0.2``.
 
     Raises:
         SettingsError: there is no such preset, or a setting is unknown or wrong.
     """
-    chosen = dict(options)
-    if "threshold" in chosen:
-        chosen |= thresholds(str(chosen.pop("threshold")))
     values = {} if preset is None else read_preset(preset).masks
-    merge(values, chosen)
-    return MaskSettings.parse(assign(values, assignments), where="masks")
+    for key, value in options.items():
+        if key == "threshold":
+            merge(values, {"paint": thresholds(str(value))})
+        else:
+            put(values, MaskSettings.key_now(key), value)
+    return MaskSettings.parse(assign(values, assignments, MaskSettings), where="masks")
 
 
 def thresholds(text: str) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def resolved(settings: ProbeSettings, run: Run) -> ProbeSettings:
         SettingsError: the maps' refiners are unknown, out of order, or a probe.
     """
     masks = make.resolved(settings.masks, run)
-    if masks.refine:
+    if masks.refine.names:
         raise SettingsError("masks.refine: a probe learns from class maps as they are; leave refiners out")
     scales = settings.scales or ((1.0,) if run.settings.weights == "none" else (1.0, 2.0))
     return settings.model_copy(update={"masks": masks, "scales": scales})
@@ -304,9 +304,11 @@ def patches_of(painter: Painter, sample: Sample, settings: ProbeSettings, index:
     labels = []
     for one, seen, scale in zip(evidence, looks, settings.scales, strict=True):
         assert one.maps_BChw is not None
-        maps_BChw = share(one.maps_BChw) if settings.masks.relative else one.maps_BChw
-        pixels_KYX = to_pixels(maps_BChw[:, tags].float(), patch, seen.size)[0]
-        maps_Khw = to_patches(pixels_KYX, last.size, patch).cpu()
+        maps_BChw = share(one.maps_BChw) if settings.masks.paint.relative else one.maps_BChw
+        maps_Khw = torch.zeros(0, *last.features_hwD.shape[:2])
+        if tags:
+            pixels_KYX = to_pixels(maps_BChw[:, tags].float(), patch, seen.size)[0]
+            maps_Khw = to_patches(pixels_KYX, last.size, patch).cpu()
         bare = min(settings.bare * scale, settings.sure)
         labels.append(sure_patches(maps_Khw, tags, background, settings.sure, settings.margin, bare).flatten())
     labels_NL = torch.stack(labels, 1)

@@ -25,9 +25,9 @@ from tag2mask.files import abandon, begin, held, settle, vacant, write_json_line
 from tag2mask.masks import make
 from tag2mask.masks.painter import Painter
 from tag2mask.masks.pair_labels import KINDS, VOID, Labelled, label_photographs, pair_kinds
-from tag2mask.masks.refine import WALK
 from tag2mask.masks.refine import walk as layout
 from tag2mask.masks.refine.walk import AffinityNet, WalkSettings, pair_affinity, pairs
+from tag2mask.masks.settings import WALK
 from tag2mask.progress import Bar, progress_bar
 from tag2mask.tensors import write_tensors
 from tag2mask.training.batches import EpochBatches
@@ -104,7 +104,7 @@ def resolved(settings: WalkSettings, run: Run) -> WalkSettings:
         SettingsError: the labels' refiners are unknown, out of order, or a walk.
     """
     masks = make.resolved(settings.masks, run)
-    if WALK in masks.refine:
+    if WALK in masks.refine.names:
         raise SettingsError("masks.refine: a walk learns from maps that were not walked; leave walk out")
     own = run.settings
     backbone = (settings.backbone or own.backbone).model_copy(

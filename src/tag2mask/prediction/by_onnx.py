@@ -5,28 +5,29 @@ Shapes: B batch, C classes, h w patch grid, Y X pixels.
 
 from __future__ import annotations
 
+import importlib.util
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from tag2mask._version import __version__
 from tag2mask.data.batches import Photographs
-from tag2mask.data.resizing import bilinear, resized, scaled_size, short_side
-from tag2mask.errors import RunError
-from tag2mask.masks.paint import BARE, paint, predicted_tags
-from tag2mask.masks.settings import SHARE_EPS, MaskSettings
+from tag2mask.data.resizing import bilinear
+from tag2mask.errors import RunError, SettingsError
+from tag2mask.inference.arrays import Arrays, Floats, NumpyArrays
+from tag2mask.inference.look import Seen, Window, finest_grid, mean_probabilities, sum_maps
+from tag2mask.inference.networks import TILE_OVERLAP, PixelNetwork
+from tag2mask.masks.brush import Brush
+from tag2mask.masks.paint import Labels, Maps, label_shares, most_probable
+from tag2mask.masks.settings import CRF, GUIDED, PAMR, SHARE_EPS, RefineSettings
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.onnx_file import OnnxModel
 from tag2mask.prediction.predictor import Predictor, painted
-from tag2mask.prediction.settings import PredictSettings
-from tag2mask.prediction.windows import Eye, Floats, most_probable, probabilities
+from tag2mask.prediction.settings import PredictSettings, resolve_new_paint
 from tag2mask.segmentation.kinds import RUN, SEGMENTER
-
-IN_TORCH = ("refine", "refine_side", "crf", "crf_engine", "masks")
 
 
 class OnnxPredictor(Predictor):
@@ -40,17 +41,21 @@ class OnnxPredictor(Predictor):
         Raises:
             SettingsError: a setting is only for folders.
         """
-        settings.require_default(self.unknown(), f"{path} was made of a {model.card.kind}; only the folder has that")
         self.path = path
         self.model = model
         self.card = model.card
         self.settings = settings
         self.classes = model.card.classes
         self.data_settings = model.card.data_settings
+        self.require_usable()
 
     @abstractmethod
-    def unknown(self) -> Sequence[str]:
-        """Settings that only folders have."""
+    def require_usable(self) -> None:
+        """The settings are some that the file can follow.
+
+        Raises:
+            SettingsError: one is not.
+        """
 
     def origin(self) -> dict[str, Any]:
         """The file, and what it was made of."""
@@ -69,68 +74,110 @@ class OnnxPredictor(Predictor):
 
 
 class OnnxSegmenter(OnnxPredictor):
-    """A segmenter's file: the same windows, scales and flips."""
+    """A segmenter's file: the same windows, scales and flips, and the same CRF."""
 
-    def unknown(self) -> Sequence[str]:
-        """The CRF is in torch."""
-        return IN_TORCH
+    def require_usable(self) -> None:
+        """It has no class maps to paint; the CRF is in torch."""
+        self.settings.require_unset(["paint", "method"], f"it is for tagged runs, and {self.path} is a segmenter")
+        require_refiners(self.settings.refine, (CRF,), self.path)
 
     def paint(self, batch: Photographs) -> list[Painted]:
-        """The most probable class everywhere."""
+        """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
-        eye = Eye(lambda seen: self.model(seen)[0], self.card.side, self.card.crop, self.card.patch)
-        shares_BKYX = probabilities(eye, images, self.settings)
-        pairs = zip(images, shares_BKYX, strict=True)
-        return [painted(most_probable(shares_KYX, image.shape[1:]), self.classes) for image, shares_KYX in pairs]
+        card = self.card
+        network = PixelNetwork(lambda seen: self.model(seen)[0], card.side, card.crop, card.patch)
+        shares_BKYX = mean_probabilities(network, images, self.settings.look)
+        return [painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+
+    def labels(self, image: Floats, shares_KYX: Floats) -> Labels:
+        """The label image of an image ``(bands, Y, X)`` in [0, 1]."""
+        if not self.settings.refine.names:
+            return most_probable(shares_KYX, image.shape[1:])
+        from tag2mask.masks.refining import sharpened
+
+        return sharpened(image, shares_KYX, self.settings.refine, self.data_settings)
+
+
+class RunNetwork:
+    """A tagged run's file as a network: class maps on patches, as shares of all classes' maps if ``relative``."""
+
+    arrays: Arrays[Floats] = NumpyArrays()
+    window = Window(None, TILE_OVERLAP, faded=True)
+
+    def __init__(self, model: OnnxModel, relative: bool) -> None:
+        self.model = model
+        self.side = model.card.side
+        self.patch = self.cell = model.card.patch
+        self.relative = relative
+
+    def __call__(self, images: Floats) -> Seen[Floats]:
+        """Maps and logits."""
+        scores_BC, maps_BChw = self.model(images)
+        if self.relative:
+            maps_BChw = maps_BChw / (maps_BChw.sum(1, keepdims=True) + SHARE_EPS)
+        return Seen(maps_BChw, scores_BC)
 
 
 class OnnxRun(OnnxPredictor):
-    """A tagged run's file: ``masks --tags predicted`` with its defaults, photographs whole."""
+    """A tagged run's file: ``masks --tags predicted``."""
 
-    def unknown(self) -> Sequence[str]:
-        """Refiners are in torch, and there are neither windows nor tiles."""
-        return (*IN_TORCH, "overlap", "windows", "max_patches")
+    def require_usable(self) -> None:
+        """Settings of the method, and refiners that need more than maps, are the folder's alone."""
+        self.settings.require_unset(["method"], f"{self.path} was made of a {RUN}; only the folder has that")
+        require_refiners(self.settings.refine, (PAMR, GUIDED, CRF), self.path)
+        resolve_new_paint(self.settings.paint, self.classes, self.path)
+
+    @cached_property
+    def brush(self) -> Brush:
+        """What gives pixels their classes."""
+        return Brush(self.classes, resolve_new_paint(self.settings.paint, self.classes, self.path))
 
     def paint(self, batch: Photographs) -> list[Painted]:
         """The tags with a logit above 0, from their maps."""
         images = [image for _, image in batch]
-        return [self.painted(*each) for each in zip(images, *self.localize(images), strict=True)]
+        network = RunNetwork(self.model, bool(self.brush.settings.relative))
+        seen = sum_maps(network, images, self.settings.look)
+        assert seen.scores is not None
+        return [self.painted(*each) for each in zip(images, seen.scores, seen.maps, strict=True)]
 
     def painted(self, image: Floats, scores_C: Floats, maps_CYX: Floats) -> Painted:
-        """One photograph, from its logits and class maps."""
-        has_background = self.classes.background is not None
-        tags, fallback = predicted_tags(scores_C, has_background)
-        maps_KYX = bilinear(maps_CYX[tags], image.shape[1:])
-        values = [tag + self.classes.offset for tag in tags]
-        labels = paint(maps_KYX, values, scores_C[tags].tolist(), has_background, MaskSettings())
-        labels = np.where(labels == BARE, self.classes.ignore, labels)
-        return Painted(labels, [self.classes.names[tag] for tag in tags], fallback)
+        """One image, from its logits and class maps."""
+        brush = self.brush
+        tags, fallback = brush.predicted_tags(scores_C)
+        scores_SYX = self.competing(image, maps_CYX, tags)
+        labels = brush.labels(scores_SYX, scores_C, tags)
+        if brush.settings.unsure is not None:
+            shares_SYX = label_shares(scores_SYX, CRF in self.settings.refine.names)
+            labels = brush.without_unsure(labels, shares_SYX)
+        return Painted(labels, brush.names(tags), fallback)
 
-    def localize(self, images: Sequence[Floats]) -> tuple[Floats, Floats]:
-        """Logits ``(B, C)``, the mean over scales and flips, and class maps ``(B, C, Y, X)``, their sum."""
-        height, width = images[0].shape[1:]
-        side = short_side(self.settings.side or self.card.side, height, width, self.card.patch)
-        scores: list[Floats] = []
-        total_BCYX: Floats | None = None
-        for scale in self.settings.scales:
-            size = scaled_size(height, width, side, scale)
-            batch = np.stack([resized(image, size) for image in images])
-            for mirrored in (False, True) if self.settings.flip else (False,):
-                scores_BC, maps_BCYX = self.one_pass(batch[..., ::-1] if mirrored else batch)
-                maps_BCYX = maps_BCYX[..., ::-1] if mirrored else maps_BCYX
-                scores.append(scores_BC)
-                total_BCYX = maps_BCYX if total_BCYX is None else total_BCYX + bilinear(maps_BCYX, total_BCYX.shape[2:])
-        assert total_BCYX is not None
-        return np.mean(scores, 0), total_BCYX
+    def competing(self, image: Floats, maps_CYX: Floats, tags: Sequence[int]) -> Maps:
+        """The scores that compete for the pixels of an image; refiners need torch."""
+        brush, refine = self.brush, self.settings.refine
+        if not refine.names or not tags:
+            return brush.competing(bilinear(maps_CYX[tags], image.shape[1:]), tags)
+        import torch
 
-    def one_pass(self, batch: Floats) -> tuple[Floats, Floats]:
-        """Logits, and class maps at the pixels of the batch; shares of all classes' maps if there is no background."""
-        height, width, patch = *batch.shape[2:], self.card.patch
-        padded = np.pad(batch, ((0, 0), (0, 0), (0, -height % patch), (0, -width % patch)), mode="edge")
-        scores_BC, maps_BChw = self.model(padded)
-        if self.classes.background is None:
-            maps_BChw = maps_BChw / (maps_BChw.sum(1, keepdims=True) + SHARE_EPS)
-        return scores_BC, bilinear(maps_BChw, padded.shape[2:])[..., :height, :width]
+        from tag2mask.masks.refining import finished_maps, sharpen
+
+        pixels = torch.from_numpy(image)
+        maps_KYX = finished_maps(torch.from_numpy(maps_CYX), tags, pixels, refine)
+        scores_SYX = torch.from_numpy(brush.competing(maps_KYX.numpy(), tags))
+        grid = finest_grid(self.settings.look, self.card.side, self.card.patch, *image.shape[1:])
+        return sharpen(pixels, scores_SYX, grid, refine, self.data_settings).numpy()
+
+
+def require_refiners(settings: RefineSettings, possible: Sequence[str], path: Path) -> None:
+    """A file has what these refiners need, and torch is there for them.
+
+    Raises:
+        SettingsError: otherwise.
+    """
+    for name in settings.names:
+        if name not in possible:
+            raise SettingsError(f"predict: refine: {path} can be refined by {', '.join(possible)} or none, not {name}")
+    if settings.names and importlib.util.find_spec("torch") is None:
+        raise SettingsError(f"predict: refine: {', '.join(settings.names)} needs torch: pip install torch")
 
 
 ONNX_PREDICTORS: Mapping[str, type[OnnxSegmenter | OnnxRun]] = MappingProxyType(

@@ -8,16 +8,13 @@ from typing import Any
 import torch
 
 from tag2mask.data.batches import Photographs
-from tag2mask.errors import SettingsError
 from tag2mask.masks.make import origin, resolved
 from tag2mask.masks.painter import Painter
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.predictor import Predictor
-from tag2mask.prediction.settings import PredictSettings
+from tag2mask.prediction.settings import PredictSettings, resolve_new_paint
 from tag2mask.training.run import Run, open_run
-
-SHARED = ("scales", "flip", "side", "max_patches", "batch_size", "refine", "refine_side", "crf", "crf_engine")
 
 
 class RunPredictor(Predictor):
@@ -28,10 +25,8 @@ class RunPredictor(Predictor):
 
         Raises:
             RunError: ``path`` is no run, or has no weights yet.
-            SettingsError: a setting is unknown, or is for segmenters.
+            SettingsError: a setting makes no sense for it.
         """
-        reason = f"it is for segmenters, and {path} is a tagged run, which takes settings of masks as masks.KEY"
-        settings.require_default(["overlap", "windows"], reason)
         self.run = open_run(path)
         self.overlay = settings.overlay
         self.masks = mask_settings(settings, self.run)
@@ -53,16 +48,16 @@ def mask_settings(settings: PredictSettings, run: Run) -> MaskSettings:
     """The same in the words of ``masks``.
 
     Raises:
-        SettingsError: ``masks`` has unknown settings, or some that make no sense here.
+        SettingsError: some make no sense here.
     """
-    for name in ("tags", "split", "scores", *SHARED):
-        if name in settings.masks:
-            reason = "predict has that setting itself" if name in SHARED else "it is fixed here"
-            raise SettingsError(f"predict: masks.{name} cannot be set: {reason}")
-    shared = {name: getattr(settings, name) for name in SHARED}
-    chosen = MaskSettings.parse(
-        {**settings.masks, **shared, "tags": "predicted", "split": "all"}, where="predict: masks"
+    return resolved(
+        MaskSettings(
+            split="all",
+            tags="predicted",
+            method=settings.method,
+            look=settings.look,
+            refine=settings.refine,
+            paint=resolve_new_paint(settings.paint, run.classes, run.path),
+        ),
+        run,
     )
-    if chosen.background.value == "agreement":
-        raise SettingsError("predict: masks.background.value agreement needs a whole split: use tag2mask masks")
-    return resolved(chosen, run)

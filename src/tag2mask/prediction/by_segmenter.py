@@ -13,18 +13,19 @@ import torch
 from numpy.typing import NDArray
 
 from tag2mask._version import __version__
-from tag2mask.data import DataSettings
 from tag2mask.data.batches import Photographs
-from tag2mask.data.resizing import bilinear, resized
 from tag2mask.errors import SettingsError
-from tag2mask.masks.painter import coloured
-from tag2mask.masks.refine import CRF
-from tag2mask.masks.refine.crf import CRF_ENGINES, require_engine
+from tag2mask.inference.arrays import Floats
+from tag2mask.inference.look import mean_probabilities
+from tag2mask.inference.networks import PixelNetwork
+from tag2mask.masks.paint import most_probable
+from tag2mask.masks.refine.crf import require_engine
+from tag2mask.masks.refining import sharpened
+from tag2mask.masks.settings import CRF
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.from_pixels import FromPixels, in_numpy
 from tag2mask.prediction.predictor import Predictor, painted
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.prediction.windows import Eye, Floats, most_probable, probabilities
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
 
 
@@ -38,18 +39,18 @@ class SegmenterPredictor(Predictor):
             RunError: ``path`` is no segmenter, or has no weights yet.
             SettingsError: a setting is for tagged runs.
         """
-        settings.require_default(["masks"], f"it is for tagged runs, and {path} is a segmenter")
-        if settings.refine not in ((), (CRF,)):
+        settings.require_unset(["paint", "method"], f"it is for tagged runs, and {path} is a segmenter")
+        if settings.refine.names not in ((), (CRF,)):
             raise SettingsError(
-                f"predict: refine: a segmenter's masks are refined by {CRF} or none, not {settings.refine}"
+                f"predict: refine: a segmenter's masks are refined by {CRF} or none, not {settings.refine.names}"
             )
-        require_engine(settings.crf_engine)
+        require_engine(settings.refine.crf_engine)
         self.run = open_segmenter(path)
         self.settings = settings
         self.classes = self.run.classes
         self.data_settings = self.run.data_settings
         self.data = self.run.data
-        self.eye = eye_of(self.run)
+        self.network = network_of(self.run)
 
     def origin(self) -> dict[str, Any]:
         """The segmenter, and whose labels it learned."""
@@ -67,17 +68,17 @@ class SegmenterPredictor(Predictor):
     def paint(self, batch: Photographs) -> list[Painted]:
         """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
-        shares_BKYX = probabilities(self.eye, images, self.settings)
+        shares_BKYX = mean_probabilities(self.network, images, self.settings.look)
         return [painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
 
     def labels(self, image: Floats, shares_KYX: Floats) -> NDArray[np.int64]:
         """The label image of a photograph ``(bands, Y, X)`` in [0, 1]."""
-        if CRF in self.settings.refine:
-            return sharpened(image, shares_KYX, self.settings, self.data_settings)
+        if CRF in self.settings.refine.names:
+            return sharpened(image, shares_KYX, self.settings.refine, self.data_settings)
         return most_probable(shares_KYX, image.shape[1:])
 
 
-def eye_of(run: SegmenterRun) -> Eye:
+def network_of(run: SegmenterRun) -> PixelNetwork:
     """The trained network, on a GPU if there is one.
 
     Raises:
@@ -85,16 +86,4 @@ def eye_of(run: SegmenterRun) -> Eye:
     """
     segmenter = run.load()
     model = FromPixels(segmenter, run.mean, run.std).to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    return Eye(in_numpy(model), run.side, run.crop, segmenter.patch)
-
-
-def sharpened(image: Floats, shares_KYX: Floats, settings: PredictSettings, data: DataSettings) -> NDArray[np.int64]:
-    """The label image after the CRF between the classes that win somewhere, on the photograph made smaller."""
-    height, width = image.shape[1:]
-    shrink = min(1.0, settings.refine_side / max(height, width))
-    small = max(round(height * shrink), 1), max(round(width * shrink), 1)
-    values_S = np.unique(shares_KYX.argmax(0))
-    scores_SYX = torch.from_numpy(bilinear(shares_KYX[values_S], small))
-    colours = coloured(torch.from_numpy(resized(image, small)), data)
-    refined_SYX = CRF_ENGINES[settings.crf_engine](colours, scores_SYX, settings.crf).numpy()
-    return np.asarray(values_S[most_probable(refined_SYX, (height, width))])
+    return PixelNetwork(in_numpy(model), run.side, run.crop, segmenter.patch)

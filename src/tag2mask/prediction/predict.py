@@ -60,7 +60,7 @@ def predict(
         with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
             for line in itertools.chain.from_iterable(map(passed_over, folders)):
                 bar.say(line)
-            for batch in batches(missing, predictor.data_settings, settings.batch_size, failures):
+            for batch in batches(missing, predictor.data_settings, settings.look.batch_size, failures):
                 write(batch, predictor, writer, settings.overlay)
                 bar.advance(len(batch))
         return writer.finish(failures)

@@ -18,10 +18,12 @@ from tag2mask.data import Sample
 from tag2mask.data.batches import batches
 from tag2mask.errors import DataError
 from tag2mask.evaluation.evaluate import paintable
+from tag2mask.inference.arrays import Floats
+from tag2mask.inference.look import mean_probabilities
+from tag2mask.masks.paint import most_probable
 from tag2mask.masks.write import MaskSet, MaskSetWriter, tags_of
-from tag2mask.prediction.by_segmenter import eye_of
+from tag2mask.prediction.by_segmenter import network_of
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.prediction.windows import Floats, most_probable, probabilities
 from tag2mask.progress import progress_bar
 from tag2mask.segmentation.crops import LabelledPhotograph
 from tag2mask.segmentation.folder import SegmenterRun
@@ -37,14 +39,14 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], ta
         MaskSetError: ``out`` holds something else.
     """
     settings = PredictSettings()
-    eye = eye_of(student)
+    network = network_of(student)
     writer = MaskSetWriter(out, student.classes, origin(student, tagged, settings))
     tags = tags_of(tagged)
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
     failures: dict[str, str] = {}
     with progress_bar("repaint", len(photographs), len(photographs) - len(missing)) as bar:
-        for batch in batches(missing, student.data_settings, settings.batch_size, failures):
-            shares = probabilities(eye, [image for _, image in batch], settings)
+        for batch in batches(missing, student.data_settings, settings.look.batch_size, failures):
+            shares = mean_probabilities(network, [image for _, image in batch], settings.look)
             for (sample, image), shares_KYX in zip(batch, shares, strict=True):
                 allowed = paintable(student.classes, tags[sample.name])
                 labels = most_probable_of(shares_KYX, allowed, image.shape[-2:], student.classes.ignore)

@@ -1,61 +1,71 @@
-"""How new photographs are masked."""
+"""How new images are masked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tag2mask.data.resizing import LookSide
+from tag2mask.data import Classes
 from tag2mask.errors import SettingsError
-from tag2mask.masks.crf_settings import CRFConstants, CRFEngine, CRFSettings
-from tag2mask.masks.settings import Refiners
-from tag2mask.settings import BatchSize, Patches, Scales, Settings, Side, assign
+from tag2mask.inference.settings import LookSettings
+from tag2mask.masks.brush import resolve_paint
+from tag2mask.masks.settings import LOOK_KEYS, PAINT_KEYS, REFINE_KEYS, PaintSettings, RefineSettings
+from tag2mask.settings import Settings
 
 
 class PredictSettings(Settings):
-    """How a photograph is looked at, and what becomes of that.
+    """How an image is looked at, and what becomes of that.
 
-    Its short side is ``side`` times a scale: a number of pixels, ``own`` for each image's own, rounded to whole
-    patches, None for the side of training. A segmenter looks in windows of the crop's side that overlap by ``overlap``,
-    as many at once as have ``max_patches`` patches together; they stand at ``even`` distances, or in strides with the
-    last one ``flush`` with the edge. ``batch_size`` photographs of one size go together, fewer if they are large.
-    ``overlay`` also writes the masks over their photographs. ``refine`` may be ``crf`` with the constants ``crf`` by
-    ``crf_engine``, which sees a long side of at most ``refine_side``, all as in ``masks``; a tagged run takes any of
-    ``masks --refine``, and more settings of ``masks`` in ``masks``.
+    ``refine``: a tagged run takes any refiner of ``masks``, an ONNX file of one those on pixels, a segmenter ``crf``
+    alone. ``paint`` and ``method`` are as in ``masks``, for tagged runs. ``overlay`` also writes the masks over their
+    images.
     """
 
-    scales: Scales = (1.0,)
-    flip: bool = False
-    side: LookSide = None
-    windows: Literal["even", "flush"] = "even"
-    overlap: float = Field(1 / 3, ge=0, lt=1)
-    max_patches: Patches = 4096
-    batch_size: BatchSize = 8
-    overlay: bool = False
-    refine: Refiners = ()
-    refine_side: Side = 640
-    crf: CRFConstants = CRFSettings()
-    crf_engine: CRFEngine = "torch"
-    masks: dict[str, Any] = Field(default_factory=dict)
+    moved: ClassVar[Mapping[str, str]] = {
+        **LOOK_KEYS,
+        **REFINE_KEYS,
+        "windows": "look.windows",
+        "overlap": "look.overlap",
+        "masks.edges": "look.edges",
+        "masks.method": "method",
+        **{f"masks.{old}": new for old, new in PAINT_KEYS.items()},
+    }
 
-    def require_default(self, names: Sequence[str], reason: str) -> None:
-        """None of these settings was changed.
+    look: LookSettings = LookSettings()
+    refine: RefineSettings = RefineSettings()
+    paint: PaintSettings = PaintSettings()
+    method: dict[str, Any] = Field(default_factory=dict)
+    overlay: bool = False
+
+    def require_unset(self, names: Sequence[str], reason: str) -> None:
+        """None of these groups was given.
 
         Raises:
             SettingsError: one was.
         """
-        default = PredictSettings()
         for name in names:
-            if getattr(self, name) != getattr(default, name):
+            if name in self.model_fields_set:
                 raise SettingsError(f"predict: {name} cannot be set: {reason}")
 
 
+def resolve_new_paint(settings: PaintSettings, classes: Classes, model: Path) -> PaintSettings:
+    """``resolve_paint`` for new images.
+
+    Raises:
+        SettingsError: a setting needs a whole split or another class.
+    """
+    if settings.background.value == "agreement":
+        raise SettingsError("predict: paint.background.value agreement needs a whole split: use tag2mask masks")
+    return resolve_paint(settings, classes, str(model))
+
+
 def read_predict_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> PredictSettings:
-    """Options by setting, then ``KEY=VALUE`` assignments.
+    """Options by dotted setting, then ``KEY=VALUE`` assignments.
 
     Raises:
         SettingsError: a setting is unknown or wrong.
     """
-    return PredictSettings.parse(assign(dict(options), assignments), where="predict")
+    return PredictSettings.read(options, assignments, where="predict")

@@ -14,6 +14,7 @@ import numpy as np
 
 from tag2mask.data.reading import read_mask
 from tag2mask.data.together import Company
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
 from tag2mask.report.sheet import Row, spread
 from tag2mask.training.run import Run
@@ -59,9 +60,9 @@ def gather(
     rows: Sequence[Row],
 ) -> Figures:
     """The figures of a run and a mask set; ``scores`` are those of the page, None without truth."""
-    settings = masks.manifest["settings"]
+    settings = MaskSettings.parse(masks.manifest["settings"])
     image_tags: Mapping[str, Sequence[str]] = masks.manifest["image_tags"]
-    given = settings["tags"] == "given"
+    given = settings.tags == "given"
     names = run.classes.names
     tagged = Counter(tag for tags in image_tags.values() for tag in tags)
     chosen = sorted(spread(masks.names(), MASKS_READ))
@@ -70,13 +71,13 @@ def gather(
     company = Company()
     for tags in image_tags.values():
         company.add(tags)
-    background = settings["background"]
+    background = settings.paint.background
     return Figures(
         run.settings.method,
         run.settings.weights,
         run.settings.epochs,
         run.settings.optimiser.lr_tokens,
-        background["value"] if run.classes.background and background["policy"] == "threshold" else None,
+        background.value if run.classes.background and background.policy == "threshold" else None,
         given,
         metrics,
         scores,

@@ -52,7 +52,7 @@ def write_report(
     truth = truth or own_truth(opened, masks)
     scores = evaluate(masks.path, truth).to_json() if truth else None
     metrics = opened.metrics()
-    rows = contact_sheet(opened, masks, truth)
+    sheet = contact_sheet(opened, masks, truth)
     page = (
         templates()
         .get_template("page.html.j2")
@@ -64,8 +64,9 @@ def write_report(
             charts=charts(metrics),
             classes=class_rows(opened, metrics, scores),
             heads=head_rows(metrics),
-            rows=rows,
-            advices=advise(gather(opened, masks, metrics, scores, rows)),
+            rows=sheet.rows,
+            lost=sheet.lost,
+            advices=advise(gather(opened, masks, metrics, scores, sheet.rows)),
             scores=scores,
             settings=flat(opened.settings.model_dump(mode="json")),
             weights=asdict(read_stored(run / WEIGHTS, WeightsReport)) if (run / WEIGHTS).is_file() else {},

@@ -9,18 +9,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
-from tag2mask.masks.localize import Localized, localize
-from tag2mask.masks.overlay import Picture, overlay, read_picture
+from tag2mask.masks.localize import Localized
+from tag2mask.masks.overlay import overlay, read_picture
 from tag2mask.masks.paint import normalise
-from tag2mask.masks.painter import finished_maps
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.painter import Painter
+from tag2mask.masks.settings import MaskSettings, RefineSettings
 from tag2mask.masks.write import MaskSet
-from tag2mask.methods import Method
 from tag2mask.report.pictures import data_uri, heat
 from tag2mask.training.run import Run
 
@@ -67,13 +65,26 @@ def class_keys(classes: Classes) -> list[Key]:
     ]
 
 
-def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> list[Row]:
-    """Up to twelve photographs, spread evenly over the mask set."""
+@dataclass(frozen=True)
+class Sheet:
+    """The images; ``lost`` is a folder of a refiner that is not there any more: maps are shown as before it."""
+
+    rows: tuple[Row, ...]
+    lost: str | None = None
+
+
+def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> Sheet:
+    """Up to twelve images, spread evenly over the mask set."""
     chosen = spread(masks.names(), SHOWN)
     settings = MaskSettings.parse(masks.manifest["settings"])
     dataset = open_dataset(Path(masks.manifest["data"]), run.settings.data, settings.split)
-    method = run.load_method(changes=settings.method)
-    return [sheet_row(run, method, masks, sample, truth, settings) for sample in dataset if sample.name in chosen]
+    folders = [folder for folder in (settings.refine.probe, settings.refine.walk) if folder is not None]
+    lost = next((folder for folder in folders if not Path(folder).is_dir()), None)
+    if lost is not None:
+        settings = settings.model_copy(update={"refine": RefineSettings()})
+    painter = Painter(run, settings)
+    rows = (sheet_row(painter, masks, sample, truth) for sample in dataset if sample.name in chosen)
+    return Sheet(tuple(rows), lost)
 
 
 def spread(names: Sequence[str], count: int) -> set[str]:
@@ -81,17 +92,15 @@ def spread(names: Sequence[str], count: int) -> set[str]:
     return {names[round(i)] for i in np.linspace(0, len(names) - 1, min(count, len(names)))}
 
 
-def sheet_row(
-    run: Run, method: Method, masks: MaskSet, sample: Sample, truth: Path | None, settings: MaskSettings
-) -> Row:
-    """One photograph; its class maps are those of the tags in use, the highest logit first."""
+def sheet_row(painter: Painter, masks: MaskSet, sample: Sample, truth: Path | None) -> Row:
+    """One image; its maps are the scores of the tags in use that competed for its pixels, the highest logit first."""
+    run = painter.run
     picture = read_picture(sample.image, run.settings.data)
-    side = settings.side or run.settings.backbone.image_size
     image = load_image(sample.image, run.settings.data)
-    [found] = localize(method, [image], side, run.mean, run.std, settings)
-    tags = [run.classes.names.index(tag) for tag in masks.manifest["image_tags"].get(sample.name, [])]
-    tags.sort(key=lambda tag: -float(found.scores_C[tag]))
-    shown = tags[:MAPS_SHOWN]
+    [found] = painter.localize([(sample, image)])
+    tags = sorted(run.classes.names.index(tag) for tag in masks.manifest["image_tags"].get(sample.name, []))
+    maps = dict(zip(tags, painter.scores(found, tags, image)[-len(tags) :], strict=True)) if tags else {}
+    shown = sorted(tags, key=lambda tag: -float(found.scores_C[tag]))[:MAPS_SHOWN]
     labels = read_mask(masks.mask(sample.name))
     path = truth / f"{sample.name}.png" if truth else None
     true = read_mask(path) if path and path.is_file() else None
@@ -101,7 +110,10 @@ def sheet_row(
         data_uri(overlay(picture, labels, run.classes)),
         tuple(keys_in(run.classes, labels, true)),
         None if true is None else data_uri(overlay(picture, true, run.classes)),
-        tuple(shown_maps(run.classes, picture, found, finished_maps(found, shown, image, settings), shown)),
+        tuple(
+            Map(data_uri(heat(picture, normalise(maps[tag]))), run.classes.names[tag], float(found.scores_C[tag]))
+            for tag in shown
+        ),
         max(len(tags) - MAPS_SHOWN, 0),
         likeness(run.classes, found, tags),
     )
@@ -123,13 +135,3 @@ def keys_in(classes: Classes, *images: NDArray[np.integer] | None) -> list[Key]:
     values = sorted({int(value) for labels in images if labels is not None for value in np.unique(labels)})
     keys = class_keys(classes)
     return [keys[value] for value in values if value < len(keys)]
-
-
-def shown_maps(
-    classes: Classes, picture: Picture, found: Localized, maps_KYX: Tensor, tags: Sequence[int]
-) -> list[Map]:
-    """The class maps of ``tags``, each stretched to its own range, over the photograph."""
-    return [
-        Map(data_uri(heat(picture, normalise(map_YX))), classes.names[tag], float(found.scores_C[tag]))
-        for tag, map_YX in zip(tags, maps_KYX.numpy(), strict=True)
-    ]

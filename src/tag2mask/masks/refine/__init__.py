@@ -15,13 +15,13 @@ from torch import Tensor
 from tag2mask.errors import SettingsError
 from tag2mask.masks.refine.affinity import affinity
 from tag2mask.masks.refine.pamr import pamr
+from tag2mask.masks.settings import AFFINITY, CRF, GUIDED, PAMR, PROBE, WALK
 from tag2mask.methods import Evidence
 
 # Evidence and class maps (B, C, h, w) to class maps.
-PATCH_REFINERS: Mapping[str, Callable[[Evidence, Tensor], Tensor]] = MappingProxyType({"affinity": affinity})
+PATCH_REFINERS: Mapping[str, Callable[[Evidence, Tensor], Tensor]] = MappingProxyType({AFFINITY: affinity})
 # A photograph (bands, Y, X) in [0, 1] and class maps (K, Y, X) to class maps.
-PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType({"pamr": pamr})
-PROBE, WALK, GUIDED, CRF = "probe", "walk", "guided", "crf"
+PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType({PAMR: pamr})
 REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, GUIDED, CRF)
 
 

@@ -1,0 +1,34 @@
+"""Networks that give pixels, by numpy arrays: a segmenter in torch, or one by onnxruntime.
+
+Shapes: B batch, K pixel classes, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tag2mask.inference.arrays import Arrays, Floats, NumpyArrays
+from tag2mask.inference.look import Seen, Window
+
+OVERLAP = 1 / 3  # of a segmenter's windows, unless settings say otherwise
+TILE_OVERLAP = 1 / 4  # of a tagged run's tiles
+
+
+class PixelNetwork:
+    """A segmenter: ``call`` takes ``(B, bands, Y, X)`` in [0, 1] of any size to logits ``(B, K, Y, X)``.
+
+    ``side`` is an image's short side at scale 1, ``crop`` a window's, ``patch`` the network's patch in pixels.
+    """
+
+    arrays: Arrays[Floats] = NumpyArrays()
+    cell = 1
+
+    def __init__(self, call: Callable[[Floats], Floats], side: int, crop: int, patch: int) -> None:
+        self.call = call
+        self.side = side
+        self.patch = patch
+        self.window = Window(crop, OVERLAP, faded=False)
+
+    def __call__(self, images: Floats) -> Seen[Floats]:
+        """Logits."""
+        return Seen(self.call(images))
