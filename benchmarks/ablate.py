@@ -86,7 +86,8 @@ def measure(arguments: argparse.Namespace, variant: str, seed: int) -> dict[str,
             scores = evaluate(made.path, arguments.data / "masks").to_json()
             row[name], row["random"] = scores["miou"], scores["random_miou"]
             (run / ROW).write_text(json.dumps(row))
-    return row
+    found: dict[str, Any] = row
+    return found
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ is taken; its loss against the best single threshold by truth is the figure.
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from tag2mask.report.page import own_truth
 from tag2mask.training.run import open_run
 
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "threshold 0.1": {"background": {"value": 0.1}},
-    "mean": {"background": {"value": "mean"}},
-    "otsu": {"background": {"value": "otsu"}},
-    "agreement": {"background": {"value": "agreement"}},
-    "probe": {"refine": ("probe",)},
+    "threshold 0.1": {"paint": {"background": {"value": 0.1}}},
+    "mean": {"paint": {"background": {"value": "mean"}}},
+    "otsu": {"paint": {"background": {"value": "otsu"}}},
+    "agreement": {"paint": {"background": {"value": "agreement"}}},
+    "probe": {"refine": {"names": ("probe",)}},
+    "probe,crf": {"refine": {"names": ("probe", "crf")}},
 }
 
 
@@ -65,8 +67,10 @@ def scores_of(run: Path, probe: str, out: Path, split: str) -> dict[str, float]:
     best = tune_background(run, None, MaskSettings(split=split), split).settings
     row = {"best": score(run, best, out / f"{run.name}-best")}
     for kind, changes in CANDIDATES.items():
-        given = {"split": split, **changes, **({"probe": probe} if kind == "probe" else {})}
-        row[kind] = score(run, MaskSettings.parse(given), out / f"{run.name}-{kind.replace(' ', '-')}")
+        values = copy.deepcopy({"split": split, **changes})
+        if "refine" in values:
+            values["refine"]["probe"] = probe
+        row[kind] = score(run, MaskSettings.parse(values), out / f"{run.name}-{kind.replace(' ', '-')}")
     return row
 
 

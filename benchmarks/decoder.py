@@ -62,7 +62,7 @@ def learn(start: float, x_BMD: Tensor, labels_BM: Tensor, classes: int, argument
         chosen = torch.randint(len(x_BMD), (arguments.batch,))
         loss = F.cross_entropy(decoder(x_BMD[chosen]).flatten(0, 1), labels_BM[chosen].flatten(), ignore_index=255)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(decoder.parameters(), 5.0)
         optimiser.step()
         losses.append(loss.item())

@@ -128,7 +128,7 @@ def learn(method: Method, images: Tensor, tags: Tensor) -> None:
     """One step, without the optimiser's."""
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision("auto") == "bf16"):
         terms = method.loss(method(images, tags), tags)
-    torch.stack(list(terms.values())).sum().backward()
+    torch.autograd.backward(torch.stack(list(terms.values())).sum())
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import IO
 
 import timm
 import torch
@@ -56,7 +57,7 @@ def explicit_maps(vit: ViT, images: Tensor) -> Tensor:
         kept.append((q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1))
         return kept[-1] @ v
 
-    F.scaled_dot_product_attention = spelled_out
+    F.scaled_dot_product_attention = spelled_out  # type: ignore[assignment]
     try:
         vit(images)
     finally:
@@ -100,14 +101,15 @@ def main() -> None:
         variant: subprocess.Popen([*command, variant], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for variant in VARIANTS
     }
-    for worker in workers.values():
-        worker.stdout.readline()
+    pipes = {variant: (require(worker.stdin), require(worker.stdout)) for variant, worker in workers.items()}
+    for _, answers in pipes.values():
+        answers.readline()
     rows: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     for _ in range(arguments.rounds):
-        for variant, worker in workers.items():
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-            rows[variant].append(json.loads(worker.stdout.readline()))
+        for variant, (orders, answers) in pipes.items():
+            orders.write("go\n")
+            orders.flush()
+            rows[variant].append(json.loads(answers.readline()))
     for worker in workers.values():
         worker.communicate()
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {vars(arguments)}")
@@ -119,6 +121,12 @@ def main() -> None:
         print(
             f"{variant:18} {best:.3f} s, {best / base:.2f} x timm; peak +{mib:.0f} MiB, {mib - timm_mib:+.0f} to timm"
         )
+
+
+def require(pipe: IO[str] | None) -> IO[str]:
+    """A pipe that was asked for."""
+    assert pipe is not None
+    return pipe
 
 
 if __name__ == "__main__":

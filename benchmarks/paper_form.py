@@ -55,10 +55,10 @@ def main() -> None:
     path = arguments.out / "rows.json"
     print("| variant | epoch | val AP | mIoU val |\n|---|---|---|---|")
     for variant in arguments.variants.split(";"):
-        rows: list[dict[str, Any]] = read_plain(path) if path.is_file() else []
+        rows: list[dict[str, Any]] = read_plain(path)["rows"] if path.is_file() else []
         if not any(row["variant"] == variant for row in rows):
             rows += measure(arguments, variant)
-            write_json(path, rows)
+            write_json(path, {"rows": rows})
         for row in rows:
             if row["variant"] == variant:
                 print(f"| {variant} | {row['epoch']} | {row['val AP']:.3f} | {row['miou']:.1f} |", flush=True)

@@ -24,9 +24,9 @@ READOUTS: dict[str, dict[str, Any]] = {
     **{f"layer {layer} alone": {"method": {"map_layers": [layer]}} for layer in LAYERS},
     "cut in the last 1": {"method": {"cut": 1}},
     "cut in the last 3": {"method": {"cut": 3}},
-    "side own": {"side": "own"},
-    "scales 1, 1.5": {"scales": [1.0, 1.5]},
-    "mirrored too": {"flip": True},
+    "side own": {"look": {"side": "own"}},
+    "scales 1, 1.5": {"look": {"scales": [1.0, 1.5]}},
+    "mirrored too": {"look": {"flip": True}},
 }
 
 

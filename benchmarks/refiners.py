@@ -104,7 +104,7 @@ def measure(run: Run, settings: MaskSettings, every: int) -> dict[str, float]:
     classes = run.classes
     counts: list[Counts] = []
     start = time.process_time()
-    for batch in batches(samples, run.settings.data, settings.batch_size, {}):
+    for batch in batches(samples, run.settings.data, settings.look.batch_size, {}):
         for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
             true = read_mask(truth / f"{sample.name}.png")
             counts.append(confusion(true, painted.labels, len(classes.pixel_names), classes.ignore))

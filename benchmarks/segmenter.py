@@ -68,13 +68,11 @@ def main() -> None:
     parser.add_argument("--segment", action="append", default=[])
     arguments = parser.parse_args()
     print("| seed | " + " | ".join(COLUMNS) + " |\n" + "|---" * (1 + len(COLUMNS)) + "|")
-    rows: dict[int, dict[str, float]] = {}
+    rows: dict[str, dict[str, float]] = {}
     for run in arguments.runs:
         trial = Trial(run, arguments)
-        rows[trial.seed] = trial.row()
-        print(
-            f"| {trial.seed} | " + " | ".join(f"{value:.1f}" for value in rows[trial.seed].values()) + " |", flush=True
-        )
+        rows[str(trial.seed)] = row = trial.row()
+        print(f"| {trial.seed} | " + " | ".join(f"{value:.1f}" for value in row.values()) + " |", flush=True)
         write_json(arguments.out / "rows.json", rows)
     if len(rows) > 1:
         columns = [[row[column] for row in rows.values()] for column in COLUMNS]

@@ -15,7 +15,7 @@ from pathlib import Path
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks.make import make_masks
-from tag2mask.masks.settings import MaskSettings, read_mask_settings
+from tag2mask.masks.settings import MaskSettings, read_mask_settings, with_paint
 from tag2mask.masks.write import open_mask_set
 from tag2mask.notation import from_word
 
@@ -32,8 +32,8 @@ def main() -> None:
     settings = read_mask_settings({"split": arguments.split}, arguments.set)
     print("| threshold | is | mIoU |\n|---|---|---|")
     for kind in arguments.kinds.split(","):
-        background = settings.background.model_copy(update={"value": from_word(kind)})
-        report(arguments, kind, settings.model_copy(update={"background": background}))
+        background = settings.paint.background.model_copy(update={"value": from_word(kind)})
+        report(arguments, kind, with_paint(settings, background=background))
     tuned = tune_background(arguments.run, None, settings, arguments.split)
     report(arguments, "best by truth", tuned.settings)
 
@@ -42,7 +42,7 @@ def report(arguments: argparse.Namespace, name: str, settings: MaskSettings) -> 
     """Paint, score, print a row."""
     with tempfile.TemporaryDirectory() as folder:
         masks = make_masks(arguments.run, out=Path(folder) / "masks", settings=settings).path
-        value = open_mask_set(masks).manifest["settings"]["background"]["value"]
+        value = open_mask_set(masks).manifest["settings"]["paint"]["background"]["value"]
         print(f"| {name} | {value} | {evaluate(masks, arguments.truth).to_json()['miou']:.1f} |", flush=True)
 
 
