@@ -122,6 +122,7 @@ def origin(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]
         "torch": str(torch.__version__),
         "run": run.path.resolve().name,
         "checkpoint_sha256": run.checkpoint_hash(),
+        **({} if run.imported is None else {"imported": run.imported.model_dump()}),
         "method": run.settings.method,
         "probe": None if painter.probe is None else painter.probe.origin(),
         "walk": None if painter.walk is None else painter.walk.origin(),

@@ -1,0 +1,221 @@
+"""What a checkpoint that a method's authors released holds, and where each of its tensors goes here.
+
+Each method's layout is in its ``released.py``. What is known of names and shapes, and from where:
+
+- DeiT's own names, as timm publishes them: the authors load DeiT's weights by these names, so their models have them.
+- ``cls_token``, ``pos_embed``, ``pos_embed_cls``, ``pos_embed_pat``: described with the released code.
+- ``norm`` and a linear ``head``, which no logit and no map needs: derived from the papers' parameter counts.
+- Layers that DeiT does not have: no page names them, so their shapes find them.
+
+Shapes: C classes, D width, M patches, P patch side, L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tag2mask.tensors import described
+
+Shape = tuple[int, ...]
+State = Mapping[str, Tensor]
+Layer = Mapping[str, Shape]  # "weight" and "bias"
+HEAD_WIDTH = 64  # of every DeiT
+PATCHES, CLASS = "patch_embed.proj", "cls_token"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What decides all shapes; there are ``side`` x ``side`` patches."""
+
+    classes: int
+    width: int
+    depth: int
+    patch: int
+    side: int
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of a layer."""
+        return self.width // HEAD_WIDTH
+
+
+@dataclass(frozen=True)
+class Positions:
+    """How a file holds position vectors: ``shapes`` by name, and ``parts``, those of classes and of patches.
+
+    ``shapes`` takes C, M and D; ``parts`` takes the file's tensors and C, and gives ``(C, D)`` and ``(M, D)``.
+    """
+
+    shapes: Callable[[int, int, int], Mapping[str, Shape]]
+    parts: Callable[[State, int], tuple[Tensor, Tensor]]
+
+    @property
+    def names(self) -> list[str]:
+        """The released names."""
+        return list(self.shapes(0, 0, 0))
+
+
+TOGETHER = Positions(
+    lambda C, M, D: {"pos_embed": (1, C + M, D)},
+    lambda state, C: (state["pos_embed"][0, :C], state["pos_embed"][0, C:]),
+)
+APART = Positions(
+    lambda C, M, D: {"pos_embed_cls": (1, C, D), "pos_embed_pat": (1, M, D)},
+    lambda state, C: (state["pos_embed_cls"][0], state["pos_embed_pat"][0]),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A released checkpoint: ``positions``, and our names of ``layers`` that their shapes find."""
+
+    positions: Positions
+    layers: Callable[[Size], Mapping[str, Layer]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A released checkpoint under our names, float32, and what it holds that nothing here reads."""
+
+    size: Size
+    tensors: dict[str, Tensor]
+    unread: tuple[str, ...]
+
+
+def convolution(size: Size) -> Mapping[str, Layer]:
+    """The 3 x 3 convolution from patch tokens to classes. It stands where DeiT has its linear head."""
+    return {"patch_head.conv": {"weight": (size.classes, size.width, 3, 3), "bias": (size.classes,)}}
+
+
+def transformer(size: Size) -> dict[str, Shape]:
+    """DeiT's patch embedding and blocks, which have the same names here."""
+    D = size.width
+    of_block: dict[str, Shape] = {
+        "norm1.weight": (D,),
+        "norm1.bias": (D,),
+        "attn.qkv.weight": (3 * D, D),
+        "attn.qkv.bias": (3 * D,),
+        "attn.proj.weight": (D, D),
+        "attn.proj.bias": (D,),
+        "norm2.weight": (D,),
+        "norm2.bias": (D,),
+        "mlp.fc1.weight": (4 * D, D),
+        "mlp.fc1.bias": (4 * D,),
+        "mlp.fc2.weight": (D, 4 * D),
+        "mlp.fc2.bias": (D,),
+    }
+    embedding = {f"{PATCHES}.weight": (D, 3, size.patch, size.patch), f"{PATCHES}.bias": (D,)}
+    return embedding | {f"blocks.{n}.{name}": shape for n in range(size.depth) for name, shape in of_block.items()}
+
+
+def unread(size: Size) -> dict[str, Shape]:
+    """DeiT's final norm and linear head, which may be there: tokens are read before the norm, and by their mean."""
+    D, C = size.width, size.classes
+    return {"norm.weight": (D,), "norm.bias": (D,), "head.weight": (C, D), "head.bias": (C,)}
+
+
+def named(size: Size, layout: Layout) -> dict[str, Shape]:
+    """Everything that a name finds, by its released name."""
+    C, D = size.classes, size.width
+    return {**transformer(size), CLASS: (1, C, D), **layout.positions.shapes(C, size.side**2, D)}
+
+
+def without_prefix(state: State) -> dict[str, Tensor]:
+    """Names as they were before torch's ``DataParallel`` wrapped the model."""
+    wrapped = all(name.startswith("module.") for name in state)
+    return {name.removeprefix("module.") if wrapped else name: tensor for name, tensor in state.items()}
+
+
+def fit(state: State, layout: Layout) -> Fitted:
+    """The tensors under our names.
+
+    Raises:
+        ValueError: one is missing, surplus or of another shape; the first of them, both shapes and their number.
+    """
+    size = measure(state, layout)
+    known = named(size, layout)
+    others = {name: tensor for name, tensor in state.items() if name not in known}
+    found = find(others, layout.layers(size))
+    beside = unread(size)
+    spare = {name for name in others.keys() - found.values() if tuple(others[name].shape) == beside.get(name)}
+    wrong = {name: known[name] for name in known if name not in state or tuple(state[name].shape) != known[name]}
+    wrong |= {f"{layer} (found by its shape)": shape for layer, shape in lacking(layout.layers(size), found).items()}
+    surplus = [name for name in others if name not in spare and name not in found.values()]
+    require_none(state, wrong, surplus)
+    return Fitted(size, ours(state, size, layout, found), tuple(sorted(spare)))
+
+
+def measure(state: State, layout: Layout) -> Size:
+    """Classes, width, depth, patch and grid, from the tensors that say so.
+
+    Raises:
+        ValueError: one of them is missing, or is no such tensor.
+    """
+    dimensions = {CLASS: 3, f"{PATCHES}.weight": 4} | dict.fromkeys(layout.positions.names, 3)
+    for name, wanted in dimensions.items():
+        if name not in state or state[name].ndim != wanted or not state[name].numel():
+            there = described(state[name]) if name in state else "missing"
+            raise ValueError(f"{name} is {there} in the file, and has {wanted} dimensions in the published layout")
+    _, classes, width = state[CLASS].shape
+    depth = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
+    patches = len(layout.positions.parts(state, classes)[1])
+    side = round(patches**0.5)
+    if side**2 != patches or not side:
+        raise ValueError(f"positions are of {patches} patches, which make no square")
+    if width % HEAD_WIDTH:
+        raise ValueError(f"tokens are {width} wide, and DeiT's heads {HEAD_WIDTH}: that makes no whole number of heads")
+    return Size(classes, width, depth, state[f"{PATCHES}.weight"].shape[-1], side)
+
+
+def find(others: State, layers: Mapping[str, Layer]) -> dict[str, str]:
+    """Of each of our tensors the released name, for layers that one group of ``others`` alone can be."""
+    groups: dict[str, dict[str, Shape]] = {}
+    for name, tensor in others.items():
+        group, _, last = name.rpartition(".")
+        groups.setdefault(group, {})[last] = tuple(tensor.shape)
+    found: dict[str, str] = {}
+    for layer, shapes in layers.items():
+        alike = [group for group, own in groups.items() if own == shapes]
+        if len(alike) == 1:
+            found |= {f"{layer}.{last}": f"{alike[0]}.{last}" for last in shapes}
+    return found
+
+
+def lacking(layers: Mapping[str, Layer], found: Mapping[str, str]) -> dict[str, Shape]:
+    """The shapes of our tensors that nothing was found for."""
+    wanted = {f"{layer}.{last}": shape for layer, shapes in layers.items() for last, shape in shapes.items()}
+    return {name: shape for name, shape in wanted.items() if name not in found}
+
+
+def require_none(state: State, wrong: Mapping[str, Shape], surplus: list[str]) -> None:
+    """Nothing is missing, of another shape, or too much.
+
+    Raises:
+        ValueError: something is.
+    """
+    if not wrong and not surplus:
+        return
+    first = next(iter(wrong), None) or surplus[0]
+    there = described(state[first]) if first in state else "missing"
+    raise ValueError(
+        f"{len(wrong) + len(surplus)} tensors differ from the published layout, {first} first ({there} in the file, "
+        f"{wrong.get(first, 'missing')} in the layout)"
+    )
+
+
+def ours(state: State, size: Size, layout: Layout, found: Mapping[str, str]) -> dict[str, Tensor]:
+    """All tensors of our method. A class token of ours holds its position; registers there are none."""
+    class_CD, patch_MD = layout.positions.parts(state, size.classes)
+    tensors = {f"vit.{name}": state[name] for name in transformer(size)}
+    tensors |= {name: state[released] for name, released in found.items()}
+    tensors |= {
+        "vit.class_CD": state[CLASS][0].float() + class_CD.float(),
+        "vit.position": patch_MD.view(1, size.side, size.side, size.width),
+        "vit.backbone_registers": torch.zeros(0, size.width),
+        "vit.registers": torch.zeros(0, size.width),
+    }
+    return {name: tensor.float() for name, tensor in tensors.items()}
