@@ -18,8 +18,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tag2mask.tensors import described
-
 Shape = tuple[int, ...]
 State = Mapping[str, Tensor]
 Layer = Mapping[str, Shape]  # "weight" and "bias"
@@ -137,15 +135,15 @@ def fit(state: State, layout: Layout) -> Fitted:
         ValueError: one is missing, surplus or of another shape; the first of them, both shapes and their number.
     """
     size = measure(state, layout)
-    known = named(size, layout)
-    others = {name: tensor for name, tensor in state.items() if name not in known}
+    wanted = named(size, layout)
+    others = {name: tensor for name, tensor in state.items() if name not in wanted}
     found = find(others, layout.layers(size))
+    for layer, shapes in layout.layers(size).items():
+        for last, shape in shapes.items():
+            wanted[found.get(f"{layer}.{last}", f"{layer}.{last} (found by its shape)")] = shape
     beside = unread(size)
-    spare = {name for name in others.keys() - found.values() if tuple(others[name].shape) == beside.get(name)}
-    wrong = {name: known[name] for name in known if name not in state or tuple(state[name].shape) != known[name]}
-    wrong |= {f"{layer} (found by its shape)": shape for layer, shape in lacking(layout.layers(size), found).items()}
-    surplus = [name for name in others if name not in spare and name not in found.values()]
-    require_none(state, wrong, surplus)
+    spare = {name for name in others if name not in wanted and tuple(others[name].shape) == beside.get(name)}
+    require_same({name: tensor for name, tensor in state.items() if name not in spare}, wanted)
     return Fitted(size, ours(state, size, layout, found), tuple(sorted(spare)))
 
 
@@ -158,10 +156,12 @@ def measure(state: State, layout: Layout) -> Size:
     dimensions = {CLASS: 3, f"{PATCHES}.weight": 4} | dict.fromkeys(layout.positions.names, 3)
     for name, wanted in dimensions.items():
         if name not in state or state[name].ndim != wanted or not state[name].numel():
-            there = described(state[name]) if name in state else "missing"
+            there = tuple(state[name].shape) if name in state else "missing"
             raise ValueError(f"{name} is {there} in the file, and has {wanted} dimensions in the published layout")
     _, classes, width = state[CLASS].shape
-    depth = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
+    numbers = [name.split(".")[1] for name in state if name.startswith("blocks.")]
+    blocks = [int(number) for number in numbers if number.isdecimal()]
+    depth = min(max(blocks, default=-1) + 1, len(state))  # a number that is no block's asks for no more than that
     patches = len(layout.positions.parts(state, classes)[1])
     side = round(patches**0.5)
     if side**2 != patches or not side:
@@ -185,26 +185,19 @@ def find(others: State, layers: Mapping[str, Layer]) -> dict[str, str]:
     return found
 
 
-def lacking(layers: Mapping[str, Layer], found: Mapping[str, str]) -> dict[str, Shape]:
-    """The shapes of our tensors that nothing was found for."""
-    wanted = {f"{layer}.{last}": shape for layer, shapes in layers.items() for last, shape in shapes.items()}
-    return {name: shape for name, shape in wanted.items() if name not in found}
-
-
-def require_none(state: State, wrong: Mapping[str, Shape], surplus: list[str]) -> None:
-    """Nothing is missing, of another shape, or too much.
+def require_same(state: State, wanted: Mapping[str, Shape]) -> None:
+    """The tensors are those of the layout.
 
     Raises:
-        ValueError: something is.
+        ValueError: one is missing, too much or of another shape.
     """
-    if not wrong and not surplus:
-        return
-    first = next(iter(wrong), None) or surplus[0]
-    there = described(state[first]) if first in state else "missing"
-    raise ValueError(
-        f"{len(wrong) + len(surplus)} tensors differ from the published layout, {first} first ({there} in the file, "
-        f"{wrong.get(first, 'missing')} in the layout)"
-    )
+    there = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    other = [name for name in {**wanted, **there} if there.get(name) != wanted.get(name)]
+    if other:
+        raise ValueError(
+            f"{len(other)} of {len(wanted)} tensors differ from the published layout, {other[0]} first "
+            f"({there.get(other[0], 'missing')} in the file, {wanted.get(other[0], 'missing')} in the layout)"
+        )
 
 
 def ours(state: State, size: Size, layout: Layout, found: Mapping[str, str]) -> dict[str, Tensor]:
@@ -214,7 +207,7 @@ def ours(state: State, size: Size, layout: Layout, found: Mapping[str, str]) -> 
     tensors |= {name: state[released] for name, released in found.items()}
     tensors |= {
         "vit.class_CD": state[CLASS][0].float() + class_CD.float(),
-        "vit.position": patch_MD.view(1, size.side, size.side, size.width),
+        "vit.position": patch_MD.reshape(1, size.side, size.side, size.width),
         "vit.backbone_registers": torch.zeros(0, size.width),
         "vit.registers": torch.zeros(0, size.width),
     }
