@@ -135,7 +135,10 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = "run check prepare train import refine-train train-probe masks compare segment predict evaluate convert report export"
+    verbs = (
+        "run check prepare train import refine-train train-probe masks compare "
+        "segment predict evaluate convert report export"
+    )
     assert listed == [*verbs.split(), "presets", "reproduce", "demo"]
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown

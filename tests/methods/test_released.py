@@ -74,7 +74,7 @@ WRONG = {
     ),
     "surplus": ({"extra": torch.zeros(2)}, r"extra first \(\(2,\) in the file, missing in the layout\)"),
     "a norm of another width": ({"norm.weight": torch.zeros(7)}, r"norm\.weight first \(\(7,\) in the file"),
-    "no class tokens": ({"cls_token": None}, r"cls_token is missing in the file"),
+    "no class tokens": ({"cls_token": None}, r"cls_token is missing in the file, \(1, C, D\) in the published layout"),
     "flat class tokens": ({"cls_token": torch.zeros(5)}, r"cls_token is \(5,\) in the file"),
     "no positions": ({"pos_embed": None}, r"pos_embed is missing in the file"),
     "no square": ({"pos_embed": torch.zeros(1, 12, 128)}, "positions are of 7 patches, which make no square"),

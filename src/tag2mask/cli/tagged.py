@@ -78,9 +78,9 @@ def import_run(
     classes: Annotated[Path, typer.Option(metavar="FILE", help="A class a line, in the order it was trained on.")],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="A new folder for the run.")],
     background: Annotated[
-        bool, typer.Option("--background", help="Pixels may belong to none; else if FILE begins with background.")
+        bool, typer.Option("--background", help="Pixels may belong to no class; a first line background says so, too.")
     ] = False,
-    image_size: Annotated[int | None, typer.Option(help="Side of images in pixels; else the checkpoint's.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of images in pixels; else the training's.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make a run of weights that a method's authors released.

@@ -90,7 +90,7 @@ def of_run(path: Path) -> Exportable:
         method.patch,
         run.checkpoint_hash(),
         "image tags, predicted",
-        "none",
+        run.truth_used,
     )
     return Exportable(FromPixels(LogitsAndMaps(method), run.mean, run.std).eval(), card, ("logits", "maps"))
 

@@ -43,25 +43,23 @@ class Size:
 
 @dataclass(frozen=True)
 class Positions:
-    """How a file holds position vectors: ``shapes`` by name, and ``parts``, those of classes and of patches.
+    """How a file holds position vectors: their shapes by name, as ``written`` and from C, M and D, and their ``parts``.
 
-    ``shapes`` takes C, M and D; ``parts`` takes the file's tensors and C, and gives ``(C, D)`` and ``(M, D)``.
+    ``parts`` are those of classes, ``(C, D)``, and of patches, ``(M, D)``, from the file's tensors and C.
     """
 
+    written: Mapping[str, str]
     shapes: Callable[[int, int, int], Mapping[str, Shape]]
     parts: Callable[[State, int], tuple[Tensor, Tensor]]
 
-    @property
-    def names(self) -> list[str]:
-        """The released names."""
-        return list(self.shapes(0, 0, 0))
-
 
 TOGETHER = Positions(
+    {"pos_embed": "(1, C + M, D)"},
     lambda C, M, D: {"pos_embed": (1, C + M, D)},
     lambda state, C: (state["pos_embed"][0, :C], state["pos_embed"][0, C:]),
 )
 APART = Positions(
+    {"pos_embed_cls": "(1, C, D)", "pos_embed_pat": "(1, M, D)"},
     lambda C, M, D: {"pos_embed_cls": (1, C, D), "pos_embed_pat": (1, M, D)},
     lambda state, C: (state["pos_embed_cls"][0], state["pos_embed_pat"][0]),
 )
@@ -153,11 +151,10 @@ def measure(state: State, layout: Layout) -> Size:
     Raises:
         ValueError: one of them is missing, or is no such tensor.
     """
-    dimensions = {CLASS: 3, f"{PATCHES}.weight": 4} | dict.fromkeys(layout.positions.names, 3)
-    for name, wanted in dimensions.items():
-        if name not in state or state[name].ndim != wanted or not state[name].numel():
-            there = tuple(state[name].shape) if name in state else "missing"
-            raise ValueError(f"{name} is {there} in the file, and has {wanted} dimensions in the published layout")
+    for name, shape in {CLASS: "(1, C, D)", f"{PATCHES}.weight": "(D, 3, P, P)", **layout.positions.written}.items():
+        there = tuple(state[name].shape) if name in state else "missing"
+        if name not in state or len(there) != len(shape.split(",")) or not state[name].numel():
+            raise ValueError(f"{name} is {there} in the file, {shape} in the published layout")
     _, classes, width = state[CLASS].shape
     numbers = [name.split(".")[1] for name in state if name.startswith("blocks.")]
     blocks = [int(number) for number in numbers if number.isdecimal()]

@@ -31,15 +31,21 @@ from tag2mask.vit.weights_file import read_state, require_numbers
 
 @dataclass(frozen=True)
 class Released:
-    """What a method's authors released: the layout of their checkpoints, and the preset that is their recipe."""
+    """What a method's authors released: the layout of their checkpoints, and the preset that is their recipe.
+
+    ``truth_used`` is what the checkpoints owe to pixel labels.
+    """
 
     layout: Layout
     preset: str
+    truth_used: str = "none"
 
 
 RELEASED: Mapping[str, Released] = MappingProxyType(
     {
-        "weaktr": Released(weaktr.LAYOUT, "voc-weaktr"),
+        "weaktr": Released(
+            weaktr.LAYOUT, "voc-weaktr", "WeakTr's authors keep the epoch whose maps fit true masks best"
+        ),
         "mctformer-v1": Released(mctformer.V1, "mctformer-v1"),
         "mctformer-v2": Released(mctformer.V2, "mctformer-v2"),
         "mctformer-plus": Released(mctformer.PLUS, "mctformer-plus"),
@@ -87,7 +93,7 @@ def import_checkpoint(
     settings = settings_for(method, known, fitted.size, image_size)
     tensors = placed(fitted, settings.backbone)
     report = WeightsReport(f"imported from {checkpoint.name}", len(tensors), (), fitted.unread)
-    origin = layout.Imported(file=checkpoint.name, sha256=file_hash(checkpoint))
+    origin = layout.Imported(file=checkpoint.name, sha256=file_hash(checkpoint), truth_used=known.truth_used)
     with reserved(out), in_one_move(out) as beside:
         write_run_header(beside, names, settings, report, {"data": None, "imported": origin.model_dump()})
         write_tensors(beside / layout.MODEL, tensors, {})

@@ -49,10 +49,11 @@ class Header(Stored):
 
 
 class Imported(Stored):
-    """The file that weights were imported from."""
+    """The file that weights were imported from, and what they owe to pixel labels."""
 
     file: str
     sha256: str
+    truth_used: str
 
 
 class RunConfig(Stored):
@@ -121,6 +122,11 @@ class Run:
                 f"option, or write the line data: FOLDER into {self.path / CONFIG} in place of data: null"
             )
         return self.own_data
+
+    @property
+    def truth_used(self) -> str:
+        """What the weights owe to pixel labels: ``none`` for those trained here."""
+        return "none" if self.imported is None else self.imported.truth_used
 
     def metrics(self) -> list[dict[str, Any]]:
         """One row a finished epoch.
