@@ -49,6 +49,7 @@ VERBS = {
     "demo": ["--json", "--out"],
     "evaluate": ["--json", "--split", "--truth"],
     "export": ["--format", "--json", "--out"],
+    "import": ["--background", "--classes", "--image-size", "--json", "--method", "--out"],
     "masks": [
         "--data",
         "--flip",
@@ -135,7 +136,8 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     shown = capsys.readouterr().out
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
     verbs = (
-        "run check prepare train refine-train train-probe masks compare segment predict evaluate convert report export"
+        "run check prepare train import refine-train train-probe masks compare "
+        "segment predict evaluate convert report export"
     )
     assert listed == [*verbs.split(), "presets", "reproduce", "demo"]
     assert call(monkeypatch) == 0

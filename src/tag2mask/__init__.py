@@ -15,12 +15,24 @@ from tag2mask._version import __version__
 from tag2mask.threads import choose_threads
 
 if TYPE_CHECKING:
-    from tag2mask.api import convert, evaluate, make_masks, predict, prepare, run, segment, train, train_probe
+    from tag2mask.api import (
+        convert,
+        evaluate,
+        import_checkpoint,
+        make_masks,
+        predict,
+        prepare,
+        run,
+        segment,
+        train,
+        train_probe,
+    )
 
 choose_threads(os.environ)
 
 __all__ = [
-    "__version__", "convert", "evaluate", "make_masks", "predict", "prepare", "run", "segment", "train", "train_probe",
+    "__version__", "convert", "evaluate", "import_checkpoint", "make_masks", "predict", "prepare", "run", "segment",
+    "train", "train_probe",
 ]  # fmt: skip
 
 

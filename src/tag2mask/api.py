@@ -23,7 +23,8 @@ from tag2mask.preparation import Prepared, PrepareSettings
 from tag2mask.rounds import segment_in_rounds
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
-from tag2mask.training import loop
+from tag2mask.training import imported, loop
+from tag2mask.training.imported import ImportResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
 from tag2mask.whole import WholeResult, run_whole
@@ -64,6 +65,23 @@ def train(data: str | Path, /, out: str | Path, *, resume: bool = False, **setti
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
     return loop.train(Path(data), Path(out), TrainSettings.parse(settings), resume)
+
+
+def import_checkpoint(
+    checkpoint: str | Path,
+    method: str,
+    classes: str | Path,
+    out: str | Path,
+    *,
+    background: bool = False,
+    image_size: int | None = None,
+) -> ImportResult:
+    """Make a run of weights that a method's authors released; ``classes`` is a file with a name a line.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return imported.import_checkpoint(Path(checkpoint), method, Path(classes), Path(out), background, image_size)
 
 
 def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSummary:

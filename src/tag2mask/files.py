@@ -163,6 +163,16 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def require_new(out: Path) -> None:
+    """Nothing is there.
+
+    Raises:
+        RunError: something is.
+    """
+    if out.exists():
+        raise RunError(f"{out} is already there; choose another --out")
+
+
 def vacant(folder: Path) -> bool:
     """Whether something new can be made there: nothing is, or no more than a beginning that was stopped too early."""
     if not folder.exists():

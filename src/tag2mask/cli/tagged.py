@@ -1,4 +1,4 @@
-"""Verbs that learn from tags: train, refine-train, train-probe, masks, compare."""
+"""Verbs that learn from tags: train, import, refine-train, train-probe, masks, compare."""
 
 from __future__ import annotations
 
@@ -68,6 +68,31 @@ def train(
     if not as_json:
         best = "no validation photographs" if result.best_ap is None else f"val AP {result.best_ap:.3f}"
         print(f"{result.run}: {result.epochs} epochs, best {result.best_epoch} ({best})")
+    emit(result.to_json(), as_json)
+
+
+@app.command("import")
+def import_run(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The .pth file that the authors released.")],
+    method: Annotated[str, typer.Option(metavar="weaktr|mctformer-v1|mctformer-v2|mctformer-plus", help="Its method.")],
+    classes: Annotated[Path, typer.Option(metavar="FILE", help="A class a line, in the order it was trained on.")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="A new folder for the run.")],
+    background: Annotated[
+        bool, typer.Option("--background", help="Pixels may belong to no class; a first line background says so, too.")
+    ] = False,
+    image_size: Annotated[int | None, typer.Option(help="Side of images in pixels; else the training's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a run of weights that a method's authors released.
+
+    The file is read without executing it.
+    """
+    from tag2mask.training.imported import import_checkpoint
+
+    result = import_checkpoint(checkpoint, method, classes, out, background, image_size)
+    if not as_json:
+        print(f"{result.run}: {result.method}, {result.classes} classes, {result.backbone} at {result.image_size} px")
+        print(f"paint with: tag2mask masks {result.run} --data DATA --preset {result.preset}")
     emit(result.to_json(), as_json)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.export.onnx_notes import notes
-from tag2mask.files import in_one_move, reserved
+from tag2mask.files import in_one_move, require_new, reserved
 from tag2mask.methods import Ask, Method
 from tag2mask.prediction.from_pixels import FromPixels
 from tag2mask.prediction.onnx_file import ModelCard, OnnxModel
@@ -90,7 +90,7 @@ def of_run(path: Path) -> Exportable:
         method.patch,
         run.checkpoint_hash(),
         "image tags, predicted",
-        "none",
+        run.truth_used,
     )
     return Exportable(FromPixels(LogitsAndMaps(method), run.mean, run.std).eval(), card, ("logits", "maps"))
 
@@ -164,12 +164,6 @@ def write_compared(exportable: Exportable, out: Path, bar: Bar) -> float:
             )
     bar.advance()
     return largest
-
-
-def require_new(out: Path) -> None:
-    """Nothing is there."""
-    if out.exists():
-        raise RunError(f"{out} is already there; choose another --out")
 
 
 def say_next(steps: Iterator[str], bar: Bar) -> None:

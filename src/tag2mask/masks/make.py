@@ -42,7 +42,8 @@ def make_masks(
     require_outside(out, images_folder(place))
     if dataset.classes != opened.classes:
         raise DataError(
-            f"{place}: its classes are not those that {run} was trained on; give the data it learned from, as it was"
+            f"{place}: its classes are not those that {run} was trained on; give the data it learned from, as it was, "
+            f"or list the run's {len(opened.classes)} classes in their order in classes.txt"
         )
     if settings.tags == "given":
         require_tags(list(dataset), settings.split)
@@ -115,16 +116,18 @@ def origin(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]
         "torch": str(torch.__version__),
         "run": run.path.resolve().name,
         "checkpoint_sha256": run.checkpoint_hash(),
+        **({} if run.imported is None else {"imported": run.imported.model_dump()}),
         "method": run.settings.method,
         "probe": None if painter.probe is None else painter.probe.origin(),
         "walk": None if painter.walk is None else painter.walk.origin(),
         "settings": settings.model_dump(mode="json"),
         "labels_used": f"image tags, {settings.tags}",
-        "truth_used": truth_used(settings),
+        "truth_used": truth_used(run, settings),
     }
 
 
-def truth_used(settings: MaskSettings) -> str:
+def truth_used(run: Run, settings: MaskSettings) -> str:
     """What these masks owe to pixel labels."""
     split = settings.paint.background.tuned_on
-    return "none" if split is None else f"background threshold tuned on the truth of split {split}"
+    tuned = "none" if split is None else f"background threshold tuned on the truth of split {split}"
+    return "; ".join(text for text in (run.truth_used, tuned) if text != "none") or "none"

@@ -153,7 +153,7 @@ def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> di
         "data": str(run.data),
         "images": len(samples),
         "labels_used": f"image tags, {settings.masks.tags}",
-        "truth_used": "none",
+        "truth_used": run.truth_used,
         "versions": {"tag2mask": __version__, "torch": str(torch.__version__)},
     }
 

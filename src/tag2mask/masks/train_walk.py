@@ -242,7 +242,7 @@ def write_walk(out: Path, run: Run, trainer: WalkTrainer, rows: Sequence[dict[st
         "data": str(run.data),
         "photographs": len(trainer.labelled),
         "labels_used": f"image tags, {settings.masks.tags}",
-        "truth_used": "none",
+        "truth_used": run.truth_used,
         "versions": {"tag2mask": __version__, "torch": str(torch.__version__), "timm": timm.__version__},
     }
     begin(out, (layout.CONFIG, layout.METRICS))

@@ -33,7 +33,7 @@ class RunPredictor(Predictor):
         self.painter = Painter(self.run, self.masks)
         self.classes = self.run.classes
         self.data_settings = self.run.settings.data
-        self.data = self.run.data
+        self.data = self.run.own_data
 
     def origin(self) -> dict[str, Any]:
         """The run, and the settings in the words of ``masks``."""

@@ -111,7 +111,9 @@ def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path],
     if photographs:
         raise SettingsError(f"{photographs[0]} and --split {split}: give photographs or a split, not both")
     if predictor.data is None:
-        raise SettingsError(f"--split {split}: an .onnx file has no photographs of its own; name files or a folder")
+        raise SettingsError(
+            f"--split {split}: an .onnx file or an imported run has no images of its own; name files or a folder"
+        )
     require_outside(out, images_folder(predictor.data))
     return list(open_dataset(predictor.data, predictor.data_settings, split))
 

@@ -122,7 +122,10 @@ def own_mask_set(run: Path) -> Path:
 
 def own_truth(run: Run, masks: MaskSet) -> Path | None:
     """The data set's truth for these masks, if it has any."""
-    folder = Path(masks.manifest.get("data", run.data)) / run.settings.data.masks  # none is named for new photographs
+    data = masks.manifest.get("data") or run.own_data  # the manifest names none for new images
+    if data is None:
+        return None
+    folder = Path(data) / run.settings.data.masks
     return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None
 
 

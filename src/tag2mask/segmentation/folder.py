@@ -26,8 +26,18 @@ from tag2mask.segmentation.kinds import SEGMENTER
 from tag2mask.segmentation.model import ARCHITECTURES, Built, Segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource
-from tag2mask.stored import Stored, damaged, read_stored
-from tag2mask.training.run import CLASSES, CONFIG, WEIGHTS, Header, Run, RunConfig, fill, read_header, require_weights
+from tag2mask.stored import Place, Stored, damaged, read_stored
+from tag2mask.training.run import (
+    CLASSES,
+    CONFIG,
+    WEIGHTS,
+    Header,
+    Run,
+    RunConfig,
+    fill,
+    read_header,
+    require_weights,
+)
 from tag2mask.training.start import versions
 
 
@@ -41,6 +51,7 @@ class Origin(Stored, extra="allow"):
 class SegmenterConfig(RunConfig):
     """The ``config.yaml`` of a segmenter."""
 
+    data: Place
     data_settings: dict[str, Any]
     origin: Origin
 

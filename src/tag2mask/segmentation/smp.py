@@ -26,7 +26,8 @@ from tag2mask.errors import SettingsError, WeightsError
 from tag2mask.segmentation.model import ARCHITECTURES, Architecture, Built, Segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.training.settings import TrainSettings
-from tag2mask.vit.weights import Weights, WeightsReport, read_state, require_numbers
+from tag2mask.vit.weights import Weights, WeightsReport
+from tag2mask.vit.weights_file import read_state, require_numbers
 
 INSTALL = "pip install 'tag2mask[smp]'"
 HUB = "imagenet"  # which of the weights on smp's hub

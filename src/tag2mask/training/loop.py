@@ -82,7 +82,8 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
         if resume:
             trainer.resume()
         elif accelerator.is_main_process:
-            write_run_header(out, data, photographs, settings, report)
+            source = {"data": str(data.resolve()), "photographs": len(photographs)}
+            write_run_header(out, photographs.classes, settings, report, source)
         return trainer.train(f"resumed at step {trainer.progress.step}" if resume else report.summary())
 
 

@@ -1,4 +1,4 @@
-"""A run on disk: what ``train`` leaves and every later verb reads.
+"""A run on disk: what ``train`` or ``import`` leaves and every later verb reads.
 
 ::
 
@@ -6,7 +6,7 @@
     classes.json         names of the classes
     model.safetensors    best weights by validation AP (the last ones without validation photographs)
     metrics.jsonl        one line an epoch
-    weights.json         which pretrained weights were loaded
+    weights.json         which weights were loaded
     state.safetensors    to resume
     epochs/007.safetensors ...   the weights of every epoch, if they were to be kept
 """
@@ -48,13 +48,22 @@ class Header(Stored):
     kind: str | None = None
 
 
+class Imported(Stored):
+    """The file that weights were imported from, and what they owe to pixel labels."""
+
+    file: str
+    sha256: str
+    truth_used: str
+
+
 class RunConfig(Stored):
-    """The ``config.yaml`` of a run."""
+    """The ``config.yaml`` of a run; ``data`` is none where the weights were imported."""
 
     settings: dict[str, Any]
-    data: Place
+    data: Place | None
     mean: list[Number]
     std: list[Annotated[Number, Field(gt=0)]]
+    imported: Imported | None = None
 
     def statistics(self, bands: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of every band.
@@ -90,14 +99,34 @@ def epoch_model(epoch: int) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or unfinished run, opened for reading."""
+    """A finished or unfinished run, opened for reading; an imported one learned from ``own_data`` that is not here."""
 
     path: Path
     settings: TrainSettings
     classes: Classes
-    data: Path
+    own_data: Path | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    imported: Imported | None
+
+    @property
+    def data(self) -> Path:
+        """The data set that it learned from.
+
+        Raises:
+            RunError: it was imported.
+        """
+        if self.own_data is None:
+            raise RunError(
+                f"{self.path} was imported and has no data set of its own; name one with --data where that is an "
+                f"option, or write the line data: FOLDER into {self.path / CONFIG} in place of data: null"
+            )
+        return self.own_data
+
+    @property
+    def truth_used(self) -> str:
+        """What the weights owe to pixel labels: ``none`` for those trained here."""
+        return "none" if self.imported is None else self.imported.truth_used
 
     def metrics(self) -> list[dict[str, Any]]:
         """One row a finished epoch.
@@ -215,4 +244,5 @@ def open_run(path: Path) -> Run:
     settings = TrainSettings.parse(config.settings, where=str(path / CONFIG))
     with damaged(path / CONFIG):
         mean, std = config.statistics(settings.backbone.bands)
-    return Run(path, settings, classes, Path(config.data), mean, std)
+    own_data = None if config.data is None else Path(config.data)
+    return Run(path, settings, classes, own_data, mean, std, config.imported)

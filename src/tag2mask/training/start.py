@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import accelerate
 import timm
@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import parse_flag_from_env
 
 from tag2mask._version import __version__
-from tag2mask.data import Dataset, Sample, open_dataset
+from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
 from tag2mask.files import abandon, begin, begun, held, settle, vacant, write_json, write_yaml
 from tag2mask.settings import differences
@@ -148,19 +148,18 @@ def require_none(out: Path) -> None:
 
 
 def write_run_header(
-    out: Path, data: Path, photographs: Dataset, settings: TrainSettings, report: WeightsReport
+    out: Path, classes: Classes, settings: TrainSettings, report: WeightsReport, source: Mapping[str, Any]
 ) -> None:
-    """Everything a run holds before its first step."""
+    """Everything a run holds before its first step; ``source`` is what it learns from, as ``RunConfig`` reads it."""
     mean, std = normalisation(settings.backbone, settings.data)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / layout.CLASSES, photographs.classes.to_json())
+    write_json(out / layout.CLASSES, classes.to_json())
     write_json(out / layout.WEIGHTS, asdict(report))
     write_yaml(
         out / layout.CONFIG,
         {
             "settings": settings.model_dump(mode="json"),
-            "data": str(data.resolve()),
-            "photographs": len(photographs),
+            **source,
             "mean": list(mean),
             "std": list(std),
             "versions": versions(),

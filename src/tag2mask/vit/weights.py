@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import timm
 import torch
@@ -16,15 +16,13 @@ from torch import Tensor, nn
 
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
-from tag2mask.tensors import read_tensors, require_finite
 from tag2mask.vit.hub import unreachable
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import PLAIN, require_plain
+from tag2mask.vit.weights_file import read_state, require_numbers
 
 Weights = Literal["hub", "none"] | Path
 MOST_PARAMETERS = 30e9  # the largest ViT that anybody trained has 22
-FRACTIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-NUMBERS = (*FRACTIONS, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
 HEAD = ("head.", "head_dist.", "fc_norm.", "norm.")  # may be missing: task heads, and the norm's other name
 
 
@@ -235,59 +233,6 @@ def fit(state: dict[str, Tensor], model: nn.Module, path: Path, settings: Backbo
         )
         renamed[key if key in wanted or other not in wanted else other] = value
     return renamed
-
-
-def read_state(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
-    """Tensors and metadata of a file; pickles are read as plain tensors, nothing in them is executed."""
-    if not path.is_file():
-        raise WeightsError(f"weights file {path} does not exist")
-    content: Any
-    metadata: Mapping[str, str] = {}
-    try:
-        if path.suffix == ".safetensors":
-            content, metadata = read_tensors(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise WeightsError(f"weights file {path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # its readers raise anything on foreign bytes; torch's words advise to load pickles
-        raise WeightsError(
-            f"weights file {path} cannot be read: it is damaged, or neither FILE.safetensors nor a state dict of "
-            "plain tensors in FILE.pth"
-        ) from error
-    for key in ("state_dict", "model"):
-        content = content.get(key, content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(f"weights file {path} holds no state dict: tensors by name are wanted")
-    for key, value in content.items():
-        if reason := unusual(key, value):
-            raise WeightsError(f"weights file {path}: {key!r} {reason}; plain tensors by name are wanted")
-    return dict(content), metadata
-
-
-def unusual(key: object, tensor: Tensor) -> str | None:
-    """What makes a tensor none that a ViT can be filled with, if anything does."""
-    if not isinstance(key, str) or not key:
-        return "is no name"
-    if tensor.layout != torch.strided or tensor.is_nested:
-        return "is sparse or nested"
-    if tensor.is_meta:
-        return "is a meta tensor, which has a shape and no values"
-    if tensor.dtype not in NUMBERS:
-        return f"is quantised or complex ({tensor.dtype})"
-    return None
-
-
-def require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """What a model is filled with from a file are finite numbers.
-
-    Raises:
-        WeightsError: one is not.
-    """
-    try:
-        require_finite(tensors)
-    except ValueError as error:
-        raise WeightsError(f"weights file {path} is damaged: {error}; take a whole copy of it") from None
 
 
 def normalisation(settings: BackboneSettings, data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,0 +1,211 @@
+"""What a checkpoint that a method's authors released holds, and where each of its tensors goes here.
+
+Each method's layout is in its ``released.py``. What is known of names and shapes, and from where:
+
+- DeiT's own names, as timm publishes them: the authors load DeiT's weights by these names, so their models have them.
+- ``cls_token``, ``pos_embed``, ``pos_embed_cls``, ``pos_embed_pat``: described with the released code.
+- ``norm`` and a linear ``head``, which no logit and no map needs: derived from the papers' parameter counts.
+- Layers that DeiT does not have: no page names them, so their shapes find them.
+
+Shapes: C classes, D width, M patches, P patch side, L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, ...]
+State = Mapping[str, Tensor]
+Layer = Mapping[str, Shape]  # "weight" and "bias"
+HEAD_WIDTH = 64  # of every DeiT
+PATCHES, CLASS = "patch_embed.proj", "cls_token"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What decides all shapes; there are ``side`` x ``side`` patches."""
+
+    classes: int
+    width: int
+    depth: int
+    patch: int
+    side: int
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of a layer."""
+        return self.width // HEAD_WIDTH
+
+
+@dataclass(frozen=True)
+class Positions:
+    """How a file holds position vectors: their shapes by name, as ``written`` and from C, M and D, and their ``parts``.
+
+    ``parts`` are those of classes, ``(C, D)``, and of patches, ``(M, D)``, from the file's tensors and C.
+    """
+
+    written: Mapping[str, str]
+    shapes: Callable[[int, int, int], Mapping[str, Shape]]
+    parts: Callable[[State, int], tuple[Tensor, Tensor]]
+
+
+TOGETHER = Positions(
+    {"pos_embed": "(1, C + M, D)"},
+    lambda C, M, D: {"pos_embed": (1, C + M, D)},
+    lambda state, C: (state["pos_embed"][0, :C], state["pos_embed"][0, C:]),
+)
+APART = Positions(
+    {"pos_embed_cls": "(1, C, D)", "pos_embed_pat": "(1, M, D)"},
+    lambda C, M, D: {"pos_embed_cls": (1, C, D), "pos_embed_pat": (1, M, D)},
+    lambda state, C: (state["pos_embed_cls"][0], state["pos_embed_pat"][0]),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A released checkpoint: ``positions``, and our names of ``layers`` that their shapes find."""
+
+    positions: Positions
+    layers: Callable[[Size], Mapping[str, Layer]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A released checkpoint under our names, float32, and what it holds that nothing here reads."""
+
+    size: Size
+    tensors: dict[str, Tensor]
+    unread: tuple[str, ...]
+
+
+def convolution(size: Size) -> Mapping[str, Layer]:
+    """The 3 x 3 convolution from patch tokens to classes. It stands where DeiT has its linear head."""
+    return {"patch_head.conv": {"weight": (size.classes, size.width, 3, 3), "bias": (size.classes,)}}
+
+
+def transformer(size: Size) -> dict[str, Shape]:
+    """DeiT's patch embedding and blocks, which have the same names here."""
+    D = size.width
+    of_block: dict[str, Shape] = {
+        "norm1.weight": (D,),
+        "norm1.bias": (D,),
+        "attn.qkv.weight": (3 * D, D),
+        "attn.qkv.bias": (3 * D,),
+        "attn.proj.weight": (D, D),
+        "attn.proj.bias": (D,),
+        "norm2.weight": (D,),
+        "norm2.bias": (D,),
+        "mlp.fc1.weight": (4 * D, D),
+        "mlp.fc1.bias": (4 * D,),
+        "mlp.fc2.weight": (D, 4 * D),
+        "mlp.fc2.bias": (D,),
+    }
+    embedding = {f"{PATCHES}.weight": (D, 3, size.patch, size.patch), f"{PATCHES}.bias": (D,)}
+    return embedding | {f"blocks.{n}.{name}": shape for n in range(size.depth) for name, shape in of_block.items()}
+
+
+def unread(size: Size) -> dict[str, Shape]:
+    """DeiT's final norm and linear head, which may be there: tokens are read before the norm, and by their mean."""
+    D, C = size.width, size.classes
+    return {"norm.weight": (D,), "norm.bias": (D,), "head.weight": (C, D), "head.bias": (C,)}
+
+
+def named(size: Size, layout: Layout) -> dict[str, Shape]:
+    """Everything that a name finds, by its released name."""
+    C, D = size.classes, size.width
+    return {**transformer(size), CLASS: (1, C, D), **layout.positions.shapes(C, size.side**2, D)}
+
+
+def without_prefix(state: State) -> dict[str, Tensor]:
+    """Names as they were before torch's ``DataParallel`` wrapped the model."""
+    wrapped = all(name.startswith("module.") for name in state)
+    return {name.removeprefix("module.") if wrapped else name: tensor for name, tensor in state.items()}
+
+
+def fit(state: State, layout: Layout) -> Fitted:
+    """The tensors under our names.
+
+    Raises:
+        ValueError: one is missing, surplus or of another shape; the first of them, both shapes and their number.
+    """
+    size = measure(state, layout)
+    wanted = named(size, layout)
+    others = {name: tensor for name, tensor in state.items() if name not in wanted}
+    found = find(others, layout.layers(size))
+    for layer, shapes in layout.layers(size).items():
+        for last, shape in shapes.items():
+            wanted[found.get(f"{layer}.{last}", f"{layer}.{last} (found by its shape)")] = shape
+    beside = unread(size)
+    spare = {name for name in others if name not in wanted and tuple(others[name].shape) == beside.get(name)}
+    require_same({name: tensor for name, tensor in state.items() if name not in spare}, wanted)
+    return Fitted(size, ours(state, size, layout, found), tuple(sorted(spare)))
+
+
+def measure(state: State, layout: Layout) -> Size:
+    """Classes, width, depth, patch and grid, from the tensors that say so.
+
+    Raises:
+        ValueError: one of them is missing, or is no such tensor.
+    """
+    for name, shape in {CLASS: "(1, C, D)", f"{PATCHES}.weight": "(D, 3, P, P)", **layout.positions.written}.items():
+        there = tuple(state[name].shape) if name in state else "missing"
+        if name not in state or len(there) != len(shape.split(",")) or not state[name].numel():
+            raise ValueError(f"{name} is {there} in the file, {shape} in the published layout")
+    _, classes, width = state[CLASS].shape
+    numbers = [name.split(".")[1] for name in state if name.startswith("blocks.")]
+    blocks = [int(number) for number in numbers if number.isdecimal()]
+    depth = min(max(blocks, default=-1) + 1, len(state))  # a number that is no block's asks for no more than that
+    patches = len(layout.positions.parts(state, classes)[1])
+    side = round(patches**0.5)
+    if side**2 != patches or not side:
+        raise ValueError(f"positions are of {patches} patches, which make no square")
+    if width % HEAD_WIDTH:
+        raise ValueError(f"tokens are {width} wide, and DeiT's heads {HEAD_WIDTH}: that makes no whole number of heads")
+    return Size(classes, width, depth, state[f"{PATCHES}.weight"].shape[-1], side)
+
+
+def find(others: State, layers: Mapping[str, Layer]) -> dict[str, str]:
+    """Of each of our tensors the released name, for layers that one group of ``others`` alone can be."""
+    groups: dict[str, dict[str, Shape]] = {}
+    for name, tensor in others.items():
+        group, _, last = name.rpartition(".")
+        groups.setdefault(group, {})[last] = tuple(tensor.shape)
+    found: dict[str, str] = {}
+    for layer, shapes in layers.items():
+        alike = [group for group, own in groups.items() if own == shapes]
+        if len(alike) == 1:
+            found |= {f"{layer}.{last}": f"{alike[0]}.{last}" for last in shapes}
+    return found
+
+
+def require_same(state: State, wanted: Mapping[str, Shape]) -> None:
+    """The tensors are those of the layout.
+
+    Raises:
+        ValueError: one is missing, too much or of another shape.
+    """
+    there = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    other = [name for name in {**wanted, **there} if there.get(name) != wanted.get(name)]
+    if other:
+        raise ValueError(
+            f"{len(other)} of {len(wanted)} tensors differ from the published layout, {other[0]} first "
+            f"({there.get(other[0], 'missing')} in the file, {wanted.get(other[0], 'missing')} in the layout)"
+        )
+
+
+def ours(state: State, size: Size, layout: Layout, found: Mapping[str, str]) -> dict[str, Tensor]:
+    """All tensors of our method. A class token of ours holds its position; registers there are none."""
+    class_CD, patch_MD = layout.positions.parts(state, size.classes)
+    tensors = {f"vit.{name}": state[name] for name in transformer(size)}
+    tensors |= {name: state[released] for name, released in found.items()}
+    tensors |= {
+        "vit.class_CD": state[CLASS][0].float() + class_CD.float(),
+        "vit.position": patch_MD.reshape(1, size.side, size.side, size.width),
+        "vit.backbone_registers": torch.zeros(0, size.width),
+        "vit.registers": torch.zeros(0, size.width),
+    }
+    return {name: tensor.float() for name, tensor in tensors.items()}

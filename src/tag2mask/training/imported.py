@@ -1,0 +1,189 @@
+"""A checkpoint that a method's authors released, as a run. Its settings are those of the published recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor
+
+from tag2mask.data import Classes
+from tag2mask.data.folder import BACKGROUND, read_classes
+from tag2mask.errors import DataError, SettingsError, WeightsError
+from tag2mask.files import file_hash, in_one_move, require_new, reserved, sync
+from tag2mask.methods import method_settings
+from tag2mask.methods.mctformer import released as mctformer
+from tag2mask.methods.released import Fitted, Layout, Size, fit, without_prefix
+from tag2mask.methods.weaktr import released as weaktr
+from tag2mask.presets import read_preset
+from tag2mask.tensors import write_tensors
+from tag2mask.training import run as layout
+from tag2mask.training.settings import TrainSettings
+from tag2mask.training.start import write_run_header
+from tag2mask.vit.positions import RESAMPLINGS
+from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.weights import WeightsReport
+from tag2mask.vit.weights_file import read_state, require_numbers
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a method's authors released: the layout of their checkpoints, and the preset that is their recipe.
+
+    ``truth_used`` is what the checkpoints owe to pixel labels.
+    """
+
+    layout: Layout
+    preset: str
+    truth_used: str = "none"
+
+
+RELEASED: Mapping[str, Released] = MappingProxyType(
+    {
+        "weaktr": Released(
+            weaktr.LAYOUT, "voc-weaktr", "WeakTr's authors keep the epoch whose maps fit true masks best"
+        ),
+        "mctformer-v1": Released(mctformer.V1, "mctformer-v1"),
+        "mctformer-v2": Released(mctformer.V2, "mctformer-v2"),
+        "mctformer-plus": Released(mctformer.PLUS, "mctformer-plus"),
+    }
+)
+DEIT = {(192, 12, 16): "tiny", (384, 12, 16): "small", (768, 12, 16): "base"}  # by width, depth and patch
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What was imported: the run, the side of its images in pixels, and the preset whose masks are the authors'."""
+
+    run: Path
+    method: str
+    classes: int
+    backbone: str
+    image_size: int
+    tensors: int
+    unread: tuple[str, ...]
+    preset: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**asdict(self), "run": str(self.run), "unread": list(self.unread)}
+
+
+def import_checkpoint(
+    checkpoint: Path, method: str, classes: Path, out: Path, background: bool = False, image_size: int | None = None
+) -> ImportResult:
+    """Write a run with the weights of a released ``checkpoint``, of which nothing is executed.
+
+    ``classes`` is a file with a name a line, in the order the authors trained on. ``image_size`` is the side of images,
+    unless it is that of the checkpoint's positions: these are then resampled, as the authors' code does.
+
+    Raises:
+        RunError: ``out`` is there.
+        SettingsError: no checkpoints of ``method`` are known, or the image size does not fit the patch.
+        DataError: the list of classes cannot be used.
+        WeightsError: the checkpoint cannot be read, or is of another method or of another number of classes.
+    """
+    require_new(out)
+    known = released(method)
+    names = read_names(classes, background)
+    fitted = read_released(checkpoint, method, names, classes)
+    settings = settings_for(method, known, fitted.size, image_size)
+    tensors = placed(fitted, settings.backbone)
+    report = WeightsReport(f"imported from {checkpoint.name}", len(tensors), (), fitted.unread)
+    origin = layout.Imported(file=checkpoint.name, sha256=file_hash(checkpoint), truth_used=known.truth_used)
+    with reserved(out), in_one_move(out) as beside:
+        write_run_header(beside, names, settings, report, {"data": None, "imported": origin.model_dump()})
+        write_tensors(beside / layout.MODEL, tensors, {})
+        layout.open_run(beside).load_method()  # it opens, or is not left there
+        sync(beside)
+    backbone = settings.backbone
+    return ImportResult(
+        out, method, len(names), backbone.name, backbone.image_size, len(tensors), fitted.unread, known.preset
+    )
+
+
+def released(method: str) -> Released:
+    """What is known of a method's released checkpoints.
+
+    Raises:
+        SettingsError: nothing is.
+    """
+    if method not in RELEASED:
+        raise SettingsError(f"no released checkpoints of method {method!r} are known; there are {', '.join(RELEASED)}")
+    return RELEASED[method]
+
+
+def read_names(path: Path, background: bool) -> Classes:
+    """The classes of a file with a name a line; a first line "background" or ``background`` adds the background.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such list of classes; write one class a line, in the checkpoint's order")
+    classes = read_classes(path, ())
+    return Classes(classes.names, BACKGROUND) if background else classes
+
+
+def read_released(path: Path, method: str, classes: Classes, where: Path) -> Fitted:
+    """The tensors of a checkpoint under our names.
+
+    Raises:
+        WeightsError: it cannot be read, or is of another method or of another number of classes.
+    """
+    content, _ = read_state(path)
+    state = without_prefix(content)
+    try:
+        fitted = fit(state, RELEASED[method].layout)
+    except ValueError as error:
+        fits = [name for name, other in RELEASED.items() if is_of(state, other.layout)]
+        hint = f"it is of another method: --method {fits[0]}" if fits else f"name its method: {', '.join(RELEASED)}"
+        raise WeightsError(f"{path} is no released checkpoint of {method}: {error}; {hint}") from None
+    if fitted.size.classes != len(classes):
+        raise WeightsError(
+            f"{path}: the head has {fitted.size.classes} classes, {where} has {len(classes)}; name the classes that it "
+            "was trained on, one a line in its order, the background only as a first line background or with "
+            "--background"
+        )
+    require_numbers(fitted.tensors, path)
+    return fitted
+
+
+def is_of(state: Mapping[str, Tensor], known: Layout) -> bool:
+    """Whether the tensors are those of a layout."""
+    try:
+        fit(state, known)
+    except ValueError:
+        return False
+    return True
+
+
+def settings_for(method: str, known: Released, size: Size, image_size: int | None) -> TrainSettings:
+    """The published recipe, with the backbone that the checkpoint holds.
+
+    Raises:
+        SettingsError: the image size does not fit the patch.
+    """
+    side = size.side * size.patch if image_size is None else image_size
+    if side % size.patch or side < size.patch:
+        near = max(round(side / size.patch), 1) * size.patch
+        raise SettingsError(f"--image-size {side} is not a multiple of the checkpoint's patch {size.patch}; try {near}")
+    values = read_preset(known.preset).train
+    deit = DEIT.get((size.width, size.depth, size.patch))
+    shape = {"patch": size.patch, "width": size.width, "depth": size.depth, "heads": size.heads}
+    own = shape if deit is None else {"name": f"deit_{deit}_patch16_224"}
+    values["backbone"] = {**values["backbone"], **own, "image_size": side}
+    chosen = method_settings(method, values.get("method_settings", {})).model_dump(mode="json")
+    return TrainSettings.parse({**values, "method_settings": chosen}, where=f"--method {method}")
+
+
+def placed(fitted: Fitted, backbone: BackboneSettings) -> dict[str, Tensor]:
+    """The tensors with positions for the patches of ``image_size``, as the authors' code resamples them."""
+    side = backbone.image_size // fitted.size.patch
+    if side == fitted.size.side:
+        return fitted.tensors
+    position = RESAMPLINGS[backbone.positions].later(fitted.tensors["vit.position"], (side, side))
+    return {**fitted.tensors, "vit.position": position}
