@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.painting.make import make_masks
 from tag2mask.training.loop import train
 from tag2mask.training.run import open_run
 from tag2mask.training.settings import read_settings

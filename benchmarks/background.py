@@ -18,9 +18,9 @@ from typing import Any
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.evaluation.sweep import tune_background
 from tag2mask.files import write_json
-from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
+from tag2mask.painting.make import make_masks
 from tag2mask.report.page import own_truth
 from tag2mask.training.run import open_run
 

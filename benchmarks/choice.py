@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
+from tag2mask.painting.make import make_masks
 from tag2mask.training import run as layout
 
 

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tag2mask.data.landcover import write_landcover
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import read_mask_settings
+from tag2mask.painting.make import make_masks
+from tag2mask.synthetic.landcover import write_landcover
 from tag2mask.training.loop import train
 from tag2mask.training.settings import read_settings
 

@@ -31,9 +31,9 @@ from tag2mask.data import Classes, DataSettings, Sample
 from tag2mask.data.batches import Photographs
 from tag2mask.export.onnx import export_onnx
 from tag2mask.files import write_json, write_yaml
-from tag2mask.prediction.by_onnx import OnnxSegmenter
-from tag2mask.prediction.by_segmenter import SegmenterPredictor
+from tag2mask.prediction.onnx import OnnxSegmenter
 from tag2mask.prediction.onnx_file import OnnxModel
+from tag2mask.prediction.segmenter import SegmenterPredictor
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.settings import SegmentSettings

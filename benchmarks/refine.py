@@ -26,10 +26,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tag2mask.masks.crf_settings import CRFSettings
-from tag2mask.masks.refine.crf import crf, crf_in_cpp
-from tag2mask.masks.refine.guided import guided
-from tag2mask.masks.refine.pamr import pamr
+from tag2mask.refine.crf import crf, crf_in_cpp
+from tag2mask.refine.guided import guided
+from tag2mask.refine.pamr import pamr
+from tag2mask.refine.settings import CRFSettings
 from tag2mask.training.run import open_run
 
 PATCH = 14  # pixels

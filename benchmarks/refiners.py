@@ -23,9 +23,10 @@ from tag2mask.data.reading import read_mask
 from tag2mask.evaluation.confusion import Counts, confusion
 from tag2mask.evaluation.iou import mean_known, score_table
 from tag2mask.files import write_json
-from tag2mask.masks.make import resolved
-from tag2mask.masks.painter import Painter, batches
+from tag2mask.masks.localize import batches
+from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.painting.painter import Painter
 from tag2mask.stored import read_plain
 from tag2mask.training.run import Run, open_run
 
@@ -100,7 +101,7 @@ def measure(run: Run, settings: MaskSettings, every: int) -> dict[str, float]:
     samples = [one for one in dataset if (truth / f"{one.name}.png").is_file()][::every]
     if not samples:
         raise SystemExit(f"{truth}: no image of split {settings.split} has truth")
-    painter = Painter(run, resolved(settings, run))
+    painter = Painter(run, resolve_masks(settings, run))
     classes = run.classes
     counts: list[Counts] = []
     start = time.process_time()

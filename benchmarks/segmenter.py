@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import write_json
-from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import read_mask_settings
+from tag2mask.painting.make import make_masks
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.settings import read_segment_settings

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.evaluation.sweep import tune_background
-from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings, read_mask_settings, with_paint
 from tag2mask.masks.write import open_mask_set
 from tag2mask.notation import from_word
+from tag2mask.painting.make import make_masks
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import write_json
 from tag2mask.masks.write import open_mask_set
-from tag2mask.plan import RUN, Plan, read_whole_settings
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.report.page import own_truth
@@ -26,7 +25,8 @@ from tag2mask.segmentation.train import segment
 from tag2mask.stored import read_stored
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.run import open_run
-from tag2mask.whole import run_whole
+from tag2mask.workflows.plan import RUN, Plan, read_whole_settings
+from tag2mask.workflows.run import run_whole
 
 COLUMNS = (
     "val AP",

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from command import SMALL, call
-from tag2mask.data.landcover import CLASSES, write_landcover
 from tag2mask.data.reading import read_image, read_mask
 from tag2mask.errors import DataError
+from tag2mask.synthetic.landcover import CLASSES, write_landcover
 
 
 @pytest.fixture

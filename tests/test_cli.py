@@ -17,16 +17,16 @@ import typer
 import yaml
 
 from command import SMALL, call
+from tag2mask.affinitynet.walk import WalkSettings
 from tag2mask.cli import app, reconfigure_streams
 from tag2mask.cli.data import print_check
 from tag2mask.cli.options import print_scores
 from tag2mask.cli.whole import print_whole
-from tag2mask.data.check_report import CheckReport
-from tag2mask.masks.refine.probe import ProbeSettings
-from tag2mask.masks.refine.walk import WalkSettings
+from tag2mask.data.check.report import CheckReport
+from tag2mask.data.sources.prepare import PrepareSettings
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.preparation import PrepareSettings
+from tag2mask.probe.probe import ProbeSettings
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings
 from tag2mask.training.settings import TrainSettings

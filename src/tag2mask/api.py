@@ -6,28 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tag2mask import export, preparation
+from tag2mask import export
+from tag2mask.data.sources import prepare as preparation
+from tag2mask.data.sources.prepare import Prepared, PrepareSettings
 from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
 from tag2mask.export import Conversion
-from tag2mask.masks import make
-from tag2mask.masks import train_probe as probing
-from tag2mask.masks.refine.probe import ProbeSettings
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.masks.train_probe import ProbeSummary
 from tag2mask.masks.write import MaskSetSummary
-from tag2mask.plan import Plan, WholeSettings
+from tag2mask.painting import make
 from tag2mask.prediction import predict as prediction
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.preparation import Prepared, PrepareSettings
-from tag2mask.rounds import segment_in_rounds
+from tag2mask.probe import train as probing
+from tag2mask.probe.probe import ProbeSettings
+from tag2mask.probe.train import ProbeSummary
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
 from tag2mask.training import imported, loop
 from tag2mask.training.imported import ImportResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
-from tag2mask.whole import WholeResult, run_whole
+from tag2mask.workflows.plan import Plan, WholeSettings
+from tag2mask.workflows.rounds import segment_in_rounds
+from tag2mask.workflows.run import WholeResult, run_whole
 
 
 def run(data: str | Path, /, out: str | Path, *, quick: bool = False, **settings: Any) -> WholeResult:

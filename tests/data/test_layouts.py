@@ -11,7 +11,7 @@ from PIL import Image
 
 from command import call
 from tag2mask.data import DataSettings, open_dataset
-from tag2mask.data.check import check
+from tag2mask.data.check.folder import check
 from tag2mask.data.sources import open_source
 from tag2mask.errors import DataError
 

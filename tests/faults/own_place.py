@@ -8,35 +8,35 @@ from pathlib import Path
 
 import torch
 
+from tag2mask.affinitynet.walk import AffinityNet, WalkSettings, open_walk
 from tag2mask.cli.options import print_rounds, print_scores
 from tag2mask.cli.whole import print_whole
-from tag2mask.compare import Comparison, finished_row, markdown, planned_epochs, summary
 from tag2mask.data import Classes, DataSettings
+from tag2mask.data.sources.prepare import prepare
 from tag2mask.data.statistics import write_statistics
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import write_json, write_yaml
-from tag2mask.masks.make import make_masks
-from tag2mask.masks.refine.walk import AffinityNet, WalkSettings, open_walk
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetWriter, open_finished
 from tag2mask.notation import from_json
-from tag2mask.plan import Plan, WholeSettings, require_same_plan
+from tag2mask.painting.make import make_masks
 from tag2mask.prediction.onnx_file import ModelCard
 from tag2mask.prediction.predict import open_predictor, predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.preparation import prepare
 from tag2mask.report.page import write_report
 from tag2mask.report.segmenter import segmenter_section
-from tag2mask.rounds import require_rounds
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.sources import SUPERVISED
-from tag2mask.stages import Stages
 from tag2mask.tensors import write_tensors
 from tag2mask.training.loop import train
 from tag2mask.training.run import Run, open_run
 from tag2mask.training.settings import TrainSettings, read_settings
 from tag2mask.vit.weights import build_backbone
-from tag2mask.whole import Way, WholeResult
+from tag2mask.workflows.compare import Comparison, finished_row, markdown, planned_epochs, summary
+from tag2mask.workflows.plan import Plan, WholeSettings, require_same_plan
+from tag2mask.workflows.rounds import require_rounds
+from tag2mask.workflows.run import Way, WholeResult
+from tag2mask.workflows.stages import Stages
 
 CLASSES = Classes(("red", "green", "blue"), "background")
 CARD = ModelCard("run", "r", "m", CLASSES, DataSettings(), (0.5,) * 3, (0.5,) * 3, 32, 32, 8, "0" * 64, "tags", "none")

@@ -13,7 +13,7 @@ from PIL import Image
 from geotiff import write_geotiff
 from tag2mask.data import DataSettings
 from tag2mask.data.batches import batches
-from tag2mask.data.check import check
+from tag2mask.data.check.folder import check
 from tag2mask.data.folder import find_images
 from tag2mask.data.reading import read_image, read_mask
 from tag2mask.data.sample import Sample

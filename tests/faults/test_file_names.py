@@ -11,8 +11,8 @@ import pytest
 from trials import run
 
 from tag2mask.data import DataSettings
-from tag2mask.data.check import check
-from tag2mask.data.check_names import check_names
+from tag2mask.data.check.folder import check
+from tag2mask.data.check.names import check_names
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ from zipfile import ZipFile
 from onnxruntime import InferenceSession
 
 # Imported before the fork: a child finds them there.
-import tag2mask.api
-import tag2mask.compare
-import tag2mask.demo
-import tag2mask.export.onnx
-import tag2mask.masks.train_walk
-import tag2mask.report.page
-import tag2mask.segmentation.folder  # noqa: F401
 from tag2mask.cli import main
 from tag2mask.files import OWN
 

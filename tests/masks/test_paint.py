@@ -19,8 +19,8 @@ from tag2mask.masks.paint import (
     paint,
     paint_ordered,
 )
-from tag2mask.masks.refine.affinity import spread
 from tag2mask.masks.settings import BackgroundSettings, MaskSettings, PaintSettings
+from tag2mask.refine.affinity import spread
 
 
 def test_normalise() -> None:

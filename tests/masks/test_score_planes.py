@@ -17,11 +17,11 @@ from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.masks.brush import Brush
-from tag2mask.masks.make import Painter
 from tag2mask.masks.paint import label_shares
 from tag2mask.masks.scores import ScoreFile, score_path, write_scores
 from tag2mask.masks.settings import MaskSettings, PaintSettings, read_mask_settings
 from tag2mask.masks.write import MaskSet, MaskSetWriter, open_finished, open_mask_set
+from tag2mask.painting.painter import Painter
 from tag2mask.training.run import open_run
 
 CLASSES, BARE_CLASSES = Classes(("cat", "dog"), "background"), Classes(("cat", "dog"))
@@ -79,9 +79,7 @@ def test_every_way_of_painting_leaves_shares_that_agree_with_its_masks(run: Path
 
 def test_planes_are_means_over_patches_and_cover_the_image_alone(run: Path) -> None:
     """45 x 70 pixels with a short side of 32 and patches of 8 are 4 x 6.2 patches; 6 columns cover all of it."""
-    painter = Painter.__new__(Painter)
-    painter.run, painter.method, painter.probe, painter.side = open_run(run), open_run(run).load_method(), None, 32
-    painter.settings = MaskSettings(scores=True)
+    painter = Painter(open_run(run), MaskSettings(scores=True))
     shares = np.zeros((2, 45, 70), np.float32)
     shares[1, :, 60:] = 1
     shares[0] = 1 - shares[1]
@@ -89,7 +87,7 @@ def test_planes_are_means_over_patches_and_cover_the_image_alone(run: Path) -> N
     assert planes is not None
     assert planes.shape == (2, 4, 6)
     assert planes[1, 0].tolist() == [0, 0, 0, 0, 0, 212]  # of columns 58 to 69 the last ten
-    painter.settings = MaskSettings(scores=True, scales=(1.0, 2.0))
+    painter = Painter(open_run(run), MaskSettings(scores=True, scales=(1.0, 2.0)))
     planes = painter.planes(shares, [2])
     assert planes is not None
     assert planes.shape == (2, 8, 12)

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from tag2mask.masks.refine import refine_patches
 from tag2mask.masks.settings import read_mask_settings
 from tag2mask.methods import Ask, Evidence, build_method
 from tag2mask.methods.base import soft_margins
 from tag2mask.methods.weaktr import WeakTr
 from tag2mask.methods.weaktr.model import AdaptiveFusion
+from tag2mask.refine import refine_patches
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.tap import Tap
 

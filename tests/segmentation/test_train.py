@@ -18,13 +18,13 @@ from safetensors.torch import load_file
 
 from tag2mask.data import Classes, DataSettings
 from tag2mask.data.reading import read_mask
+from tag2mask.data.writing import write_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError, Tag2MaskError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.scores import write_scores
-from tag2mask.masks.write import MANIFEST, MaskSetWriter, write_mask
+from tag2mask.masks.write import MANIFEST, MaskSetWriter
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.rounds import segment_in_rounds
 from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.optimiser import SegmenterOptimiser, optimiser_for, rate
@@ -32,6 +32,7 @@ from tag2mask.segmentation.settings import SegmentSettings, read_segment_setting
 from tag2mask.segmentation.train import SegmentTrainer, resolved, segment
 from tag2mask.training.run import open_run
 from tag2mask.training.schedule import poly
+from tag2mask.workflows.rounds import segment_in_rounds
 
 ORIGIN = {"labels_used": "image tags, given", "truth_used": "none", "settings": {"scores": True}}
 CLASSES = Classes(("red", "green", "blue"), "background")

@@ -11,10 +11,10 @@ import torch
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import SettingsError
 from tag2mask.files import write_yaml
-from tag2mask.masks.make import make_masks
 from tag2mask.masks.settings import MaskSettings, read_mask_settings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import build_method
+from tag2mask.painting.make import make_masks
 from tag2mask.presets import preset_names, read_preset
 from tag2mask.settings import flat
 from tag2mask.training.batches import EpochBatches, mix

@@ -54,8 +54,8 @@ def reproduce(
 
     With --go they run, and the number stands beside ours. --set reaches train.
     """
-    from tag2mask.published import PUBLISHED
-    from tag2mask.reproduction import Reproduction
+    from tag2mask.workflows.published import PUBLISHED
+    from tag2mask.workflows.reproduce import Reproduction
 
     if row is None:
         print_published({name: (known.title, known.published) for name, known in PUBLISHED.items()})
@@ -101,7 +101,7 @@ def demo(
 
     No download; about three minutes on two cores.
     """
-    from tag2mask.demo import run_demo
+    from tag2mask.workflows.demo import run_demo
 
     result = run_demo(out)
     if not as_json:

@@ -21,7 +21,7 @@ from tag2mask.cli.options import (
 from tag2mask.errors import SettingsError
 
 if TYPE_CHECKING:
-    from tag2mask.data.check_report import CheckReport
+    from tag2mask.data.check.report import CheckReport
 
 
 @app.command()
@@ -41,9 +41,9 @@ def check(
     Exit code 1 if training could not work.
     """
     from tag2mask.data import DataSettings
-    from tag2mask.data.check import check as look_over
-    from tag2mask.data.check_names import check_names
-    from tag2mask.data.check_source import check_source
+    from tag2mask.data.check.folder import check as look_over
+    from tag2mask.data.check.names import check_names
+    from tag2mask.data.check.source import check_source
     from tag2mask.data.sources import open_source
     from tag2mask.progress import progress_bar
     from tag2mask.settings import assign
@@ -116,8 +116,8 @@ def prepare(
 
     Exit code 1 if photographs could not be used.
     """
-    from tag2mask.preparation import PrepareSettings
-    from tag2mask.preparation import prepare as write
+    from tag2mask.data.sources.prepare import PrepareSettings
+    from tag2mask.data.sources.prepare import prepare as write
     from tag2mask.settings import assign
 
     lists = None if splits is None else [name.strip() for name in splits.split(",")]

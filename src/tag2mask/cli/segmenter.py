@@ -64,8 +64,8 @@ def segment(
     as_json: Json = False,
 ) -> None:
     """Train a segmentation network on a mask set; leaves a segmenter."""
-    from tag2mask.rounds import segment_in_rounds
     from tag2mask.segmentation.settings import read_segment_settings
+    from tag2mask.workflows.rounds import segment_in_rounds
 
     options = named(
         epochs=epochs,

@@ -111,8 +111,8 @@ def refine_train(
 
     From the run's own class maps, without truth. Interrupted, it starts anew.
     """
-    from tag2mask.masks.refine.walk import WalkSettings
-    from tag2mask.masks.train_walk import train_walk
+    from tag2mask.affinitynet.train import train_walk
+    from tag2mask.affinitynet.walk import WalkSettings
 
     options = named(masks__split=split, backbone__name=backbone, weights=weights, epochs=epochs)
     summary = train_walk(run, out, WalkSettings.read(options, settings or [], "walk"))
@@ -133,8 +133,8 @@ def train_probe(
 
     From the run's own class maps, without truth. Stopped in between, the same call goes on.
     """
-    from tag2mask.masks.refine.probe import ProbeSettings
-    from tag2mask.masks.train_probe import train_probe as learn
+    from tag2mask.probe.probe import ProbeSettings
+    from tag2mask.probe.train import train_probe as learn
 
     chosen = ProbeSettings.read(named(masks__split=split), settings or [], "probe")
     summary = learn(run, out, chosen)
@@ -192,8 +192,8 @@ def masks(
 ) -> None:
     """Paint the masks of a split; leaves a mask set."""
     from tag2mask.evaluation.sweep import tune_background
-    from tag2mask.masks.make import make_masks
     from tag2mask.masks.settings import read_mask_settings
+    from tag2mask.painting.make import make_masks
 
     options = named(
         split=split,
@@ -236,10 +236,10 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train several methods alike, paint, score: which one suits these photographs?"""
-    from tag2mask.compare import Comparison, markdown
-    from tag2mask.compare import compare as run_comparison
     from tag2mask.masks.settings import read_mask_settings
     from tag2mask.training.settings import read_settings
+    from tag2mask.workflows.compare import Comparison, markdown
+    from tag2mask.workflows.compare import compare as run_comparison
 
     if not re.fullmatch(r"\d+(,\d+)*", seeds):
         raise SettingsError(f"--seeds {seeds}: wanted whole numbers with commas between, such as 0,1,2")

@@ -36,8 +36,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """All of it: check, train, probe, masks, segment, predict, evaluate, report."""
-    from tag2mask.plan import Plan, read_whole_settings
-    from tag2mask.whole import run_whole
+    from tag2mask.workflows.plan import Plan, read_whole_settings
+    from tag2mask.workflows.run import run_whole
 
     chosen = read_whole_settings(method, backbone, weights, seed, settings or [])
     result = run_whole(Plan(data, out, chosen, quick)).to_json()

@@ -18,12 +18,12 @@ from tag2mask.data.sources.record import require_values
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.iou import mean_known
 from tag2mask.masks.agreement import BINS, above, in_bins
-from tag2mask.masks.make import resolved
+from tag2mask.masks.localize import Localizer, batches
 from tag2mask.masks.paint import normalise
-from tag2mask.masks.painter import Painter, batches
-from tag2mask.masks.refining import finished_maps
+from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings, with_paint
 from tag2mask.progress import progress_bar
+from tag2mask.refine.on_image import finished_maps
 from tag2mask.training.run import open_run
 
 
@@ -84,7 +84,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
         DataError: no photograph of the split has truth.
     """
     opened = open_run(run)
-    settings = resolved(settings, opened)
+    settings = resolve_masks(settings, opened)
     if opened.classes.background is None or settings.paint.background.policy != "threshold":
         raise SettingsError("there is no threshold to tune: the classes have no background, or its policy is another")
     if settings.paint.class_thresholds:
@@ -95,14 +95,14 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
         samples = [sample for sample in samples if sample.tags is not None]
     if not samples:
         raise DataError(f"no photograph of split {split} has truth to tune on")
-    painter = Painter(opened, settings)
+    localizer = Localizer(opened, settings)
     sweep = ThresholdSweep(len(opened.classes.pixel_names), opened.classes.ignore)
     with progress_bar("tune", len(samples)) as bar:
         for batch in batches(samples, opened.settings.data, settings.look.batch_size, {}):
-            for (sample, image), localized in zip(batch, painter.localize(batch), strict=True):
+            for (sample, image), localized in zip(batch, localizer.localize(batch), strict=True):
                 assert sample.truth is not None
                 truth = require_values(sample.truth, read_mask(sample.truth), opened.classes)
-                tags, _ = painter.tags_of(sample, localized.scores_C)
+                tags, _ = localizer.tags_of(sample, localized.scores_C)
                 # A map of nothing but 0 for the background first: photographs without any tag are background.
                 maps_KYX = normalise(finished_maps(localized.maps_CYX, tags, image, settings.refine).numpy())
                 maps_KYX = np.concatenate([np.zeros((1, *maps_KYX.shape[1:])), maps_KYX])

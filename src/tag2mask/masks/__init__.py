@@ -1,1 +1,1 @@
-"""From a run to a mask set: localize, refine, paint, write."""
+"""From class maps to a mask set: localize, paint, write."""

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from tag2mask.data import Sample
 from tag2mask.errors import DataError
-from tag2mask.masks.localize import Localized
+from tag2mask.masks.localize import Localized, Localizer, batches
 from tag2mask.masks.paint import normalise
-from tag2mask.masks.painter import Painter, batches
-from tag2mask.masks.refining import finished_maps
 from tag2mask.masks.settings import MaskSettings, with_paint
 from tag2mask.progress import progress_bar
+from tag2mask.refine.on_image import finished_maps
 from tag2mask.training.run import Run
 
 BINS = 1000
@@ -36,15 +35,15 @@ def agreed(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskS
     """
     scales = tuple(SMALLER * scale for scale in settings.look.scales)
     smaller = settings.model_copy(update={"look": settings.look.model_copy(update={"scales": scales})})
-    painter, other = Painter(run, settings), Painter(run, smaller)
+    localizer, other = Localizer(run, settings), Localizer(run, smaller)
     some = samples[:: -(-len(samples) // PHOTOGRAPHS)]
     agreement = Agreement()
     with progress_bar("agree", len(some)) as bar:
         for batch in batches(some, run.settings.data, settings.look.batch_size, {}):
             mirrored = [(sample, image.flip(-1)) for sample, image in batch]
-            views = zip(mirrored, painter.localize(batch), other.localize(mirrored), batch, strict=True)
+            views = zip(mirrored, localizer.localize(batch), other.localize(mirrored), batch, strict=True)
             for (sample, mirror), first, second, (_, image) in views:
-                tags, _ = painter.tags_of(sample, first.scores_C)
+                tags, _ = localizer.tags_of(sample, first.scores_C)
                 if tags:
                     seen_YX = best_height(second, tags, mirror, smaller)[:, ::-1]
                     agreement.add(best_height(first, tags, image, settings), seen_YX)

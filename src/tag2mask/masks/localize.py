@@ -5,17 +5,21 @@ Shapes: B batch, C classes, h w patch grid, Y X pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from tag2mask.data import DataSettings, Sample
+from tag2mask.data.batches import batches as in_arrays
 from tag2mask.inference.look import sum_maps
 from tag2mask.inference.method_network import MethodNetwork
-from tag2mask.masks.refine import PATCH_REFINERS, refine_patches
+from tag2mask.masks.brush import Brush
 from tag2mask.masks.settings import SHARE_EPS, MaskSettings
 from tag2mask.methods import Ask, Evidence, Method
+from tag2mask.refine import PATCH_REFINERS, refine_patches
+from tag2mask.training.run import Run
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,39 @@ class Localized:
 
     scores_C: Tensor
     maps_CYX: Tensor
+
+
+def batches(
+    samples: Sequence[Sample], settings: DataSettings, batch_size: int, failures: dict[str, str]
+) -> Iterator[list[tuple[Sample, Tensor]]]:
+    """Images of one size together, as tensors ``(bands, Y, X)`` in [0, 1]; what cannot be read is noted."""
+    for batch in in_arrays(samples, settings, batch_size, failures):
+        yield [(sample, torch.from_numpy(image)) for sample, image in batch]
+
+
+class Localizer:
+    """A run's method with one group of settings: which classes images show, and where."""
+
+    def __init__(self, run: Run, settings: MaskSettings) -> None:
+        """Load the weights, on a GPU if there is one."""
+        self.run = run
+        self.settings = settings
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.method = run.load_method(self.device, settings.method)
+        self.side = run.settings.backbone.image_size
+        self.brush = Brush(run.classes, settings.paint)
+
+    def localize(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
+        """Class maps of images of one size."""
+        images = [image for _, image in batch]
+        return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
+
+    def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
+        """The tags to paint, and whether the highest logit had to stand in because none was above 0."""
+        if self.settings.tags == "given":
+            assert sample.tags is not None
+            return sorted(sample.tags), False
+        return self.brush.predicted_tags(scores_C.numpy())
 
 
 @torch.no_grad()

@@ -9,12 +9,11 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tag2mask.errors import SettingsError
 from tag2mask.inference.settings import LookSettings
-from tag2mask.masks.crf_settings import CRFConstants, CRFEngine, CRFSettings
 from tag2mask.notation import from_word
 from tag2mask.presets import read_preset
-from tag2mask.settings import Settings, Side, assign, merge, put
+from tag2mask.refine.settings import RefineSettings
+from tag2mask.settings import Settings, assign, merge, put
 
-AFFINITY, PAMR, PROBE, WALK, GUIDED, CRF = "affinity", "pamr", "probe", "walk", "guided", "crf"  # refiners
 BACKGROUND_WORDS = ("mean", "otsu", "agreement")
 SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
 
@@ -26,15 +25,7 @@ def share(threshold: Any) -> Any:
     raise ValueError("wanted mean, otsu or a number from 0 to 1")
 
 
-def chain(refine: Any) -> Any:
-    """A text with commas is a list of refiners, ``none`` an empty one."""
-    if isinstance(refine, str):
-        return tuple(name.strip() for name in refine.split(",") if name.strip() not in ("", "none"))
-    return refine
-
-
 Threshold = Annotated[Literal["mean", "otsu"] | float, BeforeValidator(share)]
-Refiners = Annotated[tuple[str, ...], BeforeValidator(chain)]
 
 
 class BackgroundSettings(Settings):
@@ -95,22 +86,6 @@ class PaintSettings(Settings):
         if self.class_thresholds and self.background.policy == "power":
             raise ValueError("class_thresholds: the policy power has no thresholds")
         return self
-
-
-class RefineSettings(Settings):
-    """What is done to class maps, or to the probabilities of a segmenter, before a pixel gets its class.
-
-    ``names`` are refiners in their order; those on pixels see the image with a long side of at most ``side``. ``crf``
-    are the CRF's constants and ``crf_engine`` what computes it. ``probe`` and ``walk`` are the folders that
-    ``train-probe`` and ``refine-train`` wrote, for the refiners of these names.
-    """
-
-    names: Refiners = ()
-    side: Side = 640
-    crf: CRFConstants = CRFSettings()
-    crf_engine: CRFEngine = "torch"
-    probe: str | None = None
-    walk: str | None = None
 
 
 # Keys of version 0.1.

@@ -16,18 +16,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field
 
 from tag2mask.data import Classes
+from tag2mask.data.writing import write_mask
 from tag2mask.errors import MaskSetError
-from tag2mask.files import append_line, json_bytes, sync, vacant, write_bytes, write_json
+from tag2mask.files import append_line, json_bytes, sync, vacant, write_json
 from tag2mask.masks.scores import SCORES, Planes, ScoreFile, score_path, write_scores
 from tag2mask.names import inside
 from tag2mask.settings import differences
@@ -185,19 +184,6 @@ def open_finished(path: Path) -> MaskSet:
     if not opened.names():
         raise MaskSetError(f"{path} holds no masks; run tag2mask masks again with another --out")
     return opened
-
-
-def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
-    """A label image in one move: indexed with the classes' palette, or 16-bit gray if there are too many classes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if classes.ignore == 255:
-        image = Image.fromarray(labels.astype(np.uint8))
-        image.putpalette(classes.palette().ravel().tolist())
-    else:
-        image = Image.fromarray(labels.astype(np.uint16))
-    content = BytesIO()
-    image.save(content, format="PNG")
-    write_bytes(path, content.getvalue())
 
 
 @dataclass(frozen=True)

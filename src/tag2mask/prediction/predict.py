@@ -68,21 +68,21 @@ def predict(
 
 def segmenter_predictor(path: Path, settings: PredictSettings) -> Predictor:
     """What ``segment`` wrote."""
-    from tag2mask.prediction.by_segmenter import SegmenterPredictor
+    from tag2mask.prediction.segmenter import SegmenterPredictor
 
     return SegmenterPredictor(path, settings)
 
 
 def run_predictor(path: Path, settings: PredictSettings) -> Predictor:
     """What ``train`` wrote."""
-    from tag2mask.prediction.by_run import RunPredictor
+    from tag2mask.prediction.run import RunPredictor
 
     return RunPredictor(path, settings)
 
 
 def onnx_predictor(path: Path, settings: PredictSettings) -> Predictor:
     """What ``export`` wrote."""
-    from tag2mask.prediction.by_onnx import open_onnx
+    from tag2mask.prediction.onnx import open_onnx
 
     return open_onnx(path, settings)
 

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from tag2mask.data import Classes, DataSettings
 from tag2mask.data.batches import Photographs
+from tag2mask.inference.arrays import Floats
+from tag2mask.masks.paint import Labels, most_probable
 from tag2mask.masks.write import Painted
+from tag2mask.refine.settings import RefineSettings
 
 
 class Predictor(ABC):
@@ -34,3 +37,11 @@ def painted(labels: NDArray[np.int64], classes: Classes) -> Painted:
     """A label image with the classes that it has, without the background, as its tags."""
     present = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(classes.pixel_names))).tolist()
     return Painted(labels, [classes.names[value - classes.offset] for value in present if value >= classes.offset])
+
+
+def sharpened(image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings) -> Labels:
+    """The label image ``(Y, X)`` of an image ``(bands, Y, X)`` in [0, 1] after the CRF, which is in torch."""
+    from tag2mask.refine.on_image import sharpen_winners
+
+    values_S, shares_SYX = sharpen_winners(image, shares_KYX, settings, data)
+    return np.asarray(values_S[most_probable(shares_SYX, image.shape[1:])])

@@ -12,7 +12,8 @@ from tag2mask.data import Classes
 from tag2mask.errors import SettingsError
 from tag2mask.inference.settings import LookSettings
 from tag2mask.masks.brush import resolve_paint
-from tag2mask.masks.settings import LOOK_KEYS, PAINT_KEYS, REFINE_KEYS, PaintSettings, RefineSettings
+from tag2mask.masks.settings import LOOK_KEYS, PAINT_KEYS, REFINE_KEYS, PaintSettings
+from tag2mask.refine.settings import RefineSettings
 from tag2mask.settings import Settings
 
 

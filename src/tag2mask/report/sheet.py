@@ -16,9 +16,10 @@ from tag2mask.data.reading import read_mask
 from tag2mask.masks.localize import Localized
 from tag2mask.masks.overlay import overlay, read_picture
 from tag2mask.masks.paint import normalise
-from tag2mask.masks.painter import Painter
-from tag2mask.masks.settings import MaskSettings, RefineSettings
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
+from tag2mask.painting.painter import Painter
+from tag2mask.refine.settings import RefineSettings
 from tag2mask.report.pictures import data_uri, heat
 from tag2mask.training.run import Run
 
@@ -97,7 +98,7 @@ def sheet_row(painter: Painter, masks: MaskSet, sample: Sample, truth: Path | No
     run = painter.run
     picture = read_picture(sample.image, run.settings.data)
     image = load_image(sample.image, run.settings.data)
-    [found] = painter.localize([(sample, image)])
+    [found] = painter.localizer.localize([(sample, image)])
     tags = sorted(run.classes.names.index(tag) for tag in masks.manifest["image_tags"].get(sample.name, []))
     maps = dict(zip(tags, painter.scores(found, tags, image)[-len(tags) :], strict=True)) if tags else {}
     shown = sorted(tags, key=lambda tag: -float(found.scores_C[tag]))[:MAPS_SHOWN]

@@ -27,3 +27,10 @@ def resize(maps_BCYX: Tensor, size: Sequence[int]) -> Tensor:
     if maps_BCYX.shape[-2:] == tuple(size):
         return maps_BCYX
     return F.interpolate(maps_BCYX, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def to_patches(maps_KYX: Tensor, size: tuple[int, int], patch: int) -> Tensor:
+    """Maps ``(K, h, w)`` on the patch grid of the image at ``size``: padded like it, the mean over each patch."""
+    fitted = resize(maps_KYX[None], size)
+    padded = F.pad(fitted, (0, -size[1] % patch, 0, -size[0] % patch), mode="replicate")
+    return F.avg_pool2d(padded, patch)[0]

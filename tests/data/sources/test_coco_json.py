@@ -12,8 +12,8 @@ import pytest
 from tree_parts import SIDE, annotation, box, save_photograph, write_instances
 
 from tag2mask.data.sources import Source, open_source
+from tag2mask.data.sources.prepare import prepare
 from tag2mask.errors import DataError
-from tag2mask.preparation import prepare
 
 CAT, DOG = {"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}
 

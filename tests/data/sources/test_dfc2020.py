@@ -14,8 +14,8 @@ from tag2mask.data import DataSettings
 from tag2mask.data.reading import read_image, read_scaled
 from tag2mask.data.sources import open_source
 from tag2mask.data.sources.dfc2020 import OF_DFC, OF_IGBP, large_classes
+from tag2mask.data.sources.prepare import prepare
 from tag2mask.errors import DataError
-from tag2mask.preparation import prepare
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from trees_huggingface import photograph, write_clone, write_dict, write_parquet
 from tag2mask.data.sources import Source, open_source
 from tag2mask.data.sources.huggingface_columns import of_card
 from tag2mask.data.sources.huggingface_files import open_rows
+from tag2mask.data.sources.prepare import prepare
 from tag2mask.errors import DataError
-from tag2mask.preparation import prepare
 
 IMAGE, TEXT = {"_type": "Image"}, {"dtype": "string", "_type": "Value"}
 CLASS = {"names": ["cat", "dog"], "_type": "ClassLabel"}

@@ -15,8 +15,8 @@ from PIL import Image
 from trees_own import shape, write_labelme
 
 from tag2mask.data.sources import open_source
+from tag2mask.data.sources.prepare import prepare
 from tag2mask.errors import DataError
-from tag2mask.preparation import prepare
 
 
 def coded(pixels: NDArray[np.uint8]) -> str:

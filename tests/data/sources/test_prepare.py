@@ -15,10 +15,10 @@ from trees import TREES
 
 from command import call
 from tag2mask.data import DataSettings, open_dataset
-from tag2mask.data.check import check
+from tag2mask.data.check.folder import check
 from tag2mask.data.reading import read_image, read_mask
+from tag2mask.data.sources.prepare import PrepareSettings, prepare
 from tag2mask.errors import DataError
-from tag2mask.preparation import PrepareSettings, prepare
 
 TINY = ["--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=16", "--batch-size=4", "--precision=fp32"]
 TINY += [

@@ -13,7 +13,7 @@ from tree_parts import Tree
 from trees import TREES
 
 from command import call
-from tag2mask.data.check_source import check_source
+from tag2mask.data.check.source import check_source
 from tag2mask.data.sources import SOURCES, Source, open_source
 from tag2mask.errors import DataError, SettingsError
 

@@ -10,8 +10,8 @@ from tree_parts import save_photograph
 
 from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.sources import open_source
+from tag2mask.data.sources.prepare import prepare
 from tag2mask.errors import DataError
-from tag2mask.preparation import prepare
 
 BROKEN = {
     "image,label\na.jpg,cat\n": "there is no column labels; did you mean label",

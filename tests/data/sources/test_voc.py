@@ -11,7 +11,7 @@ import pytest
 from trees_published import VOC, write_voc
 
 from command import call
-from tag2mask.data.check_source import check_source
+from tag2mask.data.check.source import check_source
 from tag2mask.data.sources import open_source
 from tag2mask.data.sources.safe_npy import read_label_vectors
 from tag2mask.errors import DataError

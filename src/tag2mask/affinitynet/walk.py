@@ -1,0 +1,203 @@
+"""A random walk over patches: scores flow between neighbours that a small trained network takes for one thing.
+
+Ahn and Kwak, "Learning Pixel-level Semantic Affinity with Image-level Supervision for Weakly Supervised Semantic
+Segmentation", CVPR 2018, as MCTformer (CVPR 2022) uses it, on blocks of a frozen ViT instead of stages of a ResNet38.
+Shapes: B batch, D width, M patches, P pairs of patches, S scores (the background's first if there is one), h w patch
+grid, Y X pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from tag2mask.data.transforms import eval_resize
+from tag2mask.files import file_hash
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.settings import BatchSize, Epochs, Settings, Side
+from tag2mask.stored import damaged, read_stored
+from tag2mask.training.run import RunConfig, fill, require_parts
+from tag2mask.vit.grid import resize, to_patches, to_pixels
+from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.vit import require_plain
+from tag2mask.vit.weights import build_backbone
+
+CONFIG, METRICS, WEIGHTS = "config.yaml", "metrics.jsonl", "walk.safetensors"
+WIDTHS = (64, 128, 256)  # of what is read after a third, two thirds and all of the blocks
+
+
+class WalkSettings(Settings):
+    """How a walk is learned and walked.
+
+    ``backbone`` and ``weights``: None takes the run's own. Photographs are seen with the short side ``side``.
+    ``masks`` says which photographs, and how the run makes their class maps; how they would be painted does not matter.
+    Foreground is sure where a class beats (1 - max map) ** ``low_alpha`` after the CRF, background where
+    (1 - max map) ** ``high_alpha`` beats the classes; 4 and 32 are AffinityNet's, MCTformer has 1 and 12 for broader
+    maps. Without a background a patch is sure where the CRF's best probability is at least ``trust``.
+    SGD over ``batch_size`` photographs a step, its rate falling by (1 - step / steps) ** ``power``. The papers' rate is
+    0.1 for new layers over some 6,600 steps; ours is 1 since a few hundred photographs give a few dozen. The released
+    code passed its weight decay as the momentum by mistake, so it had next to none; 0.9 is what was meant.
+    Only patches nearer than ``radius`` are compared; the walk takes 2 ** ``squarings`` steps.
+    """
+
+    backbone: BackboneSettings | None = None
+    weights: str | None = None
+    side: Side = 448
+    masks: MaskSettings = MaskSettings()
+    low_alpha: float = Field(4.0, gt=0)
+    high_alpha: float = Field(32.0, gt=0)
+    trust: float = Field(0.7, ge=0, le=1)
+    epochs: Epochs = 5
+    batch_size: BatchSize = 8
+    lr: float = Field(1.0, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    power: float = Field(0.9, ge=0)
+    flip: float = Field(0.5, ge=0, le=1)
+    seed: int = Field(0, ge=0)
+    radius: int = Field(5, gt=1, le=64)
+    beta: float = Field(8.0, gt=0)
+    squarings: int = Field(6, ge=0, le=16)
+
+
+class AffinityNet(nn.Module):
+    """Features whose distance says whether two patches belong together; only its own layers are trained."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        """Put new layers on a timm ViT.
+
+        Raises:
+            SettingsError: ``backbone`` is no plain ViT.
+        """
+        super().__init__()
+        plain = require_plain(backbone)
+        self.patch = int(plain.patch_embed.patch_size[0])
+        self.width = int(plain.embed_dim)
+        self.layers = [math.ceil(len(plain.blocks) * third / 3) - 1 for third in (1, 2, 3)]
+        self.backbone = plain.requires_grad_(False)
+        # On tokens a 1x1 convolution is a linear layer.
+        self.narrow = nn.ModuleList(nn.Linear(self.width, width, bias=False) for width in WIDTHS)
+        self.mix = nn.Linear(sum(WIDTHS), sum(WIDTHS), bias=False)
+        for weight in self.narrow.parameters():
+            nn.init.kaiming_normal_(weight)
+        nn.init.xavier_uniform_(self.mix.weight, gain=4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, bands, Y, X)``, sides multiples of the patch, to features ``(B, M, 448)``.
+
+        A block's tokens are standardised first: their size differs by orders of magnitude between backbones.
+        """
+        wanted = sorted(set(self.layers))
+        with torch.no_grad():
+            seen = self.backbone.forward_intermediates(
+                images, indices=wanted, output_fmt="NLC", intermediates_only=True, stop_early=True
+            )
+        blocks = dict(zip(wanted, cast(list[Tensor], seen), strict=True))
+        parts = [
+            F.elu(narrow(F.layer_norm(blocks[layer], (self.width,))))
+            for layer, narrow in zip(self.layers, self.narrow, strict=True)
+        ]
+        return F.elu(self.mix(torch.cat(parts, -1)))
+
+    def new_parameters(self) -> list[nn.Parameter]:
+        """What is trained."""
+        return [*self.narrow.parameters(), *self.mix.parameters()]
+
+
+def offsets(radius: int) -> list[tuple[int, int]]:
+    """Steps down and right to the neighbours within ``radius``, of two opposite ones only one."""
+    return [
+        (y, x)
+        for y in range(radius)
+        for x in range(-radius + 1, radius)
+        if (y, x) > (0, 0) and x * x + y * y < radius * radius
+    ]
+
+
+def pairs(grid: tuple[int, int], radius: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """First and second patch of every pair of neighbours on a grid, ``(P,)`` each; at the border there are fewer.
+
+    The paper leaves out sources near the border instead, which would leave corners without any way out.
+    """
+    patch_hw = torch.arange(grid[0] * grid[1], device=device).view(grid)
+    first, second = [], []
+    for y, x in offsets(radius):
+        if y < grid[0] and abs(x) < grid[1]:
+            left, right = max(-x, 0), grid[1] - max(x, 0)
+            first.append(patch_hw[: grid[0] - y, left:right].flatten())
+            second.append(patch_hw[y:, left + x : right + x].flatten())
+    if not first:  # a grid of one patch
+        return patch_hw.new_zeros(0), patch_hw.new_zeros(0)
+    return torch.cat(first), torch.cat(second)
+
+
+def pair_affinity(features_MD: Tensor, first_P: Tensor, second_P: Tensor) -> Tensor:
+    """a_ij = exp(-mean_d |f_i - f_j|), ``(P,)``."""
+    return (features_MD[first_P] - features_MD[second_P]).abs().mean(1).neg().exp()
+
+
+def transition(affinity_P: Tensor, first_P: Tensor, second_P: Tensor, patches: int, beta: float) -> Tensor:
+    """T = A^beta D^-1, ``(M, M)``: A symmetric, its diagonal 1, its power element by element; T's columns sum to 1."""
+    affinity_MM = torch.eye(patches, device=affinity_P.device)
+    affinity_MM[first_P, second_P] = affinity_MM[second_P, first_P] = affinity_P**beta
+    return affinity_MM / affinity_MM.sum(0)
+
+
+def walk(scores_SM: Tensor, transition_MM: Tensor, squarings: int) -> Tensor:
+    """Scores times T^(2^squarings), step by step: for few scores far cheaper than squaring T."""
+    for _ in range(2**squarings):
+        scores_SM = scores_SM @ transition_MM
+    return scores_SM
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A trained walk with its weights in memory."""
+
+    path: Path
+    settings: WalkSettings
+    net: AffinityNet
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, scores_SYX: Tensor) -> Tensor:
+        """Scores ``(S, Y, X)`` after the walk; ``image (bands, Y, X)`` in [0, 1]."""
+        pixels, size = eval_resize(image, self.settings.side, self.net.patch, self.mean, self.std)
+        device = self.net.mix.weight.device
+        scores_Shw = to_patches(scores_SYX.float(), size, self.net.patch).to(device)
+        high, wide = scores_Shw.shape[-2:]
+        first_P, second_P = pairs((high, wide), self.settings.radius, device)
+        affinity_P = pair_affinity(self.net(pixels[None].to(device))[0], first_P, second_P)
+        transition_MM = transition(affinity_P, first_P, second_P, high * wide, self.settings.beta)
+        walked_Shw = walk(scores_Shw.flatten(1), transition_MM, self.settings.squarings).view_as(scores_Shw)
+        return resize(to_pixels(walked_Shw[None], self.net.patch, size), image.shape[-2:])[0].cpu()
+
+    def origin(self) -> dict[str, str]:
+        """What a manifest says of it."""
+        return {"name": self.path.resolve().name, "sha256": file_hash(self.path / WEIGHTS)}
+
+
+def open_walk(path: Path, device: torch.device | str = "cpu") -> Walk:
+    """A walk folder.
+
+    Raises:
+        RunError: it is none, or is damaged.
+    """
+    require_parts(path, (CONFIG, WEIGHTS), "a walk", "refine-train")
+    config = read_stored(path / CONFIG, RunConfig)
+    settings = WalkSettings.parse(config.settings, where=str(path / CONFIG))
+    with damaged(path / CONFIG):
+        if settings.backbone is None:
+            raise ValueError("'settings.backbone' is missing")
+        mean, std = config.statistics(settings.backbone.bands)
+    net = AffinityNet(build_backbone(settings.backbone, "none")[0])
+    fill(net, path / WEIGHTS)
+    return Walk(path, settings, net.to(device).eval(), mean, std)

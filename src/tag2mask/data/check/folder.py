@@ -1,0 +1,273 @@
+"""Looking a folder over before anybody trains on it.
+
+``check`` reads every file once and collects what is wrong instead of stopping at the first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tag2mask.data.cache import file_sha256
+from tag2mask.data.check.report import CheckReport
+from tag2mask.data.classes import Classes
+from tag2mask.data.folder import (
+    ALL,
+    BACKGROUND,
+    find_images,
+    images_folder,
+    is_class_folders,
+    is_image,
+    open_folder,
+    passed_over,
+    read_classes,
+    read_lines,
+    require_root,
+    split_folders,
+    strip_suffix,
+    truth_of,
+)
+from tag2mask.data.reading import read_image, read_mask, require_scale
+from tag2mask.data.sample import Sample
+from tag2mask.data.settings import DataSettings
+from tag2mask.data.tags_table import indices, read_table, repeated_rows, unknown_tags
+from tag2mask.data.together import Company
+from tag2mask.errors import DataError
+from tag2mask.names import split_name
+
+GROUPS_NAMED = 10  # groups of classes that always come together
+
+
+def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda: None) -> CheckReport:
+    """Look over a folder; ``tick`` is called after each photograph.
+
+    Raises:
+        DataError: there is no such folder.
+        SettingsError: what the data set says of itself cannot be used.
+    """
+    report = CheckReport()
+    require_root(root, settings)
+    settings = settings.completed(root)
+    try:
+        samples, classes = collect(root, settings, report)
+    except DataError as error:
+        report.error(str(error))
+        return report
+    report.photographs, report.classes, report.background = len(samples), classes.names, classes.background
+    count_tags(samples, classes, report)
+    split_of = check_splits(root, settings, [sample.name for sample in samples], report)
+    count_training(samples, split_of, report)
+    check_files(samples, split_of, classes, settings, report, tick)
+    for message in passed_over(images_folder(root)):
+        report.warn(message)
+    if is_class_folders(root, settings):
+        check_strays(root, report)
+    check_orphans(root / settings.masks, {sample.name for sample in samples}, report)
+    return report
+
+
+def collect(root: Path, settings: DataSettings, report: CheckReport) -> tuple[list[Sample], Classes]:
+    """All photographs with the tags that are known to be good; rows that are not are noted.
+
+    Raises:
+        DataError: there is nothing to look over.
+    """
+    if is_class_folders(root, settings):
+        dataset = open_folder(root, settings, ALL)
+        return list(dataset), dataset.classes
+    path = root / settings.labels
+    table = read_table(path)
+    classes = read_classes(root / settings.classes, table.tags)
+    images = find_images(root / "images")
+    tags: dict[str, tuple[int, ...]] = {}
+    index = indices(classes.names)
+    first_line = dict.fromkeys(table.columns or (), 1)
+    for row in table.rows:
+        name = strip_suffix(row.image)
+        if name not in images:
+            report.error(
+                f"{path}, line {row.line}: {row.image} is not in {root / 'images'}; put it there or take the row out",
+                row.image,
+            )
+        tags[name] = tuple(index[tag] for tag in row.tags if tag in index)
+        for tag in row.tags:
+            first_line.setdefault(tag, row.line)
+    for image, problem in repeated_rows(path, ((strip_suffix(row.image), row) for row in table.rows)):
+        report.error(problem, image)
+    for problem in unknown_tags(path, first_line, index):
+        report.error(problem)
+    masks = root / settings.masks
+    samples = [Sample(name, image, tags.get(name), truth_of(masks, name)) for name, image in images.items()]
+    return samples, classes
+
+
+def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport) -> None:
+    """Tags per photograph and photographs per class."""
+    tagged = [sample.tags for sample in samples if sample.tags is not None]
+    report.tagged = len(tagged)
+    report.tags_per_image = dict(sorted(Counter(len(tags) for tags in tagged).items()))
+    per_class = Counter(tag for tags in tagged for tag in tags)
+    report.images_per_class = {name: per_class[index] for index, name in enumerate(classes.names)}
+    company = Company()
+    for tags in tagged:
+        company.add(classes.names[tag] for tag in tags)
+    check_class_counts(report)
+    check_company(company, report)
+
+
+def check_class_counts(report: CheckReport) -> None:
+    """Every class is there and is absent somewhere."""
+    if not report.tagged:
+        report.error("no photograph has tags; training learns from tags")
+    elif not any(report.images_per_class.values()):
+        report.error("no photograph has any of the classes' tags: all lists are empty; training learns from tags")
+        return
+    if BACKGROUND in report.classes:
+        report.warn(f"class {BACKGROUND} is a class like others; if it means no class, put it first in classes.txt")
+    for name, count in report.images_per_class.items():
+        if report.tagged and count == 0:
+            report.warn(f"class {name}: no photograph has this tag, so it cannot be learned")
+        elif report.tagged and count == report.tagged:
+            report.warn(f"class {name}: every photograph has this tag, so nothing tells it from its absence")
+
+
+def check_company(company: Company, report: CheckReport) -> None:
+    """Classes that always come together; those that every image has are named already."""
+    groups = [(names, count) for names, count in company.groups(report.classes) if count < report.tagged]
+    report.always_together = [names for names, _ in groups]
+    for names, count in groups[:GROUPS_NAMED]:
+        report.warn(
+            f"classes {', '.join(names)}: always come together ({count} images), so nothing tells one from the other; "
+            "add images that have only one of them, or make them one class"
+        )
+    if groups[GROUPS_NAMED:]:
+        report.warn(f"{len(groups) - GROUPS_NAMED} more groups of classes always come together; --json names them")
+
+
+def check_splits(root: Path, settings: DataSettings, images: Iterable[str], report: CheckReport) -> dict[str, str]:
+    """Lists name photographs that are there, each in one list only; returns the split of each photograph."""
+    split_of: dict[str, str] = {}
+    repeated: dict[tuple[Path, str], list[str]] = {}
+    folders = split_folders(root, settings)
+    if folders:
+        called = {folder.name: split for split, folder in folders.items()}
+        split_of = {name: called[name.partition("/")[0]] for name in images}
+        report.splits = dict(Counter(split_of.values()))
+        return split_of
+    known = set(images)
+    for path in sorted((root / "splits").glob("*.txt")):
+        try:
+            split_name(path.stem, path)
+            lines = [(line, strip_suffix(text)) for line, text in enumerate(read_lines(path), start=1) if text]
+        except DataError as error:
+            report.error(str(error))
+            report.splits[path.stem] = 0
+            continue
+        report.splits[path.stem] = len(lines)
+        for line, name in lines:
+            if name not in known:
+                report.error(f"{path}, line {line}: {name} is not in {root}; put it there or take the line out", name)
+            if name in split_of:
+                repeated.setdefault((path, split_of[name]), []).append(f"line {line}: {name}")
+            split_of.setdefault(name, path.stem)
+        if not lines:
+            report.error(f"{path}: is empty; write one name a line")
+    for (path, other), lines_of in repeated.items():
+        report.warn(f"{path}, {lines_of[0]} is in {other}.txt too; take one line out ({len(lines_of)} such lines)")
+    return split_of
+
+
+def count_training(samples: Sequence[Sample], split_of: Mapping[str, str], report: CheckReport) -> None:
+    """Photographs of the split ``train`` have tags."""
+    training = [sample for sample in samples if split_of.get(sample.name) == "train"]
+    untagged = [sample.name for sample in training if sample.tags is None]
+    if untagged and len(untagged) == len(training):
+        report.error("no photograph of split train has tags; training learns from tags")
+    elif untagged:
+        report.warn(f"{len(untagged)} photographs of split train have no tags, {untagged[0]} first; they teach nothing")
+    validation = [sample for sample in samples if split_of.get(sample.name) == "val"]
+    if validation and all(sample.tags is None for sample in validation):
+        report.warn("no photograph of split val has tags: the last epoch is kept, not the best")
+    if report.splits and "train" not in report.splits:
+        report.warn(f"there is no split train; train with --split {next(iter(report.splits))} or --split all")
+
+
+def check_files(
+    samples: Iterable[Sample],
+    split_of: Mapping[str, str],
+    classes: Classes,
+    settings: DataSettings,
+    report: CheckReport,
+    tick: Callable[[], None],
+) -> None:
+    """Every photograph and mask can be read; no photograph is there twice; masks fit."""
+    seen: dict[str, Sample] = {}
+    for sample in samples:
+        try:
+            pixels = read_image(sample.image, settings.bands)
+            require_scale(sample.image, pixels, settings)
+            other = seen.setdefault(file_sha256(sample.image), sample)
+        except DataError as error:
+            report.error(str(error), sample.name)
+            tick()
+            continue
+        if other is not sample:
+            check_twins(sample, other, split_of, report)
+        if sample.truth is not None:
+            report.masks += 1
+            check_mask(sample.name, sample.truth, pixels.shape[:2], classes, report)
+        tick()
+
+
+def check_twins(sample: Sample, other: Sample, split_of: Mapping[str, str], report: CheckReport) -> None:
+    """Two photographs with the same content: worse across splits, or with different tags."""
+    message = f"{sample.image}: is the same file as {other.image}"
+    ours, theirs = split_of.get(sample.name), split_of.get(other.name)
+    if ours != theirs and ours and theirs:
+        message += f", one in split {ours}, one in split {theirs}: splits must share no photograph"
+    if sample.tags is not None and other.tags is not None and set(sample.tags) != set(other.tags):
+        message += ", with other tags"
+    report.warn(f"{message}; delete one", sample.name, other.name)
+
+
+def check_strays(root: Path, report: CheckReport) -> None:
+    """No image lies beside the class folders."""
+    strays = sorted(path.name for path in root.iterdir() if path.is_file() and is_image(path))
+    if strays:
+        report.warn(
+            f"{root}: {len(strays)} images lie beside the class folders and are not read, {strays[0]} first; "
+            "put them into one of them"
+        )
+
+
+def check_orphans(masks: Path, names: set[str], report: CheckReport) -> None:
+    """Truth masks belong to photographs."""
+    if not masks.is_dir():
+        return
+    found = [path.relative_to(masks).as_posix() for path in sorted(masks.rglob("*.png"))]
+    orphans = [name for name in found if strip_suffix(name) not in names]
+    if orphans:
+        report.warn(f"{masks}: {len(orphans)} masks have no photograph of that name, {orphans[0]} first; rename them")
+
+
+def check_mask(name: str, path: Path, size: tuple[int, ...], classes: Classes, report: CheckReport) -> None:
+    """A mask has its photograph's size and no values but the classes' and ignore."""
+    try:
+        mask = read_mask(path)
+    except DataError as error:
+        report.warn(str(error), name)
+        return
+    if mask.shape != size:
+        report.warn(
+            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its photograph {size[1]} x {size[0]}; make them alike",
+            name,
+        )
+    foreign = np.unique(classes.foreign(mask))
+    if foreign.size:
+        report.warn(
+            f"{path}: holds {foreign[0]}, which is no class; a class is its line number from 0, {classes.ignore} none",
+            name,
+        )

@@ -1,0 +1,326 @@
+"""A data set in somebody's layout to the ``folder`` form, which every other verb reads.
+
+::
+
+    images/ masks/ labels.csv classes.txt splits/    what data/folder.py reads
+    dataset.yaml statistics.json                     for other than 3 bands: how to read them, and their statistics
+    prepared.json                                    from what, how many, what went wrong
+    prepared.jsonl                                   one line a finished photograph: the same command goes on there
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tag2mask._version import __version__
+from tag2mask.data.classes import Classes
+from tag2mask.data.folder import BACKGROUND
+from tag2mask.data.geotiff import read_place, write_geotiff
+from tag2mask.data.sources import Record, Source, open_source
+from tag2mask.data.statistics import STATISTICS, write_statistics
+from tag2mask.data.writing import write_mask
+from tag2mask.errors import DataError
+from tag2mask.files import (
+    append_line,
+    file_hash,
+    held,
+    in_one_move,
+    sync,
+    vacant,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from tag2mask.names import inside, split_name
+from tag2mask.progress import progress_bar
+from tag2mask.settings import Settings
+from tag2mask.stored import drop_torn_line, read_rows, read_stored
+
+MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of it."""
+
+    path: Path
+    photographs: int
+    tagged: int
+    masks: int
+    splits: dict[str, int]
+    failures: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished photograph: its file below ``images/``, its tags' names, and whether it has a mask."""
+
+    name: str
+    image: str
+    tags: list[str] | None
+    mask: bool
+
+
+class PrepareSettings(Settings):
+    """Only these lists; for a trial only the first ``limit`` photographs of each; how photographs are taken over."""
+
+    splits: tuple[str, ...] = ()
+    limit: int | None = Field(None, gt=0)
+    link: Literal["hard", "symlink", "copy"] = "hard"
+
+
+def prepare(
+    name: str, root: Path, out: Path, settings: Mapping[str, Any] | None = None, plan: PrepareSettings | None = None
+) -> Prepared:
+    """Write the source ``name`` below ``root`` as a folder; stopped in between, the same call goes on.
+
+    ``settings`` are the source's own. A photograph that cannot be used is named, and left out.
+
+    Raises:
+        SettingsError: an unknown source or setting.
+        DataError: ``root`` does not hold the layout, a list is unknown, ``out`` holds something else, or no photograph
+            could be used.
+    """
+    plan = plan or PrepareSettings()
+    source = open_source(name, root, settings or {})
+    require_apart(out, root)
+    require_writable(source.classes)
+    lists = chosen_lists(source, plan)
+    names = chosen_names(source, lists, plan)
+    origin = {
+        "tool": f"tag2mask {__version__}",
+        "source": name,
+        "root": root.resolve().name,
+        "settings": source.settings.model_dump(mode="json"),
+        "plan": plan.model_dump(mode="json"),
+        "bands": source.bands,
+    }
+    with held(out):
+        done = start(out, origin)
+        failures = add_all(source, [photograph for photograph in names if photograph not in done], out, plan, done)
+        if not done:
+            if not (out / TABLE).exists():  # nothing worth keeping was ever written
+                shutil.rmtree(out)
+            first = next(iter(failures.values()))
+            raise DataError(f"{root}: none of {len(names)} photographs could be used; first: {first}")
+        finished = [done[photograph] for photograph in names if photograph in done]
+        return finish(out, source, finished, lists, origin, failures)
+
+
+def require_apart(out: Path, root: Path) -> None:
+    """``out`` does not lie in the source, which would hold what was prepared as well the next time.
+
+    Raises:
+        DataError: it does.
+    """
+    if out.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"--out {out} lies in the source {root}; choose one outside of it")
+
+
+def chosen_lists(source: Source, plan: PrepareSettings) -> dict[str, list[str]]:
+    """The lists that are wanted, cut to the limit."""
+    unknown = [name for name in plan.splits if name not in source.splits]
+    if unknown:
+        raise DataError(f"split {unknown[0]} is unknown; there are {', '.join(source.splits) or 'none'}")
+    wanted = [split_name(name, "a list of the source") for name in plan.splits or source.splits]
+    return {name: list(source.splits[name][: plan.limit]) for name in wanted}
+
+
+def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: PrepareSettings) -> list[str]:
+    """The photographs of the lists, or all of them where nobody asked for fewer; none stands outside ``images/``."""
+    of_lists = bool(plan.splits) or (plan.limit is not None and bool(lists))
+    listed = dict.fromkeys(name for names in lists.values() for name in names)
+    names = list(listed) if of_lists else list(source.names()[: plan.limit])
+    for name in names:
+        inside(Path("images"), name, "a photograph of the source")
+        require_utf8("photograph", name)
+    if not names:
+        raise DataError(f"the source names no photograph; expected: {source.layout}")
+    return names
+
+
+def add_all(
+    source: Source, names: Sequence[str], out: Path, plan: PrepareSettings, done: dict[str, Done]
+) -> dict[str, str]:
+    """Take the photographs over into ``done``; returns why some could not be."""
+    failures: dict[str, str] = {}
+    bar_of_all = progress_bar("prepare", len(done) + len(names), len(done))
+    with bar_of_all as bar:
+        for name in names:
+            try:
+                done[name] = add(source, source.record(name), out, plan.link)
+                append_line(out / JOURNAL, asdict(done[name]))
+            except DataError as error:
+                failures[name] = str(error)
+            bar.advance()
+    return failures
+
+
+def require_utf8(what: str, name: str) -> None:
+    """A name that tables and lists can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{what} {name!a}: the name is no UTF-8; rename it") from None
+
+
+def require_writable(classes: Classes) -> None:
+    """Class names that ``labels.csv`` and ``classes.txt`` can hold."""
+    for name in classes.pixel_names:
+        require_utf8("class", name)
+    for name in classes.names:
+        if not name.strip() or name != name.strip() or set(";\n\r") & set(name):
+            raise DataError(f"class {name!r}: labels.csv cannot hold an empty name, ; or outer white space; rename it")
+    if classes.background is None and classes.names[0] == BACKGROUND:
+        raise DataError(f"class {BACKGROUND!r}: as first class it would mean pixels of no class; rename it")
+
+
+def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
+    """An empty folder, or one that the same command began: what is finished there."""
+    if vacant(out):
+        write_json(out / MANIFEST, {**origin, "complete": False})
+        (out / "images").mkdir()
+        return {}
+    if not (out / MANIFEST).is_file():
+        raise DataError(f"{out} is not empty and nothing that prepare began; choose another --out")
+    before = read_stored(out / MANIFEST, dict[str, Any], DataError)
+    differing = [key for key, value in origin.items() if before.get(key) != value]
+    if differing:
+        raise DataError(
+            f"{out} is not empty: it was prepared with another {differing[0]}; choose another --out or delete it"
+        )
+    (out / "images").mkdir(exist_ok=True)
+    return read_journal(out)
+
+
+def read_journal(out: Path) -> dict[str, Done]:
+    """The finished photographs; a line that an interruption cut short is dropped."""
+    path = out / JOURNAL
+    if not path.exists():
+        return {}
+    drop_torn_line(path)
+    rows = read_rows(path, Done, DataError)
+    return {row.name: row for row in rows if (out / "images" / row.image).exists()}
+
+
+def add(source: Source, record: Record, out: Path, link: str) -> Done:
+    """Take one photograph over, and draw its mask.
+
+    Raises:
+        DataError: the photograph or its truth cannot be read, or they differ in size.
+    """
+    pixels = record.pixels(source.bands)
+    if record.truth is not None:
+        labels = record.truth()
+        if labels.shape != pixels.shape[:2]:
+            sizes = (f"{shape[1]} x {shape[0]}" for shape in (pixels.shape, labels.shape))
+            raise DataError(f"{record.image}: is {next(sizes)}, its truth {next(sizes)}; make them alike")
+        write_mask(inside(out / "masks", f"{record.name}.png", record.image), labels, source.classes)
+    image = record.name + record.suffix
+    target = inside(out / "images", image, record.image)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if record.compose is not None:
+        write_geotiff(target, pixels, read_place(record.image))
+    elif record.content is not None:
+        write_bytes(target, record.content)
+    else:
+        take_over(record.image, target, link)
+    tags = None if record.tags is None else [source.classes.names[tag] for tag in record.tags]
+    return Done(record.name, image, tags, record.truth is not None)
+
+
+def take_over(image: Path, target: Path, link: str) -> None:
+    """Link or copy a photograph; hard links do not reach over file systems, so there it is copied."""
+    target.unlink(missing_ok=True)
+    if link == "symlink":
+        target.symlink_to(image.resolve())
+        return
+    if link == "hard":
+        try:
+            os.link(image.resolve(), target)
+        except OSError:
+            link = "copy"
+    if link == "copy":
+        with in_one_move(target) as beside:
+            shutil.copyfile(image, beside)
+
+
+def finish(
+    out: Path,
+    source: Source,
+    done: Sequence[Done],
+    lists: Mapping[str, Sequence[str]],
+    origin: Mapping[str, Any],
+    failures: dict[str, str],
+) -> Prepared:
+    """Write the table, the classes, the lists and the manifest as complete."""
+    table = io.StringIO()
+    rows = ((row.image, ";".join(row.tags)) for row in done if row.tags is not None)
+    csv.writer(table, lineterminator="\n").writerows([("image", "labels"), *rows])
+    names = {row.name for row in done}
+    usable = {split: [name for name in listed if name in names] for split, listed in lists.items()}
+    texts = {TABLE: table.getvalue(), "classes.txt": "".join(f"{name}\n" for name in source.classes.pixel_names)}
+    texts |= {f"splits/{split}.txt": "".join(f"{name}\n" for name in listed) for split, listed in usable.items()}
+    changed = write_tables(out, texts, origin)
+    if source.bands != 3 and (changed or not (out / STATISTICS).exists()):
+        with progress_bar("statistics", None) as bar:
+            write_statistics(out, source.data_settings(), bar.advance)
+    counts = Prepared(
+        out,
+        len(done),
+        sum(row.tags is not None for row in done),
+        sum(row.mask for row in done),
+        {split: len(listed) for split, listed in usable.items()},
+        failures,
+    )
+    for folder in ("images", "masks"):
+        sync(out / folder)
+    told = {key: value for key, value in counts.to_json().items() if key != "path"}
+    hashes = {name: text_hash(text) for name, text in texts.items()}
+    write_json(out / MANIFEST, {**origin, "complete": True, **told, "files": hashes})
+    return counts
+
+
+def write_tables(out: Path, texts: Mapping[str, str], origin: Mapping[str, Any]) -> bool:
+    """Write the table and the lists that changed since this folder was finished; whether any did.
+
+    Raises:
+        DataError: one that is to change was changed by somebody else, too.
+    """
+    before = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    hashes: Mapping[str, str] = before.get("files", {})
+    there = {name: digest for name, digest in hashes.items() if (out / name).exists()}
+    changed = {name: text for name, text in texts.items() if there.get(name) != text_hash(text)}
+    for name, text in changed.items():
+        if (
+            before["complete"]
+            and (out / name).exists()
+            and file_hash(out / name) not in (hashes.get(name), text_hash(text))
+        ):
+            raise DataError(f"{out / name} was changed since it was prepared; to have it anew choose another --out")
+    if changed:
+        write_json(out / MANIFEST, {**origin, "complete": False})
+    for name, text in changed.items():
+        (out / name).parent.mkdir(exist_ok=True)
+        write_text(out / name, text)
+    return bool(changed)
+
+
+def text_hash(text: str) -> str:
+    """SHA-256 of a text's file."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""What of a mask set's settings depends on the run that it is painted with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tag2mask.data import Sample, open_dataset
+from tag2mask.errors import DataError, SettingsError
+from tag2mask.masks.brush import resolve_paint
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.refine import require_refiners
+from tag2mask.refine.crf import require_engine
+from tag2mask.refine.settings import PROBE, WALK
+from tag2mask.training.run import Run
+
+
+def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
+    """The settings with everything decided that depends on the run.
+
+    Raises:
+        SettingsError: a refiner is unknown, out of order or lacks its extra or its folder, or a threshold is for a
+            class that the run does not know.
+    """
+    require_refiners(settings.refine.names)
+    require_engine(settings.refine.crf_engine)
+    for name, folder, verb in (
+        (PROBE, settings.refine.probe, "train-probe"),
+        (WALK, settings.refine.walk, "refine-train"),
+    ):
+        if (name in settings.refine.names) != (folder is not None):
+            raise SettingsError(
+                f"--refine {name} and --{name} {name.upper()} belong together: {name.upper()} is what tag2mask {verb} "
+                "wrote"
+            )
+    if PROBE in settings.refine.names and settings.paint.rule != "argmax":
+        raise SettingsError("--refine probe gives probabilities, which need no thresholds: leave rule=ordered out")
+    return settings.model_copy(update={"paint": resolve_paint(settings.paint, run.classes, str(run.path))})
+
+
+def require_tags(samples: Sequence[Sample], split: str) -> None:
+    """Every image has tags.
+
+    Raises:
+        DataError: one has none.
+    """
+    untagged = [sample.name for sample in samples if sample.tags is None]
+    if untagged:
+        raise DataError(
+            f"{len(untagged)} of {len(samples)} photographs of split {split} have no tags, {untagged[0]} first; "
+            "use --tags predicted"
+        )
+
+
+def tagged_samples(run: Run, settings: MaskSettings, learner: str) -> list[Sample]:
+    """The split's images that ``learner`` can learn from: those with tags, or all of them if tags are to be predicted.
+
+    Raises:
+        DataError: there is none.
+    """
+    dataset = open_dataset(run.data, run.settings.data, settings.split)
+    samples = [sample for sample in dataset if settings.tags == "predicted" or sample.tags is not None]
+    if not samples:
+        raise DataError(f"no image of split {settings.split} has tags; {learner} learns from class maps of tags")
+    return samples

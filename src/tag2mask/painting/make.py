@@ -1,0 +1,85 @@
+"""A run and photographs in, a mask set out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tag2mask._version import __version__
+from tag2mask.data import open_dataset
+from tag2mask.data.folder import images_folder, require_outside
+from tag2mask.errors import DataError
+from tag2mask.files import held
+from tag2mask.masks.agreement import agreed
+from tag2mask.masks.localize import batches
+from tag2mask.masks.resolve import require_tags, resolve_masks
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
+from tag2mask.painting.painter import Painter
+from tag2mask.progress import progress_bar
+from tag2mask.training.run import Run, open_run
+
+
+def make_masks(
+    run: Path, data: Path | None = None, out: Path | None = None, settings: MaskSettings | None = None
+) -> MaskSetSummary:
+    """Paint the photographs of a split; stopped in between, the same call goes on.
+
+    Raises:
+        RunError: ``run`` is no run.
+        DataError: photographs cannot be found, or their tags are to be used and are not there; ``out`` lies among them.
+        MaskSetError: ``out`` holds something else.
+    """
+    opened = open_run(run)
+    settings = resolve_masks(settings or MaskSettings(), opened)
+    place = data or opened.data
+    dataset = open_dataset(place, opened.settings.data, settings.split)
+    out = out or run / f"masks-{settings.split}"
+    require_outside(out, images_folder(place))
+    if dataset.classes != opened.classes:
+        raise DataError(
+            f"{place}: its classes are not those that {run} was trained on; give the data it learned from, as it was, "
+            f"or list the run's {len(opened.classes)} classes in their order in classes.txt"
+        )
+    if settings.tags == "given":
+        require_tags(list(dataset), settings.split)
+    if settings.paint.background.value == "agreement":
+        settings = agreed(opened, list(dataset), settings)
+    painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
+    made_from = {**origin(opened, settings, painter), "data": str(place.resolve())}
+    failures: dict[str, str] = {}
+    with held(out):
+        writer = MaskSetWriter(out, opened.classes, made_from)
+        samples = [sample for sample in dataset if not writer.has(sample.name)]
+        with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
+            for batch in batches(samples, opened.settings.data, settings.look.batch_size, failures):
+                for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
+                    writer.add(sample.name, painted.labels, painted.tags, painted.fallback, painted.scores)
+                bar.advance(len(batch))
+        return writer.finish(failures)
+
+
+def origin(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]:
+    """Everything that decides what the masks look like but the photographs."""
+    return {
+        "tool": f"tag2mask {__version__}",
+        "torch": str(torch.__version__),
+        "run": run.path.resolve().name,
+        "checkpoint_sha256": run.checkpoint_hash(),
+        **({} if run.imported is None else {"imported": run.imported.model_dump()}),
+        "method": run.settings.method,
+        "probe": None if painter.probe is None else painter.probe.origin(),
+        "walk": None if painter.walk is None else painter.walk.origin(),
+        "settings": settings.model_dump(mode="json"),
+        "labels_used": f"image tags, {settings.tags}",
+        "truth_used": truth_used(run, settings),
+    }
+
+
+def truth_used(run: Run, settings: MaskSettings) -> str:
+    """What these masks owe to pixel labels."""
+    split = settings.paint.background.tuned_on
+    tuned = "none" if split is None else f"background threshold tuned on the truth of split {split}"
+    return "; ".join(text for text in (run.truth_used, tuned) if text != "none") or "none"

@@ -1,0 +1,131 @@
+"""From one run and images to label images.
+
+Shapes: C classes, K classes to paint, S scores that compete, h w patch grid, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tag2mask.affinitynet.walk import Walk, open_walk
+from tag2mask.data import Sample
+from tag2mask.errors import SettingsError
+from tag2mask.inference.look import finest_grid
+from tag2mask.inference.settings import LookSettings
+from tag2mask.masks.localize import Localized, Localizer
+from tag2mask.masks.paint import Maps, label_shares
+from tag2mask.masks.scores import ONE, Planes
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import Painted
+from tag2mask.probe.probe import Probe, open_probe
+from tag2mask.refine.on_image import finished_maps, sharpen
+from tag2mask.refine.settings import CRF, PROBE
+from tag2mask.training.run import Run
+
+
+class Painter:
+    """Localizes and paints images with one run and one group of settings."""
+
+    def __init__(self, run: Run, settings: MaskSettings) -> None:
+        """Load the weights, and what the refiners have on disk.
+
+        Raises:
+            RunError: one of their folders is none, or is damaged.
+            SettingsError: it belongs to another run or to other bands.
+        """
+        self.run = run
+        self.settings = settings
+        self.localizer = Localizer(run, settings)
+        self.brush = self.localizer.brush
+        self.walk = None if settings.refine.walk is None else own_walk(Path(settings.refine.walk), run)
+        self.probe = None if settings.refine.probe is None else own_probe(Path(settings.refine.probe), run)
+
+    def paint(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Painted]:
+        """The label images of images of one size, with their scores if they are asked for."""
+        return [self.paint_one(*given, found) for given, found in zip(batch, self.look(batch), strict=True)]
+
+    def look(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
+        """What is needed to paint: with given tags a probe needs neither logits nor maps, so both are 0."""
+        if self.probe is None or self.settings.tags == "predicted":
+            return self.localizer.localize(batch)
+        classes = len(self.run.classes.names)
+        return [Localized(torch.zeros(classes), torch.zeros(classes, 1, 1)) for _ in batch]
+
+    def paint_one(self, sample: Sample, image: Tensor, localized: Localized) -> Painted:
+        """The label image, and the scores, of one image ``(bands, Y, X)`` in [0, 1]."""
+        settings, brush = self.settings, self.brush
+        tags, fallback = self.localizer.tags_of(sample, localized.scores_C)
+        scores_SYX = self.scores(localized, tags, image)
+        labels = brush.labels(scores_SYX, localized.scores_C.numpy(), tags)
+        if not settings.scores and settings.paint.unsure is None:
+            return Painted(labels, brush.names(tags), fallback)
+        probable = any(name in settings.refine.names for name in (PROBE, CRF))
+        shares_SYX = label_shares(scores_SYX, probable)
+        planes = self.planes(shares_SYX, tags) if settings.scores else None
+        return Painted(brush.without_unsure(labels, shares_SYX), brush.names(tags), fallback, planes)
+
+    def scores(self, localized: Localized, tags: Sequence[int], image: Tensor) -> Maps:
+        """The scores ``(S, Y, X)`` that compete for the pixels of an image ``(bands, Y, X)`` in [0, 1]."""
+        if self.probe is not None and tags:
+            method, background = self.localizer.method, self.brush.keeps_background
+            return self.sharpen(image, self.probe(self.run, method, image, tags, background))
+        maps_KYX = finished_maps(localized.maps_CYX, tags, image, self.settings.refine).numpy()
+        scores_SYX = self.brush.competing(maps_KYX, tags)
+        return self.sharpen(image, torch.from_numpy(scores_SYX)) if tags else scores_SYX
+
+    def planes(self, shares_SYX: Maps, tags: Sequence[int]) -> Planes | None:
+        """What a mask set stores of label shares: their means ``(S, h, w)`` over patches, in 255ths.
+
+        A background that does not compete has shares of 0. None if there is neither a background nor a tag.
+        """
+        bare = len(tags) + self.run.classes.offset - len(shares_SYX)
+        shares = F.pad(torch.from_numpy(shares_SYX), (0, 0, 0, 0, bare, 0))
+        if not len(shares):
+            return None
+        means_Shw = F.adaptive_avg_pool2d(shares, self.grid(*shares.shape[-2:]))
+        return np.asarray((ONE * means_Shw).round().to(torch.uint8))
+
+    def sharpen(self, image: Tensor, scores_SYX: Tensor) -> Maps:
+        """The scores of classes and background, after the refiners that work on them."""
+        if self.walk is not None:
+            scores_SYX = self.walk(image, scores_SYX)
+        grid = self.grid(*image.shape[1:])
+        return sharpen(image, scores_SYX, grid, self.settings.refine, self.run.settings.data).numpy()
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches of the finest look at an image of this size, without what was filled up."""
+        look = self.settings.look if self.probe is None else LookSettings()
+        side = self.localizer.side if self.probe is None else self.probe.side
+        return finest_grid(look, side, self.localizer.method.patch, height, width)
+
+
+def own_probe(path: Path, run: Run) -> Probe:
+    """A probe that was learned with this run.
+
+    Raises:
+        RunError: it is no probe.
+        SettingsError: it was learned with another run.
+    """
+    probe = open_probe(path)
+    if probe.run_sha256 != run.checkpoint_hash():
+        raise SettingsError(f"{path} was learned with another run than {run.path}: learn one with tag2mask train-probe")
+    return probe
+
+
+def own_walk(path: Path, run: Run) -> Walk:
+    """A walk that sees as many bands as this run.
+
+    Raises:
+        RunError: it is no walk.
+        SettingsError: it was trained on other bands.
+    """
+    walk = open_walk(path, "cuda" if torch.cuda.is_available() else "cpu")
+    if len(walk.mean) != run.settings.data.bands:
+        raise SettingsError(f"{path} was trained on {len(walk.mean)} bands, {run.path} on others")
+    return walk

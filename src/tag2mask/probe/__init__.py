@@ -1,0 +1,1 @@
+"""One linear layer over all patches of a data set, learned from a run's class maps."""

@@ -1,0 +1,161 @@
+"""The refiner ``probe``: what patches are by their features, learned over the whole data set from the run's class maps.
+
+Class maps of single images err in ways of their own; one linear layer over all patches of the data set can only learn
+what they agree on. It knows the background as a class, so no threshold divides it from the others.
+Shapes: B batch, C classes, D width, M patches, S scores (the background's first if there is one), h w patch grid, Y X
+pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tag2mask.data.transforms import eval_resize
+from tag2mask.files import file_hash
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.methods import Ask, Evidence, Method
+from tag2mask.probe.linear import LinearProbe
+from tag2mask.settings import Scales, Settings, Side
+from tag2mask.stored import Stored, damaged, read_stored
+from tag2mask.training.run import Run, require_parts
+from tag2mask.training.start import mixed_precision
+from tag2mask.vit.grid import resize, to_pixels
+from tag2mask.vit.vit import Features
+
+CONFIG, WEIGHTS = "config.yaml", "probe.safetensors"
+
+
+class ProbeSettings(Settings):
+    """How a probe is learned.
+
+    ``masks`` says which images, with which tags, and how the run makes their class maps. They are looked at with a
+    short side of each of ``scales`` times that of the run; None is 1 and 2, or 1 alone for a backbone that was trained
+    from nothing and so knows one scale. Features come from the last look.
+    In a look, a patch is surely of a class where that class's normalised map is above ``sure`` and ``margin`` above the
+    second, and surely background where all maps are below ``bare`` times the scale: a larger look spreads less. Nothing
+    is learned in between. A layer learns what all looks agree on and tells how common each class is. In each of more
+    ``rounds`` a new layer learns what the one before gives a probability above ``confidence``. But if the classes fill
+    less than ``small`` of the images that show them, on the mean, there is one round and the last look alone labels the
+    patches: it sees small things best, and each round would let them grow. Without a background there is one round.
+    ``memory`` is how many MB of features are kept; of more an even share of each image's patches is drawn.
+    """
+
+    masks: MaskSettings = MaskSettings()
+    scales: Scales | None = None
+    sure: float = Field(0.5, gt=0, lt=1)
+    margin: float = Field(0.2, ge=0, lt=1)
+    bare: float = Field(0.1, gt=0, lt=1)
+    small: float = Field(0.1, ge=0, le=1)
+    rounds: int = Field(3, gt=0, le=100)
+    confidence: float = Field(0.9, gt=0, lt=1)
+    steps: int = Field(600, gt=0, le=10**6)
+    batch_size: int = Field(4096, gt=0, le=2**20)
+    lr: float = Field(3e-3, gt=0, le=1)
+    weight_decay: float = Field(1e-2, ge=0, le=1)
+    memory: int = Field(1024, gt=0, le=2**20)
+    seed: int = Field(0, ge=0)
+    save_minutes: float = Field(2.0, ge=0)
+
+
+@dataclass(frozen=True)
+class Look:
+    """An image seen by a method with some short side: evidence, patch features ``(h, w, D)``, the size before padding.
+
+    Features are those after the backbone's last norm.
+    """
+
+    evidence: Evidence | None
+    features_hwD: Tensor
+    size: tuple[int, int]
+
+
+@torch.no_grad()
+def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) -> Look:
+    """Look at one image ``(bands, Y, X)`` in [0, 1], in the precision of the run's training.
+
+    ``method`` is what ``run`` trained; its evidence comes with class maps, and only if they are wanted.
+    """
+    device = next(method.parameters()).device
+    pixels, size = eval_resize(image, side, method.patch, run.mean, run.std)
+    batch = pixels[None].to(device)
+    seen: list[Features] = []
+    handle = method.vit.register_forward_hook(lambda module, args, features: seen.append(features))
+    half = mixed_precision(run.settings.precision)
+    dtype = torch.float16 if half == "fp16" else torch.bfloat16
+    try:
+        with torch.autocast(device.type, dtype, enabled=half != "no"):
+            evidence = method(batch, ask=Ask(maps=True)) if with_maps else None
+            if evidence is None:
+                method.vit(batch)
+            features_MD = method.vit.norm(seen[0].patch_BMD)[0].float()
+    finally:
+        handle.remove()
+    return Look(evidence, features_MD.view(*seen[0].grid, -1), size)
+
+
+class Origin(Stored):
+    """The run that a probe was learned with."""
+
+    name: str
+    sha256: str
+
+
+class ProbeConfig(Stored):
+    """What ``config.yaml`` of a probe has to hold."""
+
+    side: Side
+    run: Origin
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A trained probe with its weights in memory."""
+
+    path: Path
+    run_sha256: str
+    side: int
+    linear: LinearProbe
+
+    def __call__(self, run: Run, method: Method, image: Tensor, tags: Sequence[int], background: bool) -> Tensor:
+        """Probabilities ``(S, Y, X)`` of the background, if there is one, and of ``tags``; the rest cannot be there.
+
+        ``run`` is the one that the probe was learned with, ``method`` what it trained, ``image (bands, Y, X)`` in
+        [0, 1].
+        """
+        seen = look(run, method, image, self.side, with_maps=False)
+        scores = scores_of(tags, background)
+        logits_hwS = self.linear(seen.features_hwD.flatten(0, 1).cpu()).view(*seen.features_hwD.shape[:2], -1)
+        likely_Shw = logits_hwS[..., scores].softmax(-1).permute(2, 0, 1)
+        return resize(to_pixels(likely_Shw[None], method.patch, seen.size), image.shape[-2:])[0]
+
+    def origin(self) -> dict[str, str]:
+        """What a manifest says of it."""
+        return {"name": self.path.resolve().name, "sha256": file_hash(self.path / WEIGHTS)}
+
+
+def scores_of(tags: Sequence[int], background: bool) -> list[int]:
+    """The scores that an image with these tags can show."""
+    return [0, *(tag + 1 for tag in tags)] if background else list(tags)
+
+
+def open_probe(path: Path) -> Probe:
+    """A probe folder.
+
+    Raises:
+        RunError: it is none, or is damaged.
+    """
+    require_parts(path, (CONFIG, WEIGHTS), "a probe", "train-probe")
+    config = read_stored(path / CONFIG, ProbeConfig)
+    with damaged(path / WEIGHTS):
+        tensors = load_file(path / WEIGHTS)
+        weight_SD, bias_S = tensors["weight_SD"], tensors["bias_S"]
+        if weight_SD.ndim != 2 or bias_S.shape != weight_SD.shape[:1]:
+            raise ValueError(f"weight_SD is {tuple(weight_SD.shape)}, bias_S {tuple(bias_S.shape)}")
+    return Probe(path, config.run.sha256, config.side, LinearProbe(weight_SD, bias_S))

@@ -1,0 +1,49 @@
+"""Which patches are surely what, by the class maps of a look at an image. No truth is opened.
+
+Shapes: K tags of an image, L looks, N patches, h w patch grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tag2mask.masks.paint import normalise
+from tag2mask.probe.linear import UNSURE
+
+
+def sure_patches(
+    maps_Khw: Tensor, tags: Sequence[int], background: bool, sure: float, margin: float, bare: float
+) -> Tensor:
+    """The score that each patch surely shows, or ``UNSURE``: ``(h, w)``. Every tag has one sure patch or more.
+
+    ``maps_Khw`` are class maps of the image's tags. An image without tags is all background.
+    """
+    labels_hw = torch.full(maps_Khw.shape[-2:], UNSURE)
+    if not tags:
+        return torch.zeros_like(labels_hw) if background else labels_hw
+    heights_Khw = torch.from_numpy(normalise(maps_Khw.numpy()))
+    if background:
+        labels_hw[heights_Khw.amax(0) < bare] = 0
+    lead_Khw = heights_Khw - rivals(heights_Khw)
+    scores_K = torch.tensor(tags) + int(background)
+    is_sure_Khw = (heights_Khw > sure) & (lead_Khw > margin)
+    for is_sure_hw, lead_hw, score in zip(is_sure_Khw, lead_Khw, scores_K, strict=True):
+        # The tag says that the class is somewhere: at least where its map leads most.
+        labels_hw[is_sure_hw if is_sure_hw.any() else lead_hw == lead_hw.max()] = score
+    return labels_hw
+
+
+def rivals(maps_Khw: Tensor) -> Tensor:
+    """The highest of the other maps at each patch, 0 where there is no other: ``(K, h, w)``."""
+    if len(maps_Khw) == 1:
+        return torch.zeros_like(maps_Khw)
+    first, second = maps_Khw.topk(2, 0).values
+    return torch.where(maps_Khw == first, second, first)
+
+
+def agreed(labels_NL: Tensor) -> Tensor:
+    """The label that all looks give a patch, or ``UNSURE``: ``(N,)``."""
+    return torch.where((labels_NL == labels_NL[:, :1]).all(1), labels_NL[:, 0], UNSURE)

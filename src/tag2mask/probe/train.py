@@ -1,0 +1,322 @@
+"""Learning the probe: look at every image of a split, keep its patches, fit one linear layer to the sure ones.
+
+No truth is opened. Shapes: D width, L looks, N patches, S scores, I images, K tags of an image, h w patch grid.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from tag2mask._version import __version__
+from tag2mask.data import Sample
+from tag2mask.data.folder import images_folder, require_outside
+from tag2mask.data.loading import load_image
+from tag2mask.errors import DataError, RunError, SettingsError
+from tag2mask.files import held, vacant, write_json, write_yaml
+from tag2mask.masks.localize import Localizer, share
+from tag2mask.masks.resolve import resolve_masks, tagged_samples
+from tag2mask.probe import probe as layout
+from tag2mask.probe.linear import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe
+from tag2mask.probe.probe import ProbeSettings, look
+from tag2mask.probe.sure_patches import agreed, sure_patches
+from tag2mask.progress import progress_bar
+from tag2mask.settings import differences, read_yaml
+from tag2mask.stored import Count, Flag, Measured, Stored, damaged, read_stored
+from tag2mask.tensors import write_tensors
+from tag2mask.training.batches import mix
+from tag2mask.training.interrupt import Interrupt, deferred_interrupt
+from tag2mask.training.run import Run, open_run
+from tag2mask.vit.grid import to_patches, to_pixels
+
+SUMMARY, PATCHES = (
+    "summary.json",
+    "patches.safetensors",
+)  # the latter: what was seen so far; gone when the probe is finished
+FEWEST = 4  # patches of an image that are kept, however many images there are
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class ProbeSummary:
+    """What came of it: the probe in ``path``, and images that failed.
+
+    By name, ``sure`` patches and ``shares`` of the patches of images that may show a score. ``small``: the classes are.
+    """
+
+    path: Path
+    images: int
+    sure: dict[str, int]
+    shares: dict[str, float]
+    small: bool
+    failures: dict[str, str]
+    seconds: float
+
+    @property
+    def unlearned(self) -> list[str]:
+        """Classes without a sure patch, which the probe never paints."""
+        return [name for name, count in self.sure.items() if count == 0]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        row = asdict(self)
+        return {"probe": str(row.pop("path")), **row, "unlearned": self.unlearned}
+
+
+def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
+    """Learn a probe from the class maps of ``run``; stopped in between, the same call goes on, and finished, says so.
+
+    Raises:
+        DataError, SettingsError: what is wrong with the input.
+        RunError: ``run`` is no run, or ``out`` holds something else.
+        KeyboardInterrupt: after what was seen so far was saved.
+    """
+    start = time.monotonic()
+    opened = open_run(run)
+    settings = resolved(settings, opened)
+    require_outside(out, images_folder(opened.data))
+    samples = tagged_samples(opened, settings.masks, "a probe")
+    localizer = Localizer(opened, settings.masks)
+    header = describe(opened, settings, samples)
+    with held(out), deferred_interrupt() as interrupt:
+        require_own(out, header)
+        if (out / layout.WEIGHTS).is_file():
+            return read_summary(out)
+        write_yaml(out / layout.CONFIG, header)
+        failures: dict[str, str] = {}
+        patches = gather(localizer, samples, settings, out, interrupt, failures)
+        learned = learn(patches, settings, opened.classes.background is not None)
+        names = opened.classes.pixel_names
+        summary = ProbeSummary(
+            path=out,
+            images=len(samples) - len(failures),
+            sure=dict(zip(names, learned.sure_S.tolist(), strict=True)),
+            shares={name: round(share, 4) for name, share in zip(names, learned.priors_S.tolist(), strict=True)},
+            small=learned.small,
+            failures=failures,
+            seconds=round(time.monotonic() - start, 1),
+        )
+        write_json(out / SUMMARY, summary.to_json())
+        write_tensors(out / layout.WEIGHTS, {"weight_SD": learned.probe.weight_SD, "bias_S": learned.probe.bias_S}, {})
+        (out / PATCHES).unlink(missing_ok=True)
+        return summary
+
+
+class StoredSummary(Stored):
+    """What ``summary.json`` has to hold."""
+
+    images: Count
+    sure: dict[str, Count]
+    shares: dict[str, Measured]
+    small: Flag
+    failures: dict[str, str]
+    seconds: Measured
+
+
+def read_summary(out: Path) -> ProbeSummary:
+    """What a finished probe said."""
+    return ProbeSummary(out, **read_stored(out / SUMMARY, StoredSummary).model_dump())
+
+
+def resolved(settings: ProbeSettings, run: Run) -> ProbeSettings:
+    """The settings with everything decided that depends on the run.
+
+    Raises:
+        SettingsError: the maps' refiners are unknown, out of order, or a probe.
+    """
+    masks = resolve_masks(settings.masks, run)
+    if masks.refine.names:
+        raise SettingsError("masks.refine: a probe learns from class maps as they are; leave refiners out")
+    scales = settings.scales or ((1.0,) if run.settings.weights == "none" else (1.0, 2.0))
+    return settings.model_copy(update={"masks": masks, "scales": scales})
+
+
+def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> dict[str, Any]:
+    """What ``config.yaml`` holds."""
+    assert settings.scales is not None
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "classes": list(run.classes.pixel_names),
+        "side": round(run.settings.backbone.image_size * settings.scales[-1]),
+        "mean": list(run.mean),
+        "std": list(run.std),
+        "run": {"name": run.path.resolve().name, "sha256": run.checkpoint_hash()},
+        "data": str(run.data),
+        "images": len(samples),
+        "labels_used": f"image tags, {settings.masks.tags}",
+        "truth_used": run.truth_used,
+        "versions": {"tag2mask": __version__, "torch": str(torch.__version__)},
+    }
+
+
+def require_own(out: Path, header: Mapping[str, Any]) -> None:
+    """The folder is new, or a probe with this header was begun in it.
+
+    Raises:
+        RunError: it is neither.
+    """
+    if vacant(out):
+        return
+    if not (out / layout.CONFIG).is_file():
+        raise RunError(f"{out} is not empty; choose another --out")
+    for key, was, wanted in differences(read_yaml(out / layout.CONFIG), header):
+        raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A probe with its priors ``(S,)``, sure patches by score ``(S,)``, and whether the classes are small."""
+
+    probe: LinearProbe
+    priors_S: Tensor
+    sure_S: Tensor
+    small: bool
+
+
+def learn(patches: Patches, settings: ProbeSettings, background: bool) -> Learned:
+    """The last of the layers that ``ProbeSettings`` tells of.
+
+    Raises:
+        DataError: no patch is sure.
+    """
+    labels_N = agreed(patches.label_NL.long())
+    if not (labels_N != UNSURE).any():
+        raise DataError("no patch is sure of its class: lower sure or margin, or train the run longer")
+    probe, priors_S = learn_once(patches, labels_N, settings)
+    sizes_C = priors_S[int(background) :][probe.bias_S[int(background) :] > NEVER]
+    small = background and bool(sizes_C.mean() < settings.small)
+    if small and patches.label_NL.shape[1] > 1:
+        labels_N = patches.label_NL[:, -1].long()
+        probe, priors_S = learn_once(patches, labels_N, settings)
+    sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(priors_S))
+    for _ in range(1, settings.rounds if background and not small else 1):
+        labels_N = confident_labels(
+            probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, labels_N, settings.confidence
+        )
+        probe, priors_S = learn_once(patches, labels_N, settings)
+    return Learned(probe, priors_S, sure_S, small)
+
+
+def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> tuple[LinearProbe, Tensor]:
+    """One layer from these labels, with its priors, and the priors ``(S,)``."""
+    probe = fit_probe(
+        patches.feature_ND,
+        labels_N,
+        patches.allowed_IS.shape[1],
+        settings.steps,
+        settings.batch_size,
+        settings.lr,
+        settings.weight_decay,
+        torch.Generator().manual_seed(settings.seed),
+    )
+    priors_S = estimate_priors(probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
+    return probe.with_priors(priors_S), priors_S
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Features ``(N, D)`` in float16, what each look surely shows, its image; and each image's scores ``(I, S)``."""
+
+    feature_ND: Tensor
+    label_NL: Tensor
+    image_N: Tensor
+    allowed_IS: Tensor
+
+
+def gather(
+    localizer: Localizer,
+    samples: Sequence[Sample],
+    settings: ProbeSettings,
+    out: Path,
+    interrupt: Interrupt,
+    failures: dict[str, str],
+) -> Patches:
+    """Look at every image, from where an interrupted call left off; those that cannot be read are noted."""
+    assert settings.scales is not None
+    width, looks, scores = localizer.method.vit.width, len(settings.scales), len(localizer.run.classes.pixel_names)
+    kept = max(settings.memory * MEGABYTE // (2 * width * len(samples)), FEWEST)
+    parts = [load_patches(out / PATCHES, width, looks, scores)]
+    done = len(parts[0].allowed_IS)
+    saved = time.monotonic()
+    with progress_bar("probe", len(samples), done) as bar:
+        for index in range(done, len(samples)):
+            try:
+                parts.append(patches_of(localizer, samples[index], settings, index, kept))
+            except DataError as error:
+                failures[samples[index].name] = str(error)
+                parts.append(no_patches(1, width, looks, scores))
+            bar.advance()
+            if interrupt.asked or time.monotonic() - saved > 60 * settings.save_minutes:
+                parts = [joined(parts)]
+                write_tensors(out / PATCHES, vars(parts[0]), {})
+                saved = time.monotonic()
+            if interrupt.asked:
+                raise KeyboardInterrupt
+    return joined(parts)
+
+
+def joined(parts: Sequence[Patches]) -> Patches:
+    """All of them as one."""
+    return Patches(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
+
+
+def load_patches(path: Path, width: int, looks: int, scores: int) -> Patches:
+    """What an interrupted call had seen, or nothing."""
+    if not path.is_file():
+        return no_patches(0, width, looks, scores)
+    with damaged(path), safe_open(path, "pt") as file:
+        return Patches(*(file.get_tensor(name) for name in Patches.__dataclass_fields__))
+
+
+def no_patches(images: int, width: int, looks: int, scores: int) -> Patches:
+    """Nothing of so many images."""
+    nothing = torch.zeros(0, dtype=torch.int32)
+    return Patches(
+        torch.zeros(0, width).half(), nothing.view(0, 1).expand(0, looks), nothing, torch.zeros(images, scores).bool()
+    )
+
+
+def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, index: int, kept: int) -> Patches:
+    """An even share of one image's patches.
+
+    Raises:
+        DataError: the image cannot be read.
+    """
+    run, background = localizer.run, localizer.run.classes.background is not None
+    image = load_image(sample.image, run.settings.data)
+    assert settings.scales is not None
+    looks = [
+        look(run, localizer.method, image, round(run.settings.backbone.image_size * scale), with_maps=True)
+        for scale in settings.scales
+    ]
+    evidence = [seen.evidence for seen in looks if seen.evidence is not None]
+    tags, _ = localizer.tags_of(sample, torch.stack([one.scores_BC[0].float().cpu() for one in evidence]).mean(0))
+    last, patch = looks[-1], localizer.method.patch
+    labels = []
+    for one, seen, scale in zip(evidence, looks, settings.scales, strict=True):
+        assert one.maps_BChw is not None
+        maps_BChw = share(one.maps_BChw) if settings.masks.paint.relative else one.maps_BChw
+        maps_Khw = torch.zeros(0, *last.features_hwD.shape[:2])
+        if tags:
+            pixels_KYX = to_pixels(maps_BChw[:, tags].float(), patch, seen.size)[0]
+            maps_Khw = to_patches(pixels_KYX, last.size, patch).cpu()
+        bare = min(settings.bare * scale, settings.sure)
+        labels.append(sure_patches(maps_Khw, tags, background, settings.sure, settings.margin, bare).flatten())
+    labels_NL = torch.stack(labels, 1)
+    generator = torch.Generator().manual_seed(mix(settings.seed, index))
+    drawn_K = torch.randperm(len(labels_NL), generator=generator)[:kept].sort().values
+    allowed_S = torch.zeros(len(run.classes.pixel_names), dtype=torch.bool)
+    allowed_S[layout.scores_of(tags, background)] = True
+    return Patches(
+        last.features_hwD.flatten(0, 1).cpu()[drawn_K].half(),
+        labels_NL[drawn_K].int(),
+        torch.full((len(drawn_K),), index, dtype=torch.int32),
+        allowed_S[None],
+    )

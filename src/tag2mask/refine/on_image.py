@@ -1,0 +1,78 @@
+"""Refiners on pixels around class maps and around the scores that compete for a pixel, in torch.
+
+Shapes: C classes, K classes to paint, S scores that compete, Y X pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tag2mask.data import DataSettings
+from tag2mask.data.resizing import bilinear, resized
+from tag2mask.inference.arrays import Floats
+from tag2mask.refine import PIXEL_REFINERS, refine_pixels
+from tag2mask.refine.crf import CRF_ENGINES
+from tag2mask.refine.guided import guided
+from tag2mask.refine.settings import CRF, GUIDED, RefineSettings
+from tag2mask.vit.grid import resize
+
+
+def finished_maps(maps_CYX: Tensor, tags: Sequence[int], image: Tensor, settings: RefineSettings) -> Tensor:
+    """The class maps of ``tags`` at the image's size, refined on pixels: ``(K, Y, X)``, ready to be painted."""
+    if not tags:
+        return torch.zeros(0, *image.shape[-2:])
+    maps_KYX = resize(maps_CYX[None, list(tags)], image.shape[-2:])[0]
+    if not any(name in PIXEL_REFINERS for name in settings.names):
+        return maps_KYX
+    return at_refine_side(image, maps_KYX, settings, partial(refine_pixels, names=settings.names))
+
+
+def sharpen(
+    image: Tensor, scores_SYX: Tensor, grid: tuple[int, int], settings: RefineSettings, data: DataSettings
+) -> Tensor:
+    """Scores after the refiners that compare colours; they come from a ``grid`` of patches, rows and columns."""
+    colours = coloured(image, data)
+    if GUIDED in settings.names:
+        scores_SYX = at_refine_side(colours, scores_SYX, settings, lambda x, y: guided(x, y, grid))
+    if CRF in settings.names:
+        engine = CRF_ENGINES[settings.crf_engine]
+        scores_SYX = at_refine_side(colours, scores_SYX, settings, lambda x, y: engine(x, y, settings.crf))
+    return scores_SYX
+
+
+def coloured(image: Tensor, settings: DataSettings) -> Tensor:
+    """The bands that are shown as colours, of ``(bands, Y, X)``; all of them where nothing is said."""
+    return image if settings.rgb is None else image[list(settings.rgb)]
+
+
+def at_refine_side(
+    image: Tensor, maps_KYX: Tensor, settings: RefineSettings, refine: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """``refine`` sees image and maps with a long side of ``side`` at most; its result has the full size."""
+    size = image.shape[-2:]
+    shrink = min(1.0, settings.side / max(size))
+    small = [max(round(side * shrink), 1) for side in size]
+    refined = refine(resize(image[None], small)[0], resize(maps_KYX[None], small)[0])
+    return resize(refined[None], size)[0]
+
+
+def sharpen_winners(
+    image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings
+) -> tuple[NDArray[np.int64], Floats]:
+    """The classes that win somewhere, and their probabilities after the CRF between them, on the image made smaller.
+
+    ``image (bands, Y, X)`` in [0, 1]; probabilities ``(K, Y, X)`` of any size.
+    """
+    height, width = image.shape[1:]
+    shrink = min(1.0, settings.side / max(height, width))
+    small = max(round(height * shrink), 1), max(round(width * shrink), 1)
+    values_S = np.unique(shares_KYX.argmax(0))
+    scores_SYX = torch.from_numpy(bilinear(shares_KYX[values_S], small))
+    colours = coloured(torch.from_numpy(resized(image, small)), data)
+    return values_S, CRF_ENGINES[settings.crf_engine](colours, scores_SYX, settings.crf).numpy()

@@ -1,0 +1,1 @@
+"""What runs several verbs one after another."""

@@ -1,0 +1,287 @@
+"""Which method suits this data: each trained for the same time, painted, scored, in one table and one page."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from safetensors import safe_open
+from torch.utils.data import DataLoader
+
+from tag2mask.data import open_dataset
+from tag2mask.data.folder import images_folder, require_outside
+from tag2mask.errors import RunError, SettingsError
+from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import held, vacant, write_json
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import open_mask_set
+from tag2mask.methods import method_settings
+from tag2mask.painting.make import make_masks
+from tag2mask.refine import require_refiners
+from tag2mask.refine.settings import WALK
+from tag2mask.report.comparison import write_comparison
+from tag2mask.report.page import own_truth
+from tag2mask.settings import Epochs
+from tag2mask.stored import Count, Number, Stored, read_stored
+from tag2mask.training.batches import EpochBatches
+from tag2mask.training.checkpoint import STATE, can_resume
+from tag2mask.training.interrupt import Interrupt
+from tag2mask.training.loop import Trainer, prepare
+from tag2mask.training.run import MODEL, open_run
+from tag2mask.training.settings import TrainSettings
+from tag2mask.training.start import completed, open_validation
+from tag2mask.workflows.children import run_verb
+
+PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
+WARM_UP, TIMED = 2, 3  # steps, and photographs to validate
+COLUMNS = {  # and their digits
+    "mIoU": 1,
+    "precision": 1,
+    "recall": 1,
+    "val AP": 3,
+    "minutes": 1,
+    "peak MiB": 0,
+    "million parameters": 1,
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared on what; ``train`` holds settings for every method, ``masks`` those of the mask sets."""
+
+    data: Path
+    out: Path
+    methods: Sequence[str]
+    seeds: Sequence[int]
+    budget_minutes: float | None
+    train: TrainSettings
+    masks: MaskSettings
+
+    def changed(self) -> dict[str, Any]:
+        """The training settings that are not defaults."""
+        return self.train.model_dump(mode="json", exclude_unset=True)
+
+    def settings(self, method: str, seed: int, epochs: int | None) -> TrainSettings:
+        """Training settings of one run."""
+        chosen = {**self.changed(), "method": method, "seed": seed}
+        return TrainSettings.parse(chosen if epochs is None else {**chosen, "epochs": epochs})
+
+
+class Planned(Stored):
+    """What ``plan.json`` holds."""
+
+    budget_minutes: Number | None
+    train: dict[str, Any]
+    masks: dict[str, Any]
+    epochs: dict[str, Epochs | None]
+
+
+class MethodRow(Stored):
+    """What was measured of one method with one seed; the names are the table's columns."""
+
+    method: str
+    seed: Count
+    epochs: Count
+    miou: Number | None = Field(alias="mIoU")
+    precision: Number | None = None
+    recall: Number | None = None
+    random_miou: Number | None
+    val_ap: Number | None = Field(alias="val AP")
+    minutes: Number
+    peak: Number = Field(alias="peak MiB")
+    parameters: Number = Field(alias="million parameters")
+
+
+def compare(plan: Comparison) -> dict[str, Any]:
+    """Make what is missing below ``out``; returns the table's rows and the page's path.
+
+    Raises:
+        SettingsError: a method or a refiner is unknown or cannot be compared.
+        DataError: the photographs cannot be used, or ``out`` lies among them.
+        RunError: a training failed, or ``out`` holds another comparison.
+    """
+    for method in plan.methods:
+        method_settings(method, {})
+    if WALK in plan.masks.refine.names:
+        raise SettingsError("--refine walk: a walk is learned from one run's maps; compare without it")
+    require_refiners(plan.masks.refine.names)
+    require_outside(plan.out, images_folder(plan.data))
+    data = plan.train.data.completed(plan.data)
+    photographs = open_dataset(plan.data, data, plan.masks.split)
+    epochs = planned_epochs(plan)
+    rows = []
+    for seed in plan.seeds:
+        for method in plan.methods:
+            folder = plan.out / f"{method}-{seed}"
+            with held(folder):
+                row = finished_row(folder) or measure(plan, method, seed, epochs[method], folder)
+            rows.append(row)
+            print(json.dumps(row), file=sys.stderr, flush=True)  # noqa: T201
+    table = summary(rows)
+    seed = plan.seeds[0]
+    page = write_comparison(
+        plan.out / "compare.html",
+        [{**line, "cells": {name: shown(line, name) for name in COLUMNS}} for line in table],
+        tuple(COLUMNS),
+        list(photographs),
+        {line["method"]: plan.out / f"{line['method']}-{seed}" / MASKS for line in table},
+        truth_of(plan.out / f"{plan.methods[0]}-{seed}"),
+        seed,
+        data,
+    )
+    write_json(plan.out / "compare.json", {"rows": rows, "table": table})
+    return {"table": table, "rows": rows, "report": str(page)}
+
+
+def planned_epochs(plan: Comparison) -> dict[str, int | None]:
+    """Epochs of every method: as many as fit into the budget by a short timing, kept in ``plan.json``.
+
+    Raises:
+        RunError: ``out`` was planned with another budget or other settings, or holds something else.
+    """
+    masks = plan.masks.model_dump(mode="json", exclude_unset=True)
+    wanted = {"budget_minutes": plan.budget_minutes, "train": plan.changed(), "masks": masks}
+    path = plan.out / PLAN
+    if not path.is_file() and not vacant(plan.out):
+        raise RunError(f"{plan.out} is not empty and no comparison; choose another --out")
+    before: dict[str, Any] = read_stored(path, Planned).model_dump() if path.is_file() else wanted
+    for key, value in wanted.items():
+        if before[key] != value:
+            raise RunError(f"{path} was planned with {key}={before[key]}, not {value}; choose another --out")
+    epochs: dict[str, int | None] = before.get("epochs", {})
+    for method in plan.methods:
+        if method not in epochs:
+            epochs[method] = None if plan.budget_minutes is None else epochs_in(plan, method)
+            plan.out.mkdir(parents=True, exist_ok=True)
+            write_json(path, {**wanted, "epochs": epochs})
+    return {method: epochs[method] for method in plan.methods}
+
+
+def epochs_in(plan: Comparison, method: str) -> int:
+    """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated photographs."""
+    assert plan.budget_minutes is not None
+    settings = completed(plan.settings(method, 0, 1), plan.data)
+    photographs = open_dataset(plan.data, settings.data, settings.split)
+    validation = open_validation(plan.data, settings)
+    accelerator, model, settings, _ = prepare(settings, len(photographs.classes), "none")
+    validated = validation[:TIMED]
+    trainer = Trainer(accelerator, model, plan.data, photographs, validated, settings, plan.out, Interrupt())
+    batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
+    timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
+    clock = [time.monotonic()]
+    for images, tags in DataLoader(trainer.images, batch_sampler=timed, num_workers=settings.workers):
+        trainer.step(images.to(accelerator.device), tags.to(accelerator.device))
+        clock.append(time.monotonic())
+    trainer.validate()
+    looked = time.monotonic() - clock[-1]
+    epoch = len(batches) * (clock[-1] - clock[WARM_UP]) / TIMED
+    epoch += looked * len(validation) / max(len(trainer.validation), 1)
+    return max(int(plan.budget_minutes * 60 / epoch), 1)
+
+
+def finished_row(folder: Path) -> dict[str, Any] | None:
+    """What an earlier call measured, if it came to the end."""
+    path = folder / ROW
+    if not path.is_file():
+        return None
+    return read_stored(path, MethodRow).model_dump(by_alias=True)
+
+
+def measure(plan: Comparison, method: str, seed: int, epochs: int | None, folder: Path) -> dict[str, Any]:
+    """Train in a process of its own, so that its peak memory is its own; paint; score where there is truth."""
+    settings = plan.settings(method, seed, epochs)
+    run = folder / RUN
+    trained, peak = train_apart(plan.data, run, settings)
+    masks = folder / MASKS
+    made = make_masks(run, out=masks, settings=plan.masks)
+    truth = truth_of(folder)
+    scores = evaluate(made.path, truth).to_json() if truth else {}
+    with safe_open(run / MODEL, "pt") as file:
+        numbers = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    row = {
+        "method": method,
+        "seed": seed,
+        "epochs": trained["epochs"],
+        "mIoU": scores.get("miou"),
+        "precision": scores.get("precision"),
+        "recall": scores.get("recall"),
+        "random_miou": scores.get("random_miou"),
+        "val AP": trained["best_ap"],
+        "minutes": round(trained["seconds"] / 60, 2),
+        "peak MiB": peak,
+        "million parameters": round(numbers / 1e6, 3),
+    }
+    write_json(folder / ROW, row)
+    (run / STATE).unlink()
+    return row
+
+
+def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[str, Any], int]:
+    """Train, or go on, as another process; its result and its largest resident memory in MiB.
+
+    Raises:
+        RunError: it failed; its own message is above.
+        KeyboardInterrupt, Terminated: it was stopped.
+    """
+    config = run.parent / "train.json"
+    run.parent.mkdir(parents=True, exist_ok=True)
+    write_json(config, settings.model_dump(mode="json", exclude_unset=True))  # JSON is YAML
+    words = ["train", str(data), "--out", str(run), "--config", str(config), "--json"]
+    if can_resume(run):
+        words.append("--resume")
+    done = run_verb(words)
+    if done.code:
+        killed = f"was killed by signal {-done.code}, perhaps for lack of memory"
+        how = killed if done.code < 0 else "failed, see above"
+        raise RunError(f"training {settings.method} with seed {settings.seed} {how}; call compare again to go on")
+    result: dict[str, Any] = json.loads(done.printed.splitlines()[-1])
+    return result, round(done.memory / 1024)
+
+
+def truth_of(folder: Path) -> Path | None:
+    """The truth of what was trained and painted in ``folder``, if the data set has any."""
+    return own_truth(open_run(folder / RUN), open_mask_set(folder / MASKS))
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a method: mean and standard deviation over seeds, the best mIoU (or AP) first."""
+    table = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        line: dict[str, Any] = {
+            "method": method,
+            "seeds": len(own),
+            "epochs": own[0]["epochs"],
+            "random_miou": own[0]["random_miou"],
+        }
+        for column in COLUMNS:
+            values = [row[column] for row in own if row[column] is not None]
+            line[column] = statistics.mean(values) if values else None
+            line[f"{column} sd"] = statistics.stdev(values) if len(values) > 1 else None
+        table.append(line)
+    return sorted(table, key=lambda line: -(line["mIoU"] if line["mIoU"] is not None else line["val AP"] or 0.0))
+
+
+def markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    """The table for a README."""
+    lines = [f"| method | seeds | epochs | {' | '.join(COLUMNS)} |", "|---" * (3 + len(COLUMNS)) + "|"]
+    for line in table:
+        cells = [shown(line, column) for column in COLUMNS]
+        lines.append(f"| {line['method']} | {line['seeds']} | {line['epochs']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def shown(line: Mapping[str, Any], column: str) -> str:
+    """A mean and its standard deviation."""
+    mean, deviation, digits = line[column], line[f"{column} sd"], COLUMNS[column]
+    if mean is None:
+        return "-"
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}" if deviation else f"{mean:.{digits}f}"

@@ -1,0 +1,143 @@
+"""Rows of the papers' tables: the commands that lead to one, and our result beside the published one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tag2mask.errors import RunError, SettingsError
+from tag2mask.files import held
+from tag2mask.training.checkpoint import can_resume
+from tag2mask.workflows.children import run_verb
+from tag2mask.workflows.published import PUBLISHED, PublishedRow
+from tag2mask.workflows.stages import Stages
+
+
+@dataclass(frozen=True)
+class Command:
+    """One verb with its options, and what it leaves."""
+
+    name: str
+    words: tuple[str, ...]
+    product: Path
+
+    def line(self) -> str:
+        """For a shell."""
+        return shlex.join(("tag2mask", *self.words))
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A row, where its data set lies, where everything goes, and what else ``train`` is told."""
+
+    name: str
+    root: Path
+    out: Path
+    options: Sequence[str] = ()
+
+    @property
+    def row(self) -> PublishedRow:
+        """The row.
+
+        Raises:
+            SettingsError: there is none of that name.
+        """
+        if self.name not in PUBLISHED:
+            raise SettingsError(f"row {self.name!r} is unknown; tag2mask reproduce without a name lists them")
+        return PUBLISHED[self.name]
+
+    def scored(self) -> Path:
+        """The mask set that is scored."""
+        return self.out / (f"masks-{self.row.split}" if self.row.scored == "masks" else f"predicted-{self.row.split}")
+
+    def commands(self) -> Iterator[Command]:
+        """All but the last, ``evaluate``."""
+        row, data, run = self.row, self.out / "data", self.out / "run"
+        yield Command(
+            "prepare", ("prepare", row.source, "--root", str(self.root), "--out", str(data), *row.prepare), data
+        )
+        learn = ("--split", row.learn, "--set", f"val_split={'val' if row.validate else 'null'}")
+        train = ("train", str(data), "--out", str(run), "--preset", row.preset, *learn, *row.train, *self.options)
+        yield Command("train", train, run)
+        if row.walk:
+            walk = ("refine-train", str(run), "--out", str(self.walk()), "--split", row.learn, *row.walk)
+            yield Command("refine-train", walk, self.walk())
+        if row.scored == "masks":
+            yield self.paint(row.split, row.tags)
+            return
+        yield self.paint(row.learn, "given")
+        segmenter, masks = self.out / "segmenter", self.out / f"masks-{row.learn}"
+        segment = ("segment", str(run), "--masks", str(masks), "--out", str(segmenter), *row.segment)
+        yield Command("segment", segment, segmenter)
+        predict = ("predict", str(segmenter), "--split", row.split, "--out", str(self.scored()), *row.predict)
+        yield Command("predict", predict, self.scored())
+
+    def paint(self, split: str, tags: str) -> Command:
+        """The run's own masks of a split."""
+        out = self.out / f"masks-{split}"
+        named = ("--preset", self.row.preset, "--split", split, "--tags", tags, "--out", str(out), *self.row.paint)
+        if self.row.walk:
+            named = (*named, "--refine", "affinity,walk", "--walk", str(self.walk()))
+        return Command(f"masks {split}", ("masks", str(self.out / "run"), *named), out)
+
+    def walk(self) -> Path:
+        """The trained walk, where there is one."""
+        return self.out / "walk"
+
+    def evaluate(self) -> Command:
+        """The last one."""
+        words = ("evaluate", str(self.scored()), "--truth", str(self.out / "data" / "masks"), "--json")
+        return Command("evaluate", words, self.scored())
+
+    def lines(self) -> list[str]:
+        """What to type."""
+        return [command.line() for command in (*self.commands(), self.evaluate())]
+
+    def go(self) -> dict[str, Any]:
+        """Do what is left to do; scores beside the published ones.
+
+        Raises:
+            RunError: a command failed, or another process has ``out``.
+        """
+        with held(self.out):
+            stages = Stages.of_folder(self.out)
+            for command in self.commands():
+                stages.stage(command.name, command.product, partial(done, command))
+            scores = json.loads(printed(self.evaluate()).splitlines()[-1])
+        return {"row": self.name, "title": self.row.title, "results": compared(self.row.published, scores)}
+
+
+def compared(published: Mapping[str, float | None], scores: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """By metric: ours, the paper's, and how far ours is above; the latter two are None where no number is known."""
+    return {
+        metric: {
+            "ours": scores[metric],
+            "published": value,
+            "difference": None if value is None else round(scores[metric] - value, 2),
+        }
+        for metric, value in published.items()
+    }
+
+
+def done(command: Command) -> dict[str, Any]:
+    """Its line, when it is done."""
+    printed(command)
+    return {"command": command.line()}
+
+
+def printed(command: Command) -> str:
+    """What a command prints to stdout; its progress and its errors go where ours go.
+
+    Raises:
+        RunError: it failed.
+    """
+    resumed = ("--resume",) if command.words[0] in ("train", "segment") and can_resume(command.product) else ()
+    finished = run_verb([*command.words, *resumed])
+    if finished.code != 0:
+        raise RunError(f"stopped with exit code {finished.code} at: {command.line()}")
+    return finished.printed

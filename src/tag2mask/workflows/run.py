@@ -1,0 +1,207 @@
+"""The whole way in one call: check, train, probe, masks, segment, predict, evaluate, report.
+
+::
+
+    plan.json        what was asked for; another request on the same folder is an error
+    done.json        what every finished stage said
+    run/             the tagged run, with masks-train and masks-val
+    probe/           what patches are, learned over all of split train, for these masks
+    segmenter/       trained on run/masks-train
+    predicted-val/   by the segmenter, without tags; predicted-test too, if there is such a split
+    scores.json      the mask sets against truth, where there is some
+    report.html
+
+Called again it goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tag2mask.data.check.folder import check
+from tag2mask.data.folder import images_folder, require_outside
+from tag2mask.errors import DataError, SettingsError
+from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.files import held, write_json
+from tag2mask.masks.write import open_mask_set
+from tag2mask.painting.make import make_masks
+from tag2mask.prediction.predict import predict
+from tag2mask.probe.train import train_probe
+from tag2mask.progress import progress_bar
+from tag2mask.refine import require_refiners
+from tag2mask.refine.settings import PROBE as PROBE_REFINER
+from tag2mask.report.page import own_truth, write_report
+from tag2mask.report.segmenter import segmenter_section
+from tag2mask.segmentation.train import segment
+from tag2mask.training.checkpoint import can_resume
+from tag2mask.training.loop import train
+from tag2mask.training.run import open_run
+from tag2mask.workflows.plan import PLAN, PROBE, RUN, SEGMENTER, Plan, require_same_plan
+from tag2mask.workflows.stages import Stages, say
+
+SCORES, REPORT, TEST = "scores.json", "report.html", "test"
+
+
+@dataclass(frozen=True)
+class WholeResult:
+    """What came of it: what every stage said by its name, and a row of ``scores`` a mask set that has truth."""
+
+    out: Path
+    predicted: dict[str, Path]
+    stages: dict[str, Any]
+    scores: list[dict[str, Any]]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Photographs that could not be painted, and why."""
+        return {name: why for stage in self.stages.values() for name, why in stage.get("failures", {}).items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        places = {"run": RUN, "segmenter": SEGMENTER, "report": REPORT}
+        return {
+            "out": str(self.out),
+            **{name: str(self.out / place) for name, place in places.items()},
+            "predicted": {split: str(path) for split, path in self.predicted.items()},
+            "stages": self.stages,
+            "scores": self.scores,
+            "failures": self.failures,
+        }
+
+
+def run_whole(plan: Plan) -> WholeResult:
+    """Do what is left to do below ``plan.out``.
+
+    Raises:
+        DataError: training could not work; the first of what ``check`` found. Or ``plan.out`` lies among photographs.
+        RunError: ``plan.out`` holds something else, or was begun with another plan.
+        Tag2MaskError: what a stage found wrong.
+        KeyboardInterrupt: what is finished is saved.
+    """
+    if "split" in plan.given.masks.model_fields_set:
+        raise SettingsError("masks.split: the photographs that are learned from are painted; set train.split")
+    require_refiners(plan.given.masks.refine.names)
+    require_outside(plan.out, images_folder(plan.data))
+    with held(plan.out):
+        require_same_plan(plan)
+        return go_all_the_way(plan)
+
+
+def go_all_the_way(plan: Plan) -> WholeResult:
+    """The stages, one after the other."""
+    stages = Stages(plan.out)
+    checked = stages.stage("check", plan.data, partial(look_over, plan))
+    way = Way(plan, checked)
+    stages.stage("train", way.run, way.train)
+    if way.probes:
+        stages.stage("probe", way.probe, way.train_probe)
+    stages.stage(f"masks {way.source}", way.painted(way.source), partial(way.paint, way.source, {}))
+    stages.stage("segment", way.segmenter, way.segment)
+    for split in way.unseen:
+        stages.stage(f"predict {split}", way.predicted(split), partial(way.predict, split))
+    if way.validation is not None:
+        guess = partial(way.paint, way.validation, {"tags": "predicted"})
+        stages.stage(f"masks {way.validation}", way.painted(way.validation), guess)
+    stages.stage("evaluate", plan.out / SCORES, way.evaluate)
+    stages.stage("report", plan.out / REPORT, way.report)
+    predicted = {split: way.predicted(split) for split in way.unseen}
+    return WholeResult(plan.out, predicted, stages.done, stages.done["evaluate"].get("scores", []))
+
+
+def look_over(plan: Plan) -> dict[str, Any]:
+    """What the data set holds; the folder and its plan are written once it is known to be good.
+
+    Raises:
+        DataError: training could not work.
+    """
+    with progress_bar("check", None) as bar:
+        report = check(plan.data, plan.given.train.data, bar.advance)
+    errors = [problem.message for problem in report.problems if problem.severity == "error"]
+    if errors:
+        more = f" ({len(errors) - 1} more: tag2mask check {plan.data})" if errors[1:] else ""
+        raise DataError(errors[0] + more)
+    if report.problems:
+        say(f"check: {len(report.problems)} warnings: tag2mask check {plan.data} lists them")
+    plan.out.mkdir(parents=True, exist_ok=True)
+    write_json(plan.out / PLAN, plan.to_json())
+    return {"photographs": report.photographs, "splits": report.splits, "warnings": len(report.problems)}
+
+
+class Way:
+    """The stages after the check, each a method that says what came of it, and where things lie."""
+
+    def __init__(self, plan: Plan, checked: Mapping[str, Any]) -> None:
+        self.plan = plan
+        splits: Mapping[str, int] = checked.get("splits", {})
+        self.source = plan.given.train.split
+        self.settings = plan.settings(splits.get(self.source, checked.get("photographs", 0)))
+        validation = self.settings.train.val_split
+        self.validation = validation if validation in splits else None
+        self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]
+        self.run, self.probe, self.segmenter = plan.out / RUN, plan.out / PROBE, plan.out / SEGMENTER
+        self.probes = PROBE_REFINER in self.settings.masks.refine.names
+
+    def painted(self, split: str) -> Path:
+        """The mask set that the tagged run paints."""
+        return self.run / f"masks-{split}"
+
+    def predicted(self, split: str) -> Path:
+        """The mask set that the segmenter predicts."""
+        return self.plan.out / f"predicted-{split}"
+
+    def train(self) -> dict[str, Any]:
+        """The tagged run."""
+        return train(self.plan.data, self.run, self.settings.train, can_resume(self.run)).to_json()
+
+    def train_probe(self) -> dict[str, Any]:
+        """The probe, from the images that the run learned from."""
+        settings = self.settings.probe
+        masks = settings.masks.model_copy(update={"split": self.source})
+        return train_probe(self.run, self.probe, settings.model_copy(update={"masks": masks})).to_json()
+
+    def paint(self, split: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The tagged run's masks of a split."""
+        settings = self.settings.masks
+        refined = settings.refine.model_copy(update={"probe": str(self.probe) if self.probes else None})
+        settings = settings.model_copy(update={"split": split, "refine": refined, **changes})
+        return make_masks(self.run, out=self.painted(split), settings=settings).to_json()
+
+    def segment(self) -> dict[str, Any]:
+        """The segmenter, from the masks of the photographs that the run learned from."""
+        masks, resume = self.painted(self.source), can_resume(self.segmenter)
+        return segment(self.run, masks, self.segmenter, self.settings.segment, resume=resume).to_json()
+
+    def predict(self, split: str) -> dict[str, Any]:
+        """The segmenter's masks of a split; nobody tells it the tags."""
+        return predict(self.segmenter, [], self.predicted(split), self.settings.predict, split).to_json()
+
+    def to_score(self) -> list[Path]:
+        """The mask sets that may be looked at: test photographs are left to a last ``tag2mask evaluate``."""
+        others = [] if self.validation is None else [self.painted(self.validation), self.predicted(self.validation)]
+        return [self.painted(self.source), *others]
+
+    def evaluate(self) -> dict[str, Any]:
+        """Scores of the mask sets that have truth, beside painting at random."""
+        rows = []
+        for path in self.to_score():
+            truth = own_truth(open_run(self.run), open_mask_set(path))
+            if truth is not None:
+                place = path.relative_to(self.plan.out).as_posix()
+                rows.append({"mask_set": place, "truth": str(truth), **evaluate(path, truth).to_json()})
+        content = {"scores": rows}
+        write_json(self.plan.out / SCORES, content)
+        return content
+
+    def report(self) -> dict[str, Any]:
+        """The page about the run and, where there is truth to compare them by, the segmenter."""
+        section = None
+        if self.validation is not None:
+            masks = self.predicted(self.validation)
+            if own_truth(open_run(self.run), open_mask_set(masks)) is not None:
+                section = segmenter_section(self.run, masks, own=self.painted(self.validation)).html
+        page = write_report(self.run, self.painted(self.source), out=self.plan.out / REPORT, section=section)
+        return {"report": str(page)}

@@ -1,0 +1,259 @@
+"""The probe: its sure patches, its linear layer and priors, and the verbs around it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from typer.testing import CliRunner
+
+from tag2mask import evaluate, make_masks, train
+from tag2mask.cli import app
+from tag2mask.data import Sample
+from tag2mask.data.loading import load_image
+from tag2mask.data.reading import read_mask
+from tag2mask.errors import RunError, SettingsError
+from tag2mask.masks.localize import Localizer
+from tag2mask.masks.write import open_mask_set
+from tag2mask.probe import train as module
+from tag2mask.probe.linear import (
+    NEVER,
+    UNSURE,
+    LinearProbe,
+    confident_labels,
+    estimate_priors,
+    fit_probe,
+)
+from tag2mask.probe.probe import ProbeSettings, open_probe
+from tag2mask.probe.sure_patches import agreed, sure_patches
+from tag2mask.probe.train import train_probe
+from tag2mask.refine import on_image as refining
+from tag2mask.training.run import open_run
+
+QUICK = ProbeSettings(steps=60, batch_size=64, lr=0.05)
+
+
+def clouds(shares: tuple[float, ...], count: int = 3000, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points around one centre a class, so close that classes overlap, and their classes."""
+    generator = torch.Generator().manual_seed(seed)
+    labels_N = torch.multinomial(torch.tensor(shares), count, replacement=True, generator=generator)
+    centres_SD = 2.5 * torch.eye(len(shares), 4)
+    return centres_SD[labels_N] + torch.randn(count, 4, generator=generator), labels_N
+
+
+def fitted(features_ND: torch.Tensor, labels_N: torch.Tensor, scores: int) -> LinearProbe:
+    return fit_probe(features_ND, labels_N, scores, 300, 512, 0.05, 1e-4, torch.Generator().manual_seed(0))
+
+
+def test_sure_patches_are_high_and_lead_and_background_is_low() -> None:
+    maps = torch.tensor([[[1.0, 0.8, 0.04, 0.3, 0.0]], [[0.0, 0.7, 0.04, 0.05, 1.0]]])
+    assert sure_patches(maps, [0, 2], True, 0.5, 0.2, 0.1).tolist() == [[1, UNSURE, 0, UNSURE, 3]]
+    assert sure_patches(maps, [0, 2], False, 0.5, 0.2, 0.1).tolist() == [[0, UNSURE, UNSURE, UNSURE, 2]]
+
+
+def test_a_tag_without_any_sure_patch_has_the_one_where_it_leads() -> None:
+    maps = torch.tensor([[[1.0, 0.9, 0.0]], [[0.95, 1.0, 0.0]]])
+    assert sure_patches(maps, [0, 1], True, sure=0.5, margin=0.2, bare=0.1).tolist() == [[1, 2, 0]]
+
+
+def test_an_image_without_tags_is_all_background() -> None:
+    nothing = torch.zeros(0, 2, 3)
+    assert (sure_patches(nothing, [], True, 0.5, 0.2, 0.1) == 0).all()
+    assert (sure_patches(nothing, [], False, 0.5, 0.2, 0.1) == UNSURE).all()
+
+
+def test_looks_agree_on_what_all_of_them_say() -> None:
+    labels_NL = torch.tensor([[1, 1], [1, UNSURE], [0, 2], [UNSURE, UNSURE]])
+    assert agreed(labels_NL).tolist() == [1, UNSURE, UNSURE, UNSURE]
+
+
+def test_the_fit_is_balanced_and_scores_without_a_sure_patch_never_win() -> None:
+    features_ND, labels_N = clouds((0.9, 0.1))
+    probe = fitted(features_ND, labels_N, 3)
+    assert probe.bias_S[2] == NEVER
+    logits_NS = probe(features_ND)
+    # Between two balanced Gaussians of deviation 1 the boundary lies half way: x_0 = x_1.
+    gap_N = features_ND[:, 0] - features_ND[:, 1]
+    assert ((logits_NS[:, 0] > logits_NS[:, 1]) == (gap_N > 0)).float().mean() > 0.97
+
+
+def test_priors_are_found_without_labels_and_within_tags() -> None:
+    """Trained on balanced clouds, it finds how common each is where only some may be."""
+    probe = fitted(*clouds((1 / 3, 1 / 3, 1 / 3)), 3)
+    with_1, _ = clouds((0.8, 0.2, 0.0), seed=1)
+    with_2, _ = clouds((0.6, 0.0, 0.4), seed=2)
+    features_ND = torch.cat([with_1, with_2])
+    image_N = torch.arange(2).repeat_interleave(3000)
+    allowed_IS = torch.tensor([[True, True, False], [True, False, True]])
+    priors_S = estimate_priors(probe, features_ND, image_N, allowed_IS)
+    torch.testing.assert_close(priors_S, torch.tensor([0.7, 0.2, 0.4]), atol=0.05, rtol=0)
+
+
+def test_a_round_learns_what_the_layer_before_is_confident_of() -> None:
+    probe = LinearProbe(torch.tensor([[1.0], [0.0], [NEVER]]), torch.zeros(3))
+    features_ND = torch.tensor([[5.0], [5.0], [0.5], [-5.0], [-0.5]])
+    labels_N = torch.tensor([UNSURE, 1, 0, 0, 2])
+    allowed_IS = torch.tensor([[True, True, False]])
+    found_N = confident_labels(probe, features_ND, torch.zeros(5, dtype=torch.long), allowed_IS, labels_N, 0.9)
+    assert found_N.tolist() == [0, 0, UNSURE, 1, 2]  # of the third score nothing is confident: it keeps its label
+
+
+@pytest.mark.parametrize(("share", "small"), [(0.03, True), (0.4, False)])
+def test_small_classes_are_labelled_by_the_last_look_and_large_ones_by_all(share: float, small: bool) -> None:
+    features_ND, true_N = clouds((1 - share, share))
+    unsure_N = torch.where(features_ND[:, 2] > 0, true_N, UNSURE)
+    image_N = torch.zeros(len(true_N), dtype=torch.int32)
+    labels_NL = torch.stack([unsure_N, true_N], 1)
+    patches = module.Patches(features_ND.half(), labels_NL, image_N, torch.ones(1, 2, dtype=torch.bool))
+    found = module.learn(patches, QUICK.model_copy(update={"rounds": 1}), background=True)
+    assert found.small == small
+    labels_N = true_N if small else unsure_N
+    assert found.sure_S.tolist() == torch.bincount(labels_N[labels_N != UNSURE]).tolist()
+
+
+@pytest.fixture
+def learned(squares: Path, small: dict[str, Any], tmp_path: Path) -> Path:
+    """A run without a background that knows its colours."""
+    train(squares, tmp_path / "run", **{**small, "epochs": 12, "optimiser": {"lr_backbone": 1e-3}})
+    return tmp_path / "run"
+
+
+def test_a_probe_paints_what_it_learned_and_says_so(learned: Path, squares: Path, tmp_path: Path) -> None:
+    summary = train_probe(learned, tmp_path / "probe", QUICK)
+    assert summary.images == 8
+    assert all(count > 0 for count in summary.sure.values())
+    assert not (tmp_path / "probe/patches.safetensors").exists()
+    assert train_probe(learned, tmp_path / "probe", QUICK) == summary
+    made = make_masks(learned, out=tmp_path / "masks", refine="probe", probe=str(tmp_path / "probe"))
+    scores = evaluate(made.path, squares / "masks").to_json()
+    assert scores["miou"] > scores["random_miou"]
+    manifest = open_mask_set(made.path).manifest
+    assert manifest["probe"]["name"] == "probe"
+    assert manifest["truth_used"] == "none"
+
+
+def test_a_probes_probabilities_are_the_scores(learned: Path, tmp_path: Path) -> None:
+    train_probe(learned, tmp_path / "probe", QUICK)
+    settings = {"refine": "probe", "probe": str(tmp_path / "probe"), "scores": True, "unsure": 0.9}
+    made = open_mask_set(make_masks(learned, out=tmp_path / "masks", **settings).path)
+    run, probe, ignored = open_run(learned), open_probe(tmp_path / "probe"), 0
+    method = run.load_method()
+    for name, scores in made.scores(made.names()).items():
+        image = load_image(tmp_path / f"squares/images/{name}.png", run.settings.data)
+        with torch.no_grad():
+            likely_SYX = probe(run, method, image, scores.values, background=False)
+        planes = torch.from_numpy(scores.read())
+        means_Shw = F.adaptive_avg_pool2d(likely_SYX, planes.shape[1:])
+        torch.testing.assert_close(planes / 255, means_Shw, atol=0.5 / 255 + 1e-6, rtol=0)
+        unsure_YX = likely_SYX.amax(0).numpy() < 0.9
+        assert ((read_mask(made.mask(name)) == 255) == unsure_YX).all()
+        ignored += unsure_YX.sum()
+    assert ignored > 0
+
+
+def test_guided_upsampling_knows_the_probes_patches(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images of 48 x 48 and 48 x 56 pixels, patches of 8: the run sees them at 32, the probe at twice that."""
+    train_probe(learned, tmp_path / "probe", QUICK.model_copy(update={"scales": (1.0, 2.0)}))
+    grids: set[tuple[int, int]] = set()
+
+    def spy(image: torch.Tensor, scores_SYX: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        grids.add(grid)
+        return scores_SYX
+
+    monkeypatch.setattr(refining, "guided", spy)
+    make_masks(learned, out=tmp_path / "maps", refine="guided")
+    assert grids == {(4, 4), (4, 5)}
+    grids.clear()
+    make_masks(learned, out=tmp_path / "masks", refine="probe,guided", probe=str(tmp_path / "probe"))
+    assert grids == {(8, 8), (8, 9)}
+
+
+def test_stopped_and_called_again_it_learns_the_same(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_probe(learned, tmp_path / "whole", QUICK)
+    seen: list[int] = []
+    patches_of = module.patches_of
+
+    def interrupted(*arguments: Any) -> Any:
+        seen.append(arguments[3])
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return patches_of(*arguments)
+
+    monkeypatch.setattr(module, "patches_of", interrupted)
+    always = QUICK.model_copy(update={"save_minutes": 0.0})
+    with pytest.raises(KeyboardInterrupt):
+        train_probe(learned, tmp_path / "probe", always)
+    train_probe(learned, tmp_path / "probe", always)
+    assert seen == [0, 1, 2, 3, 3, 4, 5, 6, 7]
+    whole, resumed = open_probe(tmp_path / "whole"), open_probe(tmp_path / "probe")
+    torch.testing.assert_close(whole.linear.weight_SD, resumed.linear.weight_SD, atol=0, rtol=0)
+
+
+def test_an_image_that_cannot_be_read_is_named_and_left_out(learned: Path, squares: Path, tmp_path: Path) -> None:
+    (squares / "images/p00.png").write_bytes(b"no image")
+    summary = train_probe(learned, tmp_path / "probe", QUICK)
+    assert (summary.images, list(summary.failures)) == (7, ["p00"])
+
+
+def test_an_image_without_tags_teaches_the_background(trained: Path, squares: Path) -> None:
+    opened = open_run(trained / "run")
+    settings = module.resolved(QUICK, opened)
+    sample = Sample("p00", squares / "images/p00.png", ())
+    patches = module.patches_of(Localizer(opened, settings.masks), sample, settings, 0, 10**6)
+    assert len(patches.label_NL) == 16
+    assert (patches.label_NL == 0).all()
+    assert patches.allowed_IS.tolist() == [[True, False, False, False]]
+
+
+def test_features_stay_within_their_budget(learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEWEST", 3)
+    kept: list[int] = []
+    patches_of = module.patches_of
+
+    def counted(*arguments: Any) -> Any:
+        part = patches_of(*arguments)
+        kept.append(len(part.feature_ND))
+        return part
+
+    monkeypatch.setattr(module, "patches_of", counted)
+    monkeypatch.setattr(module, "MEGABYTE", 1)
+    train_probe(learned, tmp_path / "probe", QUICK.model_copy(update={"memory": 2 * 24 * 8 * 5}))
+    assert kept == [5] * 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"refine": "probe"}, "--refine probe and --probe PROBE belong together"),
+        ({"refine": "probe", "probe": "PROBE", "paint": "ordered"}, "leave rule=ordered out"),
+    ],
+)
+def test_settings_that_exclude_each_other(run: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        make_masks(run, out=run.parent / "other", **settings)
+
+
+def test_folders_that_are_no_probe_of_this_run(trained: Path, learned: Path, squares: Path, tmp_path: Path) -> None:
+    run = trained / "run"
+    with pytest.raises(RunError, match=r"is not a probe: config\.yaml is missing"):
+        make_masks(run, out=tmp_path / "masks", refine="probe", probe=str(squares))
+    train_probe(learned, tmp_path / "probe", QUICK)
+    with pytest.raises(SettingsError, match="was learned with another run than"):
+        make_masks(run, out=tmp_path / "masks", refine="probe", probe=str(tmp_path / "probe"))
+    with pytest.raises(RunError, match=r"was begun with settings\.steps = 60, not 61; choose another --out"):
+        train_probe(learned, tmp_path / "probe", QUICK.model_copy(update={"steps": 61}))
+    with pytest.raises(RunError, match="is not empty; choose another --out"):
+        train_probe(learned, squares / "splits", QUICK)
+    with pytest.raises(SettingsError, match="a probe learns from class maps as they are"):
+        train_probe(learned, tmp_path / "other", ProbeSettings.parse({"masks": {"refine": "pamr"}}))
+
+
+def test_the_command(learned: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["train-probe", str(learned), "--out", str(tmp_path / "p"), "--set", "steps=20"])
+    assert done.exit_code == 0
+    assert "8 images, " in done.output

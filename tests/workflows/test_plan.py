@@ -1,0 +1,34 @@
+"""What is asked of the whole way: settings by stage, and what ``--quick`` makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tag2mask.errors import SettingsError
+from tag2mask.training.settings import TrainSettings, epochs_for, with_epochs
+from tag2mask.workflows.plan import Plan, read_whole_settings
+
+
+@pytest.mark.parametrize(("assignments", "scores"), [([], False), (["segment.target=soft"], True)])
+def test_a_soft_target_asks_masks_for_scores(tmp_path: Path, assignments: list[str], scores: bool) -> None:
+    given = read_whole_settings(None, None, None, None, assignments)
+    masks = Plan(tmp_path, tmp_path, given, quick=True).settings(354).masks
+    assert (masks.scores, masks.refine.names) == (scores, ("probe", "crf"))
+
+
+def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tmp_path: Path) -> None:
+    given = read_whole_settings("linear", None, "none", 3, ["segment.epochs=2", "train.method.x=1"])
+    assert given.train.method_settings == {"x": 1}
+    assert (given.train.seed, given.segment.seed) == (3, 3)
+    quick = Plan(tmp_path, tmp_path, given, quick=True).settings(354)
+    assert (quick.train.epochs, quick.train.backbone.image_size, quick.segment.epochs) == (8, 126, 2)
+    assert (quick.train.method, quick.predict.overlay) == ("linear", True)
+    usual = Plan(tmp_path, tmp_path, given).settings(354)
+    assert usual.train.backbone.image_size == 224
+    assert [epochs_for(2100, count) for count in (0, 20, 354, 1000, 10**6)] == [50, 50, 6, 2, 1]
+    assert [with_epochs(usual.train, count).epochs for count in (1, 100, 440, 10**6)] == [50, 44, 10, 5]
+    assert with_epochs(TrainSettings(epochs=3), 100).epochs == 3
+    with pytest.raises(SettingsError, match=r"unknown setting trian; did you mean train\.KEY"):
+        read_whole_settings(None, None, None, None, ["trian.epochs=1"])
