@@ -28,7 +28,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tag2mask.data import DataSettings, open_dataset
+from tag2mask.data import Classes, DataSettings, open_dataset
 from tag2mask.data.loading import TaggedImages
 from tag2mask.data.transforms import AugmentSettings, train_transform
 from tag2mask.methods import Method, build_method
@@ -36,7 +36,8 @@ from tag2mask.training.start import mixed_precision
 from tag2mask.vit.settings import BackboneSettings
 
 BACKBONE = BackboneSettings()
-BATCH, CLASSES, SIDE = 8, 20, 448
+BATCH, SIDE = 8, 448
+NAMES = tuple(f"class {number}" for number in range(20))
 SIZES = ((500, 375), (4000, 3000))  # width, height
 
 
@@ -90,13 +91,15 @@ def write_photographs(root: Path, size: tuple[int, int], count: int) -> None:
     """JPEGs of smooth shapes with a little noise, about as heavy as a camera's; one tag each."""
     chance = np.random.default_rng(0)
     (root / "images").mkdir()
-    (root / "classes.txt").write_text("".join(f"class {number}\n" for number in range(CLASSES)))
+    (root / "classes.txt").write_text("\n".join(NAMES) + "\n")
     grain = chance.normal(0, 4, (size[1], size[0], 1)).astype(np.float32)
     for number in range(count):
         small = Image.fromarray(chance.integers(0, 256, (12, 16, 3), np.uint8))
         smooth = np.asarray(small.resize(size, Image.Resampling.BICUBIC), np.float32)
         Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)).save(root / f"images/{number}.jpg", quality=90)
-    (root / "labels.csv").write_text("image,labels\n" + "".join(f"{i}.jpg,class {i % CLASSES}\n" for i in range(count)))
+    (root / "labels.csv").write_text(
+        "image,labels\n" + "".join(f"{i}.jpg,{NAMES[i % len(NAMES)]}\n" for i in range(count))
+    )
 
 
 def loader_rate(root: Path, cache: int | None, workers: int, reads: int) -> Rate:
@@ -115,8 +118,8 @@ def loader_rate(root: Path, cache: int | None, workers: int, reads: int) -> Rate
 
 def step_rate(steps: int) -> Rate:
     """Forward and backward of the default method, in the precision that ``auto`` is here, after one step to warm up."""
-    method, _ = build_method("tokenmasking", CLASSES, BACKBONE, {}, "none")
-    images, tags = torch.rand(BATCH, 3, 224, 224), torch.eye(CLASSES)[:BATCH]
+    method, _ = build_method("tokenmasking", Classes(NAMES), BACKBONE, {}, "none")
+    images, tags = torch.rand(BATCH, 3, 224, 224), torch.eye(len(NAMES))[:BATCH]
     learn(method, images, tags)
     with timed(steps * BATCH) as rate:
         for _ in range(steps):

@@ -170,7 +170,7 @@ def epochs_in(plan: Comparison, method: str) -> int:
     settings = completed(plan.settings(method, 0, 1), plan.data)
     photographs = open_dataset(plan.data, settings.data, settings.split)
     validation = open_validation(plan.data, settings)
-    accelerator, model, settings, _ = prepare(settings, len(photographs.classes), "none")
+    accelerator, model, settings, _ = prepare(settings, photographs.classes, "none")
     validated = validation[:TIMED]
     trainer = Trainer(accelerator, model, plan.data, photographs, validated, settings, plan.out, Interrupt())
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))

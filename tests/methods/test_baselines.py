@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from numbered import numbered
 from tag2mask.methods import Ask, Method, build_method
 from tag2mask.methods.baselines import TSCAM, LinearCAM
 from tag2mask.vit.settings import BackboneSettings
@@ -14,7 +15,7 @@ IMAGES = torch.randn(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
 
 def build(name: str) -> Method:
     torch.manual_seed(0)
-    return build_method(name, 4, TINY, {}, "none")[0].eval()
+    return build_method(name, numbered(4), TINY, {}, "none")[0].eval()
 
 
 def test_maps_hold_no_graph() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from numbered import numbered
 from tag2mask.errors import SettingsError
 from tag2mask.methods import METHODS, Ask, Method, build_method
 from tag2mask.vit import attention as attention_module
@@ -152,7 +153,7 @@ def untrained(name: str, settings: dict[str, Any]) -> tuple[Method, Tensor]:
     """A method whose classes differ and whose maps are not all 0, and two images."""
     torch.manual_seed(0)
     backbone = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.0)
-    method = build_method(name, CLASSES, backbone, settings, "none")[0].eval()
+    method = build_method(name, numbered(CLASSES), backbone, settings, "none")[0].eval()
     for parameter in (method.vit.class_CD, *(p for n, p in method.named_parameters() if "head" in n)):
         torch.nn.init.normal_(parameter.data, std=0.2)
     for attention in method.vit.attentions:

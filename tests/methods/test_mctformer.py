@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from numbered import numbered
 from tag2mask.errors import SettingsError
 from tag2mask.methods import Evidence, build_method
 from tag2mask.methods.base import soft_margins
@@ -20,7 +21,7 @@ TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.
 
 def build(name: str, **settings: object) -> MCTformer:
     torch.manual_seed(0)
-    method, _ = build_method(name, 4, TINY, settings, "none")
+    method, _ = build_method(name, numbered(4), TINY, settings, "none")
     assert isinstance(method, MCTformer)
     return method
 
@@ -58,7 +59,7 @@ def test_parameters_are_the_papers_but_for_what_we_fold(name: str, classes: int,
 
     V1's published count leaves room for exactly one linear head beside the means, which its logits do not need.
     """
-    method, _ = build_method(name, classes, BackboneSettings(name="deit_small_patch16_224"), {}, "none")
+    method, _ = build_method(name, numbered(classes), BackboneSettings(name="deit_small_patch16_224"), {}, "none")
     folded = (classes + 2) * 384 + (385 * classes if name == "mctformer-v1" else 0)
     count = sum(parameter.numel() for parameter in method.parameters())
     assert (count + folded) / 1e6 == pytest.approx(millions, abs=6e-4)

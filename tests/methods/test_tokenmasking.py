@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from numbered import numbered
 from tag2mask.errors import SettingsError
 from tag2mask.methods import METHODS, Ask, build_method
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
@@ -16,7 +17,7 @@ TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.
 
 def build(name: str = "tokenmasking", classes: int = 4, **settings: object) -> TokenMasking:
     torch.manual_seed(0)
-    method, _ = build_method(name, classes, TINY, settings, "none")
+    method, _ = build_method(name, numbered(classes), TINY, settings, "none")
     assert isinstance(method, TokenMasking)
     return method
 
@@ -186,10 +187,10 @@ def test_the_two_forms_are_two_recipes() -> None:
     released = read_settings(None, [], {}, "dfc2020-tokenmasking-released")
     assert (paper.method, released.method) == ("tokenmasking-paper", "tokenmasking-released")
     backbone = released.backbone.model_copy(update={"depth": 3})
-    method, _ = build_method(released.method, 8, backbone, released.method_settings, released.weights)
+    method, _ = build_method(released.method, numbered(8), backbone, released.method_settings, released.weights)
     assert isinstance(method, TokenMasking)
     assert {module.eps for module in method.modules() if isinstance(module, nn.LayerNorm)} == {1e-5}
     assert all(attention.heads == 16 and attention.qkv.bias is None for attention in method.vit.attentions)
-    own, _ = build_method(paper.method, 8, TINY, paper.method_settings, "none")
+    own, _ = build_method(paper.method, numbered(8), TINY, paper.method_settings, "none")
     assert own.settings.final_norm
     assert {module.eps for module in own.modules() if isinstance(module, nn.LayerNorm)} == {1e-6}

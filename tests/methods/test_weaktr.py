@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from numbered import numbered
 from tag2mask.masks.refine import refine_patches
 from tag2mask.masks.settings import read_mask_settings
 from tag2mask.methods import Ask, Evidence, build_method
@@ -21,7 +22,7 @@ TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.
 
 def build(**settings: object) -> WeakTr:
     torch.manual_seed(0)
-    method, _ = build_method("weaktr", 4, TINY, settings, "none")
+    method, _ = build_method("weaktr", numbered(4), TINY, settings, "none")
     assert isinstance(method, WeakTr)
     return method
 
@@ -94,7 +95,7 @@ def test_the_fine_loss_has_a_floor_that_a_learned_scale_removes() -> None:
 
 def test_random_queries_stay() -> None:
     torch.manual_seed(0)
-    method, _ = build_method("weaktr-random", 4, TINY, {}, "none")
+    method, _ = build_method("weaktr-random", numbered(4), TINY, {}, "none")
     assert isinstance(method, WeakTr)
     random_K = method.state_dict()["fusion.random_K"]  # one number a head
     assert random_K.shape == (36,)

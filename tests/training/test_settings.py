@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from numbered import numbered
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import SettingsError
 from tag2mask.files import write_yaml
@@ -87,7 +88,7 @@ def test_parity_gives_the_released_rates(preset: str, wanted: dict[int, float]) 
 @pytest.mark.parametrize(("fresh", "wanted"), [(False, 1e-5), (True, 3e-3)])
 def test_fresh_patches_learn_as_fast_as_tokens(fresh: bool, wanted: float) -> None:
     backbone = BackboneSettings(name="vit_tiny_patch16_224", image_size=32, bands=13)
-    method, _ = build_method("tokenmasking", 2, backbone, {}, "none")
+    method, _ = build_method("tokenmasking", numbered(2), backbone, {}, "none")
     groups = parameter_groups(method, OptimiserSettings(), fresh)
     rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     found = {name: rates[id(parameter)] for name, parameter in method.named_parameters()}
@@ -143,7 +144,7 @@ def test_presets_are_listed_and_unknown_ones_named() -> None:
 )
 def test_decay_works_on_the_kinds_that_are_named(preset: str, kinds: set[str]) -> None:
     settings = read_settings(None, [], {"weights": "none", "backbone.depth": 3}, preset)
-    method, _ = build_method(settings.method, 3, settings.backbone, {}, "none")
+    method, _ = build_method(settings.method, numbered(3), settings.backbone, {}, "none")
     decayed = {
         id(parameter)
         for group in parameter_groups(method, settings.optimiser)
@@ -172,7 +173,7 @@ def test_rate_rises_then_falls_as_a_cosine() -> None:
 def test_groups_give_layers_and_kinds_their_own_rates() -> None:
     method, _ = build_method(
         "tokenmasking",
-        2,
+        numbered(2),
         BackboneSettings(name="vit_tiny_patch16_224", image_size=32, depth=3),
         {"pruning": True},
         "none",

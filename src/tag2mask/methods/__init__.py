@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from tag2mask.data.classes import Classes
 from tag2mask.errors import SettingsError
 from tag2mask.methods.base import Ask, Evidence, Method
 from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
@@ -31,7 +32,7 @@ class MethodEntry:
 
     settings: type[Settings]
     preset: Mapping[str, Any]
-    build: Callable[[nn.Module, int, Any], Method]
+    build: Callable[[nn.Module, Classes, Any], Method]
 
 
 METHODS: Mapping[str, MethodEntry] = MappingProxyType(
@@ -75,9 +76,9 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
 
 
 def build_method(
-    name: str, classes: int, backbone: BackboneSettings, method: Mapping[str, Any], weights: Weights
+    name: str, classes: Classes, backbone: BackboneSettings, method: Mapping[str, Any], weights: Weights
 ) -> tuple[Method, WeightsReport]:
-    """A method for ``classes`` tags around a backbone filled with ``weights``; ``method`` overrides its preset.
+    """A method for the tags of ``classes`` around a backbone filled with ``weights``; ``method`` overrides its preset.
 
     Raises:
         SettingsError: unknown method, backbone or setting.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tag2mask.data.classes import Classes
 from tag2mask.vit.vit import ViT
 
 
@@ -59,6 +60,11 @@ class Method(nn.Module, ABC):
 
     vit: ViT
     readout: Readout | None = None
+
+    def __init__(self, classes: Classes) -> None:
+        """A method for the tags of ``classes``: their names and the background, beside their number."""
+        super().__init__()
+        self.classes = classes
 
     @property
     def patch(self) -> int:

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from tag2mask.data import Dataset, Sample, open_dataset
+from tag2mask.data import Classes, Dataset, Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import TaggedImages, require_files
 from tag2mask.data.transforms import train_transform
@@ -72,7 +72,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     require_outside(out, images_folder(data))
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
-    accelerator, method, settings, report = prepare(settings, len(photographs.classes), weights)
+    accelerator, method, settings, report = prepare(settings, photographs.classes, weights)
     if accelerator.is_main_process:  # the others may come here when it has begun already
         require_folder(out, settings, resume)
     with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
@@ -101,9 +101,9 @@ def warm_up(
 
 
 def prepare(
-    settings: TrainSettings, classes: int, weights: Weights
+    settings: TrainSettings, classes: Classes, weights: Weights
 ) -> tuple[Accelerator, Method, TrainSettings, WeightsReport]:
-    """The devices, the method for ``classes`` tags with the settings' seed, and the settings with all decided."""
+    """The devices, the method for ``classes`` with the settings' seed, and the settings with all decided."""
     torch.manual_seed(settings.seed)
     method, report = build_method(settings.method, classes, settings.backbone, settings.method_settings, weights)
     return open_accelerator(settings), method, decide_warm_start(settings, method), report

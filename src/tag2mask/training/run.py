@@ -134,7 +134,7 @@ class Run:
         """
         settings = self.settings
         chosen = {**settings.method_settings, **(changes or {})}
-        method, _ = build_method(settings.method, len(self.classes), settings.backbone, chosen, "none")
+        method, _ = build_method(settings.method, self.classes, settings.backbone, chosen, "none")
         fill(method, self.weights_path())
         return method.to(device).eval()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tag2mask.data.classes import Classes
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
@@ -19,15 +20,15 @@ from tag2mask.vit.vit import ViT, last_layers
 class LinearCAM(Method):
     """logit_c = w_c . mean_m x_m + b_c over normalised patch tokens; the map is max(w_c . x_m, 0)."""
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: Settings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
-        super().__init__()
+        super().__init__(classes)
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0).requires_grad_(False)
-        self.head = nn.Linear(self.vit.width, classes)
+        self.head = nn.Linear(self.vit.width, len(classes))
         self.all_layers = last_layers(self.vit, None)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tag2mask.data.classes import Classes
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
@@ -19,14 +20,14 @@ from tag2mask.vit.vit import ViT, last_layers
 class Rollout(Method):
     """Trained as MCTformer V1; the map is the class token's row of the product of (A_l + I) / 2 over all layers."""
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: Settings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
-        super().__init__()
-        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0)
+        super().__init__(classes)
+        self.vit = ViT(backbone, len(classes), registers=0, gated=False, token_noise=0.0)
         self.vit.drop_norm()
         self.all_layers = last_layers(self.vit, None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from tag2mask.data.classes import Classes
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.settings import Settings
@@ -33,16 +34,16 @@ class TSCAM(Method):
     A is the one class token's attention, the mean over layers: it is the same for all classes.
     """
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: TSCAMSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: TSCAMSettings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
-        super().__init__()
+        super().__init__(classes)
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0)
         self.vit.drop_norm()
-        self.patch_head = PatchHead(classes, self.vit.width)
+        self.patch_head = PatchHead(len(classes), self.vit.width)
         self.all_layers = last_layers(self.vit, None)
         self.over_layers = settings.over_layers
         self.map_layers = chosen_layers(self.vit, settings.map_layers)

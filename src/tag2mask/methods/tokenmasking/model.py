@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tag2mask.data.classes import Classes
 from tag2mask.errors import SettingsError
 from tag2mask.methods.base import Ask, Evidence, Method, Readout, require_tags
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
@@ -32,19 +33,19 @@ GATES: Mapping[str, type[HardConcrete]] = MappingProxyType({"soft": HardConcrete
 class TokenMasking(Method):
     """The whole method. Section numbers are the paper's."""
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: TokenMaskingSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: TokenMaskingSettings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT; more map layers than layers; settings that exclude each other.
         """
-        super().__init__()
+        super().__init__(classes)
         require_consistent(settings)
         self.settings = settings
         start = None if settings.gate_start == "xavier" else float(settings.gate_start)
         self.vit = ViT(
             backbone,
-            classes,
+            len(classes),
             registers=settings.registers,
             gated=settings.pruning,
             class_attention=settings.class_attention,
@@ -52,7 +53,7 @@ class TokenMasking(Method):
             gate=partial(GATES[settings.gates], log_alpha=start),
             cut=settings.cut,
         )
-        self.head = build_head(settings.head, classes, self.vit.width)
+        self.head = build_head(settings.head, len(classes), self.vit.width)
         self.all_layers = last_layers(self.vit, None)
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
         self.attended_layers = last_layers(self.vit, settings.attended_layers)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from tag2mask.data.classes import Classes
 from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.methods.weaktr.settings import WeakTrSettings
@@ -85,16 +86,16 @@ class WeakTr(Method):
     Attention, head outputs and coarse maps are detached before the fusion: the fine loss trains the fusion alone.
     """
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: WeakTrSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: WeakTrSettings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
-        super().__init__()
-        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0)
+        super().__init__(classes)
+        self.vit = ViT(backbone, len(classes), registers=0, gated=False, token_noise=0.0)
         self.vit.drop_norm()
-        self.patch_head = PatchHead(classes, self.vit.width)
+        self.patch_head = PatchHead(len(classes), self.vit.width)
         attentions = self.vit.attentions
         self.layers, self.heads, width = len(attentions), attentions[0].heads, attentions[0].head_width
         self.query = QUERIES[settings.query]
