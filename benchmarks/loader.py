@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 from tag2mask.data import Classes, DataSettings, open_dataset
 from tag2mask.data.loading import TaggedImages
 from tag2mask.data.transforms import AugmentSettings, train_transform
-from tag2mask.methods import Method, build_method
+from tag2mask.methods import Method, Progress, build_method
 from tag2mask.training.start import mixed_precision
 from tag2mask.vit.settings import BackboneSettings
 
@@ -130,7 +130,7 @@ def step_rate(steps: int) -> Rate:
 def learn(method: Method, images: Tensor, tags: Tensor) -> None:
     """One step, without the optimiser's."""
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision("auto") == "bf16"):
-        terms = method.loss(method(images, tags), tags)
+        terms = method.loss(method(images, tags), tags, Progress(step=0, steps=1, epoch=0, epochs=1))
     torch.stack(list(terms.values())).sum().backward()
 
 

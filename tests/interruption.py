@@ -20,7 +20,7 @@ def interrupted_after(stop: int) -> Iterator[None]:
 
     def interrupted(self: loop.Trainer, images: torch.Tensor, tags: torch.Tensor) -> bool:
         moved = step(self, images, tags)
-        if self.progress.step == stop:
+        if self.state.step == stop:
             os.kill(os.getpid(), signal.SIGINT)
         return moved
 

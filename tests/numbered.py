@@ -1,8 +1,11 @@
-"""Classes for methods that are built without data."""
+"""What methods are built and trained with where there is no data: classes, and the first step of a training."""
 
 from __future__ import annotations
 
 from tag2mask.data import Classes
+from tag2mask.methods import Progress
+
+START = Progress(step=0, steps=1, epoch=0, epochs=1)
 
 
 def numbered(count: int) -> Classes:

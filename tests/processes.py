@@ -87,7 +87,7 @@ def lost(folder: Path, signum: int) -> None:
 
     def lost_after(self: loop.Trainer, images: torch.Tensor, tags: torch.Tensor) -> bool:
         moved = step(self, images, tags)
-        if RANK == 1 and self.progress.step == 1:
+        if RANK == 1 and self.state.step == 1:
             os.kill(os.getpid(), signum)
         return moved
 

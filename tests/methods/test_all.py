@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from numbered import numbered
+from numbered import START, numbered
 from tag2mask.errors import SettingsError
 from tag2mask.methods import METHODS, Ask, Method, build_method
 from tag2mask.vit.settings import BackboneSettings
@@ -46,7 +46,7 @@ class TestEveryMethod:
         optimiser = torch.optim.AdamW(method.parameters(), lr=1e-3)
         losses = []
         for _ in range(12):
-            loss = sum(method.loss(method(images, tags), tags).values())
+            loss = sum(method.loss(method(images, tags), tags, START).values())
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

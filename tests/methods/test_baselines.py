@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from numbered import numbered
+from numbered import START, numbered
 from tag2mask.methods import Ask, Method, build_method
 from tag2mask.methods.baselines import TSCAM, LinearCAM
 from tag2mask.vit.settings import BackboneSettings
@@ -38,7 +38,7 @@ def test_linear_trains_its_head_alone() -> None:
     method = build("linear").train()
     assert isinstance(method, LinearCAM)
     tags = torch.eye(4)[:2]
-    sum(method.loss(method(IMAGES, tags), tags).values()).backward()
+    sum(method.loss(method(IMAGES, tags), tags, START).values()).backward()
     assert {name for name, parameter in method.named_parameters() if parameter.grad is not None} == {
         "head.weight",
         "head.bias",

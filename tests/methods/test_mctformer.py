@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from numbered import numbered
+from numbered import START, numbered
 from tag2mask.errors import SettingsError
 from tag2mask.methods import Evidence, build_method
 from tag2mask.methods.base import soft_margins
@@ -79,10 +79,10 @@ def test_plus_needs_tags_to_train_and_contrasts_every_layer() -> None:
     images, tags = torch.randn(2, 3, 64, 64), torch.eye(4)[:2]
     with pytest.raises(ValueError, match=r"shape \(2, 4\), got none"):
         method(images)
-    terms = method.loss(method(images, tags), tags)
+    terms = method.loss(method(images, tags), tags, START)
     assert set(terms) == {"class_tokens", "patches", "contrast"}
     assert terms["contrast"].item() > 1.0  # tokens start the same: ln 4 at the first layers
-    assert set(method.eval().loss(method(images), tags)) == {"class_tokens", "patches"}
+    assert set(method.eval().loss(method(images), tags, START)) == {"class_tokens", "patches"}
 
 
 def test_more_map_layers_than_layers() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from numbered import numbered
+from numbered import START, numbered
 from tag2mask.errors import SettingsError
 from tag2mask.methods import METHODS, Ask, build_method
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
@@ -88,7 +88,7 @@ def test_contributions_need_a_vector_and_patches(wrong: dict[str, str]) -> None:
 def test_attended_loss_moves_attention_and_tokens() -> None:
     method = build(pruning=False, masking_ratio=0.0)
     tags = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 1.0, 0]])
-    sum(method.loss(method(torch.randn(2, 3, 64, 64), tags), tags).values()).backward()
+    sum(method.loss(method(torch.randn(2, 3, 64, 64), tags), tags, START).values()).backward()
     assert method.vit.class_CD.grad.abs().sum() > 0
     assert method.vit.attentions[-1].qkv.weight.grad[: 2 * method.vit.width].abs().sum() > 0
 

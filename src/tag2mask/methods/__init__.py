@@ -14,7 +14,7 @@ from torch import nn
 
 from tag2mask.data.classes import Classes
 from tag2mask.errors import SettingsError
-from tag2mask.methods.base import Ask, Evidence, Method
+from tag2mask.methods.base import Ask, Evidence, Method, Progress
 from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
 from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
@@ -23,7 +23,7 @@ from tag2mask.settings import Settings
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
 
-__all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "build_method", "method_settings"]
+__all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "Progress", "build_method", "method_settings"]
 
 
 @dataclass(frozen=True)

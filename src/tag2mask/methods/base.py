@@ -41,6 +41,16 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """Where a training stands before a step: ``step`` of ``steps``, in ``epoch`` of ``epochs``; both count from 0."""
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+
+
+@dataclass(frozen=True)
 class Readout:
     """Logits that are linear in what a method reads for each class, w_c . r_c + b_c.
 
@@ -80,8 +90,8 @@ class Method(nn.Module, ABC):
         """Look at normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training."""
 
     @abstractmethod
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
-        """Named scalar terms; their sum is minimised."""
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
+        """Named scalar terms; their sum is minimised. ``progress`` is for weights that change in training."""
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

@@ -110,7 +110,7 @@ def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, r
             trainer.resume()
         elif accelerator.is_main_process:
             write_segmenter_header(out, run, source, settings, built)
-        start = f"resumed at step {trainer.progress.step}" if resume else built.report.summary()
+        start = f"resumed at step {trainer.state.step}" if resume else built.report.summary()
         trainer.run([start, f"labels: {source.origin['labels_used']}; truth used: {source.origin['truth_used']}"])
     return trainer.result(source.origin)
 
@@ -207,7 +207,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
 
     def has_own(self) -> bool:
         """Whether the batch in hand is this process's own."""
-        images, _ = self.batches.sizes(self.progress.batch)
+        images, _ = self.batches.sizes(self.state.batch)
         return images > 0
 
     def tally(self, labels_BYX: Tensor, truth_BYX: Tensor, kept_BYX: Tensor) -> None:
@@ -222,7 +222,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
 
     def finish_row(self, row: dict[str, Any]) -> None:
         """The share of kept pixels, the precision of all labels and of the kept ones; the last weights are kept."""
-        counts = self.progress.counts
+        counts = self.state.counts
         row["kept"] = counts["kept"] / max(counts["labelled"], 1)
         if counts["scored"]:
             row["precision"] = counts["right"] / counts["scored"]
@@ -238,7 +238,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
 
     def result(self, origin: dict[str, Any]) -> SegmentResult:
         """What came of it."""
-        last = self.progress.rows[-1]
+        last = self.state.rows[-1]
         return SegmentResult(
             self.out,
             self.count,
@@ -248,5 +248,5 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
             last.get("kept_precision"),
             origin["labels_used"],
             origin["truth_used"],
-            round(self.progress.seconds, 1),
+            round(self.state.seconds, 1),
         )

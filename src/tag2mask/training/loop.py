@@ -19,7 +19,7 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import TaggedImages, require_files
 from tag2mask.data.transforms import train_transform
 from tag2mask.files import stopped_early
-from tag2mask.methods import Method, build_method, method_settings
+from tag2mask.methods import Method, Progress, build_method, method_settings
 from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
@@ -83,7 +83,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
             trainer.resume()
         elif accelerator.is_main_process:
             write_run_header(out, data, photographs, settings, report)
-        return trainer.train(f"resumed at step {trainer.progress.step}" if resume else report.summary())
+        return trainer.train(f"resumed at step {trainer.state.step}" if resume else report.summary())
 
 
 def warm_up(
@@ -138,22 +138,23 @@ class Trainer(EpochLoop[TrainSettings]):
         super().__init__(accelerator, method, optimiser, self.images, len(self.images), settings, clip, out, interrupt)
 
     def train(self, opening: str) -> TrainResult:
-        """Train to the end from where ``progress`` stands; ``opening`` is the first line to say."""
+        """Train to the end from where ``state`` stands; ``opening`` is the first line to say."""
         untagged = ["no tagged validation photographs: the last weights are kept, not the best"]
         self.run([opening] if self.validation else [opening, *untagged])
-        best, epochs = self.progress.best_epoch, self.settings.epochs
+        best, epochs = self.state.best_epoch, self.settings.epochs
         return TrainResult(
             self.out,
             epochs,
             epochs if best is None else best,
-            self.progress.best_ap,
-            round(self.progress.seconds, 1),
+            self.state.best_ap,
+            round(self.state.seconds, 1),
         )
 
     def terms(self, *batch: Tensor) -> dict[str, Tensor]:
         """The method's loss on photographs ``(B, bands, S, S)`` and tags ``(B, C)``."""
         images, tags = batch
-        return self.method.loss(self.model(images, tags), tags)
+        progress = Progress(self.state.step, self.steps, self.state.epoch, self.settings.epochs)
+        return self.method.loss(self.model(images, tags), tags, progress)
 
     def factor(self, step: int) -> float:
         """On the base rates at a step."""
@@ -161,17 +162,17 @@ class Trainer(EpochLoop[TrainSettings]):
 
     def finish_row(self, row: dict[str, Any]) -> None:
         """Validate, and keep the best weights; of equally good ones the later, whose logits part further."""
-        progress = self.progress
+        state = self.state
         row["open_heads"] = self.method.open_heads()
         row |= self.validate()
-        better = progress.best_ap is None or row.get("val_ap", 0.0) >= progress.best_ap
+        better = state.best_ap is None or row.get("val_ap", 0.0) >= state.best_ap
         if not self.validation or better:
-            progress.best_epoch = progress.epoch + 1
-            progress.best_ap = row.get("val_ap")
+            state.best_epoch = state.epoch + 1
+            state.best_ap = row.get("val_ap")
             self.save_model(self.out / layout.MODEL)
         every = self.settings.keep_epochs
-        if every and (progress.epoch + 1) % every == 0:
-            self.save_model(self.out / layout.epoch_model(progress.epoch + 1))
+        if every and (state.epoch + 1) % every == 0:
+            self.save_model(self.out / layout.epoch_model(state.epoch + 1))
 
     def validate(self) -> dict[str, Any]:
         """AP and F1 over the validation photographs, by tags alone; each keeps its proportions."""

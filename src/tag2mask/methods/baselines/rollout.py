@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
 from tag2mask.vit.tap import Tap, attention_rows
@@ -43,7 +43,7 @@ class Rollout(Method):
             affinity_BMM=tap.affinity_BMM,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
@@ -68,7 +68,7 @@ class TSCAM(Method):
             affinity_BMM=tap.affinity_BMM,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import Ask, Evidence, Method, require_tags, soft_margins
+from tag2mask.methods.base import Ask, Evidence, Method, Progress, require_tags, soft_margins
 from tag2mask.methods.mctformer.settings import MCTformerSettings
 from tag2mask.methods.patch_head import PatchHead, mean_pooling, rank_pooling
 from tag2mask.vit.grid import on_grid
@@ -61,7 +61,7 @@ class MCTformer(Method):
             affinity_BMM=tap.affinity_BMM,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin of each branch, and the weighted contrast of class tokens."""
         return {**soft_margins(evidence, tags), **evidence.terms}
 

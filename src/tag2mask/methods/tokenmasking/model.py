@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
 from tag2mask.errors import SettingsError
-from tag2mask.methods.base import Ask, Evidence, Method, Readout, require_tags
+from tag2mask.methods.base import Ask, Evidence, Method, Progress, Readout, require_tags
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.gates import HardConcrete, StraightThrough
@@ -83,7 +83,7 @@ class TokenMasking(Method):
             affinity_BMM=None if tap is None else tap.affinity_BMM,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """L = L_cls + lambda sum_heads P(g > 0): binary cross-entropy on float32 logits, and the gates' penalty."""
         return {"bce": F.binary_cross_entropy_with_logits(evidence.scores_BC.float(), tags.float()), **evidence.terms}
 

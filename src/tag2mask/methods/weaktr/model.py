@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.methods.weaktr.settings import WeakTrSettings
 from tag2mask.vit.grid import on_grid
@@ -135,7 +135,7 @@ class WeakTr(Method):
             affinity_BMM=affinity_BMM if ask.affinity else None,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin of class tokens, coarse and fine maps, all of weight 1."""
         return soft_margins(evidence, tags)
 
