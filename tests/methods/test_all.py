@@ -53,11 +53,6 @@ class TestEveryMethod:
             losses.append(loss.item())
         assert losses[-1] < losses[0]
 
-    def test_groups_hold_every_parameter_once(self, name: str) -> None:
-        method = build(name)
-        grouped = [id(parameter) for group in method.parameter_groups().values() for parameter in group]
-        assert sorted(grouped) == sorted(id(p) for p in method.parameters() if p.requires_grad)
-
     def test_saved_and_loaded_it_is_the_same(self, name: str, tmp_path) -> None:
         method = build(name).eval()
         save_file(method.state_dict(), tmp_path / "model.safetensors")

@@ -6,13 +6,14 @@ Shapes: B batch, C classes, M patches, h w patch grid, Y X pixels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
+from tag2mask.vit.groups import ParameterGroup
 from tag2mask.vit.vit import ViT
 
 
@@ -94,12 +95,8 @@ class Method(nn.Module, ABC):
         """Named scalar terms; their sum is minimised. ``progress`` is for weights that change in training."""
 
     @abstractmethod
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All trainable parameters, by name of their rate.
-
-        ``"backbone"`` (pretrained), ``"tokens"`` (new tokens and heads), ``"heads"`` (heads that may start warm),
-        ``"gates"``.
-        """
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """All trainable parameters, each in one group; those of one rate keep their order in the optimiser."""
 
 
 def require_tags(tags: Tensor | None, images: int, classes: int) -> Tensor:

@@ -23,7 +23,7 @@ from tag2mask.methods import Method, Progress, build_method, method_settings
 from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
-from tag2mask.training.schedule import factor, parameter_groups
+from tag2mask.training.schedule import factor, optimiser_groups
 from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import (
     completed,
@@ -133,7 +133,7 @@ class Trainer(EpochLoop[TrainSettings]):
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
         self.images = TaggedImages(data, photographs, settings.data, transform)
         fresh_patches = settings.backbone.patch_weights == "fresh"
-        optimiser = torch.optim.AdamW(parameter_groups(method, settings.optimiser, fresh_patches))
+        optimiser = torch.optim.AdamW(optimiser_groups(method.parameter_groups(), settings.optimiser, fresh_patches))
         clip = settings.optimiser.clip
         super().__init__(accelerator, method, optimiser, self.images, len(self.images), settings, clip, out, interrupt)
 

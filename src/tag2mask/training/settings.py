@@ -13,9 +13,9 @@ from tag2mask.data.settings import DataSettings
 from tag2mask.data.transforms import AugmentSettings
 from tag2mask.presets import read_preset
 from tag2mask.settings import BatchSize, Epochs, Rate, Settings, assign, merge, put, read_yaml
+from tag2mask.vit.groups import DecayKind
 from tag2mask.vit.settings import BackboneSettings
 
-ParameterKind = Literal["backbone", "heads", "tokens", "positions", "vectors"]
 METHOD = re.compile(r"^\s*method\.")  # method.KEY=VALUE is a setting of the method itself
 
 
@@ -36,7 +36,7 @@ class OptimiserSettings(Settings):
     lr_gates: Rate = 2e-2
     layer_decay: float = Field(1.0, gt=0, le=1)
     weight_decay: float = Field(0.05, ge=0, le=100)
-    decay: tuple[ParameterKind, ...] = ("backbone",)
+    decay: tuple[DecayKind, ...] = ("backbone",)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
     start: float = Field(0.0, ge=0, le=1)
     final: float = Field(0.01, ge=0, le=1)

@@ -13,6 +13,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -64,7 +65,6 @@ class GradCAM(Method):
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights, and the class token with the head."""
-        new = [*self.vit.new_parameters(), *self.head.parameters()]
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": new}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's, and the head, which learns as fast as the class token."""
+        return [*self.vit.parameter_groups(), *grouped(self.head.parameters(), "tokens", "heads")]

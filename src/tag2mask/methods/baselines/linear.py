@@ -13,6 +13,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -50,6 +51,6 @@ class LinearCAM(Method):
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         """The head; the backbone stays as it is."""
-        return {"tokens": list(self.head.parameters())}
+        return grouped(self.head.parameters(), "tokens", "heads")

@@ -13,6 +13,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup
 from tag2mask.vit.tap import Tap, attention_rows
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -47,9 +48,9 @@ class Rollout(Method):
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights, and the class tokens."""
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": self.vit.new_parameters()}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's."""
+        return self.vit.parameter_groups()
 
 
 def rolled_out(tap: Tap) -> Tensor:

@@ -13,6 +13,7 @@ from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.settings import MapLayers
 from tag2mask.vit.tap import OverLayers, Tap
 from tag2mask.vit.vit import ViT, chosen_layers, last_layers
@@ -72,7 +73,6 @@ class TSCAM(Method):
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights, and the class token with the patch head."""
-        new = [*self.vit.new_parameters(), *self.patch_head.parameters()]
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": new}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's, and the patch head, which learns as fast as the class token."""
+        return [*self.vit.parameter_groups(), *grouped(self.patch_head.parameters(), "tokens", "heads")]

@@ -18,6 +18,7 @@ from tag2mask.methods.base import Ask, Evidence, Method, Progress, require_tags,
 from tag2mask.methods.mctformer.settings import MCTformerSettings
 from tag2mask.methods.patch_head import PatchHead, mean_pooling, rank_pooling
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
@@ -78,10 +79,10 @@ class MCTformer(Method):
         fused_BChw = attention_BChw * activations_BChw.relu()
         return fused_BChw if self.settings.fusion == "product" else (fused_BChw / len(self.map_layers)).sqrt()
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights, and the class tokens with the patch head."""
-        head = [] if self.patch_head is None else list(self.patch_head.parameters())
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": [*self.vit.new_parameters(), *head]}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's, and the patch head, which learns as fast as the class tokens."""
+        head = () if self.patch_head is None else self.patch_head.parameters()
+        return [*self.vit.parameter_groups(), *grouped(head, "tokens", "heads")]
 
 
 def contrast(tokens: Sequence[Tensor], tags_BC: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.gates import HardConcrete, StraightThrough
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import Features, ViT, chosen_layers, last_layers
 
@@ -136,14 +137,9 @@ class TokenMasking(Method):
             return None
         return Tap(layers, affinity, head_weights=HEAD_WEIGHTS[self.settings.heads])
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights, the new tokens and head, and the gates."""
-        return {
-            "backbone": self.vit.pretrained_parameters(),
-            "tokens": self.vit.new_parameters(),
-            "heads": list(self.head.parameters()),
-            "gates": self.vit.gate_parameters(),
-        }
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's, and the head, which may start warm."""
+        return [*self.vit.parameter_groups(), *grouped(self.head.parameters(), "heads", "heads")]
 
 
 def require_consistent(settings: TokenMaskingSettings) -> None:

@@ -18,6 +18,7 @@ from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.methods.weaktr.settings import WeakTrSettings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.tap import Tap, softmax_rows
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -164,8 +165,8 @@ class WeakTr(Method):
         """Fine logits as they are, or with the learned scale and bias."""
         return logits_BC if self.fine_scale is None else logits_BC * self.fine_scale[0] + self.fine_scale[1]
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights; the class tokens, the patch head and the fusion."""
-        new = [*self.vit.new_parameters(), *self.patch_head.parameters(), *self.fusion.parameters()]
-        scale = [] if self.fine_scale is None else [self.fine_scale]
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": new + scale}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's; the patch head and the fusion, which learn as fast as the class tokens."""
+        scale = () if self.fine_scale is None else (self.fine_scale,)
+        new = (*self.patch_head.parameters(), *self.fusion.parameters(), *scale)
+        return [*self.vit.parameter_groups(), *grouped(new, "tokens", "heads")]
