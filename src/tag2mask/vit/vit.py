@@ -113,7 +113,7 @@ class ViT(nn.Module):
             x_BND = x_BND if tap is None else tap.enter(layer, x_BND)
             x_BND = block(x_BND, attn_mask=passing, **rope)
             if tap is not None:
-                tap.leave(x_BND[:, : tokens.classes])
+                tap.leave(layer, x_BND, tokens)
         return Features(x_BND[:, : tokens.classes], x_BND[:, tokens.patch_slice], grid)
 
     def embed(self, images: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tokens]:
