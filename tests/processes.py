@@ -85,8 +85,8 @@ def lost(folder: Path, signum: int) -> None:
     """The second process gets a signal after its first step, before its first tick, and is silent from then on."""
     step = loop.Trainer.step
 
-    def lost_after(self: loop.Trainer, images: torch.Tensor, tags: torch.Tensor) -> bool:
-        moved = step(self, images, tags)
+    def lost_after(self: loop.Trainer, *batch: torch.Tensor) -> bool:
+        moved = step(self, *batch)
         if RANK == 1 and self.state.step == 1:
             os.kill(os.getpid(), signum)
         return moved

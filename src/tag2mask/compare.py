@@ -176,8 +176,8 @@ def epochs_in(plan: Comparison, method: str) -> int:
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
     timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
     clock = [time.monotonic()]
-    for images, tags in DataLoader(trainer.images, batch_sampler=timed, num_workers=settings.workers):
-        trainer.step(images.to(accelerator.device), tags.to(accelerator.device))
+    for batch in DataLoader(trainer.images, batch_sampler=timed, num_workers=settings.workers):
+        trainer.step(*(part.to(accelerator.device) for part in batch))
         clock.append(time.monotonic())
     trainer.validate()
     looked = time.monotonic() - clock[-1]

@@ -88,6 +88,8 @@ def build_method(
     model, report = build_backbone(backbone, weights)
     built = METHODS[name].build(model, classes, settings)
     built.vit.place(backbone.positions, backbone.image_size)
+    if built.teacher is not None:
+        built.teacher.start()
     return built, report
 
 

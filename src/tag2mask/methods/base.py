@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
+from tag2mask.data.transforms import Crops
+from tag2mask.methods.teacher import Teacher
 from tag2mask.vit.groups import ParameterGroup
 from tag2mask.vit.vit import ViT
 
@@ -23,6 +25,10 @@ class Ask:
 
     maps: bool = False
     affinity: bool = False
+
+
+LOGITS = Ask()
+Views = Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -66,16 +72,19 @@ class Readout:
 class Method(nn.Module, ABC):
     """A method of weakly supervised segmentation. Abstract; a method is final: it overrides nothing that has a body.
 
-    ``readout`` is there for methods whose head can be fitted to the untrained backbone before training.
+    ``readout`` is there for methods whose head can be fitted to the untrained backbone before training, ``crops`` for
+    those that learn from more than one view of an image, ``teacher`` for those that learn from themselves as they were.
     """
 
     vit: ViT
     readout: Readout | None = None
+    crops: tuple[Crops, ...] = ()
 
     def __init__(self, classes: Classes) -> None:
         """A method for the tags of ``classes``: their names and the background, beside their number."""
         super().__init__()
         self.classes = classes
+        self.teacher: Teacher | None = None
 
     @property
     def patch(self) -> int:
@@ -86,9 +95,19 @@ class Method(nn.Module, ABC):
         """Open attention heads in every layer, or None for a method without gates."""
         return self.vit.open_heads() if self.vit.gated else None
 
+    def kept_weights(self) -> dict[str, Tensor]:
+        """What is kept of a training: all but a teacher that is there for training alone."""
+        weights: dict[str, Tensor] = self.state_dict()
+        if self.teacher is None or self.teacher.saved:
+            return weights
+        return {name: weight for name, weight in weights.items() if not name.startswith("teacher.")}
+
     @abstractmethod
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:
-        """Look at normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training."""
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
+        """Look at normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training.
+
+        ``views`` has ``(B, count, bands, side, side)`` in training for each of ``crops``.
+        """
 
     @abstractmethod
     def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:

@@ -227,7 +227,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         if counts["scored"]:
             row["precision"] = counts["right"] / counts["scored"]
             row["kept_precision"] = counts["kept_right"] / max(counts["kept_scored"], 1)
-        self.save_model(self.out / MODEL)
+        self.save_model(self.out / MODEL, self.module.state_dict())
 
     def describe(self, row: dict[str, Any]) -> str:
         """An epoch in one line."""

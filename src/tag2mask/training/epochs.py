@@ -234,11 +234,11 @@ class EpochLoop(ABC, Generic[S]):
             bar.say(f"{self.describe(row)}; {row['seconds']:.0f} s")
         self.save_if_due(force=True)
 
-    def save_model(self, path: Path) -> None:
-        """The weights as they are."""
+    def save_model(self, path: Path, weights: dict[str, Tensor]) -> None:
+        """The weights to keep, as they are."""
         if self.accelerator.is_main_process:
             path.parent.mkdir(exist_ok=True)
-            write_tensors(path, self.module.state_dict(), {"epoch": str(self.state.epoch + 1)})
+            write_tensors(path, weights, {"epoch": str(self.state.epoch + 1)})
 
     def save_if_due(self, force: bool) -> None:
         """Save the state now and then, and when asked."""

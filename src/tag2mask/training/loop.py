@@ -17,9 +17,10 @@ from torch import Tensor
 from tag2mask.data import Classes, Dataset, Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import TaggedImages, require_files
-from tag2mask.data.transforms import train_transform
+from tag2mask.data.transforms import OtherViews, train_transform
 from tag2mask.files import stopped_early
 from tag2mask.methods import Method, Progress, build_method, method_settings
+from tag2mask.methods.teacher import Teacher
 from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
@@ -131,9 +132,12 @@ class Trainer(EpochLoop[TrainSettings]):
         require_files(validation)
         self.mean, self.std = normalisation(settings.backbone, settings.data)
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
-        self.images = TaggedImages(data, photographs, settings.data, transform)
+        views = OtherViews(method.crops, self.mean, self.std, settings.augment)
+        self.images = TaggedImages(data, photographs, settings.data, transform, views)
         fresh_patches = settings.backbone.patch_weights == "fresh"
         optimiser = torch.optim.AdamW(optimiser_groups(method.parameter_groups(), settings.optimiser, fresh_patches))
+        if method.teacher is not None:
+            follow_after(optimiser, method.teacher)
         clip = settings.optimiser.clip
         super().__init__(accelerator, method, optimiser, self.images, len(self.images), settings, clip, out, interrupt)
 
@@ -151,10 +155,10 @@ class Trainer(EpochLoop[TrainSettings]):
         )
 
     def terms(self, *batch: Tensor) -> dict[str, Tensor]:
-        """The method's loss on photographs ``(B, bands, S, S)`` and tags ``(B, C)``."""
-        images, tags = batch
+        """The method's loss on images ``(B, bands, S, S)``, tags ``(B, C)`` and other views that it declares."""
+        images, tags, *views = batch
         progress = Progress(self.state.step, self.steps, self.state.epoch, self.settings.epochs)
-        return self.method.loss(self.model(images, tags), tags, progress)
+        return self.method.loss(self.model(images, tags, views=views), tags, progress)
 
     def factor(self, step: int) -> float:
         """On the base rates at a step."""
@@ -169,10 +173,10 @@ class Trainer(EpochLoop[TrainSettings]):
         if not self.validation or better:
             state.best_epoch = state.epoch + 1
             state.best_ap = row.get("val_ap")
-            self.save_model(self.out / layout.MODEL)
+            self.save_model(self.out / layout.MODEL, self.method.kept_weights())
         every = self.settings.keep_epochs
         if every and (state.epoch + 1) % every == 0:
-            self.save_model(self.out / layout.epoch_model(state.epoch + 1))
+            self.save_model(self.out / layout.epoch_model(state.epoch + 1), self.method.kept_weights())
 
     def validate(self) -> dict[str, Any]:
         """AP and F1 over the validation photographs, by tags alone; each keeps its proportions."""
@@ -193,3 +197,9 @@ class Trainer(EpochLoop[TrainSettings]):
         if row["open_heads"] is not None:
             line += f"; open heads {sum(row['open_heads'])}"
         return line
+
+
+def follow_after(optimiser: torch.optim.Optimizer, teacher: Teacher) -> None:
+    """The teacher starts as its student, whose head may have been fitted, and follows after every step."""
+    teacher.start()
+    optimiser.register_step_post_hook(lambda *_: teacher.follow())

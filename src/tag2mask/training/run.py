@@ -135,6 +135,8 @@ class Run:
         settings = self.settings
         chosen = {**settings.method_settings, **(changes or {})}
         method, _ = build_method(settings.method, self.classes, settings.backbone, chosen, "none")
+        if method.teacher is not None and not method.teacher.saved:
+            method.teacher = None  # it was there for training alone
         fill(method, self.weights_path())
         return method.to(device).eval()
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
 from tag2mask.vit.groups import ParameterGroup, grouped
@@ -32,7 +32,7 @@ class GradCAM(Method):
         self.head = nn.Linear(self.vit.width, len(classes))
         self.all_layers = last_layers(self.vit, None)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of the class token; maps need gradients, which are switched on for the last block alone."""
         affinity = self.all_layers if ask.affinity else frozenset()
         tap = Tap(frozenset(), affinity, leaf_layer=len(self.vit.blocks) - 1 if ask.maps else None)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
 from tag2mask.vit.groups import ParameterGroup, grouped
@@ -32,7 +32,7 @@ class LinearCAM(Method):
         self.head = nn.Linear(self.vit.width, len(classes))
         self.all_layers = last_layers(self.vit, None)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of the mean patch, and on demand maps and affinity."""
         tap = Tap(frozenset(), self.all_layers if ask.affinity else frozenset())
         with torch.no_grad():

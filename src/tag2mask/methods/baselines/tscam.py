@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
@@ -49,7 +49,7 @@ class TSCAM(Method):
         self.over_layers = settings.over_layers
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of the patches, and on demand maps and affinity."""
         tap = Tap(
             self.map_layers if ask.maps else frozenset(),

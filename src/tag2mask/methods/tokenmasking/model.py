@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
 from tag2mask.errors import SettingsError
-from tag2mask.methods.base import Ask, Evidence, Method, Progress, Readout, require_tags
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Readout, Views, require_tags
 from tag2mask.methods.tokenmasking.heads import VectorHead, build_head
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.gates import HardConcrete, StraightThrough
@@ -61,7 +61,7 @@ class TokenMasking(Method):
         if isinstance(self.head, VectorHead) and settings.head == "per_token":
             self.readout = Readout(self.read_images, self.head.vector_D, self.head.bias)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of the class tokens, the gate penalty, and on demand class maps and affinity.
 
         Raises:

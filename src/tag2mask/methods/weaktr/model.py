@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import Ask, Evidence, Method, Progress, soft_margins
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.methods.weaktr.settings import WeakTrSettings
 from tag2mask.vit.grid import on_grid
@@ -109,7 +109,7 @@ class WeakTr(Method):
         self.fine_scale = nn.Parameter(torch.tensor([1.0, 0.0])) if settings.fine_scale == "learned" else None
         self.all_layers = last_layers(self.vit, None)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of class tokens, coarse and fine maps; on demand the maps before they are spread, and the affinity.
 
         The fine maps are those maps spread once by that affinity, P^ (relu(coarse) * C A^): the refiner does it.
