@@ -3,7 +3,7 @@
     python benchmarks/loader.py [--photographs 24] [--reads 240] [--steps 3] [--threads N]
 
 Writes JPEGs of two sizes into a folder of its own, reads them as ``tag2mask train`` does (decode, crop to 224 px,
-colours, normalise), and takes forward and backward steps of TokenMasking on ViT-S/14 in batches of 8. ``clock`` is
+colours, normalise), and takes forward and backward steps of the default method on ViT-S/14, 8 images each. ``clock`` is
 photographs a second by the clock, ``CPU`` a second of one processor (workers included), and the last column says how
 many seconds of processor reading takes for each that the step takes: that one hardly changes on a machine that is busy.
 Large photographs are read once in a row, small ones and copies over and over, ``--reads`` in all, since the start of
@@ -118,7 +118,7 @@ def loader_rate(root: Path, cache: int | None, workers: int, reads: int) -> Rate
 
 def step_rate(steps: int) -> Rate:
     """Forward and backward of the default method, in the precision that ``auto`` is here, after one step to warm up."""
-    method, _ = build_method("tokenmasking", Classes(NAMES), BACKBONE, {}, "none")
+    method, _ = build_method("attended", Classes(NAMES), BACKBONE, {}, "none")
     images, tags = torch.rand(BATCH, 3, 224, 224), torch.eye(len(NAMES))[:BATCH]
     learn(method, images, tags)
     with timed(steps * BATCH) as rate:

@@ -35,7 +35,7 @@ from tag2mask.training.batches import EpochBatches
 from tag2mask.training.checkpoint import STATE, can_resume
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.loop import Trainer, prepare
-from tag2mask.training.run import MODEL, open_run
+from tag2mask.training.run import CONFIG, MODEL, open_run
 from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import completed, open_validation
 
@@ -121,6 +121,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
         for method in plan.methods:
             folder = plan.out / f"{method}-{seed}"
             with held(folder):
+                require_method(folder / RUN, method)
                 row = finished_row(folder) or measure(plan, method, seed, epochs[method], folder)
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)  # noqa: T201
@@ -184,6 +185,16 @@ def epochs_in(plan: Comparison, method: str) -> int:
     epoch = len(batches) * (clock[-1] - clock[WARM_UP]) / TIMED
     epoch += looked * len(validation) / max(len(trainer.validation), 1)
     return max(int(plan.budget_minutes * 60 / epoch), 1)
+
+
+def require_method(run: Path, method: str) -> None:
+    """What was begun there is of the method, not of one that an earlier version called so.
+
+    Raises:
+        RunError: it is of another one.
+    """
+    if (run / CONFIG).is_file() and (was := open_run(run).settings.method) != method:
+        raise RunError(f"{run} was trained by what is now called {was}, not by {method}; choose another --out")
 
 
 def finished_row(folder: Path) -> dict[str, Any] | None:

@@ -104,7 +104,8 @@ def gradient_cam(method: Method, images: Tensor) -> Tensor:
 
 
 EXPLICIT: dict[str, Callable[[Method, Tensor], Tensor]] = {
-    "tokenmasking": lambda m, x: contribution(m, look(m, x)),
+    "attended": lambda m, x: contribution(m, look(m, x)),
+    "tokenmasking": lambda m, x: look(m, x).rows(12),
     "tokenmasking-paper": lambda m, x: look(m, x).rows(12),
     "tokenmasking-released": lambda m, x: look(m, x).rows(12),
     "mctformer-v1": lambda m, x: look(m, x).rows(3),
@@ -128,16 +129,16 @@ def geometric(seen: Seen, numbers: Sequence[int]) -> Tensor:
 # What can be chosen when a trained method is read.
 READ: list[tuple[str, dict[str, Any], Callable[[Method, Tensor], Tensor]]] = [
     (
-        "tokenmasking",
+        "attended",
         {"map_layers": [9, 11]},
         lambda m, x: contribution(m, seen := look(m, x), seen.layer(8) + seen.layer(10)),
     ),
     (
-        "tokenmasking",
+        "attended",
         {"over_layers": "product"},
         lambda m, x: contribution(m, seen := look(m, x), geometric(seen, [-1, -2, -3])),
     ),
-    ("tokenmasking", {"cut": 3}, lambda m, x: contribution(m, look(m, x, cut=3))),
+    ("attended", {"cut": 3}, lambda m, x: contribution(m, look(m, x, cut=3))),
     ("mctformer-v1", {"over_layers": "product"}, lambda m, x: geometric(look(m, x), [-1, -2, -3])),
     ("mctformer-v1", {"map_layers": [10]}, lambda m, x: look(m, x).layer(9)),
     ("mctformer-v1", {"cut": 2}, lambda m, x: look(m, x, cut=2).rows(3)),
@@ -181,7 +182,7 @@ def test_the_cut_is_for_evaluation_and_cannot_exceed_the_blocks() -> None:
         one.train()
     torch.testing.assert_close(method.vit(images).class_BCD, plain.vit(images).class_BCD)
     with pytest.raises(SettingsError, match=r"^the last 13 blocks are to be cut, the backbone has 12$"):
-        untrained("tokenmasking", {"cut": 13})
+        untrained("attended", {"cut": 13})
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_the_cut_is_for_evaluation_and_cannot_exceed_the_blocks() -> None:
 )
 def test_layers_that_are_not_there(layers: list[int], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        untrained("tokenmasking", {"map_layers": layers})
+        untrained("attended", {"map_layers": layers})
 
 
 def test_the_product_over_layers_by_hand() -> None:

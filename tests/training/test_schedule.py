@@ -14,7 +14,7 @@ from tag2mask.methods import METHODS, Method, method_settings
 from tag2mask.training.schedule import optimiser_groups
 from tag2mask.training.settings import OptimiserSettings
 
-HEADS = {"tokenmasking": "heads"}  # whose rate heads learn at; all others' is that of the tokens
+HEADS = {"attended": "heads", "tokenmasking": "heads"}  # whose rate heads learn at; all others' is that of the tokens
 SETTINGS = {
     "default": {},
     "warm": {"lr_heads": 5e-4, "decay": ["backbone", "heads"]},
@@ -110,7 +110,7 @@ def test_groups_rates_decays_and_order_are_those_of_old_states(name: str) -> Non
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_of_every_kind_of_backbone(family: str) -> None:
-    require_as_before(build("tokenmasking", family, map_layers=2, attended_layers=2, pruning=True), "tokenmasking")
+    require_as_before(build("attended", family, map_layers=2, attended_layers=2, pruning=True), "attended")
     require_as_before(build("gradcam", family), "gradcam")
 
 
@@ -122,7 +122,7 @@ def test_every_trainable_parameter_is_in_one_group(name: str) -> None:
 
 
 def test_layers_and_kinds_have_their_own_rates() -> None:
-    method = build("tokenmasking", map_layers=2, attended_layers=2, pruning=True)
+    method = build("attended", map_layers=2, attended_layers=2, pruning=True)
     settings = OptimiserSettings(lr_backbone=1.0, lr_tokens=5.0, lr_gates=7.0, layer_decay=0.5, weight_decay=0.1)
     found = rates(method, settings)
     assert len(found) == len(list(method.parameters()))

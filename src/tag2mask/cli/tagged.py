@@ -33,7 +33,7 @@ def train(
     data: DataFolder,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="A new folder for the run.")],
     method: Annotated[
-        str | None, typer.Option(help="tokenmasking, mctformer-v2, weaktr, linear, ... [tokenmasking].")
+        str | None, typer.Option(help="attended, tokenmasking, mctformer-v2, weaktr, linear, ... [attended].")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT [vit_small_patch14_dinov2].")] = None,
     weights: Weights = None,

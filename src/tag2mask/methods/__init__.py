@@ -14,6 +14,7 @@ from torch import nn
 
 from tag2mask.data.classes import Classes
 from tag2mask.errors import SettingsError
+from tag2mask.methods.attended import Attended, AttendedSettings
 from tag2mask.methods.base import Ask, Evidence, Method, Progress
 from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
@@ -37,25 +38,12 @@ class MethodEntry:
 
 METHODS: Mapping[str, MethodEntry] = MappingProxyType(
     {
+        "attended": MethodEntry(AttendedSettings, {}, Attended),
         "tokenmasking": MethodEntry(TokenMaskingSettings, {}, TokenMasking),
-        "tokenmasking-paper": MethodEntry(
-            TokenMaskingSettings,
-            {"reads": "token", "head": "concat", "pruning": True, "map_layers": None, "maps": "attention"},
-            TokenMasking,
-        ),
+        "tokenmasking-paper": MethodEntry(TokenMaskingSettings, {}, TokenMasking),  # its name in 0.1
         "tokenmasking-released": MethodEntry(
             TokenMaskingSettings,
-            {
-                "reads": "token",
-                "head": "concat",
-                "final_norm": False,
-                "pruning": True,
-                "gates": "hard",
-                "gate_start": "xavier",
-                "map_layers": None,
-                "maps": "attention",
-                "heads": "all",
-            },
+            {"final_norm": False, "gates": "hard", "gate_start": "xavier", "heads": "all"},
             TokenMasking,
         ),
         "mctformer-v1": MethodEntry(MCTformerSettings, {"patches": "none"}, MCTformer),

@@ -81,13 +81,13 @@ class TrainSettings(LoopSettings):
     """A training run. ``method_settings`` are checked by the method's own settings class.
 
     ``warm_start`` fits the head to the pretrained backbone's features before the first step: tags are known sooner, but
-    class maps may be worse (TokenMasking's README).
+    class maps may be worse (the README of ``attended``).
     ``keep_epochs=N`` also keeps the weights of every Nth epoch; 0 keeps only the best.
     """
 
     data: DataSettings = DataSettings()
     backbone: BackboneSettings = BackboneSettings()
-    method: str = "tokenmasking"
+    method: str = "attended"
     method_settings: dict[str, Any] = Field(default_factory=dict)
     weights: str = "hub"
     split: str = "train"

@@ -181,6 +181,10 @@ class ViT(nn.Module):
         """The trainable gates, first layer first."""
         return [attention.gate for attention in self.attentions if isinstance(attention.gate, HardConcrete)]
 
+    def expected_open_heads(self) -> Tensor:
+        """sum_heads P(g > 0)."""
+        return torch.stack([gate.open_probability().sum() for gate in self.gates()]).sum()
+
     def drop_norm(self) -> None:
         """Do without the last norm, for methods that read the raw residual stream."""
         self.norm = nn.Identity()
