@@ -22,6 +22,8 @@ from command import call
 from interruption import interrupted_after
 from squares import SMALL
 from tag2mask import segment, train
+from tag2mask.masks.refine.walk import WalkSettings
+from tag2mask.masks.train_walk import train_walk
 from tag2mask.segmentation import decoder
 from tag2mask.training import loop, together
 
@@ -67,6 +69,12 @@ def learn(folder: Path, batch_size: int) -> None:
             segment(folder / "run", None, folder / name, truth=truth, fully_supervised=True, **losses, **alike)
 
 
+def walk(folder: Path, batch_size: int) -> None:
+    """A walk on the maps of a run that is there."""
+    quick = {"side": 48, "trust": 0.0, "epochs": 3, "batch_size": batch_size}
+    train_walk(folder.parent / "run", folder / "walk", WalkSettings.parse(quick))
+
+
 def interrupted(folder: Path) -> None:
     """A whole training; one in which the second process alone gets Ctrl-C; that one again, to the end."""
     data, settings = folder.parent / DATA, {**SMALL, "batch_size": 2}
@@ -101,6 +109,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     scenarios = {
         "learn": lambda folder: learn(folder, batch_size=3),
+        "walk": lambda folder: walk(folder, batch_size=3),
         "interrupted": interrupted,
         "killed": lambda folder: lost(folder, signal.SIGKILL),
         "stopped": lambda folder: lost(folder, signal.SIGSTOP),

@@ -80,17 +80,18 @@ def refine_train(
     weights: RunWeights = None,
     epochs: Annotated[int | None, typer.Option(help="Times through the photographs [5].")] = None,
     settings: Assignments = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the walk in --out.")] = False,
     as_json: Json = False,
 ) -> None:
     """Learn which patches belong together, for masks --refine walk.
 
-    From the run's own class maps, without truth. Interrupted, it starts anew.
+    From the run's own class maps, without truth.
     """
     from tag2mask.masks.refine.walk import WalkSettings
     from tag2mask.masks.train_walk import train_walk
 
     options = named(masks__split=split, backbone__name=backbone, weights=weights, epochs=epochs)
-    summary = train_walk(run, out, WalkSettings.read(options, settings or [], "walk"))
+    summary = train_walk(run, out, WalkSettings.read(options, settings or [], "walk"), resume)
     if not as_json:
         print(f"{summary.path}: {summary.photographs} photographs, loss {summary.last_loss:.3f}")
     emit(summary.to_json(), as_json)

@@ -190,7 +190,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
             return collision(logits_BKYX, crop.shares, crop.values, labels_BYX != self.ignore)
         return F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
 
-    def share(self, *batch: Tensor) -> float:
+    def share(self) -> float:
         """All of it: each term is a part already."""
         return 1.0
 
@@ -229,12 +229,12 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
             row["kept_precision"] = counts["kept_right"] / max(counts["kept_scored"], 1)
         self.save_model(self.out / MODEL, self.module.state_dict())
 
-    def describe(self, row: dict[str, Any]) -> str:
-        """An epoch in one line."""
-        line = f"{super().describe(row)}; kept {100 * row['kept']:.1f} %"
+    def remarks(self, row: dict[str, Any]) -> list[str]:
+        """How many labels are kept, and how many of them are right where truth is known."""
+        said = f"kept {100 * row['kept']:.1f} %"
         if "precision" in row:
-            line += f", precision {100 * row['kept_precision']:.1f} % (of all labels {100 * row['precision']:.1f} %)"
-        return line
+            said += f", precision {100 * row['kept_precision']:.1f} % (of all labels {100 * row['precision']:.1f} %)"
+        return [said]
 
     def result(self, origin: dict[str, Any]) -> SegmentResult:
         """What came of it."""

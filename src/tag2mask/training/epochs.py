@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -35,10 +35,10 @@ S = TypeVar("S", bound=LoopSettings)
 
 
 class EpochLoop(ABC, Generic[S]):
-    """One training in progress. Abstract: what a step loses, its rates, and what an epoch's row tells.
+    """One training in progress. Abstract: what a step loses, its rates, and what is known of an epoch beside its loss.
 
     ``title`` names it in the progress bar, ``advice`` is for a loss that is not finite. An item of ``items`` is asked
-    for as (seed, index) and is a tuple of tensors, the photograph first.
+    for as (seed, index); ``collate`` makes a batch of items, torch's way unless another is given.
     """
 
     title: ClassVar[str]
@@ -55,6 +55,7 @@ class EpochLoop(ABC, Generic[S]):
         clip: float | None,
         out: Path,
         interrupt: Interrupt,
+        collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
         """Get ready; ``count`` is how many ``items`` there are, ``clip`` the largest gradient norm."""
         self.accelerator = accelerator
@@ -65,6 +66,7 @@ class EpochLoop(ABC, Generic[S]):
         self.clip = math.inf if clip is None else clip
         self.out = out
         self.interrupt = interrupt
+        self.collate = collate
         self.state = LoopState(processes=accelerator.num_processes)
         self.model, self.optimiser = accelerator.prepare(module, optimiser)
         self.batches = self.epoch_batches()
@@ -78,13 +80,12 @@ class EpochLoop(ABC, Generic[S]):
         self.asked = False
 
     @abstractmethod
-    def terms(self, *batch: Tensor) -> dict[str, Tensor]:
-        """Named loss terms of a batch, means over its photographs; their sum is minimised."""
+    def terms(self, *batch: Any) -> dict[str, Tensor]:
+        """Named loss terms of a batch, means over its images; their sum is minimised."""
 
-    def share(self, *batch: Tensor) -> Tensor | float:
+    @abstractmethod
+    def share(self) -> float:
         """The part that this process's batch has in the means over the batches of all processes."""
-        own, whole = self.batches.sizes(self.state.batch)
-        return own / whole
 
     @abstractmethod
     def factor(self, step: int) -> float:
@@ -94,10 +95,14 @@ class EpochLoop(ABC, Generic[S]):
     def finish_row(self, row: dict[str, Any]) -> None:
         """Put into an epoch's row what else is known, and save the model if it is the one to keep."""
 
+    @abstractmethod
+    def remarks(self, row: dict[str, Any]) -> list[str]:
+        """What else to say of an epoch beside its loss and time."""
+
     def describe(self, row: dict[str, Any]) -> str:
         """An epoch in one line."""
         terms = ", ".join(f"{name} {value:.4f}" for name, value in row["loss"].items())
-        return f"epoch {row['epoch']}: {terms}"
+        return "; ".join([f"epoch {row['epoch']}: {terms}", *self.remarks(row), f"{row['seconds']:.0f} s"])
 
     def run(self, opening: Sequence[str]) -> None:
         """Train to the end from where ``state`` stands, after the lines ``opening``."""
@@ -136,6 +141,7 @@ class EpochLoop(ABC, Generic[S]):
             batch_sampler=self.batches,
             num_workers=self.settings.workers,
             worker_init_fn=ignore_interrupt,
+            collate_fn=self.collate,
         )
         # The batches are this process's own already: accelerate must not share them out again.
         loader = prepare_data_loader(reader, self.accelerator.device, 1, 0, put_on_device=True)
@@ -160,13 +166,13 @@ class EpochLoop(ABC, Generic[S]):
             self.accelerator.wait_for_everyone()  # when one has ended, a launcher ends the others too, saved or not
             raise KeyboardInterrupt
 
-    def step(self, *batch: Tensor) -> bool:
+    def step(self, *batch: Any) -> bool:
         """Forward and backward for one batch; True if the optimiser moved."""
         state, accelerator = self.state, self.accelerator
         # Dropped paths, masked tokens and gates: a function of the seed and the place in the run, so resuming is exact.
         torch.manual_seed(mix(self.settings.seed, state.epoch, state.batch, accelerator.process_index, 1))
         terms = self.terms(*batch)
-        share = self.share(*batch)
+        share = self.share()
         # The gradients of the processes are averaged; the loss is the sum of their shares.
         total = torch.stack(list(terms.values())).sum() * (share * accelerator.num_processes)
         accelerator.backward(total)
@@ -231,7 +237,7 @@ class EpochLoop(ABC, Generic[S]):
         state.epoch, state.batch, state.sums, state.counts = state.epoch + 1, 0, {}, {}
         if self.accelerator.is_main_process:
             write_json_lines(self.out / layout.METRICS, state.rows)
-            bar.say(f"{self.describe(row)}; {row['seconds']:.0f} s")
+            bar.say(self.describe(row))
         self.save_if_due(force=True)
 
     def save_model(self, path: Path, weights: dict[str, Tensor]) -> None:

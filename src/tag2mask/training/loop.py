@@ -160,6 +160,11 @@ class Trainer(EpochLoop[TrainSettings]):
         progress = Progress(self.state.step, self.steps, self.state.epoch, self.settings.epochs)
         return self.method.loss(self.model(images, tags, views=views), tags, progress)
 
+    def share(self) -> float:
+        """Every image counts alike."""
+        own, whole = self.batches.sizes(self.state.batch)
+        return own / whole
+
     def factor(self, step: int) -> float:
         """On the base rates at a step."""
         return factor(step, self.steps, self.settings.epochs, self.settings.optimiser)
@@ -189,14 +194,10 @@ class Trainer(EpochLoop[TrainSettings]):
         found = score_tags(self.accelerator, self.method, whole, settings.batch_size, settings.workers)
         return {"val_ap": found.mean_ap, "val_f1": found.f1, "val_ap_per_class": list(found.ap_per_class)}
 
-    def describe(self, row: dict[str, Any]) -> str:
-        """An epoch in one line."""
-        line = super().describe(row)
-        if "val_ap" in row:
-            line += f"; val AP {row['val_ap']:.3f}, F1 {row['val_f1']:.3f}"
-        if row["open_heads"] is not None:
-            line += f"; open heads {sum(row['open_heads'])}"
-        return line
+    def remarks(self, row: dict[str, Any]) -> list[str]:
+        """How well tags are told, and how many heads are open."""
+        said = [f"val AP {row['val_ap']:.3f}, F1 {row['val_f1']:.3f}"] if "val_ap" in row else []
+        return said if row["open_heads"] is None else [*said, f"open heads {sum(row['open_heads'])}"]
 
 
 def follow_after(optimiser: torch.optim.Optimizer, teacher: Teacher) -> None:
