@@ -1,4 +1,4 @@
-"""TokenMasking's evidence: variants times seeds on a folder of photographs, each trained, painted, scored.
+"""The evidence for attended and TokenMasking: variants times seeds on a data set, each trained, painted, scored.
 
     python benchmarks/ablate.py DATA --weights FILE --out DIR [--variants a,b] [--seeds 0,1,2] [--set KEY=VALUE]...
 
@@ -24,9 +24,8 @@ from tag2mask.training.run import open_run
 from tag2mask.training.settings import read_settings
 
 ROW = "row.json"
-TOKEN = ["method.reads=token", "method.maps=attention"]
 VARIANTS: dict[str, list[str]] = {
-    "tokenmasking": [],
+    "attended": [],
     "masking 0 %": ["method.masking_ratio=0"],
     "masking 20 %": ["method.masking_ratio=0.2"],
     "masking 80 %": ["method.masking_ratio=0.8"],
@@ -34,13 +33,14 @@ VARIANTS: dict[str, list[str]] = {
     "no register": ["method.registers=0"],
     "pruning": ["method.pruning=true"],
     "classes do not see each other": ["method.class_attention=no_classes"],
-    "token + own vector": [*TOKEN],
-    "token + shared vector": [*TOKEN, "method.head=shared"],
-    "token + mean + raw stream": [*TOKEN, "method.head=mean", "method.final_norm=false"],
-    "paper": ["method=tokenmasking-paper"],
-    "paper without pruning": ["method=tokenmasking-paper", "method.pruning=false"],
+    "paper": ["method=tokenmasking"],
+    "paper without pruning": ["method=tokenmasking", "method.pruning=false"],
+    "token + own vector": [
+        *("method=tokenmasking", "method.pruning=false"),
+        *("method.head=per_token", "method.map_layers=3"),
+    ],
 }
-# How each run is painted; contributions exist where the head reads the patches that a token attends to.
+# How each run is painted: by class tokens' attention, or by what patches contribute to the logit, which attended knows.
 MASKS = ("attention", "contribution")
 
 
@@ -79,10 +79,12 @@ def measure(arguments: argparse.Namespace, variant: str, seed: int) -> dict[str,
         (run / ROW).write_text(json.dumps(row))
         (run / "state.safetensors").unlink()
     row = json.loads((run / ROW).read_text())
-    for name in MASKS:
-        reads_token = name == "contribution" and open_run(run).settings.method_settings["reads"] == "token"
-        if name not in row and not reads_token:
-            made = make_masks(run, out=run / name, settings=MaskSettings(method={"maps": name}))
+    ways = {name: {"maps": name} for name in MASKS}
+    if open_run(run).settings.method != "attended":
+        ways = {"attention": {}}
+    for name, changes in ways.items():
+        if name not in row:
+            made = make_masks(run, out=run / name, settings=MaskSettings(method=changes))
             scores = evaluate(made.path, arguments.data / "masks").to_json()
             row[name], row["random"] = scores["miou"], scores["random_miou"]
             (run / ROW).write_text(json.dumps(row))

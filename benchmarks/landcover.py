@@ -1,6 +1,6 @@
 """Methods on a generated land-cover world of 13 bands, where truth is known: trained on tags, painted, scored.
 
-    python benchmarks/landcover.py OUT [--methods tokenmasking,tscam,linear] [--train 400] [--side 64] [--seed 0]
+    python benchmarks/landcover.py OUT [--methods attended,tscam,linear] [--train 400] [--side 64] [--seed 0]
                                    [--scale range|maximum] [--weights FILE] [--set KEY=VALUE]...
 
 From scratch a tiny ViT is trained; with ``--weights`` (a ViT-S/14) the patch embedding is adapted to 13 bands.
@@ -39,7 +39,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--methods", default="tokenmasking,tscam,linear", help="with commas between")
+    parser.add_argument("--methods", default="attended,tscam,linear", help="with commas between")
     parser.add_argument("--train", type=int, default=400, help="tiles to learn from; val has a quarter of them")
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)

@@ -22,7 +22,7 @@ from tag2mask.training.loop import train
 from tag2mask.training.settings import read_settings
 
 ALL = ["epochs=150", "keep_epochs=10", "backbone.image_size=126"]
-PAPER, RELEASED = ["method=tokenmasking-paper"], ["method=tokenmasking-released"]
+PAPER, RELEASED = ["method=tokenmasking"], ["method=tokenmasking-released"]
 # The rates of presets/voc-tokenmasking.yaml and mctformer-v1.yaml, for batches of 8.
 SCHEDULE = ["optimiser.warmup=0.05", "optimiser.start=0", "optimiser.final=0", "optimiser.clip=5.0"]
 SLOW = ["optimiser.lr_backbone=3e-5", "optimiser.lr_tokens=3e-4", *SCHEDULE]

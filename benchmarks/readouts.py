@@ -2,7 +2,7 @@
 
     python benchmarks/readouts.py RUN... --out DIR [--split train] [--every N]
 
-RUN is a run of tokenmasking whose data set has truth. Every way paints every N-th image of the split with the tags
+RUN is a run of attended whose data set has truth. Every way paints every N-th image of the split with the tags
 given and no refiner; truth only scores. Cells and resuming are those of ``refiners.py``.
 """
 

@@ -18,9 +18,9 @@ def interrupted_after(stop: int) -> Iterator[None]:
     """Trainings in this process get SIGINT after step ``stop``."""
     step = loop.Trainer.step
 
-    def interrupted(self: loop.Trainer, images: torch.Tensor, tags: torch.Tensor) -> bool:
-        moved = step(self, images, tags)
-        if self.progress.step == stop:
+    def interrupted(self: loop.Trainer, *batch: torch.Tensor) -> bool:
+        moved = step(self, *batch)
+        if self.state.step == stop:
             os.kill(os.getpid(), signal.SIGINT)
         return moved
 

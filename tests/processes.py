@@ -22,6 +22,8 @@ from command import call
 from interruption import interrupted_after
 from squares import SMALL
 from tag2mask import segment, train
+from tag2mask.affinitynet.train import train_walk
+from tag2mask.affinitynet.walk import WalkSettings
 from tag2mask.segmentation import decoder
 from tag2mask.training import loop, together
 
@@ -67,6 +69,12 @@ def learn(folder: Path, batch_size: int) -> None:
             segment(folder / "run", None, folder / name, truth=truth, fully_supervised=True, **losses, **alike)
 
 
+def walk(folder: Path, batch_size: int) -> None:
+    """A walk on the maps of a run that is there."""
+    quick = {"side": 48, "trust": 0.0, "epochs": 3, "batch_size": batch_size}
+    train_walk(folder.parent / "run", folder / "walk", WalkSettings.parse(quick))
+
+
 def interrupted(folder: Path) -> None:
     """A whole training; one in which the second process alone gets Ctrl-C; that one again, to the end."""
     data, settings = folder.parent / DATA, {**SMALL, "batch_size": 2}
@@ -85,9 +93,9 @@ def lost(folder: Path, signum: int) -> None:
     """The second process gets a signal after its first step, before its first tick, and is silent from then on."""
     step = loop.Trainer.step
 
-    def lost_after(self: loop.Trainer, images: torch.Tensor, tags: torch.Tensor) -> bool:
-        moved = step(self, images, tags)
-        if RANK == 1 and self.progress.step == 1:
+    def lost_after(self: loop.Trainer, *batch: torch.Tensor) -> bool:
+        moved = step(self, *batch)
+        if RANK == 1 and self.state.step == 1:
             os.kill(os.getpid(), signum)
         return moved
 
@@ -101,6 +109,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     scenarios = {
         "learn": lambda folder: learn(folder, batch_size=3),
+        "walk": lambda folder: walk(folder, batch_size=3),
         "interrupted": interrupted,
         "killed": lambda folder: lost(folder, signal.SIGKILL),
         "stopped": lambda folder: lost(folder, signal.SIGSTOP),

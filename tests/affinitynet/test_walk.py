@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +38,7 @@ from tag2mask.affinitynet.train import (
     WalkTrainer,
     build_net,
     pair_losses,
+    pairs_of,
     resolved,
     train_walk,
 )
@@ -55,7 +60,9 @@ from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import file_hash
 from tag2mask.masks.write import open_mask_set
 from tag2mask.tensors import write_tensors
+from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.run import Run, open_run
+from tag2mask.training.start import open_accelerator
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import build_backbone
 
@@ -79,13 +86,20 @@ def halves(run: Run) -> list[Labelled]:
     return labelled
 
 
+def walk_trainer(
+    run: Run, net: AffinityNet, labelled: list[Labelled], settings: WalkSettings, out: Path
+) -> WalkTrainer:
+    """A training of a walk."""
+    out.mkdir(exist_ok=True)
+    return WalkTrainer(open_accelerator(settings), run, net, labelled, settings, out, Interrupt())
+
+
 @torch.no_grad()
-def gap(trainer: WalkTrainer) -> float:
+def gap(net: AffinityNet, one: Labelled) -> float:
     """How much more alike than others two patches of one class are to the network."""
-    one = trainer.labelled[0]
-    first, second, kinds = trainer.pairs_of(one)
+    first, second, kinds = pairs_of(one.labels_hw, 5)
     pixels = F.interpolate(load_image(one.sample.image, DataSettings())[None], size=(48, 48)) * 2 - 1
-    affinity = pair_affinity(trainer.net(pixels)[0], first, second)
+    affinity = pair_affinity(net(pixels)[0], first, second)
     return (affinity[kinds == 1].mean() - affinity[kinds == 2].mean()).item()
 
 
@@ -230,31 +244,33 @@ def test_every_plain_vit_gives_features_at_any_size(family: str) -> None:
     assert all(parameter.grad is None for parameter in net.backbone.parameters())
 
 
-def test_training_lowers_the_loss_and_separates(trained: Path) -> None:
+def test_training_lowers_the_loss_and_separates(trained: Path, tmp_path: Path) -> None:
     run = open_run(trained / "run")
     settings = resolved(WalkSettings.parse({**QUICK, "epochs": 8, "batch_size": 2}), run)
     torch.manual_seed(0)
     net = build_net(run, settings)
     before = {name: tensor.clone() for name, tensor in net.backbone.state_dict().items()}
-    trainer = WalkTrainer(run, net, halves(run), settings)
-    apart = gap(trainer)
-    rows = trainer.run()
+    labelled = halves(run)
+    trainer = walk_trainer(run, net, labelled, settings, tmp_path)
+    apart = gap(net, labelled[0])
+    trainer.run([])
+    rows = trainer.state.rows
     losses = [sum(row["loss"].values()) for row in rows]
     assert losses[-1] < 0.9 * losses[0]
-    assert gap(trainer) > apart
+    assert gap(net, labelled[0]) > apart
     assert list(rows[0]["loss"]) == ["background", "foreground", "different"]
     assert rows[0]["pairs"]["background"] == 0
-    assert rows[-1]["lr"] < rows[0]["lr"] <= settings.lr
+    assert rows[-1]["lr"][0] < rows[0]["lr"][0] <= settings.lr
     for name, tensor in net.backbone.state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
-def test_without_two_classes_there_is_nothing_to_learn(trained: Path) -> None:
+def test_without_two_classes_there_is_nothing_to_learn(trained: Path, tmp_path: Path) -> None:
     run = open_run(trained / "run")
     settings = resolved(WalkSettings.parse(QUICK), run)
     one = [Labelled(item.sample, item.labels_hw.clamp(max=1)) for item in halves(run)]
     with pytest.raises(DataError, match="no two neighbouring patches are known to differ"):
-        WalkTrainer(run, build_net(run, settings), one, settings)
+        walk_trainer(run, build_net(run, settings), one, settings, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -266,7 +282,8 @@ def walked(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_walk_folder_says_what_it_came_from(walked: Path, trained: Path) -> None:
-    assert sorted(path.name for path in walked.iterdir()) == ["config.yaml", "metrics.jsonl", "walk.safetensors"]
+    names = ["config.yaml", "metrics.jsonl", "state.safetensors", "walk.safetensors"]
+    assert sorted(path.name for path in walked.iterdir()) == names
     config = yaml.safe_load((walked / "config.yaml").read_text())
     assert config["run"] == {"name": "run", "sha256": open_run(trained / "run").checkpoint_hash()}
     assert config["settings"]["backbone"]["width"] == 24
@@ -332,19 +349,94 @@ def test_the_verb_and_the_refiner(
     assert "is not empty; choose another --out" in capsys.readouterr().err
 
 
-def test_interrupted_it_leaves_nothing_and_starts_anew(
+def tensors_of(walk: Path) -> dict[str, torch.Tensor]:
+    """Its weights and its state."""
+    return load_file(walk / "walk.safetensors") | load_file(walk / "state.safetensors")
+
+
+def rows_of(walk: Path) -> list[dict[str, object]]:
+    """Its metrics without the clock."""
+    lines = (walk / "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
+
+
+def require_alike(one: Path, other: Path) -> None:
+    a, b = tensors_of(one), tensors_of(other)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert rows_of(one) == rows_of(other)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_resumed_after_any_step_it_is_the_uninterrupted_walk_bit_for_bit(
+    stop: int, trained: Path, walked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = WalkTrainer.step
+
+    def interrupted(self: WalkTrainer, *batch: list[torch.Tensor]) -> bool:
+        moved = step(self, *batch)
+        if self.state.step == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+        return moved
+
+    out, settings = tmp_path / "walk", WalkSettings.parse(QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr(WalkTrainer, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_walk(trained / "run", out, settings)
+    with pytest.raises(RunError, match=r"is not a walk: walk\.safetensors is missing"):
+        open_walk(out)
+    with pytest.raises(RunError, match="is not empty; choose another --out, or go on with --resume"):
+        train_walk(trained / "run", out, settings)
+    assert train_walk(trained / "run", out, settings, resume=True).photographs == 8
+    require_alike(out, walked)
+    before = (out / "walk.safetensors").stat().st_mtime_ns
+    train_walk(trained / "run", out, settings, resume=True)  # finished: nothing is left to do
+    assert (out / "walk.safetensors").stat().st_mtime_ns == before
+
+
+def test_killed_outright_it_resumes_to_the_same_walk(trained: Path, walked: Path, tmp_path: Path) -> None:
+    out, settings = tmp_path / "walk", {**QUICK, "save_minutes": 0.0}
+    code = (
+        f"import os, sys, torch; sys.path[:0] = {sys.path!r}; torch.set_num_threads({torch.get_num_threads()})\n"
+        "from pathlib import Path\n"
+        "from tag2mask.affinitynet.train import WalkSettings, WalkTrainer, train_walk\n"
+        "save = WalkTrainer.save_if_due\n"
+        "def killed(self, force):\n"
+        "    save(self, force)\n"
+        "    if self.state.step == 3: os.kill(os.getpid(), 9)\n"
+        "WalkTrainer.save_if_due = killed\n"
+        f"train_walk(Path({str(trained / 'run')!r}), Path({str(out)!r}), WalkSettings.parse({settings!r}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL, check=False).returncode == -9
+    train_walk(trained / "run", out, WalkSettings.parse(settings), resume=True)
+    require_alike(out, walked)
+
+
+def test_interrupted_before_its_first_step_it_leaves_nothing(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def press(self: WalkTrainer) -> None:
+    def press(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(WalkTrainer, "run", press)
+        patch.setattr("tag2mask.affinitynet.train.label_photographs", press)
         with pytest.raises(KeyboardInterrupt):
             train_walk(trained / "run", tmp_path / "walk", WalkSettings.parse(QUICK))
     assert not (tmp_path / "walk").exists()
-    train_walk(trained / "run", tmp_path / "walk", WalkSettings.parse(QUICK))
-    open_walk(tmp_path / "walk")
+
+
+def test_only_the_same_walk_is_resumed(walked: Path, trained: Path, run: Path, tmp_path: Path) -> None:
+    walk = Path(shutil.copytree(walked, tmp_path / "walk"))
+    with pytest.raises(RunError, match=r"was trained with lr=1\.0, not 0\.5; resume with the same settings"):
+        train_walk(trained / "run", walk, WalkSettings.parse({**QUICK, "lr": 0.5}), resume=True)
+    weights = load_file(run / "model.safetensors")
+    weights["head.bias"] += 1
+    write_tensors(run / "model.safetensors", weights, {})
+    with pytest.raises(RunError, match="learned from the maps of another run"):
+        train_walk(run, walk, WalkSettings.parse(QUICK), resume=True)
+    with pytest.raises(RunError, match=r"is not a walk: config\.yaml is missing"):
+        train_walk(run, tmp_path / "none", WalkSettings.parse(QUICK), resume=True)
 
 
 def test_masks_want_the_refiner_and_its_folder_together(trained: Path, walked: Path, tmp_path: Path) -> None:
@@ -435,14 +527,15 @@ def test_photographs_without_tags_are_left_out_unless_tags_are_predicted(trained
         train_walk(run, tmp_path / "none", WalkSettings.parse({**QUICK, "masks": {"tags": "predicted"}}))
 
 
-def test_a_walk_of_the_right_pairs_mends_a_wrong_edge(trained: Path) -> None:
+def test_a_walk_of_the_right_pairs_mends_a_wrong_edge(trained: Path, tmp_path: Path) -> None:
     """Trained on true halves, it moves scores that stop too early to the edge."""
     run = open_run(trained / "run")
     settings = resolved(WalkSettings.parse({**QUICK, "epochs": 8, "batch_size": 2}), run)
     torch.manual_seed(0)
     net = build_net(run, settings)
     labelled = halves(run)
-    WalkTrainer(run, net, labelled, settings).run()
+    walk_trainer(run, net, labelled, settings, tmp_path).run([])
+    net.eval()
     image = load_image(labelled[0].sample.image, DataSettings())
     scores = torch.full((2, *image.shape[-2:]), 0.3)
     scores[0, :, :12], scores[1, :, 36:] = 0.7, 0.7

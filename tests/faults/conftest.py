@@ -82,9 +82,10 @@ def works(root: Path) -> dict[str, Work]:
         "predict": Work("predict", ["predict", root / "segmenter", data / "images", "--out", out, "--overlay"], out),
         "refine-train": Work(
             "refine-train",
-            ["refine-train", made, "--out", out, "--epochs", 1],
+            ["refine-train", made, "--out", out, "--epochs", 2, "--set=save_minutes=0"],
             out,
-            ["walk.safetensors", "classes.json"],
+            ["walk.safetensors", "config.yaml"],
+            True,
         ),
         "report": Work("report", ["report", made, "--out", root / "page.html"], root / "page.html"),
         "export": Work("export", ["export", made, "--out", root / "model.onnx"], root / "model.onnx"),

@@ -13,7 +13,7 @@ from trials import Child, Counts, Work, attempt, moments, run, stopped, whole
 
 from command import SMALL
 
-KILLED = ["train", "masks", "segment", "prepare", "run"]
+KILLED = ["train", "masks", "segment", "refine-train", "prepare", "run"]
 CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -29,7 +29,13 @@ def disturb_all(
 
 
 @pytest.mark.parametrize(
-    ("name", "signum"), [("train", signal.SIGKILL), ("masks", signal.SIGTERM), ("prepare", signal.SIGINT)]
+    ("name", "signum"),
+    [
+        ("train", signal.SIGKILL),
+        ("refine-train", signal.SIGKILL),
+        ("masks", signal.SIGTERM),
+        ("prepare", signal.SIGINT),
+    ],
 )
 def test_a_verb_that_was_stopped_goes_on(
     name: str, signum: signal.Signals, root: Path, work: Callable[[str], Work]

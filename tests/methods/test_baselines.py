@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from numbered import START, numbered
 from tag2mask.methods import Ask, Method, build_method
 from tag2mask.methods.baselines import TSCAM, LinearCAM
 from tag2mask.vit.settings import BackboneSettings
@@ -14,7 +15,7 @@ IMAGES = torch.randn(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
 
 def build(name: str) -> Method:
     torch.manual_seed(0)
-    return build_method(name, 4, TINY, {}, "none")[0].eval()
+    return build_method(name, numbered(4), TINY, {}, "none")[0].eval()
 
 
 def test_maps_hold_no_graph() -> None:
@@ -37,7 +38,7 @@ def test_linear_trains_its_head_alone() -> None:
     method = build("linear").train()
     assert isinstance(method, LinearCAM)
     tags = torch.eye(4)[:2]
-    sum(method.loss(method(IMAGES, tags), tags).values()).backward()
+    sum(method.loss(method(IMAGES, tags), tags, START).values()).backward()
     assert {name for name, parameter in method.named_parameters() if parameter.grad is not None} == {
         "head.weight",
         "head.bias",

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from numbered import numbered
 from tag2mask.errors import SettingsError
 from tag2mask.methods import METHODS, Ask, Method, build_method
 from tag2mask.vit import attention as attention_module
@@ -103,7 +104,8 @@ def gradient_cam(method: Method, images: Tensor) -> Tensor:
 
 
 EXPLICIT: dict[str, Callable[[Method, Tensor], Tensor]] = {
-    "tokenmasking": lambda m, x: contribution(m, look(m, x)),
+    "attended": lambda m, x: contribution(m, look(m, x)),
+    "tokenmasking": lambda m, x: look(m, x).rows(12),
     "tokenmasking-paper": lambda m, x: look(m, x).rows(12),
     "tokenmasking-released": lambda m, x: look(m, x).rows(12),
     "mctformer-v1": lambda m, x: look(m, x).rows(3),
@@ -127,16 +129,16 @@ def geometric(seen: Seen, numbers: Sequence[int]) -> Tensor:
 # What can be chosen when a trained method is read.
 READ: list[tuple[str, dict[str, Any], Callable[[Method, Tensor], Tensor]]] = [
     (
-        "tokenmasking",
+        "attended",
         {"map_layers": [9, 11]},
         lambda m, x: contribution(m, seen := look(m, x), seen.layer(8) + seen.layer(10)),
     ),
     (
-        "tokenmasking",
+        "attended",
         {"over_layers": "product"},
         lambda m, x: contribution(m, seen := look(m, x), geometric(seen, [-1, -2, -3])),
     ),
-    ("tokenmasking", {"cut": 3}, lambda m, x: contribution(m, look(m, x, cut=3))),
+    ("attended", {"cut": 3}, lambda m, x: contribution(m, look(m, x, cut=3))),
     ("mctformer-v1", {"over_layers": "product"}, lambda m, x: geometric(look(m, x), [-1, -2, -3])),
     ("mctformer-v1", {"map_layers": [10]}, lambda m, x: look(m, x).layer(9)),
     ("mctformer-v1", {"cut": 2}, lambda m, x: look(m, x, cut=2).rows(3)),
@@ -152,7 +154,7 @@ def untrained(name: str, settings: dict[str, Any]) -> tuple[Method, Tensor]:
     """A method whose classes differ and whose maps are not all 0, and two images."""
     torch.manual_seed(0)
     backbone = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.0)
-    method = build_method(name, CLASSES, backbone, settings, "none")[0].eval()
+    method = build_method(name, numbered(CLASSES), backbone, settings, "none")[0].eval()
     for parameter in (method.vit.class_CD, *(p for n, p in method.named_parameters() if "head" in n)):
         torch.nn.init.normal_(parameter.data, std=0.2)
     for attention in method.vit.attentions:
@@ -180,7 +182,7 @@ def test_the_cut_is_for_evaluation_and_cannot_exceed_the_blocks() -> None:
         one.train()
     torch.testing.assert_close(method.vit(images).class_BCD, plain.vit(images).class_BCD)
     with pytest.raises(SettingsError, match=r"^the last 13 blocks are to be cut, the backbone has 12$"):
-        untrained("tokenmasking", {"cut": 13})
+        untrained("attended", {"cut": 13})
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_the_cut_is_for_evaluation_and_cannot_exceed_the_blocks() -> None:
 )
 def test_layers_that_are_not_there(layers: list[int], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        untrained("tokenmasking", {"map_layers": layers})
+        untrained("attended", {"map_layers": layers})
 
 
 def test_the_product_over_layers_by_hand() -> None:

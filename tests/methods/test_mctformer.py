@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from numbered import START, numbered
 from tag2mask.errors import SettingsError
 from tag2mask.methods import Evidence, build_method
 from tag2mask.methods.base import soft_margins
@@ -20,7 +21,7 @@ TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.
 
 def build(name: str, **settings: object) -> MCTformer:
     torch.manual_seed(0)
-    method, _ = build_method(name, 4, TINY, settings, "none")
+    method, _ = build_method(name, numbered(4), TINY, settings, "none")
     assert isinstance(method, MCTformer)
     return method
 
@@ -58,7 +59,7 @@ def test_parameters_are_the_papers_but_for_what_we_fold(name: str, classes: int,
 
     V1's published count leaves room for exactly one linear head beside the means, which its logits do not need.
     """
-    method, _ = build_method(name, classes, BackboneSettings(name="deit_small_patch16_224"), {}, "none")
+    method, _ = build_method(name, numbered(classes), BackboneSettings(name="deit_small_patch16_224"), {}, "none")
     folded = (classes + 2) * 384 + (385 * classes if name == "mctformer-v1" else 0)
     count = sum(parameter.numel() for parameter in method.parameters())
     assert (count + folded) / 1e6 == pytest.approx(millions, abs=6e-4)
@@ -78,10 +79,10 @@ def test_plus_needs_tags_to_train_and_contrasts_every_layer() -> None:
     images, tags = torch.randn(2, 3, 64, 64), torch.eye(4)[:2]
     with pytest.raises(ValueError, match=r"shape \(2, 4\), got none"):
         method(images)
-    terms = method.loss(method(images, tags), tags)
+    terms = method.loss(method(images, tags), tags, START)
     assert set(terms) == {"class_tokens", "patches", "contrast"}
     assert terms["contrast"].item() > 1.0  # tokens start the same: ln 4 at the first layers
-    assert set(method.eval().loss(method(images), tags)) == {"class_tokens", "patches"}
+    assert set(method.eval().loss(method(images), tags, START)) == {"class_tokens", "patches"}
 
 
 def test_more_map_layers_than_layers() -> None:

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from numbered import START, numbered
 from tag2mask.masks.settings import read_mask_settings
 from tag2mask.methods import Ask, Evidence, build_method
 from tag2mask.methods.base import soft_margins
@@ -21,7 +22,7 @@ TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.
 
 def build(**settings: object) -> WeakTr:
     torch.manual_seed(0)
-    method, _ = build_method("weaktr", 4, TINY, settings, "none")
+    method, _ = build_method("weaktr", numbered(4), TINY, settings, "none")
     assert isinstance(method, WeakTr)
     return method
 
@@ -41,7 +42,7 @@ def test_a_fusion_without_weights_halves_every_head() -> None:
 def test_the_fine_loss_trains_the_fusion_alone() -> None:
     method = build()
     images, tags = torch.randn(2, 3, 64, 64), torch.eye(4)[:2]
-    method.loss(method(images, tags), tags)["fine"].backward()
+    method.loss(method(images, tags), tags, START)["fine"].backward()
     moved = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
     assert moved == {f"fusion.{name}" for name, _ in method.fusion.named_parameters()}
 
@@ -81,7 +82,7 @@ def test_the_fine_loss_has_a_floor_that_a_learned_scale_removes() -> None:
     method = build().eval()
     evidence = method(images)
     assert (evidence.logits["fine"] >= 0).all()
-    assert method.loss(evidence, tags)["fine"].item() >= 0.75 * math.log(2)
+    assert method.loss(evidence, tags, START)["fine"].item() >= 0.75 * math.log(2)
     # Section 8.6: at VOC's 1.5553 tags of 20 classes, all of the negatives at 0 leave 0.639245.
     perfect = Evidence(torch.empty(0), {"fine": torch.tensor([[100.0] * 15553 + [0.0] * (200000 - 15553)])})
     tags_of_voc = (perfect.logits["fine"] > 0).float()
@@ -94,7 +95,7 @@ def test_the_fine_loss_has_a_floor_that_a_learned_scale_removes() -> None:
 
 def test_random_queries_stay() -> None:
     torch.manual_seed(0)
-    method, _ = build_method("weaktr-random", 4, TINY, {}, "none")
+    method, _ = build_method("weaktr-random", numbered(4), TINY, {}, "none")
     assert isinstance(method, WeakTr)
     random_K = method.state_dict()["fusion.random_K"]  # one number a head
     assert random_K.shape == (36,)

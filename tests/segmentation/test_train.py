@@ -213,7 +213,7 @@ def test_soft_labels_go_on_bit_for_bit(
 
     def interrupted(self: SegmentTrainer, *batch: torch.Tensor) -> bool:
         moved = step(self, *batch)
-        if self.progress.step == 3:
+        if self.state.step == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return moved
 
@@ -259,7 +259,7 @@ def test_resumed_after_any_step_it_is_the_uninterrupted_one_bit_for_bit(
 
     def interrupted(self: SegmentTrainer, *batch: torch.Tensor) -> bool:
         moved = step(self, *batch)
-        if self.progress.step == stop:
+        if self.state.step == stop:
             os.kill(os.getpid(), signal.SIGINT)
         return moved
 

@@ -16,6 +16,8 @@ from tag2mask import tensors as tensor_files
 from tag2mask import train
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import BEGUN, begin, held
+from tag2mask.methods import Evidence, Progress
+from tag2mask.methods.attended import Attended
 from tag2mask.training import checkpoint, loop
 from tag2mask.training.run import open_run
 from tag2mask.training.start import HEADER
@@ -156,12 +158,28 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
     squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "tag2mask.methods.tokenmasking.model.TokenMasking.loss",
-        lambda self, evidence, tags: {"bce": evidence.scores_BC.sum() * float("nan")},
+        "tag2mask.methods.attended.model.Attended.loss",
+        lambda self, evidence, tags, progress: {"bce": evidence.scores_BC.sum() * float("nan")},
     )
     with pytest.raises(RunError, match=r"the loss is nan at epoch 1, step 1; .* lower optimiser.lr_tokens"):
         train(squares, tmp_path / "run", **small)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_loss_knows_where_the_training_stands(
+    squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, seen = Attended.loss, []
+
+    def noted(self: Attended, evidence: Evidence, tags: torch.Tensor, progress: Progress) -> object:
+        seen.append(progress)
+        return loss(self, evidence, tags, progress)
+
+    monkeypatch.setattr(Attended, "loss", noted)
+    with interrupted_after(3), pytest.raises(KeyboardInterrupt):  # two steps an epoch
+        train(squares, tmp_path / "run", **small)
+    train(squares, tmp_path / "run", resume=True, **small)
+    assert seen == [Progress(step, 4, step // 2, 2) for step in range(4)]
 
 
 def test_folders_in_the_way(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from numbered import numbered
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import SettingsError
 from tag2mask.files import write_yaml
@@ -20,7 +21,7 @@ from tag2mask.settings import flat
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.loop import train
 from tag2mask.training.run import open_run
-from tag2mask.training.schedule import factor, kind, parameter_groups, rate
+from tag2mask.training.schedule import factor, optimiser_groups, rate
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import OptimiserSettings, TrainSettings, read_settings
 from tag2mask.training.start import mixed_precision
@@ -85,18 +86,6 @@ def test_parity_gives_the_released_rates(preset: str, wanted: dict[int, float]) 
             assert settings.optimiser.lr_tokens * share == pytest.approx(rate_there, rel=1e-4)
 
 
-@pytest.mark.parametrize(("fresh", "wanted"), [(False, 1e-5), (True, 3e-3)])
-def test_fresh_patches_learn_as_fast_as_tokens(fresh: bool, wanted: float) -> None:
-    backbone = BackboneSettings(name="vit_tiny_patch16_224", image_size=32, bands=13)
-    method, _ = build_method("tokenmasking", 2, backbone, {}, "none")
-    groups = parameter_groups(method, OptimiserSettings(), fresh)
-    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
-    found = {name: rates[id(parameter)] for name, parameter in method.named_parameters()}
-    patches = [name for name in found if "patch_embed" in name]
-    assert [found[name] for name in patches] == [wanted, wanted]
-    assert {found[name] for name in found if "blocks." in name} == {1e-5}
-
-
 def test_without_parity_the_base_rate_is_reached() -> None:
     settings = read_settings(None, [], {}, "mctformer-v2")
     rates = [factor(step, 600, 60, settings.optimiser) for step in range(600)]
@@ -144,20 +133,17 @@ def test_presets_are_listed_and_unknown_ones_named() -> None:
 )
 def test_decay_works_on_the_kinds_that_are_named(preset: str, kinds: set[str]) -> None:
     settings = read_settings(None, [], {"weights": "none", "backbone.depth": 3}, preset)
-    method, _ = build_method(settings.method, 3, settings.backbone, {}, "none")
+    method, _ = build_method(settings.method, numbered(3), settings.backbone, {}, "none")
     decayed = {
         id(parameter)
-        for group in parameter_groups(method, settings.optimiser)
+        for group in optimiser_groups(method.parameter_groups(), settings.optimiser)
         for parameter in group["params"]
         if group["weight_decay"] > 0
     }
-    names = {id(parameter): name for name, parameter in method.named_parameters()}
-    found = set()
-    for group, parameters in method.parameter_groups().items():
-        for parameter in parameters:
-            what = kind(group, names[id(parameter)], parameter)
-            assert (id(parameter) in decayed) == (what in kinds), names[id(parameter)]
-            found.add(what)
+    for group in method.parameter_groups():
+        for parameter in group.parameters:
+            assert (id(parameter) in decayed) == (group.kind in kinds), group.kind
+    found = {group.kind for group in method.parameter_groups() if group.parameters}
     assert found == {"backbone", "heads", "tokens", "positions", "vectors"}
 
 
@@ -168,29 +154,6 @@ def test_rate_rises_then_falls_as_a_cosine() -> None:
     assert rate(55, 100, settings) == pytest.approx(0.5)
     assert rate(99, 100, settings) == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
     assert rate(0, 1, settings) == 1.0
-
-
-def test_groups_give_layers_and_kinds_their_own_rates() -> None:
-    method, _ = build_method(
-        "tokenmasking",
-        2,
-        BackboneSettings(name="vit_tiny_patch16_224", image_size=32, depth=3),
-        {"pruning": True},
-        "none",
-    )
-    settings = OptimiserSettings(lr_backbone=1.0, lr_tokens=5.0, lr_gates=7.0, layer_decay=0.5, weight_decay=0.1)
-    found = {
-        id(parameter): (group["base"], group["weight_decay"])
-        for group in parameter_groups(method, settings)
-        for parameter in group["params"]
-    }
-    assert len(found) == len(list(method.parameters()))
-    assert found[id(method.vit.blocks[2].mlp.fc1.weight)] == (1.0, 0.1)
-    assert found[id(method.vit.blocks[2].mlp.fc1.bias)] == (1.0, 0.0)
-    assert found[id(method.vit.blocks[0].mlp.fc1.weight)] == (0.25, 0.1)
-    assert found[id(method.vit.patch_embed.proj.weight)] == (0.125, 0.1)
-    assert found[id(method.vit.class_CD)] == (5.0, 0.0)
-    assert found[id(method.vit.attentions[0].gate.log_alpha_H)] == (7.0, 0.0)
 
 
 def test_batches_are_a_function_of_seed_and_epoch() -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import processes
-from squares import write_squares
+from squares import SMALL, write_squares
 from tag2mask import train
 from tag2mask.errors import RunError
 from tag2mask.training.together import MISSED, TICK, Watch
@@ -53,6 +53,20 @@ def test_two_processes_learn_as_one_with_the_same_batch(folder: Path) -> None:
             torch.testing.assert_close(a[key], b[key], atol=2e-4, rtol=1e-3)
     with pytest.raises(RunError, match="was trained by 2 processes, not 1; resume with as many"):
         train(folder.parent / processes.DATA, folder / "run", resume=True, **settings_of(folder / "run"))
+
+
+def test_two_processes_learn_a_walk_as_one_with_the_same_batch(folder: Path) -> None:
+    data = folder.parent / processes.DATA
+    train(data, folder.parent / "run", **{**SMALL, "epochs": 1})
+    for code, said in all_ended(processes.start(2, "walk", folder)):
+        assert code == 0, said
+    (folder.parent / "one").mkdir()
+    processes.walk(folder.parent / "one", batch_size=6)
+    for a, b in zip(rows(folder / "walk"), rows(folder.parent / "one/walk"), strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+    a, b = (load_file(root / "walk/walk.safetensors") for root in (folder, folder.parent / "one"))
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], atol=1e-5, rtol=1e-4)
 
 
 def settings_of(run: Path) -> dict[str, Any]:

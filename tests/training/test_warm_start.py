@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from numbered import numbered
 from tag2mask import train
 from tag2mask.errors import SettingsError
 from tag2mask.methods import build_method
@@ -38,7 +39,7 @@ def test_noise_asks_for_a_larger_penalty_than_signal() -> None:
 
 def test_the_head_reads_as_the_fit_says() -> None:
     backbone = BackboneSettings(name="vit_tiny_patch16_224", image_size=32, depth=2)
-    method, _ = build_method("tokenmasking", 2, backbone, {"map_layers": 2, "attended_layers": 2}, "none")
+    method, _ = build_method("attended", numbered(2), backbone, {"map_layers": 2, "attended_layers": 2}, "none")
     method.eval()
     images = torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     tags_NC = (images.mean((1, 2, 3), keepdim=False) > 0).float()[:, None].repeat(1, 2)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from numbered import numbered
 from tag2mask.methods import build_method
 from tag2mask.vit.positions import RESAMPLINGS
 from tag2mask.vit.settings import BackboneSettings
@@ -84,7 +85,7 @@ def test_a_method_places_positions_at_the_start_and_later(tmp_path: Path) -> Non
         ("released", None),
     ):
         backbone = BackboneSettings(name="vit_tiny_patch16_224", image_size=448, positions=positions)
-        method, _ = build_method("mctformer-plus", 3, backbone, {}, tmp_path / "w.safetensors")
+        method, _ = build_method("mctformer-plus", numbered(3), backbone, {}, tmp_path / "w.safetensors")
         assert isinstance(method.vit, ViT)
         placed = method.vit.position.detach()
         torch.testing.assert_close(
@@ -93,7 +94,7 @@ def test_a_method_places_positions_at_the_start_and_later(tmp_path: Path) -> Non
         more = 0.1 if positions == "released" else 0.0
         later = method.vit.positions_at((23, 31)).view(1, 23, 31, -1)
         torch.testing.assert_close(later, explicit(placed, (23, 31), more), atol=1e-4, rtol=1e-4)
-        again, _ = build_method("mctformer-plus", 3, backbone, {}, "none")
+        again, _ = build_method("mctformer-plus", numbered(3), backbone, {}, "none")
         again.load_state_dict(method.state_dict())  # a run's weights fit, whatever positions were loaded
 
 
@@ -101,7 +102,7 @@ def test_at_their_own_grid_positions_stay() -> None:
     for positions in RESAMPLINGS:
         backbone = BackboneSettings.parse({"name": "vit_tiny_patch16_224", "image_size": 224, "positions": positions})
         torch.manual_seed(0)
-        method, _ = build_method("mctformer-v1", 3, backbone, {}, "none")
+        method, _ = build_method("mctformer-v1", numbered(3), backbone, {}, "none")
         assert torch.equal(method.vit.positions_at((14, 14)), method.vit.position.flatten(1, 2))
 
 

@@ -5,9 +5,9 @@ import copy
 import pytest
 import timm
 import torch
-from backbones import GRIDS, explicit, small
 from torch import nn
 
+from backbones import GRIDS, explicit, small
 from tag2mask.errors import SettingsError
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT
@@ -40,6 +40,35 @@ def test_forward_and_attention_equal_plain_timm_with_explicit_softmax(
     assert (tap.class_maps(layers(vit)) - mean_BNN[:, :CLASSES, patches]).abs().max() < 1e-5
     assert (tap.affinity_BMM - mean_BNN[:, patches, patches]).abs().max() < 1e-5
     assert features.grid == grid
+
+
+@pytest.mark.parametrize("normed", [False, True], ids=["raw", "normed"])
+@pytest.mark.parametrize("family", ["deit", "augreg", "dinov2", "dinov2-registers", "eva02", "rope-mixed"])
+def test_patch_tokens_of_any_layer_are_timms(family: str, normed: bool) -> None:
+    plain = small(family)
+    vit = ViT(copy.deepcopy(plain), 1, registers=0, gated=False, token_noise=0.0).eval()
+    images, wanted = torch.randn(2, 3, 3 * vit.patch, 5 * vit.patch), sorted(layers(vit))[::2]
+    tap = Tap(patch_layers=frozenset(wanted))
+    with torch.no_grad():
+        features = vit(images, tap)
+        theirs = plain.forward_intermediates(
+            images, indices=wanted, norm=normed, output_fmt="NLC", intermediates_only=True
+        )
+        assert sorted(tap.patches) == wanted
+        for layer, patch_BMD in zip(wanted, theirs, strict=True):
+            if normed and isinstance(plain.norm, nn.Identity):  # eva02: timm's last norm is behind its pooling
+                patch_BMD = plain.fc_norm(patch_BMD)
+            own_BMD = vit.norm(tap.patches[layer]) if normed else tap.patches[layer]
+            torch.testing.assert_close(own_BMD, patch_BMD, atol=1e-4, rtol=1e-4)
+    if len(vit.blocks) - 1 in wanted:
+        assert torch.equal(tap.patches[len(vit.blocks) - 1], features.patch_BMD)
+
+
+def test_patch_tokens_nobody_asked_for_are_not_kept() -> None:
+    vit = ViT(small("deit"), CLASSES).eval()
+    tap = Tap(layers(vit))
+    vit(torch.randn(1, 3, 64, 64), tap)
+    assert tap.patches == {}
 
 
 def test_gates_scale_heads_and_closed_heads_do_not_count_in_maps() -> None:

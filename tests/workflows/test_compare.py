@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from command import call
+from tag2mask import train
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.settings import MaskSettings
@@ -94,13 +95,24 @@ def test_a_training_that_was_killed_is_told_from_one_that_failed(
 
 
 def test_unknown_methods_are_named_before_anything_is_made(squares: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="'weaktor' is unknown; there are tokenmasking, "):
+    with pytest.raises(SettingsError, match="'weaktor' is unknown; there are attended, "):
         compare(plan(squares, tmp_path / "out", ("linear", "weaktor")))
     for refine, message in (("walk", "learned from one run's maps"), ("pamrr", "'pamrr' is unknown")):
         masks = MaskSettings.parse({"refine": refine})
         with pytest.raises(SettingsError, match=message):
             compare(Comparison(squares, tmp_path / "out", ("linear",), (0,), None, TRAIN, masks))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_an_earlier_method_of_that_name_is_no_row_of_this_one(
+    squares: Path, tmp_path: Path, small: dict[str, object]
+) -> None:
+    """What 0.1 called tokenmasking is attended now."""
+    train(squares, tmp_path / "out/tokenmasking-0/run", **small)
+    (tmp_path / "out/plan.json").write_text('{"budget_minutes": null, "train": {}, "masks": {}, "epochs": {}}')
+    begun = Comparison(squares, tmp_path / "out", ("tokenmasking",), (0,), None, TrainSettings(), MaskSettings())
+    with pytest.raises(RunError, match=r"is now called attended, not by tokenmasking; choose another --out"):
+        compare(begun)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -5,7 +5,6 @@ No truth is opened. Shapes: M patches, D width, P pairs, h w patch grid.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,10 @@ from typing import Any
 
 import timm
 import torch
+from accelerate import Accelerator
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from torch.utils.data import Dataset as TorchDataset
 
 from tag2mask._version import __version__
 from tag2mask.affinitynet import walk as layout
@@ -24,18 +26,20 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, RunError, SettingsError
-from tag2mask.files import abandon, begin, held, settle, vacant, write_json_lines, write_yaml
+from tag2mask.files import stopped_early, write_yaml
 from tag2mask.masks.localize import Localizer
 from tag2mask.masks.resolve import resolve_masks, tagged_samples
-from tag2mask.progress import Bar, progress_bar
 from tag2mask.refine.settings import WALK
-from tag2mask.tensors import write_tensors
-from tag2mask.training.batches import EpochBatches
-from tag2mask.training.interrupt import deferred_interrupt
-from tag2mask.training.run import Run, open_run
+from tag2mask.stored import read_stored
+from tag2mask.training.epochs import EpochLoop, add_to
+from tag2mask.training.interrupt import Interrupt, deferred_interrupt
+from tag2mask.training.run import Run, RunConfig, open_run, require_parts
 from tag2mask.training.schedule import poly
-from tag2mask.vit.weights import build_backbone, normalisation, weights_source
+from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same
+from tag2mask.training.together import add_up, together
+from tag2mask.vit.weights import Weights, build_backbone, normalisation, weights_source
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 WEIGHTS = (1 / 4, 1 / 4, 1 / 2)
 WEIGHTS_WITHOUT_BACKGROUND = (0.0, 1 / 2, 1 / 2)
 EPS = 1e-5
@@ -58,43 +62,53 @@ class WalkSummary:
         return {"walk": str(row.pop("path")), **row}
 
 
-def train_walk(run: Path, out: Path, settings: WalkSettings) -> WalkSummary:
-    """Label the photographs of a split by the class maps of ``run``, train, and leave a walk in ``out``.
-
-    Interrupted, it leaves nothing.
+def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = False) -> WalkSummary:
+    """Label the images of a split by the class maps of ``run``, train, and leave a walk in ``out``.
 
     Raises:
         DataError, SettingsError, WeightsError: what is wrong with the input.
-        RunError: ``run`` is no run, or ``out`` is not empty.
+        RunError: ``run`` is no run, ``out`` is not empty, or it cannot be resumed with these settings.
+        KeyboardInterrupt: after the step in hand was saved.
     """
     start = time.monotonic()
     opened = open_run(run)
     settings = resolved(settings, opened)
     require_outside(out, images_folder(opened.data))
-    require_vacant(out)
+    resume = resume and not stopped_early(out)
+    accelerator = open_accelerator(settings)
+    if resume:
+        require_same_walk(out, opened, settings)
+    elif accelerator.is_main_process:  # the others may come here when it has begun already
+        require_empty(out)
     samples = tagged_samples(opened, settings.masks, "a walk")
     torch.manual_seed(settings.seed)
-    net = build_net(opened, settings)
+    net = build_net(opened, settings, resume)
     localizer = Localizer(opened, settings.masks)
-    with held(out):  # a folder that cannot be made shows before the work
-        require_vacant(out)
+    with own_folder(out, resume):  # a folder that cannot be made shows before the work
         labelled = label_photographs(localizer, samples, net.patch, settings)
-        trainer = WalkTrainer(opened, net.to(next(localizer.method.parameters()).device), labelled, settings)
-        rows = trainer.run()
-        with deferred_interrupt():
-            write_walk(out, opened, trainer, rows)
-    first, last = (sum(row["loss"].values()) for row in (rows[0], rows[-1]))
-    return WalkSummary(out, len(labelled), rows[0]["pairs"], first, last, round(time.monotonic() - start, 1))
+        with deferred_interrupt() as interrupt, together():
+            trainer = WalkTrainer(accelerator, opened, net, labelled, settings, out, interrupt)
+            if resume:
+                trainer.resume()
+            elif accelerator.is_main_process:
+                write_header(out, opened, trainer)
+            trainer.run([f"resumed at step {trainer.state.step}"] if resume else [])
+    return trainer.summary(round(time.monotonic() - start, 1))
 
 
-def require_vacant(out: Path) -> None:
-    """Nothing is there.
+class WalkConfig(RunConfig):
+    """The ``config.yaml`` of a walk."""
 
-    Raises:
-        RunError: something is.
-    """
-    if not vacant(out):
-        raise RunError(f"{out} is not empty; choose another --out")
+    run: dict[str, str]
+
+
+def require_same_walk(out: Path, run: Run, settings: WalkSettings) -> None:
+    """Settings and maps are those of the walk to resume."""
+    require_parts(out, (layout.CONFIG,), "a walk", "refine-train")
+    config = read_stored(out / layout.CONFIG, WalkConfig)
+    require_same(out, WalkSettings.parse(config.settings, where=str(out / layout.CONFIG)), settings)
+    if config.run != origin(run):
+        raise RunError(f"{out} learned from the maps of another run, {config.run}; resume with that one")
 
 
 def resolved(settings: WalkSettings, run: Run) -> WalkSettings:
@@ -114,10 +128,11 @@ def resolved(settings: WalkSettings, run: Run) -> WalkSettings:
     return settings.model_copy(update={"masks": masks, "backbone": backbone, "weights": weights})
 
 
-def build_net(run: Run, settings: WalkSettings) -> AffinityNet:
-    """The network, its backbone filled and its new layers fresh."""
+def build_net(run: Run, settings: WalkSettings, resume: bool = False) -> AffinityNet:
+    """The network, its new layers fresh, its backbone filled unless the state to ``resume`` fills it."""
     assert settings.backbone is not None
-    return AffinityNet(build_backbone(settings.backbone, weights_source(settings.weights or run.settings.weights))[0])
+    weights: Weights = "none" if resume else weights_source(settings.weights or run.settings.weights)
+    return AffinityNet(build_backbone(settings.backbone, weights)[0])
 
 
 def pair_losses(affinity_P: Tensor, kinds_P: Tensor, counts: Tensor, weights: Sequence[float]) -> dict[str, Tensor]:
@@ -133,124 +148,149 @@ def pair_losses(affinity_P: Tensor, kinds_P: Tensor, counts: Tensor, weights: Se
     }
 
 
-class WalkTrainer:
-    """One training in progress: plain SGD on the new layers, photographs whole, half of them mirrored."""
+class WholeLabelled(TorchDataset[tuple[Tensor, Tensor]]):
+    """Labelled images, whole, some of them mirrored: ``(bands, Y, X)``, normalised, and labels ``(h, w)``.
 
-    def __init__(self, run: Run, net: AffinityNet, labelled: Sequence[Labelled], settings: WalkSettings) -> None:
+    An item is asked for as (seed, index): whether it is mirrored depends on nothing else.
+    """
+
+    def __init__(
+        self, run: Run, labelled: Sequence[Labelled], patch: int, settings: WalkSettings, statistics: Statistics
+    ) -> None:
+        self.data = run.settings.data
+        self.labelled = labelled
+        self.patch = patch
+        self.settings = settings
+        self.statistics = statistics
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        seed, index = key
+        one = self.labelled[index]
+        image = load_image(one.sample.image, self.data)
+        pixels, _ = eval_resize(image, self.settings.side, self.patch, *self.statistics)
+        if torch.rand((), generator=torch.Generator().manual_seed(seed)).item() < self.settings.flip:
+            return pixels.flip(-1), one.labels_hw.flip(-1)
+        return pixels, one.labels_hw
+
+
+def unstacked(items: Sequence[tuple[Tensor, ...]]) -> list[list[Tensor]]:
+    """A batch of images of any sizes: their pixels, and their labels."""
+    return [list(parts) for parts in zip(*items, strict=True)]
+
+
+class WalkTrainer(EpochLoop[WalkSettings]):
+    """One training in progress: plain SGD on the new layers."""
+
+    title = "walk"
+    advice = "lower lr"
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        run: Run,
+        net: AffinityNet,
+        labelled: Sequence[Labelled],
+        settings: WalkSettings,
+        out: Path,
+        interrupt: Interrupt,
+    ) -> None:
         """Get ready.
 
         Raises:
             DataError: no two neighbouring patches are known to differ.
         """
         assert settings.backbone is not None
-        self.data = run.settings.data
-        self.mean, self.std = normalisation(settings.backbone, self.data)
-        self.net = net.train()
-        self.labelled = labelled
-        self.settings = settings
-        self.device = net.mix.weight.device
+        self.statistics = normalisation(settings.backbone, run.settings.data)
         self.weights = WEIGHTS_WITHOUT_BACKGROUND if run.classes.background is None else WEIGHTS
-        self.counts = torch.stack([self.pairs_of(one)[-1].bincount(minlength=VOID + 1) for one in labelled])
-        if self.counts[:, KINDS.index("different")].sum() == 0:
+        kinds = [pairs_of(one.labels_hw, settings.radius)[-1] for one in labelled]
+        self.found = torch.stack([kinds_P.bincount(minlength=VOID + 1) for kinds_P in kinds]).sum(0)
+        if self.found[KINDS.index("different")] == 0:
             raise DataError(
                 "no two neighbouring patches are known to differ, so there is nothing to learn: lower trust, raise "
-                "high_alpha, or take photographs with more than one class"
+                "high_alpha, or take images with more than one class"
             )
-        self.optimiser = torch.optim.SGD(
-            net.new_parameters(), settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+        optimiser = torch.optim.SGD(
+            [{"params": net.new_parameters(), "base": settings.lr}],
+            settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
         )
-        self.step = 0
-        self.steps = settings.epochs * math.ceil(len(labelled) / settings.batch_size)
+        images = WholeLabelled(run, labelled, net.patch, settings, self.statistics)
+        super().__init__(accelerator, net, optimiser, images, len(labelled), settings, None, out, interrupt, unstacked)
 
-    def run(self) -> list[dict[str, Any]]:
-        """Train to the end; a row an epoch."""
-        rows = []
-        with progress_bar("walk", self.settings.epochs * len(self.labelled)) as bar:
-            for epoch in range(self.settings.epochs):
-                rows.append(self.run_epoch(epoch, bar))
-                bar.say(describe(rows[-1]))
-        self.net.eval()
-        return rows
+    def factor(self, step: int) -> float:
+        """On the base rate at a step."""
+        return poly(step / self.steps, self.settings.power)
 
-    def run_epoch(self, epoch: int, bar: Bar) -> dict[str, Any]:
-        """All photographs once, and the row of metrics: mean loss terms of the steps, pairs by kind."""
-        clock = time.monotonic()
-        sums: dict[str, float] = {}
-        batches = EpochBatches(len(self.labelled), self.settings.batch_size, self.settings.seed, epoch)
-        for batch in batches:
-            for name, value in self.learn(batch).items():
-                sums[name] = sums.get(name, 0.0) + value / len(batches)
-            bar.advance(len(batch), f"epoch {epoch + 1}")
-        return {
-            "epoch": epoch + 1,
-            "step": self.step,
-            "loss": sums,
-            "lr": self.optimiser.param_groups[0]["lr"],
-            "pairs": dict(zip((*KINDS, "void"), self.counts.sum(0).tolist(), strict=True)),
-            "seconds": round(time.monotonic() - clock, 1),
-        }
+    def terms(self, *batch: list[Tensor]) -> dict[str, Tensor]:
+        """What the pairs of a step lose, of images ``(bands, Y, X)`` and their labels ``(h, w)``.
 
-    def learn(self, batch: Sequence[tuple[int, int]]) -> dict[str, float]:
-        """One step on photographs given as (seed, index), one after another in memory; the loss by its terms."""
-        counts = self.counts[[index for _, index in batch]].sum(0).to(self.device)
-        sums: dict[str, float] = {}
-        for seed, index in batch:
-            mirrored = torch.rand((), generator=torch.Generator().manual_seed(seed)).item() < self.settings.flip
-            terms = self.losses(self.labelled[index], counts, mirrored)
-            total = torch.stack(list(terms.values())).sum()
-            if not torch.isfinite(total):
-                raise RunError(f"the loss is {total.item()} at step {self.step + 1}; lower lr")
-            torch.autograd.backward(total)
-            for name, term in terms.items():
-                sums[name] = sums.get(name, 0.0) + term.item()
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.lr * poly(self.step / self.steps, self.settings.power)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.step += 1
+        Each term is this process's part of the mean over all processes' pairs of its kind.
+        """
+        own, _ = self.batches.sizes(self.state.batch)
+        pairs = [self.own_pairs(labels_hw, place < own) for place, labels_hw in enumerate(batch[1])]
+        counts = add_up(torch.stack([kinds_P.bincount(minlength=VOID + 1) for _, _, kinds_P in pairs]).sum(0))
+        sums: dict[str, Tensor] = {}
+        # From the last image to the first: the backward pass adds gradients the other way round, as 0.1 did.
+        for pixels, (first_P, second_P, kinds_P) in reversed(list(zip(batch[0], pairs, strict=True))):
+            features_MD = self.model(pixels[None])[0]
+            # Made again in the backward pass: the features of all pairs are a hundred times those of all patches.
+            affinity_P = checkpoint(pair_affinity, features_MD, first_P, second_P, use_reentrant=False)
+            for name, term in pair_losses(affinity_P, kinds_P, counts, self.weights).items():
+                add_to(sums, name, term)
         return sums
 
-    def losses(self, one: Labelled, counts: Tensor, mirrored: bool) -> dict[str, Tensor]:
-        """What one photograph adds to the terms of its step."""
-        image = load_image(one.sample.image, self.data)
-        pixels, _ = eval_resize(image, self.settings.side, self.net.patch, self.mean, self.std)
-        first_P, second_P, kinds_P = (index.to(self.device) for index in self.pairs_of(one, mirrored))
-        features_MD = self.net((pixels.flip(-1) if mirrored else pixels)[None].to(self.device))[0]
-        return pair_losses(pair_affinity(features_MD, first_P, second_P), kinds_P, counts, self.weights)
+    def own_pairs(self, labels_hw: Tensor, own: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """First and second patch of all pairs, and their kinds, all void where the image is another process's."""
+        first_P, second_P, kinds_P = pairs_of(labels_hw, self.settings.radius)
+        return first_P, second_P, kinds_P if own else torch.full_like(kinds_P, VOID)
 
-    def pairs_of(self, one: Labelled, mirrored: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """First and second patch of all pairs, and their kinds."""
-        labels_hw = one.labels_hw.flip(-1) if mirrored else one.labels_hw
-        first_P, second_P = pairs((labels_hw.shape[0], labels_hw.shape[1]), self.settings.radius)
-        return first_P, second_P, pair_kinds(labels_hw.flatten(), first_P, second_P)
+    def share(self) -> float:
+        """All of it: each term is a part already."""
+        return 1.0
+
+    def finish_row(self, row: dict[str, Any]) -> None:
+        """The pairs by kind; the weights come after the last epoch, so that a walk with weights is whole."""
+        row["pairs"] = dict(zip((*KINDS, "void"), self.found.tolist(), strict=True))
+        if self.state.epoch + 1 == self.settings.epochs:
+            self.save_model(self.out / layout.WEIGHTS, self.module.state_dict())
+
+    def remarks(self, row: dict[str, Any]) -> list[str]:
+        """Nothing."""
+        return []
+
+    def summary(self, seconds: float) -> WalkSummary:
+        """What came of it."""
+        rows = self.state.rows
+        first, last = (sum(row["loss"].values()) for row in (rows[0], rows[-1]))
+        return WalkSummary(self.out, self.count, rows[0]["pairs"], first, last, seconds)
 
 
-def describe(row: dict[str, Any]) -> str:
-    """An epoch in one line."""
-    terms = ", ".join(f"{name} {value:.4f}" for name, value in row["loss"].items())
-    return f"epoch {row['epoch']}: {terms}; {row['seconds']:.0f} s"
+def pairs_of(labels_hw: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
+    """First and second patch of all pairs of neighbours, and their kinds."""
+    first_P, second_P = pairs((labels_hw.shape[0], labels_hw.shape[1]), radius, labels_hw.device)
+    return first_P, second_P, pair_kinds(labels_hw.flatten(), first_P, second_P)
 
 
-def write_walk(out: Path, run: Run, trainer: WalkTrainer, rows: Sequence[dict[str, Any]]) -> None:
-    """The folder; the weights come last, so that a walk with weights is whole."""
-    settings = trainer.settings
-    content = {
-        "settings": settings.model_dump(mode="json"),
-        "mean": list(trainer.mean),
-        "std": list(trainer.std),
-        "run": {"name": run.path.resolve().name, "sha256": run.checkpoint_hash()},
-        "data": str(run.data),
-        "photographs": len(trainer.labelled),
-        "labels_used": f"image tags, {settings.masks.tags}",
-        "truth_used": run.truth_used,
-        "versions": {"tag2mask": __version__, "torch": str(torch.__version__), "timm": timm.__version__},
-    }
-    begin(out, (layout.CONFIG, layout.METRICS))
-    try:
-        write_yaml(out / layout.CONFIG, content)
-        write_json_lines(out / layout.METRICS, rows)
-        write_tensors(out / layout.WEIGHTS, trainer.net.state_dict(), {"epochs": str(settings.epochs)})
-    except BaseException:
-        abandon(out)
-        raise
-    settle(out)
+def origin(run: Run) -> dict[str, str]:
+    """Whose maps are learned from."""
+    return {"name": run.path.resolve().name, "sha256": run.checkpoint_hash()}
+
+
+def write_header(out: Path, run: Run, trainer: WalkTrainer) -> None:
+    """What a walk's folder holds before its first step."""
+    settings, (mean, std) = trainer.settings, trainer.statistics
+    write_yaml(
+        out / layout.CONFIG,
+        {
+            "settings": settings.model_dump(mode="json"),
+            "mean": list(mean),
+            "std": list(std),
+            "run": origin(run),
+            "data": str(run.data),
+            "photographs": trainer.count,
+            "labels_used": f"image tags, {settings.masks.tags}",
+            "truth_used": "none",
+            "versions": {"tag2mask": __version__, "torch": str(torch.__version__), "timm": timm.__version__},
+        },
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from tag2mask.data.transforms import eval_resize
 from tag2mask.files import file_hash
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.settings import BatchSize, Epochs, Settings, Side
+from tag2mask.settings import BatchSize, Epochs, Side
 from tag2mask.stored import damaged, read_stored
 from tag2mask.training.run import RunConfig, fill, require_parts
+from tag2mask.training.settings import LoopSettings
 from tag2mask.vit.grid import resize, to_patches, to_pixels
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import require_plain
@@ -33,7 +34,7 @@ CONFIG, METRICS, WEIGHTS = "config.yaml", "metrics.jsonl", "walk.safetensors"
 WIDTHS = (64, 128, 256)  # of what is read after a third, two thirds and all of the blocks
 
 
-class WalkSettings(Settings):
+class WalkSettings(LoopSettings):
     """How a walk is learned and walked.
 
     ``backbone`` and ``weights``: None takes the run's own. Photographs are seen with the short side ``side``.
@@ -44,6 +45,7 @@ class WalkSettings(Settings):
     SGD over ``batch_size`` photographs a step, its rate falling by (1 - step / steps) ** ``power``. The papers' rate is
     0.1 for new layers over some 6,600 steps; ours is 1 since a few hundred photographs give a few dozen. The released
     code passed its weight decay as the momentum by mistake, so it had next to none; 0.9 is what was meant.
+    ``precision`` is fp32 unless it is set.
     Only patches nearer than ``radius`` are compared; the walk takes 2 ** ``squarings`` steps.
     """
 
@@ -61,7 +63,7 @@ class WalkSettings(Settings):
     weight_decay: float = Field(5e-4, ge=0)
     power: float = Field(0.9, ge=0)
     flip: float = Field(0.5, ge=0, le=1)
-    seed: int = Field(0, ge=0)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     radius: int = Field(5, gt=1, le=64)
     beta: float = Field(8.0, gt=0)
     squarings: int = Field(6, ge=0, le=16)

@@ -19,7 +19,7 @@ from tag2mask.training.interrupt import Terminated, stopped_by_signals
 __all__ = ["app", "main", "reconfigure_streams"]
 
 INTERRUPTED, TERMINATED = 130, 143
-AGAIN = "goes on (train, segment: with --resume, if their folder is there)"
+AGAIN = "goes on (train, segment, refine-train: with --resume, if their folder is there)"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # click's UsageError, wherever this release of typer keeps its click.
 USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])

@@ -33,7 +33,7 @@ def train(
     data: DataFolder,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="A new folder for the run.")],
     method: Annotated[
-        str | None, typer.Option(help="tokenmasking, mctformer-v2, weaktr, linear, ... [tokenmasking].")
+        str | None, typer.Option(help="attended, tokenmasking, mctformer-v2, weaktr, linear, ... [attended].")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT [vit_small_patch14_dinov2].")] = None,
     weights: Weights = None,
@@ -105,17 +105,18 @@ def refine_train(
     weights: RunWeights = None,
     epochs: Annotated[int | None, typer.Option(help="Times through the photographs [5].")] = None,
     settings: Assignments = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the walk in --out.")] = False,
     as_json: Json = False,
 ) -> None:
     """Learn which patches belong together, for masks --refine walk.
 
-    From the run's own class maps, without truth. Interrupted, it starts anew.
+    From the run's own class maps, without truth.
     """
     from tag2mask.affinitynet.train import train_walk
     from tag2mask.affinitynet.walk import WalkSettings
 
     options = named(masks__split=split, backbone__name=backbone, weights=weights, epochs=epochs)
-    summary = train_walk(run, out, WalkSettings.read(options, settings or [], "walk"))
+    summary = train_walk(run, out, WalkSettings.read(options, settings or [], "walk"), resume)
     if not as_json:
         print(f"{summary.path}: {summary.photographs} photographs, loss {summary.last_loss:.3f}")
     emit(summary.to_json(), as_json)

@@ -25,7 +25,7 @@ def run(
     data: DataFolder,
     out: Annotated[Path, typer.Option(metavar="DIR", help="A folder for all of it; called again it goes on.")],
     quick: Annotated[bool, typer.Option("--quick", help="A first look in about ten minutes on two cores.")] = False,
-    method: Annotated[str | None, typer.Option(help="As in train [tokenmasking].")] = None,
+    method: Annotated[str | None, typer.Option(help="As in train [attended].")] = None,
     backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT [vit_small_patch14_dinov2].")] = None,
     weights: Weights = None,
     seed: Seed = None,

@@ -59,14 +59,24 @@ def read_batches(loader: Iterable[Any]) -> Iterator[Any]:
         raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
 
 
-class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
-    """The photographs whose tags are known: ``(bands, S, S)`` after ``transform``, and tags ``(C,)``.
+def no_views(image: Tensor) -> tuple[Tensor, ...]:
+    """Of an image that is seen once."""
+    return ()
+
+
+class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
+    """The images whose tags are known: ``(bands, S, S)`` after ``transform``, tags ``(C,)``, and what ``views`` makes.
 
     An item is asked for as (seed, index): its random changes depend on nothing else, so any step can be repeated.
     """
 
     def __init__(
-        self, root: Path, dataset: Dataset, settings: DataSettings, transform: Callable[[Tensor], Tensor]
+        self,
+        root: Path,
+        dataset: Dataset,
+        settings: DataSettings,
+        transform: Callable[[Tensor], Tensor],
+        views: Callable[[Tensor], tuple[Tensor, ...]] = no_views,
     ) -> None:
         """Keep the tagged samples of the data folder ``root``.
 
@@ -82,19 +92,21 @@ class TaggedImages(TorchDataset[tuple[Tensor, Tensor]]):
         self.classes = len(dataset.classes)
         self.settings = settings
         self.transform = transform
+        self.views = views
         self.copies = None if settings.cache is None else SmallCopies(root, settings.cache, settings.bands)
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
         seed, index = key
         sample = self.samples[index]
         image = self.photograph(sample)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            crop = self.transform(image)
-        return crop, multi_hot(sample.tags or (), self.classes)
+            crop = self.transform(image)  # first: it is the same with and without other views
+            views = self.views(image)
+        return crop, multi_hot(sample.tags or (), self.classes), *views
 
     def photograph(self, sample: Sample) -> Tensor:
         """``(bands, Y, X)`` in [0, 1], of its smaller copy where the settings ask for one."""

@@ -6,6 +6,7 @@ Shapes: Y X pixels, S side of a training crop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -35,13 +36,42 @@ class AugmentSettings(Settings):
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
+@dataclass(frozen=True)
+class Crops:
+    """Random crops of a training image beside the first one: ``count`` of ``side`` pixels, shares ``scale`` of it."""
+
+    count: int
+    side: int
+    scale: tuple[float, float]
+
+
 def train_transform(
     size: int, mean: Sequence[float], std: Sequence[float], augment: AugmentSettings
 ) -> Callable[[Tensor], Tensor]:
     """``(bands, Y, X)`` in [0, 1] to a random crop ``(bands, S, S)``, normalised. Draws from torch's generator."""
+    return crop_transform(size, (augment.min_scale, 1.0), mean, std, augment)
+
+
+class OtherViews:
+    """What ``Crops`` ask for, changed in the same ways as the first crop. Draws from torch's generator."""
+
+    def __init__(
+        self, crops: Sequence[Crops], mean: Sequence[float], std: Sequence[float], augment: AugmentSettings
+    ) -> None:
+        self.cuts = [(one.count, crop_transform(one.side, one.scale, mean, std, augment)) for one in crops]
+
+    def __call__(self, image: Tensor) -> tuple[Tensor, ...]:
+        """``(bands, Y, X)`` in [0, 1] to ``(count, bands, side, side)`` for each of them."""
+        return tuple(torch.stack([cut(image) for _ in range(count)]) for count, cut in self.cuts)
+
+
+def crop_transform(
+    size: int, scale: tuple[float, float], mean: Sequence[float], std: Sequence[float], augment: AugmentSettings
+) -> Callable[[Tensor], Tensor]:
+    """A random crop of a share of the image within ``scale``, and every other random change."""
     crop = v2.RandomResizedCrop(
         size,
-        scale=(augment.min_scale, 1.0),
+        scale=scale,
         interpolation=InterpolationMode(augment.interpolation),
         antialias=True,
     )

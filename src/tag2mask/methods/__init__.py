@@ -12,8 +12,10 @@ from typing import Any
 
 from torch import nn
 
+from tag2mask.data.classes import Classes
 from tag2mask.errors import SettingsError
-from tag2mask.methods.base import Ask, Evidence, Method
+from tag2mask.methods.attended import Attended, AttendedSettings
+from tag2mask.methods.base import Ask, Evidence, Method, Progress
 from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
 from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
@@ -22,7 +24,7 @@ from tag2mask.settings import Settings
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
 
-__all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "build_method", "method_settings"]
+__all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "Progress", "build_method", "method_settings"]
 
 
 @dataclass(frozen=True)
@@ -31,30 +33,17 @@ class MethodEntry:
 
     settings: type[Settings]
     preset: Mapping[str, Any]
-    build: Callable[[nn.Module, int, Any], Method]
+    build: Callable[[nn.Module, Classes, Any], Method]
 
 
 METHODS: Mapping[str, MethodEntry] = MappingProxyType(
     {
+        "attended": MethodEntry(AttendedSettings, {}, Attended),
         "tokenmasking": MethodEntry(TokenMaskingSettings, {}, TokenMasking),
-        "tokenmasking-paper": MethodEntry(
-            TokenMaskingSettings,
-            {"reads": "token", "head": "concat", "pruning": True, "map_layers": None, "maps": "attention"},
-            TokenMasking,
-        ),
+        "tokenmasking-paper": MethodEntry(TokenMaskingSettings, {}, TokenMasking),  # its name in 0.1
         "tokenmasking-released": MethodEntry(
             TokenMaskingSettings,
-            {
-                "reads": "token",
-                "head": "concat",
-                "final_norm": False,
-                "pruning": True,
-                "gates": "hard",
-                "gate_start": "xavier",
-                "map_layers": None,
-                "maps": "attention",
-                "heads": "all",
-            },
+            {"final_norm": False, "gates": "hard", "gate_start": "xavier", "heads": "all"},
             TokenMasking,
         ),
         "mctformer-v1": MethodEntry(MCTformerSettings, {"patches": "none"}, MCTformer),
@@ -75,9 +64,9 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
 
 
 def build_method(
-    name: str, classes: int, backbone: BackboneSettings, method: Mapping[str, Any], weights: Weights
+    name: str, classes: Classes, backbone: BackboneSettings, method: Mapping[str, Any], weights: Weights
 ) -> tuple[Method, WeightsReport]:
-    """A method for ``classes`` tags around a backbone filled with ``weights``; ``method`` overrides its preset.
+    """A method for the tags of ``classes`` around a backbone filled with ``weights``; ``method`` overrides its preset.
 
     Raises:
         SettingsError: unknown method, backbone or setting.
@@ -87,6 +76,8 @@ def build_method(
     model, report = build_backbone(backbone, weights)
     built = METHODS[name].build(model, classes, settings)
     built.vit.place(backbone.positions, backbone.image_size)
+    if built.teacher is not None:
+        built.teacher.start()
     return built, report
 
 

@@ -6,12 +6,16 @@ Shapes: B batch, C classes, M patches, h w patch grid, Y X pixels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tag2mask.data.classes import Classes
+from tag2mask.data.transforms import Crops
+from tag2mask.methods.teacher import Teacher
+from tag2mask.vit.groups import ParameterGroup
 from tag2mask.vit.vit import ViT
 
 
@@ -21,6 +25,10 @@ class Ask:
 
     maps: bool = False
     affinity: bool = False
+
+
+LOGITS = Ask()
+Views = Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,16 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """Where a training stands before a step: ``step`` of ``steps``, in ``epoch`` of ``epochs``; both count from 0."""
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+
+
+@dataclass(frozen=True)
 class Readout:
     """Logits that are linear in what a method reads for each class, w_c . r_c + b_c.
 
@@ -54,11 +72,19 @@ class Readout:
 class Method(nn.Module, ABC):
     """A method of weakly supervised segmentation. Abstract; a method is final: it overrides nothing that has a body.
 
-    ``readout`` is there for methods whose head can be fitted to the untrained backbone before training.
+    ``readout`` is there for methods whose head can be fitted to the untrained backbone before training, ``crops`` for
+    those that learn from more than one view of an image, ``teacher`` for those that learn from themselves as they were.
     """
 
     vit: ViT
     readout: Readout | None = None
+    crops: tuple[Crops, ...] = ()
+
+    def __init__(self, classes: Classes) -> None:
+        """A method for the tags of ``classes``: their names and the background, beside their number."""
+        super().__init__()
+        self.classes = classes
+        self.teacher: Teacher | None = None
 
     @property
     def patch(self) -> int:
@@ -69,21 +95,27 @@ class Method(nn.Module, ABC):
         """Open attention heads in every layer, or None for a method without gates."""
         return self.vit.open_heads() if self.vit.gated else None
 
-    @abstractmethod
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:
-        """Look at normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training."""
+    def kept_weights(self) -> dict[str, Tensor]:
+        """What is kept of a training: all but a teacher that is there for training alone."""
+        weights: dict[str, Tensor] = self.state_dict()
+        if self.teacher is None or self.teacher.saved:
+            return weights
+        return {name: weight for name, weight in weights.items() if not name.startswith("teacher.")}
 
     @abstractmethod
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
-        """Named scalar terms; their sum is minimised."""
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
+        """Look at normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training.
 
-    @abstractmethod
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All trainable parameters, by name of their rate.
-
-        ``"backbone"`` (pretrained), ``"tokens"`` (new tokens and heads), ``"heads"`` (heads that may start warm),
-        ``"gates"``.
+        ``views`` has ``(B, count, bands, side, side)`` in training for each of ``crops``.
         """
+
+    @abstractmethod
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
+        """Named scalar terms; their sum is minimised. ``progress`` is for weights that change in training."""
+
+    @abstractmethod
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """All trainable parameters, each in one group; those of one rate keep their order in the optimiser."""
 
 
 def require_tags(tags: Tensor | None, images: int, classes: int) -> Tensor:

@@ -110,7 +110,7 @@ def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, r
             trainer.resume()
         elif accelerator.is_main_process:
             write_segmenter_header(out, run, source, settings, built)
-        start = f"resumed at step {trainer.progress.step}" if resume else built.report.summary()
+        start = f"resumed at step {trainer.state.step}" if resume else built.report.summary()
         trainer.run([start, f"labels: {source.origin['labels_used']}; truth used: {source.origin['truth_used']}"])
     return trainer.result(source.origin)
 
@@ -190,7 +190,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
             return collision(logits_BKYX, crop.shares, crop.values, labels_BYX != self.ignore)
         return F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
 
-    def share(self, *batch: Tensor) -> float:
+    def share(self) -> float:
         """All of it: each term is a part already."""
         return 1.0
 
@@ -207,7 +207,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
 
     def has_own(self) -> bool:
         """Whether the batch in hand is this process's own."""
-        images, _ = self.batches.sizes(self.progress.batch)
+        images, _ = self.batches.sizes(self.state.batch)
         return images > 0
 
     def tally(self, labels_BYX: Tensor, truth_BYX: Tensor, kept_BYX: Tensor) -> None:
@@ -222,23 +222,23 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
 
     def finish_row(self, row: dict[str, Any]) -> None:
         """The share of kept pixels, the precision of all labels and of the kept ones; the last weights are kept."""
-        counts = self.progress.counts
+        counts = self.state.counts
         row["kept"] = counts["kept"] / max(counts["labelled"], 1)
         if counts["scored"]:
             row["precision"] = counts["right"] / counts["scored"]
             row["kept_precision"] = counts["kept_right"] / max(counts["kept_scored"], 1)
-        self.save_model(self.out / MODEL)
+        self.save_model(self.out / MODEL, self.module.state_dict())
 
-    def describe(self, row: dict[str, Any]) -> str:
-        """An epoch in one line."""
-        line = f"{super().describe(row)}; kept {100 * row['kept']:.1f} %"
+    def remarks(self, row: dict[str, Any]) -> list[str]:
+        """How many labels are kept, and how many of them are right where truth is known."""
+        said = f"kept {100 * row['kept']:.1f} %"
         if "precision" in row:
-            line += f", precision {100 * row['kept_precision']:.1f} % (of all labels {100 * row['precision']:.1f} %)"
-        return line
+            said += f", precision {100 * row['kept_precision']:.1f} % (of all labels {100 * row['precision']:.1f} %)"
+        return [said]
 
     def result(self, origin: dict[str, Any]) -> SegmentResult:
         """What came of it."""
-        last = self.progress.rows[-1]
+        last = self.state.rows[-1]
         return SegmentResult(
             self.out,
             self.count,
@@ -248,5 +248,5 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
             last.get("kept_precision"),
             origin["labels_used"],
             origin["truth_used"],
-            round(self.progress.seconds, 1),
+            round(self.state.seconds, 1),
         )

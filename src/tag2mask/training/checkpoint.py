@@ -32,7 +32,7 @@ SLOTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
 
 
 @dataclass
-class Progress:
+class LoopState:
     """Where a run stands: ``step`` optimiser steps are done in all, ``batch`` batches of epoch ``epoch``.
 
     ``sums`` are the epoch's loss terms so far, ``counts`` what else its steps counted, ``rows`` the metrics of finished
@@ -51,17 +51,17 @@ class Progress:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-def save_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write model, optimiser and progress."""
+def save_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: LoopState) -> None:
+    """Write model, optimiser and where the loop stands."""
     tensors: dict[str, Tensor] = {MODEL + name: tensor for name, tensor in model.state_dict().items()}
     for index, slots in optimiser.state_dict()["state"].items():
         for slot, value in slots.items():
             tensors[f"{OPTIMISER}{index}.{slot}"] = torch.as_tensor(value)
-    write_tensors(run / STATE, tensors, {"progress": json.dumps(asdict(progress))})
+    write_tensors(run / STATE, tensors, {"progress": json.dumps(asdict(state))})
     settle(run)  # before a failure that would delete what was begun
 
 
-def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
+def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> LoopState:
     """Read back what ``save_state`` wrote.
 
     Raises:
@@ -72,14 +72,14 @@ def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
         raise RunError(f"{path} is missing: nothing to resume; train without --resume into an empty folder")
     with damaged(path):
         tensors, metadata = read_tensors(path)
-        progress = checked(Progress, from_json(metadata.get("progress", "null").encode()))
-        require_whole(progress)
+        state = checked(LoopState, from_json(metadata.get("progress", "null").encode()))
+        require_whole(state)
     own = {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
     put_tensors(model, own, path)
     with damaged(path):
         slots = optimiser_slots(tensors, optimiser)
     optimiser.load_state_dict({**optimiser.state_dict(), "state": slots})
-    return progress
+    return state
 
 
 def optimiser_slots(tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
@@ -111,17 +111,17 @@ def optimiser_slots(tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimi
     return found
 
 
-def require_whole(progress: Progress) -> None:
+def require_whole(state: LoopState) -> None:
     """What it says goes together.
 
     Raises:
         ValueError: it does not.
     """
-    if min(progress.epoch, progress.batch, progress.step) < 0 or len(progress.rows) != progress.epoch:
-        raise ValueError(f"its progress has {len(progress.rows)} rows after {progress.epoch} epochs")
-    if (progress.batch > 0) != ("images" in progress.sums):
-        raise ValueError(f"its progress has sums of {len(progress.sums)} kinds after {progress.batch} batches")
-    for row in progress.rows:
+    if min(state.epoch, state.batch, state.step) < 0 or len(state.rows) != state.epoch:
+        raise ValueError(f"its progress has {len(state.rows)} rows after {state.epoch} epochs")
+    if (state.batch > 0) != ("images" in state.sums):
+        raise ValueError(f"its progress has sums of {len(state.sums)} kinds after {state.batch} batches")
+    for row in state.rows:
         checked(MetricsRow, row)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -26,7 +26,7 @@ from tag2mask.progress import Bar, progress_bar
 from tag2mask.tensors import write_tensors
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
-from tag2mask.training.checkpoint import STATE, Progress, load_state, save_state
+from tag2mask.training.checkpoint import STATE, LoopState, load_state, save_state
 from tag2mask.training.interrupt import Interrupt, ignore_interrupt
 from tag2mask.training.settings import LoopSettings
 from tag2mask.training.together import add_up, alone
@@ -35,10 +35,10 @@ S = TypeVar("S", bound=LoopSettings)
 
 
 class EpochLoop(ABC, Generic[S]):
-    """One training in progress. Abstract: what a step loses, its rates, and what an epoch's row tells.
+    """One training in progress. Abstract: what a step loses, its rates, and what is known of an epoch beside its loss.
 
     ``title`` names it in the progress bar, ``advice`` is for a loss that is not finite. An item of ``items`` is asked
-    for as (seed, index) and is a tuple of tensors, the photograph first.
+    for as (seed, index); ``collate`` makes a batch of items, torch's way unless another is given.
     """
 
     title: ClassVar[str]
@@ -55,6 +55,7 @@ class EpochLoop(ABC, Generic[S]):
         clip: float | None,
         out: Path,
         interrupt: Interrupt,
+        collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
         """Get ready; ``count`` is how many ``items`` there are, ``clip`` the largest gradient norm."""
         self.accelerator = accelerator
@@ -65,7 +66,8 @@ class EpochLoop(ABC, Generic[S]):
         self.clip = math.inf if clip is None else clip
         self.out = out
         self.interrupt = interrupt
-        self.progress = Progress(processes=accelerator.num_processes)
+        self.collate = collate
+        self.state = LoopState(processes=accelerator.num_processes)
         self.model, self.optimiser = accelerator.prepare(module, optimiser)
         self.batches = self.epoch_batches()
         self.steps = settings.epochs * math.ceil(len(self.batches) / settings.accumulate)
@@ -78,13 +80,12 @@ class EpochLoop(ABC, Generic[S]):
         self.asked = False
 
     @abstractmethod
-    def terms(self, *batch: Tensor) -> dict[str, Tensor]:
-        """Named loss terms of a batch, means over its photographs; their sum is minimised."""
+    def terms(self, *batch: Any) -> dict[str, Tensor]:
+        """Named loss terms of a batch, means over its images; their sum is minimised."""
 
-    def share(self, *batch: Tensor) -> Tensor | float:
+    @abstractmethod
+    def share(self) -> float:
         """The part that this process's batch has in the means over the batches of all processes."""
-        own, whole = self.batches.sizes(self.progress.batch)
-        return own / whole
 
     @abstractmethod
     def factor(self, step: int) -> float:
@@ -94,18 +95,22 @@ class EpochLoop(ABC, Generic[S]):
     def finish_row(self, row: dict[str, Any]) -> None:
         """Put into an epoch's row what else is known, and save the model if it is the one to keep."""
 
+    @abstractmethod
+    def remarks(self, row: dict[str, Any]) -> list[str]:
+        """What else to say of an epoch beside its loss and time."""
+
     def describe(self, row: dict[str, Any]) -> str:
         """An epoch in one line."""
         terms = ", ".join(f"{name} {value:.4f}" for name, value in row["loss"].items())
-        return f"epoch {row['epoch']}: {terms}"
+        return "; ".join([f"epoch {row['epoch']}: {terms}", *self.remarks(row), f"{row['seconds']:.0f} s"])
 
     def run(self, opening: Sequence[str]) -> None:
-        """Train to the end from where ``progress`` stands, after the lines ``opening``."""
+        """Train to the end from where ``state`` stands, after the lines ``opening``."""
         main = self.accelerator.is_main_process
-        with progress_bar(self.title, self.steps, self.progress.step, shown=main) as bar:
+        with progress_bar(self.title, self.steps, self.state.step, shown=main) as bar:
             for line in opening if main else ():
                 bar.say(line)
-            while self.progress.epoch < self.settings.epochs:
+            while self.state.epoch < self.settings.epochs:
                 self.run_epoch(bar)
 
     def resume(self) -> None:
@@ -114,28 +119,29 @@ class EpochLoop(ABC, Generic[S]):
         Raises:
             RunError: there is none, it is damaged, of another model, or of another number of processes.
         """
-        self.progress = load_state(self.out, self.module, self.optimiser.optimizer)
-        before, now = self.progress.processes, self.accelerator.num_processes
+        self.state = load_state(self.out, self.module, self.optimiser.optimizer)
+        before, now = self.state.processes, self.accelerator.num_processes
         if before != now:
             raise RunError(f"{self.out} was trained by {before} processes, not {now}; resume with as many")
 
     def epoch_batches(self) -> EpochBatches:
         """This process's part of the epoch in hand."""
-        progress, settings, accelerator = self.progress, self.settings, self.accelerator
+        state, settings, accelerator = self.state, self.settings, self.accelerator
         processes, process = accelerator.num_processes, accelerator.process_index
         return EpochBatches(
-            self.count, settings.batch_size, settings.seed, progress.epoch, progress.batch, processes, process
+            self.count, settings.batch_size, settings.seed, state.epoch, state.batch, processes, process
         )
 
     def run_epoch(self, bar: Bar) -> None:
         """The rest of the epoch in hand, and its row of metrics."""
-        progress = self.progress
+        state = self.state
         self.batches = self.epoch_batches()
         reader = DataLoader(
             self.items,
             batch_sampler=self.batches,
             num_workers=self.settings.workers,
             worker_init_fn=ignore_interrupt,
+            collate_fn=self.collate,
         )
         # The batches are this process's own already: accelerate must not share them out again.
         loader = prepare_data_loader(reader, self.accelerator.device, 1, 0, put_on_device=True)
@@ -144,11 +150,11 @@ class EpochLoop(ABC, Generic[S]):
         for batch in read_batches(loader):
             with self.accelerator.accumulate(self.model):
                 stepped = self.step(*batch)
-            progress.batch += 1
+            state.batch += 1
             if stepped:
                 now = time.monotonic()
-                progress.seconds, clock = progress.seconds + now - clock, now
-                bar.advance(1, f"epoch {progress.epoch + 1}")
+                state.seconds, clock = state.seconds + now - clock, now
+                bar.advance(1, f"epoch {state.epoch + 1}")
                 self.stop_if_asked()
         self.finish_epoch(bar, clock)
 
@@ -160,30 +166,30 @@ class EpochLoop(ABC, Generic[S]):
             self.accelerator.wait_for_everyone()  # when one has ended, a launcher ends the others too, saved or not
             raise KeyboardInterrupt
 
-    def step(self, *batch: Tensor) -> bool:
+    def step(self, *batch: Any) -> bool:
         """Forward and backward for one batch; True if the optimiser moved."""
-        progress, accelerator = self.progress, self.accelerator
+        state, accelerator = self.state, self.accelerator
         # Dropped paths, masked tokens and gates: a function of the seed and the place in the run, so resuming is exact.
-        torch.manual_seed(mix(self.settings.seed, progress.epoch, progress.batch, accelerator.process_index, 1))
+        torch.manual_seed(mix(self.settings.seed, state.epoch, state.batch, accelerator.process_index, 1))
         terms = self.terms(*batch)
-        share = self.share(*batch)
+        share = self.share()
         # The gradients of the processes are averaged; the loss is the sum of their shares.
         total = torch.stack(list(terms.values())).sum() * (share * accelerator.num_processes)
         accelerator.backward(total)
-        _, images = self.batches.sizes(progress.batch)
+        _, images = self.batches.sizes(state.batch)
         for name, term in terms.items():
             add_to(self.sums, name, term.detach().to(self.wide) * (share * images))
         self.lost = self.lost + total.detach()
-        progress.sums["images"] = progress.sums.get("images", 0.0) + images
+        state.sums["images"] = state.sums.get("images", 0.0) + images
         if not accelerator.sync_gradients:
             return False
         norm = accelerator.clip_grad_norm_(self.model.parameters(), self.clip)
         self.agree(norm)
         for group in self.optimiser.param_groups:
-            group["lr"] = group["base"] * self.factor(progress.step)
+            group["lr"] = group["base"] * self.factor(state.step)
         self.optimiser.step()
         self.optimiser.zero_grad()
-        progress.step += 1
+        state.step += 1
         return True
 
     def agree(self, norm: Tensor) -> None:
@@ -199,11 +205,11 @@ class EpochLoop(ABC, Generic[S]):
         self.require_finite(loss, "loss")
         if self.accelerator.scaler is None:  # fp16's loss scaling meets infinities by itself
             self.require_finite(length, "gradient")
-        progress = self.progress
+        state = self.state
         for name, value in zip(sums, found[: len(sums)], strict=True):
-            progress.sums[name] = progress.sums.get(name, 0.0) + value
+            state.sums[name] = state.sums.get(name, 0.0) + value
         for name, value in zip(counts, found[len(sums) :], strict=True):
-            progress.counts[name] = progress.counts.get(name, 0) + round(value)
+            state.counts[name] = state.counts.get(name, 0) + round(value)
         self.asked = asked_by > 0
         self.sums, self.counts, self.lost = {}, {}, torch.zeros_like(self.lost)
 
@@ -211,40 +217,40 @@ class EpochLoop(ABC, Generic[S]):
         """Stop before a step that would spoil the weights."""
         if not math.isfinite(value):
             raise RunError(
-                f"the {what} is {value} at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}; "
+                f"the {what} is {value} at epoch {self.state.epoch + 1}, step {self.state.step + 1}; "
                 f"nothing was changed by it: {self.advice}"
             )
 
     def finish_epoch(self, bar: Bar, clock: float) -> None:
         """Write the epoch's row, and make the state the next epoch's start."""
-        progress = self.progress
+        state = self.state
         if self.accelerator.is_main_process and not (self.out / STATE).is_file():
             self.save_if_due(force=True)  # weights never stand in a folder that cannot be resumed
-        images = progress.sums.pop("images")
-        row: dict[str, Any] = {"epoch": progress.epoch + 1, "step": progress.step}
-        row["loss"] = {name: value / images for name, value in progress.sums.items()}
-        row["lr"] = [group["base"] * self.factor(progress.step - 1) for group in self.optimiser.param_groups]
+        images = state.sums.pop("images")
+        row: dict[str, Any] = {"epoch": state.epoch + 1, "step": state.step}
+        row["loss"] = {name: value / images for name, value in state.sums.items()}
+        row["lr"] = [group["base"] * self.factor(state.step - 1) for group in self.optimiser.param_groups]
         self.finish_row(row)
-        progress.seconds += time.monotonic() - clock
-        row["seconds"] = round(progress.seconds, 1)
-        progress.rows.append(row)
-        progress.epoch, progress.batch, progress.sums, progress.counts = progress.epoch + 1, 0, {}, {}
+        state.seconds += time.monotonic() - clock
+        row["seconds"] = round(state.seconds, 1)
+        state.rows.append(row)
+        state.epoch, state.batch, state.sums, state.counts = state.epoch + 1, 0, {}, {}
         if self.accelerator.is_main_process:
-            write_json_lines(self.out / layout.METRICS, progress.rows)
-            bar.say(f"{self.describe(row)}; {row['seconds']:.0f} s")
+            write_json_lines(self.out / layout.METRICS, state.rows)
+            bar.say(self.describe(row))
         self.save_if_due(force=True)
 
-    def save_model(self, path: Path) -> None:
-        """The weights as they are."""
+    def save_model(self, path: Path, weights: dict[str, Tensor]) -> None:
+        """The weights to keep, as they are."""
         if self.accelerator.is_main_process:
             path.parent.mkdir(exist_ok=True)
-            write_tensors(path, self.module.state_dict(), {"epoch": str(self.progress.epoch + 1)})
+            write_tensors(path, weights, {"epoch": str(self.state.epoch + 1)})
 
     def save_if_due(self, force: bool) -> None:
         """Save the state now and then, and when asked."""
         due = time.monotonic() - self.saved_at > 60 * self.settings.save_minutes
         if self.accelerator.is_main_process and (force or due):
-            save_state(self.out, self.module, self.optimiser.optimizer, self.progress)
+            save_state(self.out, self.module, self.optimiser.optimizer, self.state)
             self.saved_at = time.monotonic()
 
 

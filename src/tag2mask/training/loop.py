@@ -14,16 +14,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from tag2mask.data import Dataset, Sample, open_dataset
+from tag2mask.data import Classes, Dataset, Sample, open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import TaggedImages, require_files
-from tag2mask.data.transforms import train_transform
+from tag2mask.data.transforms import OtherViews, train_transform
 from tag2mask.files import stopped_early
-from tag2mask.methods import Method, build_method, method_settings
+from tag2mask.methods import Method, Progress, build_method, method_settings
+from tag2mask.methods.teacher import Teacher
 from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
-from tag2mask.training.schedule import factor, parameter_groups
+from tag2mask.training.schedule import factor, optimiser_groups
 from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import (
     completed,
@@ -72,7 +73,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     require_outside(out, images_folder(data))
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
-    accelerator, method, settings, report = prepare(settings, len(photographs.classes), weights)
+    accelerator, method, settings, report = prepare(settings, photographs.classes, weights)
     if accelerator.is_main_process:  # the others may come here when it has begun already
         require_folder(out, settings, resume)
     with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
@@ -84,7 +85,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
         elif accelerator.is_main_process:
             source = {"data": str(data.resolve()), "photographs": len(photographs)}
             write_run_header(out, photographs.classes, settings, report, source)
-        return trainer.train(f"resumed at step {trainer.progress.step}" if resume else report.summary())
+        return trainer.train(f"resumed at step {trainer.state.step}" if resume else report.summary())
 
 
 def warm_up(
@@ -102,9 +103,9 @@ def warm_up(
 
 
 def prepare(
-    settings: TrainSettings, classes: int, weights: Weights
+    settings: TrainSettings, classes: Classes, weights: Weights
 ) -> tuple[Accelerator, Method, TrainSettings, WeightsReport]:
-    """The devices, the method for ``classes`` tags with the settings' seed, and the settings with all decided."""
+    """The devices, the method for ``classes`` with the settings' seed, and the settings with all decided."""
     torch.manual_seed(settings.seed)
     method, report = build_method(settings.method, classes, settings.backbone, settings.method_settings, weights)
     return open_accelerator(settings), method, decide_warm_start(settings, method), report
@@ -132,29 +133,38 @@ class Trainer(EpochLoop[TrainSettings]):
         require_files(validation)
         self.mean, self.std = normalisation(settings.backbone, settings.data)
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
-        self.images = TaggedImages(data, photographs, settings.data, transform)
+        views = OtherViews(method.crops, self.mean, self.std, settings.augment)
+        self.images = TaggedImages(data, photographs, settings.data, transform, views)
         fresh_patches = settings.backbone.patch_weights == "fresh"
-        optimiser = torch.optim.AdamW(parameter_groups(method, settings.optimiser, fresh_patches))
+        optimiser = torch.optim.AdamW(optimiser_groups(method.parameter_groups(), settings.optimiser, fresh_patches))
+        if method.teacher is not None:
+            follow_after(optimiser, method.teacher)
         clip = settings.optimiser.clip
         super().__init__(accelerator, method, optimiser, self.images, len(self.images), settings, clip, out, interrupt)
 
     def train(self, opening: str) -> TrainResult:
-        """Train to the end from where ``progress`` stands; ``opening`` is the first line to say."""
+        """Train to the end from where ``state`` stands; ``opening`` is the first line to say."""
         untagged = ["no tagged validation photographs: the last weights are kept, not the best"]
         self.run([opening] if self.validation else [opening, *untagged])
-        best, epochs = self.progress.best_epoch, self.settings.epochs
+        best, epochs = self.state.best_epoch, self.settings.epochs
         return TrainResult(
             self.out,
             epochs,
             epochs if best is None else best,
-            self.progress.best_ap,
-            round(self.progress.seconds, 1),
+            self.state.best_ap,
+            round(self.state.seconds, 1),
         )
 
     def terms(self, *batch: Tensor) -> dict[str, Tensor]:
-        """The method's loss on photographs ``(B, bands, S, S)`` and tags ``(B, C)``."""
-        images, tags = batch
-        return self.method.loss(self.model(images, tags), tags)
+        """The method's loss on images ``(B, bands, S, S)``, tags ``(B, C)`` and other views that it declares."""
+        images, tags, *views = batch
+        progress = Progress(self.state.step, self.steps, self.state.epoch, self.settings.epochs)
+        return self.method.loss(self.model(images, tags, views=views), tags, progress)
+
+    def share(self) -> float:
+        """Every image counts alike."""
+        own, whole = self.batches.sizes(self.state.batch)
+        return own / whole
 
     def factor(self, step: int) -> float:
         """On the base rates at a step."""
@@ -162,17 +172,17 @@ class Trainer(EpochLoop[TrainSettings]):
 
     def finish_row(self, row: dict[str, Any]) -> None:
         """Validate, and keep the best weights; of equally good ones the later, whose logits part further."""
-        progress = self.progress
+        state = self.state
         row["open_heads"] = self.method.open_heads()
         row |= self.validate()
-        better = progress.best_ap is None or row.get("val_ap", 0.0) >= progress.best_ap
+        better = state.best_ap is None or row.get("val_ap", 0.0) >= state.best_ap
         if not self.validation or better:
-            progress.best_epoch = progress.epoch + 1
-            progress.best_ap = row.get("val_ap")
-            self.save_model(self.out / layout.MODEL)
+            state.best_epoch = state.epoch + 1
+            state.best_ap = row.get("val_ap")
+            self.save_model(self.out / layout.MODEL, self.method.kept_weights())
         every = self.settings.keep_epochs
-        if every and (progress.epoch + 1) % every == 0:
-            self.save_model(self.out / layout.epoch_model(progress.epoch + 1))
+        if every and (state.epoch + 1) % every == 0:
+            self.save_model(self.out / layout.epoch_model(state.epoch + 1), self.method.kept_weights())
 
     def validate(self) -> dict[str, Any]:
         """AP and F1 over the validation photographs, by tags alone; each keeps its proportions."""
@@ -185,11 +195,13 @@ class Trainer(EpochLoop[TrainSettings]):
         found = score_tags(self.accelerator, self.method, whole, settings.batch_size, settings.workers)
         return {"val_ap": found.mean_ap, "val_f1": found.f1, "val_ap_per_class": list(found.ap_per_class)}
 
-    def describe(self, row: dict[str, Any]) -> str:
-        """An epoch in one line."""
-        line = super().describe(row)
-        if "val_ap" in row:
-            line += f"; val AP {row['val_ap']:.3f}, F1 {row['val_f1']:.3f}"
-        if row["open_heads"] is not None:
-            line += f"; open heads {sum(row['open_heads'])}"
-        return line
+    def remarks(self, row: dict[str, Any]) -> list[str]:
+        """How well tags are told, and how many heads are open."""
+        said = [f"val AP {row['val_ap']:.3f}, F1 {row['val_f1']:.3f}"] if "val_ap" in row else []
+        return said if row["open_heads"] is None else [*said, f"open heads {sum(row['open_heads'])}"]
+
+
+def follow_after(optimiser: torch.optim.Optimizer, teacher: Teacher) -> None:
+    """The teacher starts as its student, whose head may have been fitted, and follows after every step."""
+    teacher.start()
+    optimiser.register_step_post_hook(lambda *_: teacher.follow())

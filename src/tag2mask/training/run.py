@@ -26,6 +26,7 @@ from tag2mask.data import Classes
 from tag2mask.errors import RunError
 from tag2mask.files import file_hash
 from tag2mask.methods import Method, build_method
+from tag2mask.methods.earlier import method_of_run
 from tag2mask.stored import Count, Measured, Number, Place, Stored, damaged, read_plain, read_rows, read_stored
 from tag2mask.tensors import put_tensors, read_tensors
 from tag2mask.training.settings import TrainSettings
@@ -163,7 +164,9 @@ class Run:
         """
         settings = self.settings
         chosen = {**settings.method_settings, **(changes or {})}
-        method, _ = build_method(settings.method, len(self.classes), settings.backbone, chosen, "none")
+        method, _ = build_method(settings.method, self.classes, settings.backbone, chosen, "none")
+        if method.teacher is not None and not method.teacher.saved:
+            method.teacher = None  # it was there for training alone
         fill(method, self.weights_path())
         return method.to(device).eval()
 
@@ -236,12 +239,15 @@ def open_run(path: Path) -> Run:
 
     Raises:
         RunError: it is none, or is damaged.
+        SettingsError: its settings are unknown, or its method had a form that is gone.
     """
     header, classes = read_header(path, "a run", "train", Header)
     if header.kind is not None:
         raise RunError(f"{path} is a {header.kind}, no run of tag2mask train; it is for tag2mask predict")
     config = read_stored(path / CONFIG, RunConfig)
     settings = TrainSettings.parse(config.settings, where=str(path / CONFIG))
+    method, chosen = method_of_run(settings.method, settings.method_settings, str(path / CONFIG))
+    settings = settings.model_copy(update={"method": method, "method_settings": chosen})
     with damaged(path / CONFIG):
         mean, std = config.statistics(settings.backbone.bands)
     own_data = None if config.data is None else Path(config.data)

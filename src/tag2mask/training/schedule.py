@@ -1,21 +1,17 @@
-"""Learning rates over the steps of a run, and which parameter gets which."""
+"""Learning rates over the steps of a run, and from declared parameters to the optimiser's groups."""
 
 from __future__ import annotations
 
 import math
-import re
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
-from tag2mask.methods import Method
-from tag2mask.training.settings import OptimiserSettings, ParameterKind
+from tag2mask.training.settings import OptimiserSettings
+from tag2mask.vit.groups import ParameterGroup, RateName
 
-BLOCK = re.compile(r"\bblocks\.(\d+)\.")
-EMBEDDING = re.compile(r"patch_embed|position|norm_pre")
-PATCHES = re.compile(r"\bpatch_embed\.")
-TOKEN = re.compile(r"\b(class_CD|registers|backbone_registers)$")
-POSITION = re.compile(r"\bposition$")
+RATES: tuple[RateName, ...] = ("backbone", "tokens", "heads", "gates")  # the order of states on disk
 
 
 def factor(step: int, steps: int, epochs: int, settings: OptimiserSettings) -> float:
@@ -57,53 +53,34 @@ def poly(progress: float, power: float, final: float = 0.0) -> float:
     return final + (1 - final) * math.pow(1 - progress, power)
 
 
-def parameter_groups(method: Method, settings: OptimiserSettings, fresh_patches: bool = False) -> list[dict[str, Any]]:
+def optimiser_groups(
+    declared: Sequence[ParameterGroup], settings: OptimiserSettings, fresh_patches: bool = False
+) -> list[dict[str, Any]]:
     """Groups for AdamW, each with its base rate as ``base``; a fresh patch embedding learns as fast as tokens."""
-    rates = {
-        "backbone": settings.lr_backbone,
-        "tokens": settings.lr_tokens,
-        "heads": settings.lr_heads or settings.lr_tokens,
-        "gates": settings.lr_gates,
-    }
-    names = {id(parameter): name for name, parameter in method.named_parameters()}
-    depth = depths(method)
-    last = max(depth.values(), default=0)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for group, parameters in method.parameter_groups().items():
-        for parameter in parameters:
-            base = rates[group]
-            if fresh_patches and PATCHES.search(names[id(parameter)]):
-                base = settings.lr_tokens
-            elif group == "backbone":
-                base *= settings.layer_decay ** (last - depth.get(id(parameter), last))
-            decays = kind(group, names[id(parameter)], parameter) in settings.decay
-            groups.setdefault((base, settings.weight_decay * decays), []).append(parameter)
+    last = max((group.layer for group in declared if group.layer is not None), default=0)
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for group in sorted(declared, key=lambda group: RATES.index(group.rate)):
+        if group.parameters:
+            base = base_rate(group, settings, last, fresh_patches)
+            decay = settings.weight_decay * (group.kind in settings.decay)
+            found.setdefault((base, decay), []).extend(group.parameters)
     return [
         {"params": parameters, "lr": base, "base": base, "weight_decay": decay}
-        for (base, decay), parameters in groups.items()
+        for (base, decay), parameters in found.items()
     ]
 
 
-def kind(group: str, name: str, parameter: nn.Parameter) -> ParameterKind | Literal["gates"]:
-    """What a parameter is to the weight decay."""
-    if group == "gates":
-        return "gates"
-    if TOKEN.search(name):
-        return "tokens"
-    if POSITION.search(name):
-        return "positions"
-    if parameter.ndim < 2:
-        return "vectors"
-    return "backbone" if group == "backbone" else "heads"
-
-
-def depths(method: nn.Module) -> dict[int, int]:
-    """Layer of each parameter by identity: 0 the embeddings, 1 the first block, and so on; others are not there."""
-    found: dict[int, int] = {}
-    for name, parameter in method.named_parameters():
-        block = BLOCK.search(name)
-        if block:
-            found[id(parameter)] = int(block[1]) + 1
-        elif EMBEDDING.search(name):
-            found[id(parameter)] = 0
-    return found
+def base_rate(group: ParameterGroup, settings: OptimiserSettings, last: int, fresh_patches: bool) -> float:
+    """The rate of a group before any schedule; the backbone's falls with every layer below ``last``."""
+    if group.patches and fresh_patches:
+        return settings.lr_tokens
+    match group.rate:
+        case "tokens":
+            return settings.lr_tokens
+        case "heads":
+            return settings.lr_heads or settings.lr_tokens
+        case "gates":
+            return settings.lr_gates
+        case "backbone":
+            below = 0 if group.layer is None else last - group.layer
+            return settings.lr_backbone * settings.layer_decay**below

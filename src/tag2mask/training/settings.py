@@ -13,9 +13,9 @@ from tag2mask.data.settings import DataSettings
 from tag2mask.data.transforms import AugmentSettings
 from tag2mask.presets import read_preset
 from tag2mask.settings import BatchSize, Epochs, Rate, Settings, assign, merge, put, read_yaml
+from tag2mask.vit.groups import DecayKind
 from tag2mask.vit.settings import BackboneSettings
 
-ParameterKind = Literal["backbone", "heads", "tokens", "positions", "vectors"]
 METHOD = re.compile(r"^\s*method\.")  # method.KEY=VALUE is a setting of the method itself
 
 
@@ -36,7 +36,7 @@ class OptimiserSettings(Settings):
     lr_gates: Rate = 2e-2
     layer_decay: float = Field(1.0, gt=0, le=1)
     weight_decay: float = Field(0.05, ge=0, le=100)
-    decay: tuple[ParameterKind, ...] = ("backbone",)
+    decay: tuple[DecayKind, ...] = ("backbone",)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
     start: float = Field(0.0, ge=0, le=1)
     final: float = Field(0.01, ge=0, le=1)
@@ -81,13 +81,13 @@ class TrainSettings(LoopSettings):
     """A training run. ``method_settings`` are checked by the method's own settings class.
 
     ``warm_start`` fits the head to the pretrained backbone's features before the first step: tags are known sooner, but
-    class maps may be worse (TokenMasking's README).
+    class maps may be worse (the README of ``attended``).
     ``keep_epochs=N`` also keeps the weights of every Nth epoch; 0 keeps only the best.
     """
 
     data: DataSettings = DataSettings()
     backbone: BackboneSettings = BackboneSettings()
-    method: str = "tokenmasking"
+    method: str = "attended"
     method_settings: dict[str, Any] = Field(default_factory=dict)
     weights: str = "hub"
     split: str = "train"

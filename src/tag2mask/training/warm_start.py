@@ -39,8 +39,8 @@ def decide_warm_start(settings: TrainSettings, method: Method) -> TrainSettings:
     possible = method.readout is not None and settings.weights != "none"
     if settings.warm_start and not possible:
         raise SettingsError(
-            "warm_start=true needs pretrained weights and a method whose head can be fitted, such as tokenmasking with "
-            "head=per_token; leave warm_start out"
+            "warm_start=true needs pretrained weights and a method whose head can be fitted, such as attended; "
+            "leave warm_start out"
         )
     rate = settings.optimiser.lr_heads or (WARM_RATE if settings.warm_start else settings.optimiser.lr_tokens)
     return settings.model_copy(update={"optimiser": settings.optimiser.model_copy(update={"lr_heads": rate})})

@@ -27,17 +27,19 @@ class Tap:
     read; ``rows`` keeps ``(B, H, C, M)`` of every layer if ``per_head`` asks for it. ``wants_tokens`` keeps the class
     tokens ``(B, C, D)`` that leave every layer, ``wants_heads`` every layer's queries and keys, to make its attention
     again later, as ``peaks`` the largest outputs of its heads over all tokens ``(B, H, d)``, and as ``outputs`` those
-    of the whole attention, after its projection ``(B, D)``. ``leaf_layer`` cuts the graph before that layer: its input
-    becomes ``leaf``.
+    of the whole attention, after its projection ``(B, D)``. ``patches`` holds the patch tokens ``(B, M, D)`` that leave
+    each of ``patch_layers``, counted from 0: from the residual stream; who wants them normalised applies ``ViT.norm``.
+    ``leaf_layer`` cuts the graph before that layer: its input becomes ``leaf``.
     """
 
     def __init__(
         self,
-        map_layers: frozenset[int],
+        map_layers: frozenset[int] = frozenset(),
         affinity_layers: frozenset[int] = frozenset(),
         per_head: bool = False,
         wants_tokens: bool = False,
         wants_heads: bool = False,
+        patch_layers: frozenset[int] = frozenset(),
         leaf_layer: int | None = None,
         head_weights: Callable[[Tensor], Tensor] = lambda gate_H: gate_H,
     ) -> None:
@@ -46,6 +48,7 @@ class Tap:
         self.per_head = per_head
         self.wants_tokens = wants_tokens
         self.wants_heads = wants_heads
+        self.patch_layers = patch_layers
         self.leaf_layer = leaf_layer
         self.head_weights = head_weights
         self.layer_maps: dict[int, Tensor] = {}
@@ -55,6 +58,7 @@ class Tap:
         self.projections: list[tuple[Tensor, Tensor, Tokens]] = []
         self.peaks: list[Tensor] = []
         self.outputs: list[Tensor] = []
+        self.patches: dict[int, Tensor] = {}
         self.leaf: Tensor | None = None
 
     def read(self, layer: int, q: Tensor, k: Tensor, out: Tensor, gate_H: Tensor, tokens: Tokens) -> None:
@@ -88,10 +92,12 @@ class Tap:
         self.leaf = x_BND.detach().requires_grad_()
         return self.leaf
 
-    def leave(self, class_BCD: Tensor) -> None:
-        """Take the class tokens that leave a layer."""
+    def leave(self, layer: int, x_BND: Tensor, tokens: Tokens) -> None:
+        """Take what is wanted of the tokens that leave a layer."""
         if self.wants_tokens:
-            self.class_tokens.append(class_BCD)
+            self.class_tokens.append(x_BND[:, : tokens.classes])
+        if layer in self.patch_layers:
+            self.patches[layer] = x_BND[:, tokens.patch_slice]
 
     def class_maps(self, layers: frozenset[int], over_layers: OverLayers = "mean") -> Tensor:
         """Class-to-patch rows of these L layers as one, ``(B, C, M)``; layers without an open head add nothing.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tag2mask.errors import SettingsError
 from tag2mask.vit.attention import GatedAttention, Pass
 from tag2mask.vit.gates import HardConcrete
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.positions import RESAMPLINGS
 from tag2mask.vit.settings import MapLayers
 from tag2mask.vit.tap import Tap
@@ -112,7 +113,7 @@ class ViT(nn.Module):
             x_BND = x_BND if tap is None else tap.enter(layer, x_BND)
             x_BND = block(x_BND, attn_mask=passing, **rope)
             if tap is not None:
-                tap.leave(x_BND[:, : tokens.classes])
+                tap.leave(layer, x_BND, tokens)
         return Features(x_BND[:, : tokens.classes], x_BND[:, tokens.patch_slice], grid)
 
     def embed(self, images: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tokens]:
@@ -155,22 +156,34 @@ class ViT(nn.Module):
             return [rope] * len(self.blocks)
         return [rope[layer][attention.kept] for layer, attention in enumerate(self.attentions)]
 
-    def new_parameters(self) -> list[nn.Parameter]:
-        """The class tokens and our registers."""
-        return [self.class_CD, self.registers]
-
-    def gate_parameters(self) -> list[nn.Parameter]:
-        """One tensor of log alphas a layer; nothing without trainable gates."""
-        return [gate.log_alpha_H for gate in self.gates()]
-
-    def pretrained_parameters(self) -> list[nn.Parameter]:
-        """Everything that came with the backbone."""
-        others = {id(parameter) for parameter in (*self.new_parameters(), *self.gate_parameters())}
-        return [parameter for parameter in self.parameters() if id(parameter) not in others]
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What came with the backbone, in the module's order; the class tokens and our registers; the gates."""
+        gates = tuple(gate.log_alpha_H for gate in self.gates())
+        ids = {id(gate_H) for gate_H in gates}
+        groups = [
+            ParameterGroup("backbone", "positions", 0, () if self.position is None else (self.position,)),
+            ParameterGroup("backbone", "tokens", None, (self.backbone_registers,)),
+            *grouped(self.patch_embed.parameters(), "backbone", "backbone", layer=0, patches=True),
+            *grouped(self.norm_pre.parameters(), "backbone", "backbone", layer=0),
+            *grouped(() if self.rope is None else self.rope.parameters(), "backbone", "backbone"),
+        ]
+        for layer, block in enumerate(self.blocks, start=1):
+            own = (parameter for parameter in block.parameters() if id(parameter) not in ids)
+            groups += grouped(own, "backbone", "backbone", layer)
+        return [
+            *groups,
+            *grouped(self.norm.parameters(), "backbone", "backbone"),
+            ParameterGroup("tokens", "tokens", None, (self.class_CD, self.registers)),
+            ParameterGroup("gates", "gates", None, gates),
+        ]
 
     def gates(self) -> list[HardConcrete]:
         """The trainable gates, first layer first."""
         return [attention.gate for attention in self.attentions if isinstance(attention.gate, HardConcrete)]
+
+    def expected_open_heads(self) -> Tensor:
+        """sum_heads P(g > 0)."""
+        return torch.stack([gate.open_probability().sum() for gate in self.gates()]).sum()
 
     def drop_norm(self) -> None:
         """Do without the last norm, for methods that read the raw residual stream."""

@@ -35,7 +35,7 @@ from tag2mask.training.batches import EpochBatches
 from tag2mask.training.checkpoint import STATE, can_resume
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.loop import Trainer, prepare
-from tag2mask.training.run import MODEL, open_run
+from tag2mask.training.run import CONFIG, MODEL, open_run
 from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import completed, open_validation
 from tag2mask.workflows.children import run_verb
@@ -122,6 +122,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
         for method in plan.methods:
             folder = plan.out / f"{method}-{seed}"
             with held(folder):
+                require_method(folder / RUN, method)
                 row = finished_row(folder) or measure(plan, method, seed, epochs[method], folder)
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)  # noqa: T201
@@ -171,20 +172,30 @@ def epochs_in(plan: Comparison, method: str) -> int:
     settings = completed(plan.settings(method, 0, 1), plan.data)
     photographs = open_dataset(plan.data, settings.data, settings.split)
     validation = open_validation(plan.data, settings)
-    accelerator, model, settings, _ = prepare(settings, len(photographs.classes), "none")
+    accelerator, model, settings, _ = prepare(settings, photographs.classes, "none")
     validated = validation[:TIMED]
     trainer = Trainer(accelerator, model, plan.data, photographs, validated, settings, plan.out, Interrupt())
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
     timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
     clock = [time.monotonic()]
-    for images, tags in DataLoader(trainer.images, batch_sampler=timed, num_workers=settings.workers):
-        trainer.step(images.to(accelerator.device), tags.to(accelerator.device))
+    for batch in DataLoader(trainer.images, batch_sampler=timed, num_workers=settings.workers):
+        trainer.step(*(part.to(accelerator.device) for part in batch))
         clock.append(time.monotonic())
     trainer.validate()
     looked = time.monotonic() - clock[-1]
     epoch = len(batches) * (clock[-1] - clock[WARM_UP]) / TIMED
     epoch += looked * len(validation) / max(len(trainer.validation), 1)
     return max(int(plan.budget_minutes * 60 / epoch), 1)
+
+
+def require_method(run: Path, method: str) -> None:
+    """What was begun there is of the method, not of one that an earlier version called so.
+
+    Raises:
+        RunError: it is of another one.
+    """
+    if (run / CONFIG).is_file() and (was := open_run(run).settings.method) != method:
+        raise RunError(f"{run} was trained by what is now called {was}, not by {method}; choose another --out")
 
 
 def finished_row(folder: Path) -> dict[str, Any] | None:

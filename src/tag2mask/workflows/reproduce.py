@@ -136,7 +136,8 @@ def printed(command: Command) -> str:
     Raises:
         RunError: it failed.
     """
-    resumed = ("--resume",) if command.words[0] in ("train", "segment") and can_resume(command.product) else ()
+    resumable = command.words[0] in ("train", "segment", "refine-train") and can_resume(command.product)
+    resumed = ("--resume",) if resumable else ()
     finished = run_verb([*command.words, *resumed])
     if finished.code != 0:
         raise RunError(f"stopped with exit code {finished.code} at: {command.line()}")

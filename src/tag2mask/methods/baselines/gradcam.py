@@ -9,9 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.data.classes import Classes
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -19,18 +21,18 @@ from tag2mask.vit.vit import ViT, last_layers
 class GradCAM(Method):
     """One class token, a linear classifier; alpha_c = mean_m d logit_c / d x_m, map = max(alpha_c . x_m, 0)."""
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: Settings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
-        super().__init__()
+        super().__init__(classes)
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0)
-        self.head = nn.Linear(self.vit.width, classes)
+        self.head = nn.Linear(self.vit.width, len(classes))
         self.all_layers = last_layers(self.vit, None)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of the class token; maps need gradients, which are switched on for the last block alone."""
         affinity = self.all_layers if ask.affinity else frozenset()
         tap = Tap(frozenset(), affinity, leaf_layer=len(self.vit.blocks) - 1 if ask.maps else None)
@@ -59,11 +61,10 @@ class GradCAM(Method):
             maps.append((activations_BMD @ alpha_BD.unsqueeze(-1)).squeeze(-1).relu())
         return torch.stack(maps, 1)
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights, and the class token with the head."""
-        new = [*self.vit.new_parameters(), *self.head.parameters()]
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": new}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's, and the head, which learns as fast as the class token."""
+        return [*self.vit.parameter_groups(), *grouped(self.head.parameters(), "tokens", "heads")]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.data.classes import Classes
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -19,18 +21,18 @@ from tag2mask.vit.vit import ViT, last_layers
 class LinearCAM(Method):
     """logit_c = w_c . mean_m x_m + b_c over normalised patch tokens; the map is max(w_c . x_m, 0)."""
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: Settings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
-        super().__init__()
+        super().__init__(classes)
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0).requires_grad_(False)
-        self.head = nn.Linear(self.vit.width, classes)
+        self.head = nn.Linear(self.vit.width, len(classes))
         self.all_layers = last_layers(self.vit, None)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of the mean patch, and on demand maps and affinity."""
         tap = Tap(frozenset(), self.all_layers if ask.affinity else frozenset())
         with torch.no_grad():
@@ -45,10 +47,10 @@ class LinearCAM(Method):
             affinity_BMM=tap.affinity_BMM,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         """The head; the backbone stays as it is."""
-        return {"tokens": list(self.head.parameters())}
+        return grouped(self.head.parameters(), "tokens", "heads")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.data.classes import Classes
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup
 from tag2mask.vit.tap import Tap, attention_rows
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -19,18 +21,18 @@ from tag2mask.vit.vit import ViT, last_layers
 class Rollout(Method):
     """Trained as MCTformer V1; the map is the class token's row of the product of (A_l + I) / 2 over all layers."""
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: Settings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
-        super().__init__()
-        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0)
+        super().__init__(classes)
+        self.vit = ViT(backbone, len(classes), registers=0, gated=False, token_noise=0.0)
         self.vit.drop_norm()
         self.all_layers = last_layers(self.vit, None)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of the class tokens, and on demand maps and affinity."""
         tap = Tap(frozenset(), self.all_layers if ask.affinity else frozenset(), wants_heads=ask.maps)
         features = self.vit(images, tap)
@@ -42,13 +44,13 @@ class Rollout(Method):
             affinity_BMM=tap.affinity_BMM,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights, and the class tokens."""
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": self.vit.new_parameters()}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's."""
+        return self.vit.parameter_groups()
 
 
 def rolled_out(tap: Tap) -> Tensor:

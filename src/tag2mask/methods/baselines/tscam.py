@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.data.classes import Classes
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.settings import MapLayers
 from tag2mask.vit.tap import OverLayers, Tap
 from tag2mask.vit.vit import ViT, chosen_layers, last_layers
@@ -33,21 +35,21 @@ class TSCAM(Method):
     A is the one class token's attention, the mean over layers: it is the same for all classes.
     """
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: TSCAMSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: TSCAMSettings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
-        super().__init__()
+        super().__init__(classes)
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0)
         self.vit.drop_norm()
-        self.patch_head = PatchHead(classes, self.vit.width)
+        self.patch_head = PatchHead(len(classes), self.vit.width)
         self.all_layers = last_layers(self.vit, None)
         self.over_layers = settings.over_layers
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of the patches, and on demand maps and affinity."""
         tap = Tap(
             self.map_layers if ask.maps else frozenset(),
@@ -67,11 +69,10 @@ class TSCAM(Method):
             affinity_BMM=tap.affinity_BMM,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin."""
         return soft_margins(evidence, tags)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights, and the class token with the patch head."""
-        new = [*self.vit.new_parameters(), *self.patch_head.parameters()]
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": new}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's, and the patch head, which learns as fast as the class token."""
+        return [*self.vit.parameter_groups(), *grouped(self.patch_head.parameters(), "tokens", "heads")]

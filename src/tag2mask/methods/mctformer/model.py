@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tag2mask.methods.base import Ask, Evidence, Method, require_tags, soft_margins
+from tag2mask.data.classes import Classes
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, require_tags, soft_margins
 from tag2mask.methods.mctformer.settings import MCTformerSettings
 from tag2mask.methods.patch_head import PatchHead, mean_pooling, rank_pooling
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
@@ -24,22 +26,22 @@ from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 class MCTformer(Method):
     """All three versions. Tokens are read from the raw residual stream: the backbone's final norm is not used."""
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: MCTformerSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: MCTformerSettings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT; more map layers than layers.
         """
-        super().__init__()
+        super().__init__(classes)
         self.settings = settings
         # All class tokens start as the pretrained one; only the loss tells them apart.
-        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0, cut=settings.cut)
+        self.vit = ViT(backbone, len(classes), registers=0, gated=False, token_noise=0.0, cut=settings.cut)
         self.vit.drop_norm()
-        self.patch_head = None if settings.patches == "none" else PatchHead(classes, self.vit.width)
+        self.patch_head = None if settings.patches == "none" else PatchHead(len(classes), self.vit.width)
         self.all_layers = last_layers(self.vit, None)
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of class tokens and patches, and on demand class maps and affinity; ``tags`` only for the contrast."""
         tap = Tap(
             self.map_layers if ask.maps else frozenset(),
@@ -60,7 +62,7 @@ class MCTformer(Method):
             affinity_BMM=tap.affinity_BMM,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin of each branch, and the weighted contrast of class tokens."""
         return {**soft_margins(evidence, tags), **evidence.terms}
 
@@ -77,10 +79,10 @@ class MCTformer(Method):
         fused_BChw = attention_BChw * activations_BChw.relu()
         return fused_BChw if self.settings.fusion == "product" else (fused_BChw / len(self.map_layers)).sqrt()
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights, and the class tokens with the patch head."""
-        head = [] if self.patch_head is None else list(self.patch_head.parameters())
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": [*self.vit.new_parameters(), *head]}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's, and the patch head, which learns as fast as the class tokens."""
+        head = () if self.patch_head is None else self.patch_head.parameters()
+        return [*self.vit.parameter_groups(), *grouped(head, "tokens", "heads")]
 
 
 def contrast(tokens: Sequence[Tensor], tags_BC: Tensor) -> Tensor:

@@ -13,10 +13,12 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from tag2mask.methods.base import Ask, Evidence, Method, soft_margins
+from tag2mask.data.classes import Classes
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.methods.weaktr.settings import WeakTrSettings
 from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.tap import Tap, softmax_rows
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -85,16 +87,16 @@ class WeakTr(Method):
     Attention, head outputs and coarse maps are detached before the fusion: the fine loss trains the fusion alone.
     """
 
-    def __init__(self, backbone: nn.Module, classes: int, settings: WeakTrSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: WeakTrSettings) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
-        super().__init__()
-        self.vit = ViT(backbone, classes, registers=0, gated=False, token_noise=0.0)
+        super().__init__(classes)
+        self.vit = ViT(backbone, len(classes), registers=0, gated=False, token_noise=0.0)
         self.vit.drop_norm()
-        self.patch_head = PatchHead(classes, self.vit.width)
+        self.patch_head = PatchHead(len(classes), self.vit.width)
         attentions = self.vit.attentions
         self.layers, self.heads, width = len(attentions), attentions[0].heads, attentions[0].head_width
         self.query = QUERIES[settings.query]
@@ -107,7 +109,7 @@ class WeakTr(Method):
         self.fine_scale = nn.Parameter(torch.tensor([1.0, 0.0])) if settings.fine_scale == "learned" else None
         self.all_layers = last_layers(self.vit, None)
 
-    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = Ask()) -> Evidence:  # noqa: B008
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Logits of class tokens, coarse and fine maps; on demand the maps before they are spread, and the affinity.
 
         The fine maps are those maps spread once by that affinity, P^ (relu(coarse) * C A^): the refiner does it.
@@ -134,7 +136,7 @@ class WeakTr(Method):
             affinity_BMM=affinity_BMM if ask.affinity else None,
         )
 
-    def loss(self, evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Multi-label soft margin of class tokens, coarse and fine maps, all of weight 1."""
         return soft_margins(evidence, tags)
 
@@ -163,8 +165,8 @@ class WeakTr(Method):
         """Fine logits as they are, or with the learned scale and bias."""
         return logits_BC if self.fine_scale is None else logits_BC * self.fine_scale[0] + self.fine_scale[1]
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The backbone's pretrained weights; the class tokens, the patch head and the fusion."""
-        new = [*self.vit.new_parameters(), *self.patch_head.parameters(), *self.fusion.parameters()]
-        scale = [] if self.fine_scale is None else [self.fine_scale]
-        return {"backbone": self.vit.pretrained_parameters(), "tokens": new + scale}
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's; the patch head and the fusion, which learn as fast as the class tokens."""
+        scale = () if self.fine_scale is None else (self.fine_scale,)
+        new = (*self.patch_head.parameters(), *self.fusion.parameters(), *scale)
+        return [*self.vit.parameter_groups(), *grouped(new, "tokens", "heads")]

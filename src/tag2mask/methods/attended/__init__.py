@@ -1,0 +1,6 @@
+"""Our own method, the default."""
+
+from tag2mask.methods.attended.model import Attended
+from tag2mask.methods.attended.settings import AttendedSettings
+
+__all__ = ["Attended", "AttendedSettings"]

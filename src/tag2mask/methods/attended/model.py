@@ -1,0 +1,131 @@
+"""Our own method, the default: each class is read through its own token's attention.
+
+It comes from TokenMasking (ICCV 2025), whose class tokens, register, masking and gates it keeps; its README says what
+is different and why. Shapes: B batch, C classes, D width, M patches, h w patch grid.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tag2mask.data.classes import Classes
+from tag2mask.methods.attended.settings import AttendedSettings
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Readout, Views, require_tags
+from tag2mask.methods.masking import mask_absent
+from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.tap import Tap
+from tag2mask.vit.vit import Features, ViT, chosen_layers, last_layers
+
+RARE = -2.0  # bias at the start: most classes are absent from most images
+
+
+class ClassVectors(nn.Module):
+    """A vector w_c and a bias b_c for each class."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.vector_D = nn.Parameter(nn.init.trunc_normal_(torch.empty(classes, width), std=0.02))
+        self.bias = nn.Parameter(torch.full((classes,), RARE))
+
+    def forward(self, read_BCD: Tensor) -> Tensor:
+        """w_c . r_c + b_c, ``(B, C, D)`` to ``(B, C)``."""
+        return (read_BCD * self.vector_D).sum(-1) + self.bias
+
+    def activations(self, patch_BMD: Tensor) -> Tensor:
+        """w_c . x_m: how much every patch speaks for every class, ``(B, M, D)`` to ``(B, C, M)``."""
+        spoken_BCM: Tensor = self.vector_D @ patch_BMD.transpose(1, 2)
+        return spoken_BCM
+
+
+class Attended(Method):
+    """logit_c = w_c . sum_m A_c(m) x_m + b_c, and the map is what each patch adds to it, A_c(m) max(w_c . x_m, 0).
+
+    A_c(m) is the attention of class token c to patch m, x_m the patch's token after the backbone's last norm.
+    """
+
+    def __init__(self, backbone: nn.Module, classes: Classes, settings: AttendedSettings) -> None:
+        """Build it around a timm ViT.
+
+        Raises:
+            SettingsError: ``backbone`` is no plain ViT; more layers are asked for than it has.
+        """
+        super().__init__(classes)
+        self.settings = settings
+        self.vit = ViT(
+            backbone,
+            len(classes),
+            registers=settings.registers,
+            gated=settings.pruning,
+            class_attention=settings.class_attention,
+            cut=settings.cut,
+        )
+        self.head = ClassVectors(len(classes), self.vit.width)
+        self.all_layers = last_layers(self.vit, None)
+        self.map_layers = chosen_layers(self.vit, settings.map_layers)
+        self.attended_layers = last_layers(self.vit, settings.attended_layers)
+        self.readout = Readout(self.read_images, self.head.vector_D, self.head.bias)
+
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
+        """Logits, in training the gate penalty, and on demand class maps and affinity.
+
+        Raises:
+            ValueError: training without tags, or tags of another shape than ``(B, C)``.
+        """
+        tap = self.tap(ask)
+        features = self.vit(images, tap)
+        read_BCD = self.read(features, tap)
+        if self.training:
+            tags_BC = require_tags(tags, len(images), len(self.vit.class_CD))
+            read_BCD = mask_absent(read_BCD, tags_BC, self.settings.masking_ratio)
+        with torch.autocast(images.device.type, enabled=False):
+            logits_BC = self.head(read_BCD.float())
+        return Evidence(
+            scores_BC=logits_BC,
+            logits={"class_tokens": logits_BC},
+            terms={"gates": self.penalty()} if self.training and self.settings.pruning else {},
+            maps_BChw=on_grid(self.maps(features, tap), features.grid) if ask.maps else None,
+            affinity_BMM=tap.affinity_BMM,
+        )
+
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
+        """Binary cross-entropy on float32 logits, and the gates' penalty."""
+        return {"bce": F.binary_cross_entropy_with_logits(evidence.scores_BC.float(), tags.float()), **evidence.terms}
+
+    def tap(self, ask: Ask) -> Tap:
+        """What has to be read from the attention to give what is asked for."""
+        map_layers = self.map_layers if ask.maps else frozenset()
+        return Tap(self.attended_layers | map_layers, self.all_layers if ask.affinity else frozenset())
+
+    def read(self, features: Features, tap: Tap) -> Tensor:
+        """r_c = sum_m A_c(m) x_m, ``(B, C, D)``.
+
+        Attention is the only way from the image to a logit, sum_m A_c(m) (w_c . x_m): the loss moves a token's
+        attention to the patches that speak for its class, and off all patches when there is none.
+        """
+        patch_BMD = self.vit.norm(features.patch_BMD)
+        attention_BCM = tap.class_maps(self.attended_layers) / len(self.attended_layers)
+        read_BCD: Tensor = attention_BCM.to(patch_BMD.dtype) @ patch_BMD
+        return read_BCD
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """What the head sees of images ``(B, bands, Y, X)``, before any masking: ``(B, C, D)``."""
+        tap = self.tap(LOGITS)
+        return self.read(self.vit(images, tap), tap)
+
+    def maps(self, features: Features, tap: Tap) -> Tensor:
+        """Class maps ``(B, C, M)``: attention A_c(m) of the map layers, or what it adds to the logit of its class."""
+        attention_BCM = tap.class_maps(self.map_layers, self.settings.over_layers)
+        if self.settings.maps == "attention":
+            return attention_BCM
+        return attention_BCM * self.head.activations(self.vit.norm(features.patch_BMD).float()).clamp_min(0)
+
+    def penalty(self) -> Tensor:
+        """Lambda times the expected number of open heads."""
+        return self.settings.gate_penalty * self.vit.expected_open_heads()
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's, and the head, which may start warm."""
+        return [*self.vit.parameter_groups(), *grouped(self.head.parameters(), "heads", "heads")]
