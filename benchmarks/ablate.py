@@ -21,7 +21,7 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.painting.make import make_masks
 from tag2mask.training.loop import train
 from tag2mask.training.run import open_run
-from tag2mask.training.settings import read_settings
+from tag2mask.training.settings import TrainSettings
 
 ROW = "row.json"
 VARIANTS: dict[str, list[str]] = {
@@ -69,7 +69,7 @@ def measure(arguments: argparse.Namespace, variant: str, seed: int) -> dict[str,
     if not (run / ROW).exists():
         shutil.rmtree(run, ignore_errors=True)
         options = {"weights": arguments.weights, "seed": seed}
-        settings = read_settings(None, [*arguments.set, *VARIANTS[variant]], options)
+        settings = TrainSettings.read(options, [*arguments.set, *VARIANTS[variant]])
         start = time.monotonic()
         trained = train(arguments.data, run, settings)
         minutes = round((time.monotonic() - start) / 60, 2)

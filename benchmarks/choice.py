@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.masks.settings import MaskSettings, read_mask_settings
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.painting.make import make_masks
 from tag2mask.training import run as layout
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--split", default="train")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
-    settings = read_mask_settings({"split": arguments.split}, arguments.set)
+    settings = MaskSettings.read({"split": arguments.split}, arguments.set)
     rows = []
     print("| epoch | val AP | mIoU |\n|---|---|---|")
     for row in score_epochs(arguments.run, arguments.truth, settings):

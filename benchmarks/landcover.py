@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.masks.settings import read_mask_settings
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.painting.make import make_masks
 from tag2mask.synthetic.landcover import write_landcover
 from tag2mask.training.loop import train
-from tag2mask.training.settings import read_settings
+from tag2mask.training.settings import TrainSettings
 
 SCRATCH: dict[str, Any] = {
     "backbone.name": "eva02_tiny_patch14_224",
@@ -61,11 +61,11 @@ def row(arguments: argparse.Namespace, data: Path, method: str) -> str:
     named = COMMON | (SCRATCH | {"backbone.image_size": arguments.side} if arguments.weights == "none" else PRETRAINED)
     named |= {"method": method, "weights": arguments.weights, "seed": arguments.seed}
     clock = time.monotonic()
-    result = train(data, arguments.out / method, read_settings(None, arguments.set, named))
+    result = train(data, arguments.out / method, TrainSettings.read(named, arguments.set))
     seconds = time.monotonic() - clock
     cells = []
     for split, tags in PAINTED:
-        settings = read_mask_settings({"split": split, "tags": tags}, [])
+        settings = MaskSettings.read({"split": split, "tags": tags})
         out = arguments.out / f"{method}-{split}-{tags}"
         scores = evaluate(make_masks(result.run, out=out, settings=settings).path, data / "masks").to_json()
         cells.append(f"{scores['miou']:.1f} ({scores['random_miou']:.1f})")

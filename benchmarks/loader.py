@@ -30,7 +30,8 @@ from torch.utils.data import DataLoader
 
 from tag2mask.data import Classes, DataSettings, open_dataset
 from tag2mask.data.loading import TaggedImages
-from tag2mask.data.transforms import AugmentSettings, train_transform
+from tag2mask.data.settings import AugmentSettings
+from tag2mask.data.transforms import train_transform
 from tag2mask.methods import Method, Progress, build_method
 from tag2mask.training.start import mixed_precision
 from tag2mask.vit.settings import BackboneSettings

@@ -19,20 +19,20 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.stored import read_plain
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
-from tag2mask.training.settings import read_settings
+from tag2mask.training.settings import TrainSettings
 
 ALL = ["epochs=150", "keep_epochs=10", "backbone.image_size=126"]
 PAPER, RELEASED = ["method=tokenmasking"], ["method=tokenmasking-released"]
-# The rates of presets/voc-tokenmasking.yaml and mctformer-v1.yaml, for batches of 8.
+# The rates of recipes/voc-tokenmasking.yaml and voc-mctformer-v1.yaml, for batches of 8.
 SCHEDULE = ["optimiser.warmup=0.05", "optimiser.start=0", "optimiser.final=0", "optimiser.clip=5.0"]
 SLOW = ["optimiser.lr_backbone=3e-5", "optimiser.lr_tokens=3e-4", *SCHEDULE]
 VARIANTS: dict[str, list[str]] = {
     "paper, our rates": PAPER,
-    "paper, the preset's rates": [*PAPER, *SLOW],
+    "paper, the recipe's rates": [*PAPER, *SLOW],
     "paper, masking 0 %": [*PAPER, "method.masking_ratio=0"],
     "paper, masking 100 %": [*PAPER, "method.masking_ratio=1"],
     "released, our rates": RELEASED,
-    "released, the preset's rates": [*RELEASED, *SLOW],
+    "released, the recipe's rates": [*RELEASED, *SLOW],
     "mctformer-v1, our rates": ["method=mctformer-v1"],
     "mctformer-v1, the paper's rates": [
         "method=mctformer-v1",
@@ -68,7 +68,7 @@ def measure(arguments: argparse.Namespace, variant: str) -> list[dict[str, Any]]
     """A row for each epoch that was kept."""
     run: Path = arguments.out / f"{variant.replace(' ', '-').replace(',', '').replace('%', '')}{arguments.seed}"
     named = {"weights": arguments.weights, "seed": arguments.seed}
-    settings = read_settings(None, [*ALL, *VARIANTS[variant], *arguments.set], named)
+    settings = TrainSettings.read(named, [*ALL, *VARIANTS[variant], *arguments.set])
     train(arguments.data, run, settings, can_resume(run))
     truth = arguments.data / settings.data.masks
     return [

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import write_json
-from tag2mask.masks.settings import read_mask_settings
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.painting.make import make_masks
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.segmentation.settings import read_segment_settings
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import segment
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.run import open_run
@@ -37,14 +37,14 @@ class Trial:
     def painted(self, name: str, split: str, tags: str) -> Path:
         """The run's own masks."""
         out: Path = self.arguments.out / f"{name}-{self.seed}"
-        settings = read_mask_settings({"split": split, "tags": tags}, self.arguments.mask)
+        settings = MaskSettings.read({"split": split, "tags": tags}, self.arguments.mask)
         make_masks(self.run, out=out, settings=settings)
         return out
 
     def segmented(self, name: str, masks: Path | None) -> Path:
         """A segmenter's masks of val; without ``masks`` it is fully supervised."""
         out: Path = self.arguments.out / f"{name}-{self.seed}"
-        settings = read_segment_settings(None, {"seed": self.seed}, self.arguments.segment)
+        settings = SegmentSettings.read({"seed": self.seed}, self.arguments.segment)
         segment(self.run, masks, out, settings, self.arguments.truth, masks is None, can_resume(out))
         predict(out, [], out.with_name(f"{out.name}-val"), PredictSettings(), "val")
         return out.with_name(f"{out.name}-val")

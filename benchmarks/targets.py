@@ -21,7 +21,7 @@ from tag2mask.masks.write import open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.report.page import own_truth
-from tag2mask.segmentation.settings import read_segment_settings
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import segment
 from tag2mask.stored import read_stored
 from tag2mask.training.checkpoint import can_resume
@@ -73,7 +73,7 @@ def main() -> None:
 def measure(arguments: argparse.Namespace, name: str, seed: int, options: Mapping[str, Any]) -> float:
     """The mIoU of one segmenter's predictions; what is finished on disk is taken as it is."""
     out: Path = arguments.out / f"{name.replace(' + ', '-').replace(' ', '-').lower()}-{seed}"
-    settings = read_segment_settings(None, {**options, "seed": seed}, arguments.set)
+    settings = SegmentSettings.read({**options, "seed": seed}, arguments.set)
     segment(arguments.run, arguments.masks, out, settings, resume=can_resume(out))
     predicted = predict(out, [], out.with_name(f"{out.name}-{SPLIT}"), PredictSettings(), SPLIT).path
     truth = arguments.truth or own_truth(open_run(arguments.run), open_mask_set(predicted))

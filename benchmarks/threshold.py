@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.evaluation.sweep import tune_background
-from tag2mask.masks.settings import MaskSettings, read_mask_settings, with_paint
+from tag2mask.masks.settings import MaskSettings, with_paint
 from tag2mask.masks.write import open_mask_set
 from tag2mask.notation import from_word
 from tag2mask.painting.make import make_masks
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="0.05,0.1,0.2,mean,otsu,agreement", help="with commas between")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
-    settings = read_mask_settings({"split": arguments.split}, arguments.set)
+    settings = MaskSettings.read({"split": arguments.split}, arguments.set)
     print("| threshold | is | mIoU |\n|---|---|---|")
     for kind in arguments.kinds.split(","):
         background = settings.paint.background.model_copy(update={"value": from_word(kind)})

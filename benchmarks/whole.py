@@ -25,8 +25,9 @@ from tag2mask.segmentation.train import segment
 from tag2mask.stored import read_stored
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.run import open_run
-from tag2mask.workflows.plan import RUN, Plan, read_whole_settings
+from tag2mask.workflows.plan import RUN, Plan
 from tag2mask.workflows.run import run_whole
+from tag2mask.workflows.settings import WholeSettings
 
 COLUMNS = (
     "val AP",
@@ -74,7 +75,9 @@ def cell(name: str, values: list[float]) -> str:
 
 def measure(arguments: argparse.Namespace, seed: int) -> dict[str, float]:
     """One row; minutes are those of this process, so a row that was stopped counts its last part only."""
-    settings = read_whole_settings(None, None, arguments.weights, seed, arguments.set)
+    options = {"train.weights": arguments.weights, "seed": seed}
+    given = {key: value for key, value in options.items() if value is not None}
+    settings = WholeSettings.read(given, arguments.set)
     start = time.monotonic()
     whole = run_whole(Plan(arguments.data, arguments.out / f"run-{seed}", settings))
     middle = time.monotonic()

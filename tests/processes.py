@@ -22,8 +22,8 @@ from command import call
 from interruption import interrupted_after
 from squares import SMALL
 from tag2mask import segment, train
+from tag2mask.affinitynet.settings import WalkSettings
 from tag2mask.affinitynet.train import train_walk
-from tag2mask.affinitynet.walk import WalkSettings
 from tag2mask.segmentation import decoder
 from tag2mask.training import loop, together
 

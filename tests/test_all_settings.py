@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tag2mask.errors import SettingsError
-from tag2mask.masks.settings import MaskSettings, read_mask_settings
-from tag2mask.prediction.settings import PredictSettings, read_predict_settings
-from tag2mask.segmentation.settings import read_segment_settings
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.settings import Settings, assign
-from tag2mask.training.settings import read_settings
+from tag2mask.training.settings import TrainSettings
 
 
 class Group(Settings):
@@ -44,7 +44,7 @@ def test_every_number_of_a_list_and_integers_too(values: dict[str, Any]) -> None
 @pytest.mark.parametrize("scale", ["nan", "inf", "1e300", "1e9", "1e-9", "0", "-1", "1,nan"])
 def test_scales_are_of_a_size_that_can_be_painted(scale: str) -> None:
     with pytest.raises(SettingsError, match=r"scales: wanted one scale or more, all from 0\.01 to 32"):
-        read_mask_settings({"scales": scale}, [])
+        MaskSettings.read({"scales": scale})
     with pytest.raises(SettingsError, match=r"scales: wanted one scale or more"):
         PredictSettings.parse({"scales": scale})
 
@@ -62,11 +62,11 @@ def test_scales_are_of_a_size_that_can_be_painted(scale: str) -> None:
 )
 def test_what_training_multiplies_by_is_bounded(assignment: str, message: str) -> None:
     with pytest.raises(SettingsError) as error:
-        read_settings(None, [assignment], {})
+        TrainSettings.read({}, [assignment])
     assert message in str(error.value)
     own = assignment.replace("lr_tokens", "lr").replace("lr_gates", "lr")
     with pytest.raises(SettingsError, match=own.partition("=")[0]):
-        read_segment_settings(None, {}, [own])
+        SegmentSettings.read({}, [own])
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_what_training_multiplies_by_is_bounded(assignment: str, message: str) -
 def test_what_can_only_be_a_typing_error_is_bounded(assignment: str) -> None:
     key, _, value = assignment.partition("=")
     with pytest.raises(SettingsError, match=rf"{key}: Input should be less than or equal to \d+, got {value}"):
-        read_settings(None, [assignment], {})
+        TrainSettings.read({}, [assignment])
 
 
 @pytest.mark.parametrize("assignment", ["crop=22400", "epochs=1000000", "clipping.tile=22400", "augment.base=22400"])
 def test_a_segmenters_too(assignment: str) -> None:
     with pytest.raises(SettingsError, match=rf"{assignment.partition('=')[0]}: Input should be less than or equal to"):
-        read_segment_settings(None, {}, [assignment])
+        SegmentSettings.read({}, [assignment])
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_masks_and_predictions_too(key: str) -> None:
         "wanted a whole number of pixels from 1 to 8192, or own" if key == "look.side" else "Input should be less than"
     )
     with pytest.raises(SettingsError, match=f" {key}: {limit}"):
-        read_mask_settings({}, [f"{key}=100000000"])
+        MaskSettings.read({}, [f"{key}=100000000"])
     with pytest.raises(SettingsError, match=f" {key}: {limit}"):
-        read_predict_settings({}, [f"{key}=100000000"])
+        PredictSettings.read({}, [f"{key}=100000000"])
 
 
 def test_masks_and_predictions_begin_with_the_same_crf() -> None:
-    masks, predictions = read_mask_settings({}, []), PredictSettings()
+    masks, predictions = MaskSettings.read({}), PredictSettings()
     for group in ("look", "refine", "paint"):
         assert getattr(masks, group) == getattr(predictions, group)
 
@@ -165,14 +165,14 @@ def test_keys_of_version_0_1_are_understood() -> None:
         }
     )
     old = ["scales=2", "crf.size=100", "refine=crf", "paint=ordered", "background.value=0.3", "refine.side=32"]
-    assert read_mask_settings({"threshold": "0.5"}, old) == MaskSettings.parse(
+    assert MaskSettings.read({"threshold": "0.5"}, old) == MaskSettings.parse(
         {
             "look": {"scales": [2.0]},
             "refine": {"names": "crf", "crf": {"size": 100}, "side": 32},
             "paint": {"rule": "ordered", "threshold": 0.5, "background": {"value": 0.3}},
         }
     )
-    assert read_predict_settings({}, ["masks.background.value=0.3", "windows=flush"]) == PredictSettings.parse(
+    assert PredictSettings.read({}, ["masks.background.value=0.3", "windows=flush"]) == PredictSettings.parse(
         {"look": {"windows": "flush"}, "paint": {"background": {"value": 0.3}}}
     )
 
@@ -195,10 +195,10 @@ def test_a_file_of_settings_is_named_with_what_is_wrong(tmp_path: Path) -> None:
     ):
         path.write_bytes(content)
         if reason is None:
-            assert read_settings(path, [], {}).split == "no"
+            assert TrainSettings.read({}, config=path).split == "no"
             continue
         with pytest.raises(SettingsError) as error:
-            read_settings(path, [], {})
+            TrainSettings.read({}, config=path)
         assert str(error.value).startswith(f"{path}: {reason}")
 
 
@@ -227,7 +227,7 @@ def test_an_assignment_has_a_key(assignment: str) -> None:
 @pytest.mark.parametrize("text", ["5", "0", "nan", "-1", "foo", "", "0.1,7"])
 def test_a_wrong_threshold_is_named_as_it_was_given(text: str) -> None:
     with pytest.raises(SettingsError) as error:
-        read_mask_settings({"threshold": text}, [])
+        MaskSettings.read({"threshold": text})
     wrong = text.rpartition(",")[2]
     assert str(error.value) == f"--threshold {wrong}: wanted mean, otsu, agreement or a number above 0, 1 at most"
 
@@ -249,5 +249,5 @@ def test_a_wrong_threshold_is_named_as_it_was_given(text: str) -> None:
 )
 def test_a_wrong_threshold_among_settings(assignment: str, message: str) -> None:
     with pytest.raises(SettingsError) as error:
-        read_mask_settings({"background": {"value": "otsu"}}, [assignment])
+        MaskSettings.read({"background": {"value": "otsu"}}, [assignment])
     assert str(error.value) == message

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import difflib
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -22,7 +24,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from tag2mask.errors import SettingsError
+from tag2mask.fields import Form, Setting, group_of, settings_of
 from tag2mask.notation import from_word, from_yaml
+from tag2mask.recipes import read_recipe
 
 LARGEST = {int: 2**63 - 1, float: 3.4e38}  # what torch's int64 and float32 hold
 SMALLEST_SCALE, LARGEST_SCALE = 0.01, 32
@@ -32,7 +36,7 @@ SHORT.maxstring = SHORT.maxother = 120
 
 
 def usable(scales: tuple[float, ...]) -> tuple[float, ...]:
-    """At least one scale, and no photograph becomes nothing or fills the memory."""
+    """At least one scale, and no image becomes nothing or fills the memory."""
     if not scales or not all(SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in scales):
         raise ValueError(f"wanted one scale or more, all from {SMALLEST_SCALE} to {LARGEST_SCALE}")
     return scales
@@ -45,21 +49,37 @@ def listed(scales: Any) -> Any:
     return [scales] if isinstance(scales, int | float) else scales
 
 
-Scales = Annotated[tuple[float, ...], BeforeValidator(listed), AfterValidator(usable)]
+Scales = Annotated[tuple[float, ...], BeforeValidator(listed), AfterValidator(usable), Form("NUMBER,NUMBER,...")]
+PretrainedWeights = Annotated[str, Form("hub|FILE|none")]
 Rate = Annotated[float, Field(gt=0, le=100)]  # of learning; torch multiplies it in float32
 # Whatever is larger can only be a typing error, and is found before anything is built.
-Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # of photographs and crops, in pixels
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # of images and crops, in pixels
 Epochs = Annotated[int, Field(gt=0, le=100_000)]
 BatchSize = Annotated[int, Field(gt=0, le=16_384)]
 Patches = Annotated[int, Field(gt=0, le=1_000_000)]
 Bands = Annotated[int, Field(gt=0, le=10_000)]
 
 
+@dataclass(frozen=True)
+class Shorthand:
+    """A key that stands for others: how a value is written, what it does, and the keys and values that it means."""
+
+    form: str
+    description: str
+    read: Callable[[str], Mapping[str, Any]]
+
+
 class Settings(BaseModel):
-    """Base of all settings; built from plain dicts with ``parse``."""
+    """Base of all settings; built from plain dicts with ``parse``, from words with ``read``.
+
+    ``called`` is what messages and recipes call a class. ``moved`` maps dotted keys of older versions, or ``GROUP.*``
+    for all keys of a group, to those of today. ``shorthands`` are keys that only ``read`` knows.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-    moved: ClassVar[Mapping[str, str]] = {}  # dotted keys of older versions, and those that they have now
+    called: ClassVar[str] = "settings"
+    moved: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    shorthands: ClassVar[Mapping[str, Shorthand]] = MappingProxyType({})
 
     @model_validator(mode="before")
     @classmethod
@@ -69,7 +89,7 @@ class Settings(BaseModel):
             return values
         kept = copy.deepcopy(dict(values))
         for old, new in cls.moved.items():
-            if old in cls.model_fields and isinstance(kept.get(old), Mapping | Settings):
+            if old.endswith(".*") or (old in cls.model_fields and isinstance(kept.get(old), Mapping | Settings)):
                 continue
             for value in taken(kept, old):
                 now: dict[str, Any] = {}
@@ -81,10 +101,18 @@ class Settings(BaseModel):
     def key_now(cls, key: str) -> str:
         """What a dotted key of an older version is called now; others stay."""
         for old, new in cls.moved.items():
-            group = old in cls.model_fields
-            if key == old or (key.startswith(f"{old}.") and not group):
-                return new + key.removeprefix(old)
-        return key
+            whole, below = old.removesuffix(".*"), old.endswith(".*") or old not in cls.model_fields
+            if (key == old) or (below and key.startswith(f"{whole}.")):
+                return new.removesuffix(".*") + key.removeprefix(whole)
+        name, _, rest = key.partition(".")
+        group = group_of(cls.model_fields[name].annotation) if rest and name in cls.model_fields else None
+        return f"{name}.{group.key_now(rest)}" if group is not None and issubclass(group, Settings) else key
+
+    @classmethod
+    def listed(cls) -> list[Setting]:
+        """All settings with their form, default and description, then the shorthands."""
+        short = [Setting(name, None, one.form, False, None, one.description) for name, one in cls.shorthands.items()]
+        return [*settings_of(cls), *short]
 
     @field_validator("*")
     @classmethod
@@ -110,22 +138,33 @@ class Settings(BaseModel):
             key = ".".join(str(part) for part in first["loc"])
             if first["type"] != "extra_forbidden":
                 raise SettingsError(f"{where}: {complaint(key, first)}") from None
-            known = known_keys(cls)
+            known = [setting.key for setting in settings_of(cls)]
             near = nearest(key, known)
             hint = f"; did you mean {near}?" if near else f"; there are {', '.join(known) or 'none'}"
             raise SettingsError(f"{where}: unknown setting {key}{hint}") from None
 
     @classmethod
-    def read(cls, options: Mapping[str, Any], assignments: Sequence[str], where: str) -> Self:
-        """Options by dotted key, then ``KEY=VALUE`` assignments.
+    def read(
+        cls,
+        options: Mapping[str, Any],
+        assignments: Sequence[str] = (),
+        recipe: str | None = None,
+        config: Path | None = None,
+    ) -> Self:
+        """Defaults, then a recipe, a YAML file, options by dotted key or shorthand, and ``KEY=VALUE`` assignments.
 
         Raises:
-            SettingsError: a setting is unknown or wrong.
+            SettingsError: there is no such recipe or it has no settings for this, the file cannot be read, an
+                assignment has no ``=``, or a setting is unknown or wrong.
         """
-        values: dict[str, Any] = {}
+        values = {} if recipe is None else read_recipe(recipe).of(cls.called)
+        if config is not None:
+            merge(values, read_yaml(config))
         for key, value in options.items():
-            put(values, cls.key_now(key), value)
-        return cls.parse(assign(values, assignments, cls), where=where)
+            meant = cls.shorthands[key].read(value) if key in cls.shorthands else {key: value}
+            for name, one in meant.items():
+                put(values, cls.key_now(name), one)
+        return cls.parse(assign(values, assignments, cls), where=cls.called if config is None else str(config))
 
 
 def complaint(key: str, details: ErrorDetails) -> str:
@@ -146,18 +185,6 @@ def nearest(key: str, known: Sequence[str]) -> str | None:
         meant |= {name: name, last: meant.get(last, name), group: f"{group}.KEY"}
     near = difflib.get_close_matches(key, meant, n=1)
     return meant[near[0]] if near else None
-
-
-def known_keys(settings: type[BaseModel], prefix: str = "") -> list[str]:
-    """All dotted keys of a settings class, nested ones included."""
-    keys: list[str] = []
-    for name, field in settings.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys += known_keys(kind, f"{prefix}{name}.")
-        else:
-            keys.append(f"{prefix}{name}")
-    return keys
 
 
 def assign(values: dict[str, Any], assignments: Sequence[str], settings: type[Settings] = Settings) -> dict[str, Any]:

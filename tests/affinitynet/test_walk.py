@@ -32,6 +32,7 @@ from tag2mask.affinitynet.pair_labels import (
     sure_labels,
     trusted_labels,
 )
+from tag2mask.affinitynet.settings import WalkSettings
 from tag2mask.affinitynet.train import (
     WEIGHTS,
     WEIGHTS_WITHOUT_BACKGROUND,
@@ -45,7 +46,6 @@ from tag2mask.affinitynet.train import (
 from tag2mask.affinitynet.walk import (
     AffinityNet,
     Walk,
-    WalkSettings,
     offsets,
     open_walk,
     pair_affinity,
@@ -400,7 +400,8 @@ def test_killed_outright_it_resumes_to_the_same_walk(trained: Path, walked: Path
     code = (
         f"import os, sys, torch; sys.path[:0] = {sys.path!r}; torch.set_num_threads({torch.get_num_threads()})\n"
         "from pathlib import Path\n"
-        "from tag2mask.affinitynet.train import WalkSettings, WalkTrainer, train_walk\n"
+        "from tag2mask.affinitynet.settings import WalkSettings\n"
+        "from tag2mask.affinitynet.train import WalkTrainer, train_walk\n"
         "save = WalkTrainer.save_if_due\n"
         "def killed(self, force):\n"
         "    save(self, force)\n"
@@ -492,18 +493,18 @@ def test_a_walk_of_other_bands_is_refused(trained: Path, walked: Path, tmp_path:
 
 def test_settings_of_the_verb(trained: Path, tmp_path: Path) -> None:
     run = open_run(trained / "run")
-    settings = WalkSettings.read({"masks.split": "val", "epochs": 3}, ["masks.method.map_layers=1", "lr=1e-2"], "walk")
+    settings = WalkSettings.read({"masks.split": "val", "epochs": 3}, ["masks.method.map_layers=1", "lr=1e-2"])
     assert (settings.masks.split, settings.epochs, settings.lr) == ("val", 3, 0.01)
     assert settings.masks.method == {"map_layers": 1}
     own = resolved(settings, run)
     assert own.backbone is not None
     assert (own.backbone.name, own.backbone.width, own.backbone.image_size) == ("vit_tiny_patch16_224", 24, 448)
-    other = resolved(WalkSettings.read({"backbone.name": "vit_small_patch14_dinov2"}, [], "walk"), run)
+    other = resolved(WalkSettings.read({"backbone.name": "vit_small_patch14_dinov2"}, []), run)
     assert (own.weights, other.weights) == ("none", "hub")
     with pytest.raises(SettingsError, match="did you mean squarings"):
-        WalkSettings.read({}, ["squaring=2"], "walk")
+        WalkSettings.read({}, ["squaring=2"])
     with pytest.raises(SettingsError, match="leave walk out"):
-        resolved(WalkSettings.read({}, ["masks.refine=walk", "masks.walk=w"], "walk"), run)
+        resolved(WalkSettings.read({}, ["masks.refine=walk", "masks.walk=w"]), run)
     with pytest.raises(SettingsError, match=r"is not a multiple of .* patch 8; try 48"):
         train_walk(trained / "run", tmp_path / "walk", WalkSettings(side=50))
     with pytest.raises(WeightsError, match="does not exist"):

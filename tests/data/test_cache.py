@@ -22,7 +22,8 @@ from tag2mask.data.cache import SmallCopies
 from tag2mask.data.loading import TaggedImages
 from tag2mask.data.reading import read_image
 from tag2mask.data.sample import Sample
-from tag2mask.data.transforms import AugmentSettings, train_transform
+from tag2mask.data.settings import AugmentSettings
+from tag2mask.data.transforms import train_transform
 from tag2mask.errors import DataError
 
 TRANSFORM = train_transform(32, (0.5,) * 3, (0.25,) * 3, AugmentSettings())

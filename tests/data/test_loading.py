@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.loading import TaggedImages, multi_hot, read_batches
-from tag2mask.data.transforms import AugmentSettings, train_transform
+from tag2mask.data.settings import AugmentSettings
+from tag2mask.data.transforms import train_transform
 from tag2mask.errors import DataError
 
 TRANSFORM = train_transform(32, (0.5,) * 3, (0.25,) * 3, AugmentSettings())

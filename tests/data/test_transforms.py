@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tag2mask.data.resizing import fitted_size
-from tag2mask.data.transforms import AugmentSettings, Hide, eval_resize, train_transform, whole_patches
+from tag2mask.data.settings import AugmentSettings
+from tag2mask.data.transforms import Hide, eval_resize, train_transform, whole_patches
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from tag2mask.affinitynet.walk import AffinityNet, WalkSettings, open_walk
-from tag2mask.cli.options import print_rounds, print_scores
-from tag2mask.cli.whole import print_whole
+from tag2mask.affinitynet.settings import WalkSettings
+from tag2mask.affinitynet.walk import AffinityNet, open_walk
+from tag2mask.cli.answer import say
 from tag2mask.data import Classes, DataSettings
 from tag2mask.data.sources.prepare import prepare
 from tag2mask.data.statistics import write_statistics
@@ -30,12 +30,13 @@ from tag2mask.segmentation.sources import SUPERVISED
 from tag2mask.tensors import write_tensors
 from tag2mask.training.loop import train
 from tag2mask.training.run import Run, open_run
-from tag2mask.training.settings import TrainSettings, read_settings
+from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.weights import build_backbone
 from tag2mask.workflows.compare import Comparison, finished_row, markdown, planned_epochs, summary
-from tag2mask.workflows.plan import Plan, WholeSettings, require_same_plan
+from tag2mask.workflows.plan import Plan, require_same_plan
 from tag2mask.workflows.rounds import require_rounds
 from tag2mask.workflows.run import Way, WholeResult
+from tag2mask.workflows.settings import WholeSettings
 from tag2mask.workflows.stages import Stages
 
 CLASSES = Classes(("red", "green", "blue"), "background")
@@ -122,7 +123,7 @@ class OwnPlace:
     def read_masks(self) -> None:
         """A mask set is scored and shown."""
         open_finished(self.run / "masks-val")
-        print_scores(evaluate(self.run / "masks-val", self.data / "masks").to_json())
+        say(evaluate(self.run / "masks-val", self.data / "masks").shown())
         self.read_report()
 
     def read_half(self) -> None:
@@ -158,7 +159,7 @@ class OwnPlace:
         stages = Stages(plan.out)
         Way(plan, stages.before.get("check", {}))
         scores = stages.before.get("evaluate", {}).get("scores", [])
-        print_whole(WholeResult(plan.out, {}, stages.before, scores).to_json())
+        say(WholeResult(plan.out, {}, stages.before, scores).shown())
 
     def read_compared(self) -> None:
         """What a call of ``compare`` left."""
@@ -171,7 +172,6 @@ class OwnPlace:
     def read_rounds(self) -> None:
         """What a call of ``segment --rounds`` left."""
         require_rounds(self.root / "rounds", 2)
-        print_rounds([])
 
     def read_prepared(self) -> None:
         """A data set that is prepared again."""
@@ -183,7 +183,7 @@ class OwnPlace:
 
     def read_settings(self) -> None:
         """A file of settings."""
-        read_settings(self.root / "config/config.yaml", [], {})
+        TrainSettings.read({}, config=self.root / "config/config.yaml")
 
     def read_data(self) -> None:
         """How a data set is to be read."""

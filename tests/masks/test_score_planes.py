@@ -19,7 +19,7 @@ from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.masks.brush import Brush
 from tag2mask.masks.paint import label_shares
 from tag2mask.masks.scores import ScoreFile, score_path, write_scores
-from tag2mask.masks.settings import MaskSettings, PaintSettings, read_mask_settings
+from tag2mask.masks.settings import MaskSettings, PaintSettings
 from tag2mask.masks.write import MaskSet, MaskSetWriter, open_finished, open_mask_set
 from tag2mask.painting.painter import Painter
 from tag2mask.training.run import open_run
@@ -212,4 +212,4 @@ def test_unsure_means_the_share_of_the_winner() -> None:
 @pytest.mark.parametrize("settings", [{"scores": True}, {"unsure": 0.5}])
 def test_painting_in_order_compares_no_scores(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"masks: paint.*rule: ordered compares no scores"):
-        read_mask_settings({"paint": "ordered", **settings}, [])
+        MaskSettings.read({"paint": "ordered", **settings})

@@ -66,7 +66,7 @@ def backdate(run: Path, method: str, settings: dict[str, Any]) -> None:
 def test_an_old_run_opens_with_its_weights_and_maps(
     name: str, now: str, settings: dict[str, Any], squares: Path, tmp_path: Path, small: dict[str, Any]
 ) -> None:
-    known = METHODS[now].settings.model_fields
+    known = METHODS[now].settings_class.model_fields
     chosen = {key: value for key, value in settings.items() if key in known}
     train(squares, tmp_path / "run", **{**small, "method": now, "method_settings": chosen})
     images, ask = torch.randn(2, 3, 32, 40), Ask(maps=True, affinity=True)

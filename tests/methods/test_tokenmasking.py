@@ -7,7 +7,7 @@ from torch import nn
 from numbered import numbered
 from tag2mask.methods import METHODS, Ask, build_method
 from tag2mask.methods.tokenmasking import TokenMasking
-from tag2mask.training.settings import read_settings
+from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.settings import BackboneSettings
 
 TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64, drop_path=0.0)
@@ -65,7 +65,7 @@ def test_heads_grow_as_documented() -> None:
 
 def test_the_default_is_the_paper() -> None:
     for name in ("tokenmasking", "tokenmasking-paper"):
-        settings = METHODS[name].settings.parse(METHODS[name].preset)
+        settings = METHODS[name].settings_class.parse(METHODS[name].settings)
         assert (settings.head, settings.map_layers, settings.heads, settings.final_norm) == (
             "concat",
             None,
@@ -107,8 +107,8 @@ def test_the_released_form_reads_raw_tokens_through_hard_gates() -> None:
 
 
 def test_the_two_forms_are_two_recipes() -> None:
-    paper = read_settings(None, [], {}, "dfc2020-tokenmasking")
-    released = read_settings(None, [], {}, "dfc2020-tokenmasking-released")
+    paper = TrainSettings.read({}, [], "dfc2020-tokenmasking")
+    released = TrainSettings.read({}, [], "dfc2020-tokenmasking-released")
     assert (paper.method, released.method) == ("tokenmasking", "tokenmasking-released")
     backbone = released.backbone.model_copy(update={"depth": 3})
     method, _ = build_method(released.method, numbered(8), backbone, released.method_settings, released.weights)

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from numbered import START, numbered
-from tag2mask.masks.settings import read_mask_settings
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import Ask, Evidence, build_method
 from tag2mask.methods.base import soft_margins
 from tag2mask.methods.weaktr import WeakTr
 from tag2mask.methods.weaktr.model import AdaptiveFusion
-from tag2mask.refine import refine_patches
+from tag2mask.refine.refiners import refine_patches
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.tap import Tap
 
@@ -68,11 +68,11 @@ def test_equal_weights_are_the_plain_mean_over_heads_and_layers() -> None:
 
 @pytest.mark.parametrize("name", ["voc-weaktr", "coco-weaktr"])
 def test_the_recipes_spread_once(name: str) -> None:
-    assert read_mask_settings({}, [], name).refine == ("affinity", "crf")
+    assert MaskSettings.read({}, [], name).refine.names == ("affinity", "crf")
     method = build().eval()
     with torch.no_grad():
         evidence = method(torch.randn(1, 3, 64, 64), ask=Ask(maps=True, affinity=True))
-    refined = refine_patches(evidence, evidence.maps_BChw, read_mask_settings({}, [], name).refine)
+    refined = refine_patches(evidence, evidence.maps_BChw, MaskSettings.read({}, [], name).refine.names)
     # The fine logits are means over the maps that the paper cuts: P seed, and not P P seed.
     torch.testing.assert_close(refined.mean((2, 3)), evidence.logits["fine"])
 

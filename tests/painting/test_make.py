@@ -20,12 +20,12 @@ from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks.brush import Brush
 from tag2mask.masks.localize import Localizer, localize, share
-from tag2mask.masks.settings import MaskSettings, PaintSettings, read_mask_settings
+from tag2mask.masks.settings import MaskSettings, PaintSettings
 from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set
 from tag2mask.methods import Ask
 from tag2mask.painting import make
-from tag2mask.presets import preset_names
-from tag2mask.refine import REFINERS
+from tag2mask.recipes import recipe_names
+from tag2mask.refine.refiners import REFINERS
 from tag2mask.refine.settings import PROBE, WALK
 from tag2mask.training.run import open_run
 
@@ -99,7 +99,7 @@ def test_a_threshold_by_agreement_is_a_number_in_the_manifest(run: Path, trained
 
 
 def test_a_class_may_have_a_threshold_of_its_own(run: Path, tmp_path: Path) -> None:
-    low = read_mask_settings({"split": "val", "threshold": "0.2,red=1"}, [])
+    low = MaskSettings.read({"split": "val", "threshold": "0.2,red=1"})
     make.make_masks(run, out=run / "own", settings=low)
     make_masks(run, split="val", out=run / "plain", background={"value": 0.2})
     gone = [read_mask(open_mask_set(run / "own").mask(name)) for name in ("p08", "p09", "p10", "p11")]
@@ -234,18 +234,18 @@ def test_dropped_edges_are_the_released_codes_maps(run: Path) -> None:
 
 
 def test_side_is_a_number_or_own() -> None:
-    assert read_mask_settings({"look.side": "own"}, []).look.side == "own"
-    assert read_mask_settings({}, ["side=224"]).look.side == 224
+    assert MaskSettings.read({"look.side": "own"}).look.side == "own"
+    assert MaskSettings.read({}, ["side=224"]).look.side == 224
     for wrong in ("owm", "0", "-8"):
         with pytest.raises(
             SettingsError, match=r"masks: look\.side: wanted a whole number of pixels from 1 to 8192, or own"
         ):
-            read_mask_settings({}, [f"side={wrong}"])
+            MaskSettings.read({}, [f"side={wrong}"])
 
 
-@pytest.mark.parametrize("name", [name for name in preset_names() if "mctformer" in name or "weaktr" in name])
+@pytest.mark.parametrize("name", [name for name in recipe_names() if "mctformer" in name or "weaktr" in name])
 def test_recipes_of_mctformer_and_weaktr_look_at_the_images_own_size(name: str) -> None:
-    assert read_mask_settings({}, [], name).look.side == "own"
+    assert MaskSettings.read({}, [], name).look.side == "own"
 
 
 def test_above_254_classes_masks_have_16_bits(tmp_path: Path) -> None:
@@ -313,21 +313,21 @@ def test_what_is_no_run_or_mask_set_is_said(tmp_path: Path) -> None:
 
 
 def test_settings_from_the_command_line() -> None:
-    settings = read_mask_settings({"look.scales": "1.0,1.25", "threshold": "0.3"}, ["paint=ordered"])
+    settings = MaskSettings.read({"look.scales": "1.0,1.25", "threshold": "0.3"}, ["paint=ordered"])
     assert settings.look.scales == (1.0, 1.25)
     assert (settings.paint.rule, settings.paint.threshold, settings.paint.background.value) == ("ordered", 0.3, 0.3)
-    assert read_mask_settings({}, ["scales=1.0,1.25"]).look.scales == (1.0, 1.25)
-    assert read_mask_settings({}, ["look.scales=2"]).look.scales == (2.0,)
-    assert read_mask_settings({"threshold": "otsu"}, []).paint.threshold == "otsu"
-    own = read_mask_settings({"threshold": "agreement,cow=0.2,sky=otsu"}, []).paint
+    assert MaskSettings.read({}, ["scales=1.0,1.25"]).look.scales == (1.0, 1.25)
+    assert MaskSettings.read({}, ["look.scales=2"]).look.scales == (2.0,)
+    assert MaskSettings.read({"threshold": "otsu"}).paint.threshold == "otsu"
+    own = MaskSettings.read({"threshold": "agreement,cow=0.2,sky=otsu"}).paint
     assert own.class_thresholds == {"cow": 0.2, "sky": "otsu"}
     assert (own.background.value, own.threshold) == ("agreement", "mean")
     for text in ("0.1,cow=2", "cow=agreement", "0.1,cow"):
         with pytest.raises(SettingsError):
-            read_mask_settings({"threshold": text}, [])
+            MaskSettings.read({"threshold": text})
     for assignment in ("scales=[]", "scales=[0]", "threshold=1.5", "threshold=high", "tags=some", "flop=1"):
         with pytest.raises(SettingsError):
-            read_mask_settings({}, [assignment])
+            MaskSettings.read({}, [assignment])
 
 
 def test_the_manifest_is_json_and_no_tags_file_is_left(run: Path) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from typer.testing import CliRunner
 
+from command import call
 from tag2mask import evaluate, make_masks, train
-from tag2mask.cli import app
 from tag2mask.data import Sample
 from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
@@ -25,7 +24,8 @@ from tag2mask.probe.linear import (
     estimate_priors,
     fit_probe,
 )
-from tag2mask.probe.probe import ProbeSettings, open_probe
+from tag2mask.probe.probe import open_probe
+from tag2mask.probe.settings import ProbeSettings
 from tag2mask.probe.sure_patches import agreed, sure_patches
 from tag2mask.probe.train import train_probe
 from tag2mask.refine import on_image as refining
@@ -253,7 +253,8 @@ def test_folders_that_are_no_probe_of_this_run(trained: Path, learned: Path, squ
         train_probe(learned, tmp_path / "other", ProbeSettings.parse({"masks": {"refine": "pamr"}}))
 
 
-def test_the_command(learned: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["train-probe", str(learned), "--out", str(tmp_path / "p"), "--set", "steps=20"])
-    assert done.exit_code == 0
-    assert "8 images, " in done.output
+def test_the_command(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "train-probe", learned, "--out", tmp_path / "p", "--set", "steps=20") == 0
+    assert "8 images, " in capsys.readouterr().out

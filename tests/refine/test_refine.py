@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tag2mask.errors import SettingsError
-from tag2mask.refine import PIXEL_REFINERS, require_refiners
 from tag2mask.refine.crf import NormalisedKernel, crf, crf_in_cpp, pairwise, places, require_engine, unary
 from tag2mask.refine.lattice import Lattice, surround
 from tag2mask.refine.pamr import DILATIONS, neighbour_weights, neighbours, pamr
-from tag2mask.refine.settings import CRF_PRESETS, CRFSettings, RefineSettings
+from tag2mask.refine.refiners import PIXEL_REFINERS, require_refiners
+from tag2mask.refine.settings import CRF_RECIPES, CRFSettings, RefineSettings
 
 TWO_SIDES = torch.cat([torch.full((3, 24, 10), 0.2), torch.full((3, 24, 14), 0.8)], -1)
 
@@ -129,7 +129,7 @@ def test_two_rounds_of_the_crf_give_pydensecrfs_numbers() -> None:
     y, x = torch.meshgrid(torch.arange(5), torch.arange(6), indexing="ij")
     image = torch.stack([37 * x + 11 * y, 53 * y + 7 * x, torch.where(x < 3, 40, 200)]).remainder(256) / 255
     scores = torch.stack([1 + (x + y) % 3, 1 + (2 * x + y) % 4, 1 + (x * y) % 2]).float()
-    settings = CRFSettings.parse({**CRF_PRESETS["mctformer"], "iterations": 2})
+    settings = CRFSettings.parse({**CRF_RECIPES["mctformer"], "iterations": 2})
     found = crf(image, scores, settings)[0]
     wanted = torch.tensor(
         [[0.23001, 0.00013, 0.99996, 0.00001, 0.99984, 0.23277], [0.99982, 0.28118, 0.21576, 0.00015, 0.99996, 0.00001]]
@@ -137,11 +137,11 @@ def test_two_rounds_of_the_crf_give_pydensecrfs_numbers() -> None:
     torch.testing.assert_close(found[[0, 4]], wanted, atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("preset", CRF_PRESETS)
-def test_the_crf_is_that_of_pydensecrf(preset: str) -> None:
+@pytest.mark.parametrize("recipe", CRF_RECIPES)
+def test_the_crf_is_that_of_pydensecrf(recipe: str) -> None:
     densecrf = pytest.importorskip("pydensecrf.densecrf", reason="the oracle is not there: pip install pydensecrf2")
     torch.manual_seed(0)
-    settings = CRFSettings.parse(CRF_PRESETS[preset])
+    settings = CRFSettings.parse(CRF_RECIPES[recipe])
     image = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 8), size=(48, 60), mode="bilinear")[0]
     image = (image * 255).round() / 255
     scores = torch.rand(4, 48, 60)
@@ -182,7 +182,7 @@ def test_the_crf_takes_any_bands_and_one_class(bands: int) -> None:
     assert places(2, 3, torch.zeros(1)).tolist() == [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]]
 
 
-def test_crf_presets_by_name() -> None:
+def test_crf_recipes_by_name() -> None:
     assert RefineSettings(crf="weaktr-voc").crf.unary == "labels"  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="one of mctformer"):
         RefineSettings.parse({"crf": "voc"})

@@ -11,20 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from tag2mask import make_masks
 from tag2mask.cli import app
-from tag2mask.cli.options import named
 from tag2mask.data.reading import read_mask
-from tag2mask.masks.settings import read_mask_settings
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set, write_mask
 from tag2mask.report import page
 from tag2mask.report.advice import Advice, advise
 from tag2mask.report.figures import Figures, gather
 from tag2mask.report.page import write_report
 from tag2mask.training.run import open_run
-from tag2mask.training.settings import read_settings
+from tag2mask.training.settings import TrainSettings
 
 ROW = {"loss": {"bce": 0.7}, "val_ap": 0.6, "val_f1": 0.5, "val_ap_per_class": [0.6, 0.6, 0.6]}
 EVEN = {"cow": 40, "grass": 45, "sky": 50}
@@ -126,9 +125,9 @@ def require_command(text: str) -> None:
     assert all(option in helped for option in options)
     words = shlex.split(found.group().replace(",", ", "))
     if "--threshold" in words:
-        read_mask_settings(named(threshold=found.group().split("--threshold ")[1]), [])
+        MaskSettings.read({"threshold": found.group().split("--threshold ")[1]})
     if "--set" in words:
-        read_settings(None, [words[words.index("--set") + 1].rstrip(",")], {})
+        TrainSettings.read({}, [words[words.index("--set") + 1].rstrip(",")])
 
 
 def test_the_figures_of_a_run_are_counted_from_tags_and_masks(trained: Path, tmp_path: Path) -> None:

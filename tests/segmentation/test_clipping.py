@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from tag2mask.segmentation.clipping import ClippingSettings, clipped_loss, tile_means
+from tag2mask.segmentation.clipping import clipped_loss, tile_means
+from tag2mask.segmentation.settings import ClippingSettings
 
 G = torch.tensor([[0.1, 0.3, 2, 0.4], [0.2, 0.6, 0.6, 0.35], [0, 0, 0.5, 0.7], [0, 0.36, 0.1, 0.3]])
 PAIR = torch.stack([G, torch.full((4, 4), 0.25)])

@@ -13,7 +13,8 @@ from PIL import Image
 from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.scores import ScoreFile, write_scores
-from tag2mask.segmentation.crops import CropSettings, LabelledCrops, LabelledPhotograph, choose_corner, distort
+from tag2mask.segmentation.crops import LabelledCrops, LabelledPhotograph, choose_corner, distort
+from tag2mask.segmentation.settings import CropSettings
 
 CLASSES = Classes(tuple("abcdefgh"))
 

@@ -14,8 +14,8 @@ from tag2mask.data import DataSettings
 from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.decoder import MaskTransformer, Scale
 from tag2mask.segmentation.model import ARCHITECTURES, Segmenter, ViTSegmenter
-from tag2mask.segmentation.optimiser import SegmenterOptimiser, optimiser_for
-from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.optimiser import optimiser_for
+from tag2mask.segmentation.settings import SegmenterOptimiser, SegmentSettings
 from tag2mask.tensors import write_tensors
 from tag2mask.training.run import fill
 from tag2mask.vit.settings import BackboneSettings

@@ -27,8 +27,8 @@ from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.folder import open_segmenter
-from tag2mask.segmentation.optimiser import SegmenterOptimiser, optimiser_for, rate
-from tag2mask.segmentation.settings import SegmentSettings, read_segment_settings
+from tag2mask.segmentation.optimiser import optimiser_for, rate
+from tag2mask.segmentation.settings import SegmenterOptimiser, SegmentSettings
 from tag2mask.segmentation.train import SegmentTrainer, resolved, segment
 from tag2mask.training.run import open_run
 from tag2mask.training.schedule import poly
@@ -66,14 +66,14 @@ def test_sgd_is_the_papers() -> None:
     assert (settings.clip, settings.weight_decay) == (None, 0.0)
 
 
-def test_the_papers_recipe_is_a_preset() -> None:
-    paper = read_segment_settings(None, {"epochs": 2}, ["clipping.tau=1.0"], "voc-weaktr")
+def test_the_papers_recipe() -> None:
+    paper = SegmentSettings.read({"epochs": 2}, ["clipping.tau=1.0"], "voc-weaktr")
     assert (paper.epochs, paper.crop, paper.batch_size, paper.optimiser.kind) == (2, 480, 4, "sgd")
     assert (paper.clipping.tau, paper.clipping.tile, paper.clipping.tiles) == (1.0, 120, "batch")
     wide = {"base": 520, "min_scale": 0.5, "max_scale": 2.0}
     assert paper.augment == SegmentSettings().augment.model_copy(update=wide)
-    with pytest.raises(SettingsError, match="preset mctformer-v2 says nothing about segmenters; voc-weaktr does"):
-        read_segment_settings(None, {}, [], "mctformer-v2")
+    with pytest.raises(SettingsError, match="has no settings for segment; recipes that do: voc-weaktr"):
+        SegmentSettings.read({}, [], "mctformer-v2")
 
 
 def test_the_default_rises_then_falls() -> None:
@@ -107,7 +107,7 @@ def test_settings_come_from_the_run_unless_given(run: Path) -> None:
     assert (chosen.clipping.tile, chosen.clipping.tau) == (8, pytest.approx(1.2 * math.log(4) / math.log(21)))
     assert resolved(SegmentSettings(), opened, fully_supervised=True).clipping.tau == 0.0  # true labels are believed
     with pytest.raises(SettingsError, match=r"unknown setting optimiser\.lrr; did you mean optimiser\.lr\?"):
-        read_segment_settings(None, {}, ["optimiser.lrr=1"])
+        SegmentSettings.read({}, ["optimiser.lrr=1"])
 
 
 def test_a_segmenter_learns_beats_chance_and_opens_no_truth(run: Path, masks: Path, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_soft_labels_that_are_not_there_are_one_line(
     with pytest.raises(SettingsError, match="--rounds 2 repaints masks, without scores: leave --target soft out"):
         segment_in_rounds(run, scored, tmp_path / "student", soft, rounds=2)
     with pytest.raises(SettingsError, match="target: Input should be 'hard' or 'soft'"):
-        read_segment_settings(None, {"target": "softer"}, [])
+        SegmentSettings.read({"target": "softer"})
     (scored / "scores/p03.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"scores/p03\.png: is no image"):
         segment(run, scored, tmp_path / "student", soft)

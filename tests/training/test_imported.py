@@ -230,9 +230,9 @@ def test_import_on_the_command_line(
     assert call(monkeypatch, *words, "--background", "--image-size", 48, "--json") == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["run"], result["classes"], result["image_size"]) == (str(run), 3, 48)
-    assert (result["preset"], result["unread"]) == ("mctformer-v2", ["norm.bias", "norm.weight"])
+    assert (result["recipe"], result["unread"]) == ("voc-mctformer-v2", ["norm.bias", "norm.weight"])
     assert call(monkeypatch, *words) == 2
     assert "already there" in capsys.readouterr().err
     assert call(monkeypatch, *words[:-1], tmp_path / "run") == 0
-    assert f"tag2mask masks {tmp_path / 'run'} --data DATA --preset mctformer-v2" in capsys.readouterr().out
+    assert f"tag2mask masks {tmp_path / 'run'} --data DATA --recipe voc-mctformer-v2" in capsys.readouterr().out
     assert (of_run(run).card.side, of_run(run).card.checkpoint_sha256) == (48, file_hash(run / "model.safetensors"))

@@ -26,7 +26,7 @@ SETTINGS = {
 
 
 def build(name: str, family: str = "augreg", **settings: object) -> Method:
-    chosen = {key: value for key, value in settings.items() if key in METHODS[name].settings.model_fields}
+    chosen = {key: value for key, value in settings.items() if key in METHODS[name].settings_class.model_fields}
     return METHODS[name].build(small(family), numbered(3), method_settings(name, chosen))
 
 

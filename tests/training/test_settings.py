@@ -12,28 +12,28 @@ from numbered import numbered
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import SettingsError
 from tag2mask.files import write_yaml
-from tag2mask.masks.settings import MaskSettings, read_mask_settings
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import build_method
 from tag2mask.painting.make import make_masks
-from tag2mask.presets import preset_names, read_preset
+from tag2mask.recipes import read_recipe, recipe_names
 from tag2mask.settings import flat
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.loop import train
 from tag2mask.training.run import open_run
 from tag2mask.training.schedule import factor, optimiser_groups, rate
 from tag2mask.training.scores import tag_scores
-from tag2mask.training.settings import OptimiserSettings, TrainSettings, read_settings
+from tag2mask.training.settings import OptimiserSettings, TrainSettings
 from tag2mask.training.start import mixed_precision
 from tag2mask.vit.settings import BackboneSettings
 
 
 def test_defaults_then_file_then_options_then_assignments(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("epochs: 3\nseed: 5\nbackbone: {image_size: 112}\n")
-    settings = read_settings(
-        tmp_path / "a.yaml",
-        ["method.masking_ratio=0.2", "optimiser.lr_tokens=1e-3", "backbone.drop_path=0", "weights=none"],
+    settings = TrainSettings.read(
         {"seed": 7, "backbone.name": "deit_tiny_patch16_224"},
+        ["method.masking_ratio=0.2", "optimiser.lr_tokens=1e-3", "backbone.drop_path=0", "weights=none"],
+        config=tmp_path / "a.yaml",
     )
     assert (settings.epochs, settings.seed, settings.weights) == (3, 7, "none")
     assert settings.backbone == BackboneSettings(name="deit_tiny_patch16_224", image_size=112, drop_path=0)
@@ -54,7 +54,7 @@ def test_defaults_then_file_then_options_then_assignments(tmp_path: Path) -> Non
 )
 def test_wrong_settings_are_one_line(assignment: str, message: str) -> None:
     with pytest.raises(SettingsError) as error:
-        read_settings(None, [assignment], {"seed": 1})
+        TrainSettings.read({"seed": 1}, [assignment])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -63,13 +63,13 @@ def test_wrong_settings_are_one_line(assignment: str, message: str) -> None:
 def test_files_that_hold_no_settings(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.yaml").write_text(content)
     with pytest.raises(SettingsError, match=r"a\.yaml"):
-        read_settings(tmp_path / "a.yaml", [], {})
+        TrainSettings.read({}, config=tmp_path / "a.yaml")
     with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read"):
-        read_settings(tmp_path / "none.yaml", [], {})
+        TrainSettings.read({}, config=tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(
-    ("preset", "wanted"),
+    ("recipe", "wanted"),
     [
         ("mctformer-v2", {0: 1e-6, 1: 1e-6, 2: 1.33e-5, 3: 2.56e-5, 6: 6.160555e-5, 11: 5.898317e-5, 31: 3.625e-5}),
         ("voc-weaktr", {0: 1e-6, 1: 1e-6, 2: 1.58e-5, 5: 6.02e-5, 6: 7.389259e-5, 11: 7.064583e-5, 31: 4.25e-5}),
@@ -77,9 +77,9 @@ def test_files_that_hold_no_settings(tmp_path: Path, content: str) -> None:
         ("mctformer-plus", {0: 1e-6, 1: 1e-6, 6: 3.060923e-5}),
     ],
 )
-def test_parity_gives_the_released_rates(preset: str, wanted: dict[int, float]) -> None:
+def test_parity_gives_the_released_rates(recipe: str, wanted: dict[int, float]) -> None:
     """Vectors of reference_methods.md section 8.2; epoch e runs at f(max(0, e - 1))."""
-    settings = read_settings(None, ["optimiser.parity=true"], {}, preset)
+    settings = TrainSettings.read({}, ["optimiser.parity=true"], recipe)
     for epoch, rate_there in wanted.items():
         for step in (7 * epoch, 7 * epoch + 6):  # all steps of an epoch alike
             share = factor(step, 7 * settings.epochs, settings.epochs, settings.optimiser)
@@ -87,52 +87,56 @@ def test_parity_gives_the_released_rates(preset: str, wanted: dict[int, float]) 
 
 
 def test_without_parity_the_base_rate_is_reached() -> None:
-    settings = read_settings(None, [], {}, "mctformer-v2")
+    settings = TrainSettings.read({}, [], "mctformer-v2")
     rates = [factor(step, 600, 60, settings.optimiser) for step in range(600)]
     assert max(rates) == 1.0
     assert rates[-1] == pytest.approx(0.16, abs=1e-4)
     assert rates[0] < rates[1] < rates[10]
 
 
-@pytest.mark.parametrize("name", preset_names())
-def test_every_preset_trains_and_paints(name: str, squares: Path, small: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_trains_and_paints(name: str, squares: Path, small: dict[str, Any]) -> None:
     tiny = {key: small[key] for key in ("weights", "precision")} | {"epochs": 1, "batch_size": 4}
     named = {**tiny, **{f"backbone.{key}": value for key, value in small["backbone"].items()}}
-    settings = read_settings(None, ["backbone.depth=3"], named, name)
+    settings = TrainSettings.read(named, ["backbone.depth=3"], name)
     train(squares, squares / "run", settings)
-    recipe = read_preset(name)
+    recipe = read_recipe(name)
     trained = open_run(squares / "run").settings
-    assert trained.method == recipe.train["method"]
+    assert trained.method == recipe.of("train")["method"]
     told = trained.optimiser.model_dump(mode="json")
-    assert told | recipe.train.get("optimiser", {}) == told
-    masks = read_mask_settings({"split": "val"}, ["paint.background.value=0.1"], name)
+    assert told | recipe.of("train").get("optimiser", {}) == told
+    masks = MaskSettings.read({"split": "val"}, ["paint.background.value=0.1"], name)
     assert make_masks(squares / "run", settings=masks).images == 4
     made = open_mask_set(squares / "run/masks-val")
-    painted, wanted = flat(made.manifest["settings"]), flat(MaskSettings.parse(recipe.masks).model_dump(mode="json"))
-    for key in flat(recipe.masks).keys() - {"paint.background.value", "refine.crf"}:
+    painted, wanted = (
+        flat(made.manifest["settings"]),
+        flat(MaskSettings.read({}, [], name).model_dump(mode="json")),
+    )
+    for key in flat(recipe.of("masks")).keys() - {"paint.background.value", "refine.crf"}:
         assert painted[key] == wanted[key], key
     assert len({int(value) for mask in made.names() for value in np.unique(read_mask(made.mask(mask)))}) > 1
 
 
-def test_presets_are_listed_and_unknown_ones_named() -> None:
-    assert {"mctformer-v1", "mctformer-v2", "mctformer-plus", "voc-weaktr", "coco-weaktr"} <= set(preset_names())
-    assert read_preset("voc-weaktr").title == "WeakTr's CAM network on VOC 2012 (Zhu et al., 2023)"
-    with pytest.raises(SettingsError, match="preset 'weaktor' is unknown; there are "):
-        read_settings(None, [], {}, "weaktor")
-    changed = read_settings(None, ["optimiser.warmup=0"], {"epochs": 3}, "mctformer-v1")
+def test_recipes_are_listed_and_unknown_ones_named() -> None:
+    assert {"voc-mctformer-v1", "voc-mctformer-v2", "voc-mctformer-plus", "voc-weaktr"} <= set(recipe_names())
+    assert read_recipe("mctformer-plus") == read_recipe("voc-mctformer-plus")  # its name in 0.1
+    assert read_recipe("voc-weaktr").title == "WeakTr's CAM network on VOC 2012 (Zhu et al., 2023)"
+    with pytest.raises(SettingsError, match="recipe 'weaktor' is unknown; there are "):
+        TrainSettings.read({}, [], "weaktor")
+    changed = TrainSettings.read({"epochs": 3}, ["optimiser.warmup=0"], "mctformer-v1")
     assert (changed.epochs, changed.optimiser.warmup, changed.optimiser.weight_decay) == (3, 0, 0.05)
 
 
 @pytest.mark.parametrize(
-    ("preset", "kinds"),
+    ("recipe", "kinds"),
     [
         ("mctformer-v2", {"backbone", "heads"}),
         ("mctformer-plus", {"backbone", "heads", "positions"}),
         ("voc-weaktr", {"backbone", "heads", "tokens", "positions", "vectors"}),
     ],
 )
-def test_decay_works_on_the_kinds_that_are_named(preset: str, kinds: set[str]) -> None:
-    settings = read_settings(None, [], {"weights": "none", "backbone.depth": 3}, preset)
+def test_decay_works_on_the_kinds_that_are_named(recipe: str, kinds: set[str]) -> None:
+    settings = TrainSettings.read({"weights": "none", "backbone.depth": 3}, [], recipe)
     method, _ = build_method(settings.method, numbered(3), settings.backbone, {}, "none")
     decayed = {
         id(parameter)
@@ -198,7 +202,7 @@ def test_settings_survive_the_file(odd: str, tmp_path: Path) -> None:
         method_settings={"registers": 0}, weights=odd, split=odd, val_split=odd, optimiser=optimiser
     )
     write_yaml(tmp_path / "config.yaml", settings.model_dump(mode="json"))
-    assert read_settings(tmp_path / "config.yaml", [], {}) == settings
+    assert TrainSettings.read({}, config=tmp_path / "config.yaml") == settings
 
 
 def test_fp16_wants_a_gpu() -> None:

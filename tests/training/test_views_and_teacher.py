@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from interruption import interrupted_after
 from tag2mask import methods, train
 from tag2mask.data import Classes
-from tag2mask.data.transforms import AugmentSettings, Crops, OtherViews, train_transform
+from tag2mask.data.settings import AugmentSettings
+from tag2mask.data.transforms import Crops, OtherViews, train_transform
 from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.methods.teacher import Teacher
 from tag2mask.settings import Settings

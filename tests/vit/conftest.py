@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from backbones import FAMILIES, small
 from torch import nn
+
+from backbones import FAMILIES, small
 
 
 @pytest.fixture(params=FAMILIES)

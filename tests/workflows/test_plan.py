@@ -8,18 +8,21 @@ import pytest
 
 from tag2mask.errors import SettingsError
 from tag2mask.training.settings import TrainSettings, epochs_for, with_epochs
-from tag2mask.workflows.plan import Plan, read_whole_settings
+from tag2mask.workflows.plan import Plan
+from tag2mask.workflows.settings import WholeSettings
 
 
 @pytest.mark.parametrize(("assignments", "scores"), [([], False), (["segment.target=soft"], True)])
 def test_a_soft_target_asks_masks_for_scores(tmp_path: Path, assignments: list[str], scores: bool) -> None:
-    given = read_whole_settings(None, None, None, None, assignments)
+    given = WholeSettings.read({}, assignments)
     masks = Plan(tmp_path, tmp_path, given, quick=True).settings(354).masks
     assert (masks.scores, masks.refine.names) == (scores, ("probe", "crf"))
 
 
 def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tmp_path: Path) -> None:
-    given = read_whole_settings("linear", None, "none", 3, ["segment.epochs=2", "train.method.x=1"])
+    given = WholeSettings.read(
+        {"train.method": "linear", "train.weights": "none", "seed": 3}, ["segment.epochs=2", "train.method.x=1"]
+    )
     assert given.train.method_settings == {"x": 1}
     assert (given.train.seed, given.segment.seed) == (3, 3)
     quick = Plan(tmp_path, tmp_path, given, quick=True).settings(354)
@@ -31,4 +34,4 @@ def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tm
     assert [with_epochs(usual.train, count).epochs for count in (1, 100, 440, 10**6)] == [50, 44, 10, 5]
     assert with_epochs(TrainSettings(epochs=3), 100).epochs == 3
     with pytest.raises(SettingsError, match=r"unknown setting trian; did you mean train\.KEY"):
-        read_whole_settings(None, None, None, None, ["trian.epochs=1"])
+        WholeSettings.read({}, ["trian.epochs=1"])

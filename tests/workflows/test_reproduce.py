@@ -4,21 +4,20 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 from trees import TREES
 from trees_published import write_voc
 
 from command import call
-from tag2mask.affinitynet.walk import WalkSettings
+from tag2mask.affinitynet.settings import WalkSettings
 from tag2mask.cli import app
 from tag2mask.data.sources import SOURCES, open_source
 from tag2mask.errors import RunError, SettingsError
-from tag2mask.masks.settings import read_mask_settings
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import method_settings
-from tag2mask.prediction.settings import read_predict_settings
-from tag2mask.presets import preset_names
-from tag2mask.segmentation.settings import read_segment_settings
-from tag2mask.training.settings import read_settings
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.recipes import recipe_names
+from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows.published import PUBLISHED
 from tag2mask.workflows.reproduce import Reproduction, compared
 
@@ -41,8 +40,8 @@ OPTIONS = [word for key, value in TINY.items() for word in ("--set", f"{key}={va
 def test_every_command_is_one(name: str, tmp_path: Path) -> None:
     row = PUBLISHED[name]
     assert row.source in SOURCES
-    assert row.preset in preset_names()
-    commands = typer.main.get_command(app).commands
+    assert row.recipe in recipe_names()
+    commands = app.commands
     for line in Reproduction(name, tmp_path, tmp_path / "out").lines():
         tool, verb, *words = shlex.split(line)
         assert tool == "tag2mask"
@@ -59,23 +58,23 @@ def test_the_lists_are_the_sources(name: str, tmp_path: Path) -> None:
 def test_every_setting_is_one(tmp_path: Path) -> None:
     """What stands behind --set is checked by the verbs' own schemas, which the shell's words alone are not."""
     readers = {
-        "train": lambda words, preset: read_settings(None, words, {}, preset),
-        "masks": lambda words, preset: read_mask_settings({}, words, preset),
-        "segment": lambda words, preset: read_segment_settings(None, {}, words, preset),
-        "predict": lambda words, _: read_predict_settings({}, words),
-        "refine-train": lambda words, _: WalkSettings.read({}, words, "refine-train"),
+        "train": lambda words, recipe: TrainSettings.read({}, words, recipe),
+        "masks": lambda words, recipe: MaskSettings.read({}, words, recipe),
+        "segment": lambda words, recipe: SegmentSettings.read({}, words, recipe),
+        "predict": lambda words, _: PredictSettings.read({}, words),
+        "refine-train": lambda words, _: WalkSettings.read({}, words),
     }
     seen = set()
     for name in PUBLISHED:
         for line in Reproduction(name, tmp_path, tmp_path / "out").lines():
             _, verb, *words = shlex.split(line)
-            preset = words[words.index("--preset") + 1] if "--preset" in words else None
+            recipe = words[words.index("--recipe") + 1] if "--recipe" in words else None
             assignments = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-            call = (verb, preset, *assignments)
+            call = (verb, recipe, *assignments)
             if verb not in readers or call in seen:
                 continue
             seen.add(call)
-            settings = readers[verb](assignments, preset)
+            settings = readers[verb](assignments, recipe)
             if verb == "train":
                 method_settings(settings.method, settings.method_settings)
     assert {verb for verb, *_ in seen} == set(readers)
@@ -89,7 +88,7 @@ def test_rows_are_what_the_papers_did() -> None:
     for name, row in PUBLISHED.items():
         if row.source == "coco":  # all three papers have COCO 2014
             assert "year=2014" in lines_of(name)["prepare"]
-        if name.startswith("mctformer") or row.preset.startswith("mctformer"):  # they sweep on the truth, and say so
+        if name.startswith("mctformer") or row.recipe.startswith("voc-mctformer"):  # they say so
             assert "--tune-on-truth train" in lines_of(name)["masks"]
             assert "swept on the truth of train" in row.title
         else:

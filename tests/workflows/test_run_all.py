@@ -12,7 +12,7 @@ import pytest
 
 import tag2mask
 from command import call
-from tag2mask.cli.whole import print_whole
+from tag2mask.cli.answer import say
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import file_hash
 from tag2mask.masks.write import open_mask_set
@@ -22,8 +22,9 @@ from tag2mask.synthetic.digits import write_scenes
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.workflows import demo
 from tag2mask.workflows import run as whole
-from tag2mask.workflows.plan import Plan, WholeSettings
+from tag2mask.workflows.plan import Plan
 from tag2mask.workflows.run import run_whole
+from tag2mask.workflows.settings import WholeSettings
 
 BACKBONE = {**demo.TRAIN["backbone"], "image_size": 32, "width": 24, "depth": 2}
 SETTINGS = {
@@ -218,7 +219,7 @@ def test_without_truth_and_without_lists_all_is_made_but_scores(
     )
     assert len(open_mask_set(out / "run/masks-train").names()) == 18
     assert "<h2>Segmenter" not in (out / "report.html").read_text()
-    print_whole(result.to_json())
+    say(result.shown())
     assert "nothing could be scored" in capsys.readouterr().out
 
 

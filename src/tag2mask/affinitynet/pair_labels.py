@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tag2mask.affinitynet.walk import WalkSettings
+from tag2mask.affinitynet.settings import WalkSettings
 from tag2mask.data import Sample
 from tag2mask.data.loading import load_image
 from tag2mask.data.resizing import fitted_size

@@ -21,7 +21,8 @@ from torch.utils.data import Dataset as TorchDataset
 from tag2mask._version import __version__
 from tag2mask.affinitynet import walk as layout
 from tag2mask.affinitynet.pair_labels import KINDS, VOID, Labelled, label_photographs, pair_kinds
-from tag2mask.affinitynet.walk import AffinityNet, WalkSettings, pair_affinity, pairs
+from tag2mask.affinitynet.settings import WalkSettings
+from tag2mask.affinitynet.walk import AffinityNet, pair_affinity, pairs
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.data.transforms import eval_resize
@@ -30,6 +31,7 @@ from tag2mask.files import stopped_early, write_yaml
 from tag2mask.masks.localize import Localizer
 from tag2mask.masks.resolve import resolve_masks, tagged_samples
 from tag2mask.refine.settings import WALK
+from tag2mask.shown import Shown
 from tag2mask.stored import read_stored
 from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
@@ -60,6 +62,10 @@ class WalkSummary:
         """For ``--json``."""
         row = asdict(self)
         return {"walk": str(row.pop("path")), **row}
+
+    def shown(self) -> Shown:
+        """For people."""
+        return [f"{self.path}: {self.photographs} images, loss {self.last_loss:.3f}"]
 
 
 def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = False) -> WalkSummary:

@@ -11,62 +11,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
+from tag2mask.affinitynet.settings import WalkSettings
 from tag2mask.data.transforms import eval_resize
 from tag2mask.files import file_hash
-from tag2mask.masks.settings import MaskSettings
-from tag2mask.settings import BatchSize, Epochs, Side
 from tag2mask.stored import damaged, read_stored
 from tag2mask.training.run import RunConfig, fill, require_parts
-from tag2mask.training.settings import LoopSettings
 from tag2mask.vit.grid import resize, to_patches, to_pixels
-from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import require_plain
 from tag2mask.vit.weights import build_backbone
 
 CONFIG, METRICS, WEIGHTS = "config.yaml", "metrics.jsonl", "walk.safetensors"
 WIDTHS = (64, 128, 256)  # of what is read after a third, two thirds and all of the blocks
-
-
-class WalkSettings(LoopSettings):
-    """How a walk is learned and walked.
-
-    ``backbone`` and ``weights``: None takes the run's own. Photographs are seen with the short side ``side``.
-    ``masks`` says which photographs, and how the run makes their class maps; how they would be painted does not matter.
-    Foreground is sure where a class beats (1 - max map) ** ``low_alpha`` after the CRF, background where
-    (1 - max map) ** ``high_alpha`` beats the classes; 4 and 32 are AffinityNet's, MCTformer has 1 and 12 for broader
-    maps. Without a background a patch is sure where the CRF's best probability is at least ``trust``.
-    SGD over ``batch_size`` photographs a step, its rate falling by (1 - step / steps) ** ``power``. The papers' rate is
-    0.1 for new layers over some 6,600 steps; ours is 1 since a few hundred photographs give a few dozen. The released
-    code passed its weight decay as the momentum by mistake, so it had next to none; 0.9 is what was meant.
-    ``precision`` is fp32 unless it is set.
-    Only patches nearer than ``radius`` are compared; the walk takes 2 ** ``squarings`` steps.
-    """
-
-    backbone: BackboneSettings | None = None
-    weights: str | None = None
-    side: Side = 448
-    masks: MaskSettings = MaskSettings()
-    low_alpha: float = Field(4.0, gt=0)
-    high_alpha: float = Field(32.0, gt=0)
-    trust: float = Field(0.7, ge=0, le=1)
-    epochs: Epochs = 5
-    batch_size: BatchSize = 8
-    lr: float = Field(1.0, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
-    power: float = Field(0.9, ge=0)
-    flip: float = Field(0.5, ge=0, le=1)
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-    radius: int = Field(5, gt=1, le=64)
-    beta: float = Field(8.0, gt=0)
-    squarings: int = Field(6, ge=0, le=16)
 
 
 class AffinityNet(nn.Module):

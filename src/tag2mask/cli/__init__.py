@@ -1,18 +1,14 @@
 """The command line: options in, one call, a table or JSON out. No logic lives here; torch is imported inside verbs."""
-# ruff: noqa: I001
 
 from __future__ import annotations
 
 import errno
 import io
 import sys
-from typing import Annotated, cast
 
-import typer
+import click
 
-# In the order of --help.
-from tag2mask.cli import whole, data, tagged, segmenter, results, around  # noqa: F401
-from tag2mask.cli.options import app
+from tag2mask.cli.verbs import app
 from tag2mask.errors import Tag2MaskError
 from tag2mask.training.interrupt import Terminated, stopped_by_signals
 
@@ -21,8 +17,6 @@ __all__ = ["app", "main", "reconfigure_streams"]
 INTERRUPTED, TERMINATED = 130, 143
 AGAIN = "goes on (train, segment, refine-train: with --resume, if their folder is there)"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# click's UsageError, wherever this release of typer keeps its click.
-USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 
 def main() -> None:
@@ -31,16 +25,16 @@ def main() -> None:
     code = 0
     try:
         with stopped_by_signals():
-            code = app(standalone_mode=False) or 0  # typer returns the codes of Exit, and 130 for Ctrl-C
+            code = app.main(standalone_mode=False) or 0
     except Tag2MaskError as error:
         fail(f"error: {' '.join(str(error).split())}", 2)
-    except USAGE_ERROR as error:
+    except click.ClickException as error:
         fail(f"error: {error.format_message()}", 2)
     except UnicodeEncodeError as error:  # of a file system that is not UTF-8
         fail(f"error: the name {error.object!a} is no UTF-8 and cannot be written down; rename what is called so", 2)
     except OSError as error:  # a full disk, a folder that cannot be made or written to
         fail(f"error: {of_system(error)}", 2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):  # click makes one of the other
         code = INTERRUPTED
     except Terminated:
         code = TERMINATED
@@ -71,17 +65,3 @@ def fail(line: str, code: int) -> None:
     """Say one line and leave."""
     print(line, file=sys.stderr)
     sys.exit(code)
-
-
-@app.callback(invoke_without_command=True)
-def top(
-    context: typer.Context,
-    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Image tags in, segmentation masks out."""
-    if show:
-        from tag2mask._version import __version__
-
-        print(__version__)
-    elif context.invoked_subcommand is None:
-        print(context.get_help())

@@ -1,4 +1,4 @@
-"""Other sizes of photographs and maps, without torch and yet as torch has them.
+"""Other sizes of images and maps, without torch and yet as torch has them.
 
 Shapes: K channels, Y X pixels.
 """
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BeforeValidator
 
+from tag2mask.fields import Form
 from tag2mask.settings import LARGEST_SIDE
 
 
@@ -24,15 +25,15 @@ def pixels_or_own(side: Any) -> Any:
 
 
 Edges = Literal["pad", "drop"]  # sides that are no whole number of patches: filled up, or the rest left out
-LookSide = Annotated[int | Literal["own"] | None, BeforeValidator(pixels_or_own)]
+LookSide = Annotated[int | Literal["own"] | None, BeforeValidator(pixels_or_own), Form("INTEGER|own")]
 
 LONGEST = 16  # times the short side that is wanted; a line of pixels would else fill the memory
 
 
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width with the short side ``side`` and the photograph's proportions.
+    """Height and width with the short side ``side`` and the image's proportions.
 
-    A photograph that is more than ``LONGEST`` times as long as it is short gets the long side ``LONGEST * side``.
+    An image that is more than ``LONGEST`` times as long as it is short gets the long side ``LONGEST * side``.
     """
     short, long = sorted((height, width))
     if long > LONGEST * short:

@@ -34,28 +34,43 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Band = Annotated[int, Field(ge=0)]
 
 
+class AugmentSettings(Settings):
+    """Random changes to training images."""
+
+    min_scale: float = Field(0.35, gt=0, le=1, description="Smallest share of an image that a crop shows")
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring")
+    colour: float = Field(0.3, ge=0, le=1, description="Strength of the colour jitter (three bands only)")
+    hide: float = Field(0.0, ge=0, lt=1, description="Largest share of an 8 x 8 grid's cells that are covered")
+    randaugment: int = Field(0, ge=0, le=100, description="Changes by RandAugment, magnitude 9 (three bands only)")
+    erase: float = Field(0.0, ge=0, le=1, description="Probability that a rectangle becomes noise")
+    interpolation: Literal["bilinear", "bicubic"] = Field("bilinear", description="How crops are resampled")
+
+
 class DataSettings(Settings):
-    """The files' names below the data set's folder, the bands of a photograph, and how their raw values are taken.
+    """How the files of a data set are read; names are relative to its folder.
 
     Values come to [0, 1] by ``scale``: by their type's ``range`` (floats are taken as they are), or divided by each
-    band's own ``maximum`` in the photograph, as TokenMasking's code does. With ``clip``, (low, high) in raw units for
-    all bands or one pair a band, they are first clipped and counted from low, and the range is that of the clip.
-    ``mean`` and ``std``, one a band, are of values in [0, 1]; None for the backbone's own. ``rgb`` are the bands shown
-    in pictures, from 0 (None: the first three); deeper values than 8 bits are stretched between the percentiles of
-    ``stretch``. ``cache`` lets ``train`` read copies of that short side, in pixels, kept in ``.cache`` below the data.
+    band's own ``maximum`` in the image, as TokenMasking's code does. With ``clip`` they are first clipped and counted
+    from the lower number, and the range is that of the clip.
     """
 
-    labels: str = "labels.csv"
-    classes: str = "classes.txt"
-    masks: str = "masks"
-    bands: Bands = 3
-    scale: Literal["range", "maximum"] = "range"
-    clip: Spans | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    rgb: tuple[Band, Band, Band] | None = None
-    stretch: Annotated[tuple[Percent, Percent], AfterValidator(rising)] = (2.0, 98.0)
-    cache: Side | None = None
+    labels: str = Field("labels.csv", description="The table of tags")
+    classes: str = Field("classes.txt", description="The list of classes")
+    masks: str = Field("masks", description="The folder of true masks")
+    bands: Bands = Field(3, description="Bands of an image")
+    scale: Literal["range", "maximum"] = Field("range", description="How raw values come to [0, 1]")
+    clip: Spans | None = Field(None, description="Raw values that become 0 and 1, for all bands or a pair a band")
+    mean: tuple[float, ...] | None = Field(None, description="Mean of values in [0, 1], one a band [the backbone's]")
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="Deviation of values in [0, 1], one a band [the backbone's]"
+    )
+    rgb: tuple[Band, Band, Band] | None = Field(None, description="Bands shown in pictures, from 0 [the first three]")
+    stretch: Annotated[tuple[Percent, Percent], AfterValidator(rising)] = Field(
+        (2.0, 98.0), description="Percentiles between which pictures of more than 8 bits are stretched"
+    )
+    cache: Side | None = Field(
+        None, description="Short side of copies that train reads instead, kept in .cache [no copies]"
+    )
 
     def clips(self) -> tuple[tuple[float, float], ...] | None:
         """Low and high of every band."""

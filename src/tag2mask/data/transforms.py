@@ -7,33 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 from tag2mask.data.resizing import Edges, fitted_size
-from tag2mask.settings import Settings
-
-
-class AugmentSettings(Settings):
-    """Random changes to training photographs; ``colour`` jitters three bands and leaves others alone.
-
-    ``hide`` covers cells of an 8 x 8 grid, a share of up to that much: a class has to be found by all its parts.
-    ``randaugment`` is how many of RandAugment's changes of magnitude 9 a photograph of three bands gets, ``erase`` how
-    often a rectangle becomes noise.
-    """
-
-    min_scale: float = Field(0.35, gt=0, le=1)
-    flip: float = Field(0.5, ge=0, le=1)
-    colour: float = Field(0.3, ge=0, le=1)
-    hide: float = Field(0.0, ge=0, lt=1)
-    randaugment: int = Field(0, ge=0, le=100)
-    erase: float = Field(0.0, ge=0, le=1)
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+from tag2mask.data.settings import AugmentSettings
 
 
 @dataclass(frozen=True)

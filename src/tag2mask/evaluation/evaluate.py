@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tag2mask.evaluation.chance import random_counts
 from tag2mask.evaluation.confusion import Counts, confusion
 from tag2mask.evaluation.iou import Rates, ScoreTable, mean_known, miou_interval, score_table
 from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.shown import Shown, Table
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class Scores:
             "tags": self.tags,
         }
 
+    def shown(self) -> Shown:
+        """The classes' scores, and their means beside chance."""
+        return scores_shown(self.to_json())
+
     def by_class(self, shares: Rates) -> dict[str, float | None]:
         """Percent by the pixel classes' names."""
         return {name: percent(share) for name, share in zip(self.classes.pixel_names, shares, strict=True)}
@@ -67,6 +72,25 @@ def percent(share: float) -> float | None:
 def shown(score: float | None) -> str:
     """A score in percent, or that there is none."""
     return "-" if score is None else f"{score:.1f}"
+
+
+def scores_shown(scores: Mapping[str, Any]) -> Shown:
+    """A table of ``Scores`` by class, and lines with their means."""
+    tables = [scores[name] for name in ("per_class", "precision_per_class", "recall_per_class")]
+    rows = [[name, *(shown(one[name]) for one in tables)] for name in scores["per_class"]]
+    low, high = map(shown, scores["miou_interval_95"])
+    names = ("miou", "random_miou", "pixel_accuracy", "precision", "recall", "fp", "fn")
+    by_name = {name: shown(scores[name]) for name in names}
+    lines = [
+        "mIoU {miou}, precision {precision}, recall {recall} (mIoU's 95 % interval over images {low} to {high}); "
+        "painting at random among the tags: {random_miou}".format(low=low, high=high, **by_name),
+        "pixel accuracy {pixel_accuracy}, FP {fp}, FN {fn}".format(**by_name),
+        f"{scores['images']} images, {scores['images_without_truth']} without truth; "
+        f"{scores['classes_averaged']} of {scores['classes']} classes averaged; tags {scores['tags']}",
+    ]
+    if scores["miou"] is None:
+        lines.append("nothing could be scored: no pixel of the truth has a class")
+    return [Table(["class", "IoU", "precision", "recall"], rows), *lines]
 
 
 def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:

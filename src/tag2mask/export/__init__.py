@@ -24,6 +24,7 @@ from tag2mask.export.yolo import write_yolo
 from tag2mask.files import delete, in_one_move, reserved, vacant
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.progress import Bar, progress_bar
+from tag2mask.shown import Shown
 
 __all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
 
@@ -67,10 +68,10 @@ class Conversion:
         """For ``--json``."""
         return {"converted": str(self.path), "to": self.to, "images": self.images, **self.counts}
 
-    def line(self) -> str:
+    def shown(self) -> Shown:
         """For people."""
         counts = (f"{name.replace('_', ' ')} {count}" for name, count in self.counts.items())
-        return f"{self.path}: " + ", ".join([f"{self.images} masks as {self.to}", *counts])
+        return [f"{self.path}: " + ", ".join([f"{self.images} masks as {self.to}", *counts])]
 
 
 def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suffix: str | None = None) -> Conversion:

@@ -27,6 +27,7 @@ from tag2mask.prediction.onnx_file import ModelCard, OnnxModel
 from tag2mask.progress import Bar, progress_bar
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.kinds import RUN, SEGMENTER, kind_of
+from tag2mask.shown import Shown
 from tag2mask.training.run import open_run
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -46,6 +47,10 @@ class OnnxSummary:
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {**asdict(self), "path": str(self.path)}
+
+    def shown(self) -> Shown:
+        """For people."""
+        return [f"{self.path}: differs from torch by {self.largest_difference:.1e} at most"]
 
 
 @dataclass(frozen=True)

@@ -13,22 +13,24 @@ from tag2mask.settings import BatchSize, Patches, Scales, Settings
 class LookSettings(Settings):
     """Scales, flips and tiles.
 
-    An image's short side is ``side`` times a scale: a number of pixels, ``own`` for each image's own, rounded to whole
-    patches, or the side of training if None. ``flip`` adds the mirrored image. Sides that are no whole number of
-    patches are filled up (``edges: pad``), or the rest is left out and the maps are stretched over it (``drop``, as
-    released code does; ``own`` is not rounded then); a network that gives pixels needs neither.
-    A segmenter looks in windows of its crop's side. A tagged run looks at the whole image, and in tiles if that is more
-    than ``max_patches`` patches. Windows and tiles stand at ``even`` distances and overlap by at least a share of
-    ``overlap``, or in strides of just that with the last one ``flush`` with the edge; None is a third for windows and a
-    quarter for tiles. ``max_patches`` also bounds what goes through the network at once; ``batch_size`` is how many
-    images of one size are read together, fewer if they are large.
+    ``side`` is a number of pixels, or ``own`` for each image's own, rounded to whole patches; scales multiply it.
+    ``edges`` of images whose sides are no whole number of patches: filled up (``pad``), or left out and the maps
+    stretched over them (``drop``, as released code does; ``own`` is not rounded then).
+    A segmenter looks in windows of its crop's side, a tagged run at the whole image, or in tiles if that is more than
+    ``max_patches``. Windows and tiles stand at ``even`` distances and overlap by at least the share ``overlap``, or in
+    strides of just that with the last one ``flush`` with the edge. A network that gives pixels needs no ``edges``.
     """
 
-    scales: Scales = (1.0,)
-    flip: bool = False
-    side: LookSide = None
-    edges: Edges = "pad"
-    windows: Literal["even", "flush"] = "even"
-    overlap: float | None = Field(None, ge=0, lt=1)
-    max_patches: Patches = 4096
-    batch_size: BatchSize = 8
+    scales: Scales = Field((1.0,), description="Scales at which an image is seen, such as 1.0,1.25")
+    flip: bool = Field(False, description="Also look at the mirrored image")
+    side: LookSide = Field(None, description="Short side of images at scale 1 [the side of training]")
+    edges: Edges = Field("pad", description="What becomes of edges that do not fill a patch")
+    windows: Literal["even", "flush"] = Field("even", description="Where windows and tiles stand")
+    overlap: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share by which windows and tiles overlap [1/3 for windows, 1/4 for tiles]",
+    )
+    max_patches: Patches = Field(4096, description="Patches that go through the network at once, at most")
+    batch_size: BatchSize = Field(8, description="Images of one size read together, fewer if they are large")

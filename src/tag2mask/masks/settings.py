@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tag2mask.errors import SettingsError
+from tag2mask.fields import Form
 from tag2mask.inference.settings import LookSettings
 from tag2mask.notation import from_word
-from tag2mask.presets import read_preset
 from tag2mask.refine.settings import RefineSettings
-from tag2mask.settings import Settings, assign, merge, put
+from tag2mask.settings import Settings, Shorthand
 
 BACKGROUND_WORDS = ("mean", "otsu", "agreement")
 SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
@@ -33,14 +34,15 @@ class BackgroundSettings(Settings):
 
     ``none``: every pixel gets a class. ``threshold``: a pixel is background where the best map is below ``value``, a
     share of its range, its own ``mean`` or Otsu's threshold, or by ``agreement`` the share at which two views of the
-    photographs agree best. ``power``: background scores (1 - max map) ** ``value`` and competes with the maps.
-    ``agreement`` is the kappa of the two views, if they chose ``value``; ``tuned_on`` names the split whose truth did.
+    images agree best. ``power``: background scores (1 - max map) ** ``value`` and competes with the maps.
     """
 
-    policy: Literal["none", "threshold", "power"] = "threshold"
-    value: Literal["mean", "otsu", "agreement"] | float = 0.1
-    agreement: float | None = None
-    tuned_on: str | None = None
+    policy: Literal["none", "threshold", "power"] = Field("threshold", description="How background is found")
+    value: Literal["mean", "otsu", "agreement"] | float = Field(
+        0.1, description="Threshold of the background, or its power"
+    )
+    agreement: float | None = Field(None, description="Kappa of the two views that chose the value [written by masks]")
+    tuned_on: str | None = Field(None, description="Split whose truth chose the value [written by masks]")
 
     @field_validator("value", mode="before")
     @classmethod
@@ -64,19 +66,23 @@ class PaintSettings(Settings):
     ``rule``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
     way: every map is cut at ``threshold`` and painted, classes from the lowest to the highest logit, and what stays
     bare gets the nearest paint.
-    ``relative`` turns maps into each class's share of all classes' maps at a patch, M_c / sum_c' M_c'; None: just where
-    the classes have no background, since shares say nothing about patches that belong to no class.
-    ``background`` counts only where the classes have one. ``class_thresholds`` are those of single classes, by name;
-    they go before ``threshold`` and before the background's. Pixels whose class is less likely than ``unsure`` become
-    ignore.
+    ``relative``: M_c / sum_c' M_c' at a patch. Shares say nothing about patches that belong to no class.
+    ``background`` counts only where the classes have one. ``class_thresholds`` go before ``threshold`` and before the
+    background's.
     """
 
-    rule: Literal["argmax", "ordered"] = "argmax"
-    relative: bool | None = None
-    threshold: Threshold = "mean"
-    class_thresholds: dict[str, Threshold] = Field(default_factory=dict)
+    rule: Literal["argmax", "ordered"] = Field("argmax", description="How classes share the pixels")
+    relative: bool | None = Field(
+        None, description="Turn maps into each class's share of all classes' maps [where there is no background]"
+    )
+    threshold: Threshold = Field("mean", description="Where the rule ordered cuts maps, as a share of their range")
+    class_thresholds: dict[str, Threshold] = Field(
+        default_factory=dict, description="Thresholds of single classes, by name [none]"
+    )
     background: BackgroundSettings = BackgroundSettings()
-    unsure: float | None = Field(None, ge=0, le=1)
+    unsure: Annotated[float, Form("SHARE")] | None = Field(
+        None, ge=0, le=1, description="Ignore pixels whose class is less likely than this, 0 to 1"
+    )
 
     @model_validator(mode="after")
     def compares(self) -> PaintSettings:
@@ -101,13 +107,39 @@ PAINT_KEYS = {"paint": "paint.rule"} | {
 }
 
 
-class MaskSettings(Settings):
-    """A mask set's settings.
+def readout(name: str, word: str) -> dict[str, Any]:
+    """A setting of the method that decides how a trained run is read."""
+    return {f"method.{name}": from_word(word)}
 
-    ``method`` changes settings of the run's method that its weights do not depend on, such as ``map_layers``.
-    ``scores`` also writes how likely each class of an image is, for segmenters that learn soft labels.
+
+def thresholds(text: str) -> dict[str, Any]:
+    """The settings that ``0.1,cow=0.2,sky=otsu`` stands for: a general threshold, and those of single classes.
+
+    Raises:
+        SettingsError: the general threshold is none.
     """
+    values: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, word = part.rpartition("=")
+        if equals:
+            own[name.strip()] = from_word(word)
+            continue
+        general = from_word(part)
+        if general not in BACKGROUND_WORDS and not (isinstance(general, int | float) and 0 < general <= 1):
+            raise SettingsError(
+                f"--threshold {part}: wanted {', '.join(BACKGROUND_WORDS)} or a number above 0, 1 at most"
+            )
+        values["paint.background.value"] = general
+        if general != "agreement":  # between views of what is background: nothing to paint in order by
+            values["paint.threshold"] = general
+    return {**values, "paint.class_thresholds": own} if own else values
 
+
+class MaskSettings(Settings):
+    """A mask set's settings."""
+
+    called: ClassVar[str] = "masks"
     moved: ClassVar[Mapping[str, str]] = {
         **LOOK_KEYS,
         **REFINE_KEYS,
@@ -117,13 +149,29 @@ class MaskSettings(Settings):
         **PAINT_KEYS,
     }
 
-    split: str = "train"
-    tags: Literal["given", "predicted"] = "given"
-    method: dict[str, Any] = Field(default_factory=dict)
+    shorthands: ClassVar[Mapping[str, Shorthand]] = {
+        "threshold": Shorthand(
+            "NUMBER|mean|otsu|agreement",
+            "Where maps are cut and background begins; 0.1,cow=0.2 for a single class [0.1]",
+            thresholds,
+        ),
+        "layers": Shorthand(
+            "K", "Maps from the attention of the last K layers [the method's]", partial(readout, "map_layers")
+        ),
+        "heads": Shorthand(
+            "open|all", "Heads that count in maps, if they are gated [the method's]", partial(readout, "heads")
+        ),
+    }
+
+    split: str = Field("train", description="Images by the name of their split, or all")
+    tags: Literal["given", "predicted"] = Field("given", description="Which tags to paint")
+    method: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the run's method that its weights do not depend on [the run's]"
+    )
     look: LookSettings = LookSettings()
     refine: RefineSettings = RefineSettings()
     paint: PaintSettings = PaintSettings()
-    scores: bool = False
+    scores: bool = Field(False, description="Also write how likely each class is, for segment --target soft")
 
     @model_validator(mode="after")
     def compares(self) -> MaskSettings:
@@ -136,45 +184,3 @@ class MaskSettings(Settings):
 def with_paint(settings: MaskSettings, **changes: Any) -> MaskSettings:
     """The settings with changes of how maps are painted."""
     return settings.model_copy(update={"paint": settings.paint.model_copy(update=changes)})
-
-
-def read_mask_settings(
-    options: Mapping[str, Any], assignments: Sequence[str], preset: str | None = None
-) -> MaskSettings:
-    """A preset, then options by dotted setting, then ``KEY=VALUE`` assignments.
-
-    An option ``threshold`` is a text, and also moves the background's: ``0.1``, or with commas ``0.1,cow=0.2``.
-
-    Raises:
-        SettingsError: there is no such preset, or a setting is unknown or wrong.
-    """
-    values = {} if preset is None else read_preset(preset).masks
-    for key, value in options.items():
-        if key == "threshold":
-            merge(values, {"paint": thresholds(str(value))})
-        else:
-            put(values, MaskSettings.key_now(key), value)
-    return MaskSettings.parse(assign(values, assignments, MaskSettings), where="masks")
-
-
-def thresholds(text: str) -> dict[str, Any]:
-    """The settings that ``0.1,cow=0.2,sky=otsu`` stands for: a general threshold, and those of single classes.
-
-    Raises:
-        SettingsError: the general threshold is none.
-    """
-    values: dict[str, Any] = {"class_thresholds": {}}
-    for part in text.split(","):
-        name, equals, own = part.rpartition("=")
-        if equals:
-            values["class_thresholds"][name.strip()] = from_word(own)
-            continue
-        general = from_word(part)
-        if general not in BACKGROUND_WORDS and not (isinstance(general, int | float) and 0 < general <= 1):
-            raise SettingsError(
-                f"--threshold {part}: wanted {', '.join(BACKGROUND_WORDS)} or a number above 0, 1 at most"
-            )
-        values["background"] = {"value": general}
-        if general != "agreement":  # between views of what is background: nothing to paint in order by
-            values["threshold"] = general
-    return values

@@ -30,6 +30,7 @@ from tag2mask.files import append_line, json_bytes, sync, vacant, write_json
 from tag2mask.masks.scores import SCORES, Planes, ScoreFile, score_path, write_scores
 from tag2mask.names import inside
 from tag2mask.settings import differences
+from tag2mask.shown import Shown
 from tag2mask.stored import Count, Flag, Place, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored
 
 MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
@@ -202,6 +203,11 @@ class MaskSetSummary:
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {**{key: value for key, value in vars(self).items() if key != "path"}, "masks": str(self.path)}
+
+    def shown(self) -> Shown:
+        """For people."""
+        untagged = f"{self.untagged} of them without any tag, " if self.untagged else ""
+        return [f"{self.path}: {self.images} masks, {untagged}{len(self.failures)} failures"]
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ __all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "Progress", "b
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method or a preset of one: its settings class, the settings that differ from the defaults, and its class."""
+    """A method: its settings class, the settings in which it differs from that class's defaults, and what builds it."""
 
-    settings: type[Settings]
-    preset: Mapping[str, Any]
+    settings_class: type[Settings]
+    settings: Mapping[str, Any]
     build: Callable[[nn.Module, Classes, Any], Method]
 
 
@@ -66,7 +66,7 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
 def build_method(
     name: str, classes: Classes, backbone: BackboneSettings, method: Mapping[str, Any], weights: Weights
 ) -> tuple[Method, WeightsReport]:
-    """A method for the tags of ``classes`` around a backbone filled with ``weights``; ``method`` overrides its preset.
+    """A method for the tags of ``classes`` around a backbone filled with ``weights``; ``method`` changes its settings.
 
     Raises:
         SettingsError: unknown method, backbone or setting.
@@ -82,7 +82,7 @@ def build_method(
 
 
 def method_settings(name: str, method: Mapping[str, Any]) -> Settings:
-    """All settings of a method: its defaults, its preset, then ``method``.
+    """All settings of a method: its class's defaults, its own, then ``method``.
 
     Raises:
         SettingsError: unknown method or setting.
@@ -90,4 +90,4 @@ def method_settings(name: str, method: Mapping[str, Any]) -> Settings:
     if name not in METHODS:
         raise SettingsError(f"method {name!r} is unknown; there are {', '.join(METHODS)}")
     entry = METHODS[name]
-    return entry.settings.parse({**entry.preset, **method}, where=f"method {name}")
+    return entry.settings_class.parse({**entry.settings, **method}, where=f"method {name}")

@@ -24,9 +24,10 @@ from tag2mask.masks.brush import Brush
 from tag2mask.masks.paint import Labels, Maps, label_shares, most_probable
 from tag2mask.masks.settings import SHARE_EPS
 from tag2mask.masks.write import Painted
+from tag2mask.prediction.new_paint import resolve_new_paint
 from tag2mask.prediction.onnx_file import OnnxModel
 from tag2mask.prediction.predictor import Predictor, painted, sharpened
-from tag2mask.prediction.settings import PredictSettings, resolve_new_paint
+from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.settings import CRF, GUIDED, PAMR, RefineSettings
 from tag2mask.segmentation.kinds import RUN, SEGMENTER
 

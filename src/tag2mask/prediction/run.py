@@ -13,8 +13,9 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
 from tag2mask.painting.make import origin
 from tag2mask.painting.painter import Painter
+from tag2mask.prediction.new_paint import resolve_new_paint
 from tag2mask.prediction.predictor import Predictor
-from tag2mask.prediction.settings import PredictSettings, resolve_new_paint
+from tag2mask.prediction.settings import PredictSettings
 from tag2mask.training.run import Run, open_run
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tag2mask.data import Classes
 from tag2mask.errors import SettingsError
 from tag2mask.inference.settings import LookSettings
-from tag2mask.masks.brush import resolve_paint
 from tag2mask.masks.settings import LOOK_KEYS, PAINT_KEYS, REFINE_KEYS, PaintSettings
 from tag2mask.refine.settings import RefineSettings
 from tag2mask.settings import Settings
@@ -21,9 +18,10 @@ class PredictSettings(Settings):
     """How an image is looked at, and what becomes of that.
 
     ``refine``: a tagged run takes any refiner of ``masks``, an ONNX file of one those on pixels, a segmenter ``crf``
-    alone. ``paint`` and ``method`` are as in ``masks``, for tagged runs. ``overlay`` also writes the masks over their
-    images.
+    alone. ``paint`` and ``method`` are as in ``masks``, for tagged runs.
     """
+
+    called: ClassVar[str] = "predict"
 
     moved: ClassVar[Mapping[str, str]] = {
         **LOOK_KEYS,
@@ -38,8 +36,10 @@ class PredictSettings(Settings):
     look: LookSettings = LookSettings()
     refine: RefineSettings = RefineSettings()
     paint: PaintSettings = PaintSettings()
-    method: dict[str, Any] = Field(default_factory=dict)
-    overlay: bool = False
+    method: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the run's method that its weights do not depend on [the run's]"
+    )
+    overlay: bool = Field(False, description="Also write the masks over their images")
 
     def require_unset(self, names: Sequence[str], reason: str) -> None:
         """None of these groups was given.
@@ -50,23 +50,3 @@ class PredictSettings(Settings):
         for name in names:
             if name in self.model_fields_set:
                 raise SettingsError(f"predict: {name} cannot be set: {reason}")
-
-
-def resolve_new_paint(settings: PaintSettings, classes: Classes, model: Path) -> PaintSettings:
-    """``resolve_paint`` for new images.
-
-    Raises:
-        SettingsError: a setting needs a whole split or another class.
-    """
-    if settings.background.value == "agreement":
-        raise SettingsError("predict: paint.background.value agreement needs a whole split: use tag2mask masks")
-    return resolve_paint(settings, classes, str(model))
-
-
-def read_predict_settings(options: Mapping[str, Any], assignments: Sequence[str]) -> PredictSettings:
-    """Options by dotted setting, then ``KEY=VALUE`` assignments.
-
-    Raises:
-        SettingsError: a setting is unknown or wrong.
-    """
-    return PredictSettings.read(options, assignments, where="predict")

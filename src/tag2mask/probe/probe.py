@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tag2mask.data.transforms import eval_resize
 from tag2mask.files import file_hash
-from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import Ask, Evidence, Method
 from tag2mask.probe.linear import LinearProbe
-from tag2mask.settings import Scales, Settings, Side
+from tag2mask.probe.settings import ProbeSettings as ProbeSettings
+from tag2mask.settings import Side
 from tag2mask.stored import Stored, damaged, read_stored
 from tag2mask.training.run import Run, require_parts
 from tag2mask.training.start import mixed_precision
@@ -30,38 +29,6 @@ from tag2mask.vit.grid import resize, to_pixels
 from tag2mask.vit.vit import Features
 
 CONFIG, WEIGHTS = "config.yaml", "probe.safetensors"
-
-
-class ProbeSettings(Settings):
-    """How a probe is learned.
-
-    ``masks`` says which images, with which tags, and how the run makes their class maps. They are looked at with a
-    short side of each of ``scales`` times that of the run; None is 1 and 2, or 1 alone for a backbone that was trained
-    from nothing and so knows one scale. Features come from the last look.
-    In a look, a patch is surely of a class where that class's normalised map is above ``sure`` and ``margin`` above the
-    second, and surely background where all maps are below ``bare`` times the scale: a larger look spreads less. Nothing
-    is learned in between. A layer learns what all looks agree on and tells how common each class is. In each of more
-    ``rounds`` a new layer learns what the one before gives a probability above ``confidence``. But if the classes fill
-    less than ``small`` of the images that show them, on the mean, there is one round and the last look alone labels the
-    patches: it sees small things best, and each round would let them grow. Without a background there is one round.
-    ``memory`` is how many MB of features are kept; of more an even share of each image's patches is drawn.
-    """
-
-    masks: MaskSettings = MaskSettings()
-    scales: Scales | None = None
-    sure: float = Field(0.5, gt=0, lt=1)
-    margin: float = Field(0.2, ge=0, lt=1)
-    bare: float = Field(0.1, gt=0, lt=1)
-    small: float = Field(0.1, ge=0, le=1)
-    rounds: int = Field(3, gt=0, le=100)
-    confidence: float = Field(0.9, gt=0, lt=1)
-    steps: int = Field(600, gt=0, le=10**6)
-    batch_size: int = Field(4096, gt=0, le=2**20)
-    lr: float = Field(3e-3, gt=0, le=1)
-    weight_decay: float = Field(1e-2, ge=0, le=1)
-    memory: int = Field(1024, gt=0, le=2**20)
-    seed: int = Field(0, ge=0)
-    save_minutes: float = Field(2.0, ge=0)
 
 
 @dataclass(frozen=True)

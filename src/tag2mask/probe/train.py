@@ -25,10 +25,12 @@ from tag2mask.masks.localize import Localizer, share
 from tag2mask.masks.resolve import resolve_masks, tagged_samples
 from tag2mask.probe import probe as layout
 from tag2mask.probe.linear import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe
-from tag2mask.probe.probe import ProbeSettings, look
+from tag2mask.probe.probe import look
+from tag2mask.probe.settings import ProbeSettings
 from tag2mask.probe.sure_patches import agreed, sure_patches
 from tag2mask.progress import progress_bar
 from tag2mask.settings import differences, read_yaml
+from tag2mask.shown import Shown
 from tag2mask.stored import Count, Flag, Measured, Stored, damaged, read_stored
 from tag2mask.tensors import write_tensors
 from tag2mask.training.batches import mix
@@ -68,6 +70,14 @@ class ProbeSummary:
         """For ``--json``."""
         row = asdict(self)
         return {"probe": str(row.pop("path")), **row, "unlearned": self.unlearned}
+
+    def shown(self) -> Shown:
+        """For people."""
+        return [
+            f"{self.path}: {self.images} images, {sum(self.sure.values())} sure patches",
+            *(f"{name}: {why}" for name, why in self.failures.items()),
+            *(f"no patch is surely {name}: the probe never paints it" for name in self.unlearned),
+        ]
 
 
 def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:

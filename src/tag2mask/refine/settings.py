@@ -8,35 +8,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tag2mask.fields import Form
 from tag2mask.settings import Settings, Side
 
 AFFINITY, PAMR, PROBE, WALK, GUIDED, CRF = "affinity", "pamr", "probe", "walk", "guided", "crf"  # refiners
 
 
 class CRFSettings(Settings):
-    """``place`` and ``place_weight`` are the Gaussian kernel's deviation in pixels and its weight.
+    """Constants of the fully connected CRF: a Gaussian kernel (``place``) and a bilateral one (``colour``).
 
-    ``colour_place`` (pixels), ``colour`` (of 255) and ``colour_weight`` are the bilateral kernel's. Pixels are those of
-    an image whose long side is ``size``, so that both kernels grow with the image; None: the image's own pixels.
-    ``unary`` takes the ``scores`` as probabilities, or only which is highest (``labels``), believed with probability
-    ``trust``.
     The defaults are for a ViT's maps, which are smooth and mostly right: beside MCTformer's constants, the bilateral
     kernel reaches half as far, weighs half and wants colours more alike, and there are half as many iterations. They
     were chosen by their scores against the true masks of 45 images of msrc21.
     """
 
-    place: float = Field(3.0, gt=0)
-    place_weight: float = Field(3.0, ge=0)
-    colour_place: float = Field(40.0, gt=0)
-    colour: float = Field(5.0, gt=0)
-    colour_weight: float = Field(5.0, ge=0)
-    size: int | None = Field(500, gt=0, le=2**20)
-    unary: Literal["scores", "labels"] = "scores"
-    trust: float = Field(0.7, gt=0, lt=1)
-    iterations: int = Field(5, ge=1, le=1000)
+    place: float = Field(3.0, gt=0, description="Deviation of the Gaussian kernel in pixels")
+    place_weight: float = Field(3.0, ge=0, description="Weight of the Gaussian kernel")
+    colour_place: float = Field(40.0, gt=0, description="Deviation of the bilateral kernel in pixels")
+    colour: float = Field(5.0, gt=0, description="Deviation of the bilateral kernel in colour, of 255")
+    colour_weight: float = Field(5.0, ge=0, description="Weight of the bilateral kernel")
+    size: int | None = Field(
+        500, gt=0, le=2**20, description="Long side of an image in whose pixels kernels are given; null: its own"
+    )
+    unary: Literal["scores", "labels"] = Field("scores", description="Start from all scores, or from the highest alone")
+    trust: float = Field(0.7, gt=0, lt=1, description="Probability of the highest score, if unary is labels")
+    iterations: int = Field(5, ge=1, le=1000, description="Iterations of mean field")
 
 
-# The papers' constants; what a paper leaves out are those of the first.
+# The papers' constants, the CRF recipes; what a paper leaves out is as in the first.
 MCTFORMER: Mapping[str, Any] = {
     "place": 3.0,
     "place_weight": 3.0,
@@ -46,7 +45,7 @@ MCTFORMER: Mapping[str, Any] = {
     "size": None,
     "iterations": 10,
 }
-CRF_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+CRF_RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "mctformer": MCTFORMER,  # background alphas and class maps, before AffinityNet
         "weaktr-voc": {  # on labels of the fine CAM
@@ -68,12 +67,12 @@ CRF_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def named_constants(crf: Any) -> Any:
-    """A name stands for one of the papers' constants."""
+    """A name stands for a CRF recipe."""
     if not isinstance(crf, str):
         return crf
-    if crf not in CRF_PRESETS:
-        raise ValueError(f"wanted settings or one of {', '.join(CRF_PRESETS)}")
-    return CRF_PRESETS[crf]
+    if crf not in CRF_RECIPES:
+        raise ValueError(f"wanted settings or one of {', '.join(CRF_RECIPES)}")
+    return CRF_RECIPES[crf]
 
 
 CRFEngine = Literal["torch", "pydensecrf2"]
@@ -87,20 +86,19 @@ def chain(refine: Any) -> Any:
     return refine
 
 
-Refiners = Annotated[tuple[str, ...], BeforeValidator(chain)]
+Refiners = Annotated[tuple[str, ...], BeforeValidator(chain), Form("none|affinity|pamr|probe|walk|guided|crf")]
 
 
 class RefineSettings(Settings):
-    """What is done to class maps, or to the probabilities of a segmenter, before a pixel gets its class.
+    """What is done to class maps, or to the probabilities of a segmenter, before a pixel gets its class."""
 
-    ``names`` are refiners in their order; those on pixels see the image with a long side of at most ``side``. ``crf``
-    are the CRF's constants and ``crf_engine`` what computes it. ``probe`` and ``walk`` are the folders that
-    ``train-probe`` and ``refine-train`` wrote, for the refiners of these names.
-    """
-
-    names: Refiners = ()
-    side: Side = 640
-    crf: CRFConstants = CRFSettings()
-    crf_engine: CRFEngine = "torch"
-    probe: str | None = None
-    walk: str | None = None
+    names: Refiners = Field((), description="Refiners of maps, in this order, with commas between")
+    side: Side = Field(640, description="Long side of an image for refiners on pixels, at most")
+    crf: CRFConstants = Field(CRFSettings(), description="Constants, or the name of a CRF recipe")
+    crf_engine: CRFEngine = Field("torch", description="What computes the CRF")
+    probe: Annotated[str, Form("PROBE")] | None = Field(
+        None, description="The folder that train-probe wrote, for the refiner probe"
+    )
+    walk: Annotated[str, Form("WALK")] | None = Field(
+        None, description="The folder that refine-train wrote, for the refiner walk"
+    )

@@ -12,40 +12,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
-
-from tag2mask.settings import Settings, Side
-
-PAPER_TAU, PAPER_CLASSES = 1.2, 21
-PAPER_TILE, PAPER_CROP = 120, 480
-
-
-class ClippingSettings(Settings):
-    """Which labels are trusted.
-
-    ``tau``: nothing is clipped while the mean loss is above it. None is the paper's 1.2 for 21 classes, and for K
-    classes as much less as guessing costs less, 1.2 ln K / ln 21: a fixed one would clip a network that knows nothing.
-    0 clips never; that is None for a fully supervised segmenter, whose labels are true.
-    ``tile``: side of a tile in pixels, None for a quarter of the crop as in the paper (120 of 480).
-    ``tiles``: whose mean a pixel is compared with; that of the tile in its own ``image`` (the paper), or of the tile in
-    the whole ``batch`` (the released code, which also counts pixels without a label, such as a crop's padding, as
-    pixels with a loss of 0).
-    """
-
-    tau: float | None = Field(None, ge=0)
-    tile: Side | None = None
-    tiles: Literal["image", "batch"] = "image"
-
-    def tau_for(self, classes: int, true_labels: bool = False) -> float:
-        """Where clipping starts for so many classes; true labels are not doubted unless asked to."""
-        if self.tau is not None:
-            return self.tau
-        return 0.0 if true_labels else PAPER_TAU * math.log(max(classes, 2)) / math.log(PAPER_CLASSES)
-
-    def tile_for(self, crop: int) -> int:
-        """Side of a tile in crops of that side."""
-        return self.tile or math.ceil(crop * PAPER_TILE / PAPER_CROP)
 
 
 @dataclass(frozen=True)

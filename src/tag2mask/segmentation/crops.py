@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import InterpolationMode
@@ -24,37 +23,9 @@ from tag2mask.data.reading import read_mask
 from tag2mask.data.resizing import fitted_size
 from tag2mask.errors import DataError
 from tag2mask.masks.scores import ScoreFile
-from tag2mask.settings import LARGEST_SCALE, Settings, Side
+from tag2mask.segmentation.settings import CropSettings
 
-PAPER_BASE, PAPER_CROP = 520, 480
 TRIES = 10  # for a crop that is not all one class
-
-
-class CropSettings(Settings):
-    """Random changes to training photographs.
-
-    The short side becomes ``base`` (None: as much more than the crop as the paper's 520 is than 480) times a number
-    between ``min_scale`` and ``max_scale``. A crop of which one class fills ``cat_max_ratio`` or more is drawn anew.
-    ``distort`` scales the random changes of brightness, contrast, saturation and hue, three bands only.
-    """
-
-    base: Side | None = None
-    min_scale: float = Field(0.75, gt=0, le=LARGEST_SCALE)
-    max_scale: float = Field(1.5, gt=0, le=LARGEST_SCALE)
-    cat_max_ratio: float = Field(0.75, gt=0, le=1)
-    flip: float = Field(0.5, ge=0, le=1)
-    distort: float = Field(1.0, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def ordered(self) -> CropSettings:
-        """The larger scale is the larger."""
-        if self.min_scale > self.max_scale:
-            raise ValueError("min_scale is above max_scale")
-        return self
-
-    def base_for(self, crop: int) -> int:
-        """The short side at scale 1, in training and later."""
-        return self.base or round(crop * PAPER_BASE / PAPER_CROP)
 
 
 @dataclass(frozen=True)

@@ -3,66 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 
-from tag2mask.settings import Rate, Settings
+from tag2mask.segmentation.settings import SegmenterOptimiser
 from tag2mask.training.schedule import poly
-
-OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        # Ours: few steps on few photographs, a pretrained encoder that small rates suit best.
-        "adamw": {
-            "lr": 3e-4,
-            "encoder": 0.04,
-            "momentum": 0.9,
-            "weight_decay": 0.05,
-            "final": 0.01,
-            "warmup": 0.05,
-            "clip": 5.0,
-        },
-        # WeakTr's, with Nesterov's momentum.
-        "sgd": {
-            "lr": 1e-4,
-            "encoder": 0.1,
-            "momentum": 0.9,
-            "weight_decay": 0.0,
-            "final": 0.1,
-            "warmup": 0.0,
-            "clip": None,
-        },
-    }
-)
-
-
-class SegmenterOptimiser(Settings):
-    """How the weights move; what is not given is the ``kind``'s own.
-
-    ``lr`` is the decoder's rate, the encoder's is ``encoder`` times that. Both rise over the share ``warmup`` of all
-    steps, then fall to ``final``, a share too, by (1 - final) (1 - t)^power + final. ``weight_decay`` is for matrices.
-    """
-
-    kind: Literal["adamw", "sgd"] = "adamw"
-    lr: Rate
-    encoder: float = Field(ge=0, le=100)
-    momentum: float = Field(ge=0, lt=1, description="Nesterov's with sgd, AdamW's first beta")
-    weight_decay: float = Field(ge=0, le=100)
-    power: float = Field(0.9, ge=0)
-    final: float = Field(ge=0, le=1)
-    warmup: float = Field(ge=0, lt=1)
-    clip: float | None = Field(gt=0, description="largest gradient norm")
-
-    @model_validator(mode="before")
-    @classmethod
-    def of_its_kind(cls, values: Any) -> Any:
-        """Fill in what the kind says."""
-        if not isinstance(values, dict):
-            return values
-        return {**OPTIMISERS.get(values.get("kind", "adamw"), {}), **values}
 
 
 def optimiser_for(

@@ -2,47 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from tag2mask.errors import SettingsError
-from tag2mask.presets import read_preset
-from tag2mask.segmentation.clipping import ClippingSettings
-from tag2mask.segmentation.crops import CropSettings
-from tag2mask.segmentation.optimiser import SegmenterOptimiser
-from tag2mask.settings import BatchSize, Epochs, Side, assign, merge, put, read_yaml
+from tag2mask.settings import LARGEST_SCALE, BatchSize, PretrainedWeights, Rate, Settings, Side
 from tag2mask.training.settings import LoopSettings
 from tag2mask.vit.settings import BackboneSettings
 
 Target = Literal["hard", "soft"]
+# WeakTr's.
+PAPER_TAU, PAPER_CLASSES = 1.2, 21
+PAPER_TILE, PAPER_BASE, PAPER_CROP = 120, 520, 480
+OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        # Ours: few steps on few photographs, a pretrained encoder that small rates suit best.
+        "adamw": {
+            "lr": 3e-4,
+            "encoder": 0.04,
+            "momentum": 0.9,
+            "weight_decay": 0.05,
+            "final": 0.01,
+            "warmup": 0.05,
+            "clip": 5.0,
+        },
+        # WeakTr's, with Nesterov's momentum.
+        "sgd": {
+            "lr": 1e-4,
+            "encoder": 0.1,
+            "momentum": 0.9,
+            "weight_decay": 0.0,
+            "final": 0.1,
+            "warmup": 0.0,
+            "clip": None,
+        },
+    }
+)
+
+
+class SegmenterOptimiser(Settings):
+    """How the weights move; what is not given is the ``kind``'s own.
+
+    Rates rise over the share ``warmup`` of all steps, then fall to the share ``final`` by
+    (1 - final) (1 - t)^power + final.
+    """
+
+    kind: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, ours, or SGD, WeakTr's")
+    lr: Rate = Field(description="Learning rate of the decoder")
+    encoder: float = Field(ge=0, le=100, description="Learning rate of the encoder, as a share of lr")
+    momentum: float = Field(ge=0, lt=1, description="Nesterov's momentum with sgd, AdamW's first beta")
+    weight_decay: float = Field(ge=0, le=100, description="Weight decay of matrices")
+    power: float = Field(0.9, ge=0, description="Power by which the rates fall")
+    final: float = Field(ge=0, le=1, description="Where the rates end, as a share")
+    warmup: float = Field(ge=0, lt=1, description="Share of all steps in which the rates rise")
+    clip: float | None = Field(gt=0, description="Largest norm of the gradient")
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_its_kind(cls, values: Any) -> Any:
+        """Fill in what the kind says."""
+        if not isinstance(values, dict):
+            return values
+        return {**OPTIMISERS.get(values.get("kind", "adamw"), {}), **values}
+
+
+class ClippingSettings(Settings):
+    """Which labels are trusted.
+
+    Unless it is set, ``tau`` is the paper's 1.2 for 21 classes, and for K classes 1.2 ln K / ln 21, since guessing
+    costs less there: a fixed one would clip a network that knows nothing.
+    ``tiles`` of the ``image`` are the paper's; those of the ``batch`` are the released code's, which also counts pixels
+    without a label, such as a crop's padding, as pixels with a loss of 0.
+    """
+
+    tau: float | None = Field(
+        None,
+        ge=0,
+        description="Mean loss above which nothing is clipped; 0: clip never [1.2 ln K / ln 21; 0 on truth]",
+    )
+    tile: Side | None = Field(None, description="Side of a tile in pixels [a quarter of the crop]")
+    tiles: Literal["image", "batch"] = Field(
+        "image", description="A pixel is compared with the mean of its tile in its own image, or in the whole batch"
+    )
+
+    def tau_for(self, classes: int, true_labels: bool = False) -> float:
+        """Where clipping starts for so many classes; true labels are not doubted unless asked to."""
+        if self.tau is not None:
+            return self.tau
+        return 0.0 if true_labels else PAPER_TAU * math.log(max(classes, 2)) / math.log(PAPER_CLASSES)
+
+    def tile_for(self, crop: int) -> int:
+        """Side of a tile in crops of that side."""
+        return self.tile or math.ceil(crop * PAPER_TILE / PAPER_CROP)
+
+
+class CropSettings(Settings):
+    """Random changes to training images."""
+
+    base: Side | None = Field(None, description="Short side of an image at scale 1, in pixels [520 / 480 of the crop]")
+    min_scale: float = Field(0.75, gt=0, le=LARGEST_SCALE, description="Smallest random scale")
+    max_scale: float = Field(1.5, gt=0, le=LARGEST_SCALE, description="Largest random scale")
+    cat_max_ratio: float = Field(0.75, gt=0, le=1, description="Crops that one class fills to this share are redrawn")
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring")
+    distort: float = Field(
+        1.0, ge=0, le=1, description="Strength of random brightness, contrast, saturation and hue (three bands only)"
+    )
+
+    @model_validator(mode="after")
+    def ordered(self) -> CropSettings:
+        """The larger scale is the larger."""
+        if self.min_scale > self.max_scale:
+            raise ValueError("min_scale is above max_scale")
+        return self
+
+    def base_for(self, crop: int) -> int:
+        """The short side at scale 1, in training and later."""
+        return self.base or round(crop * PAPER_BASE / PAPER_CROP)
 
 
 class SegmentSettings(LoopSettings):
     """A segmenter's training.
 
-    ``architecture`` is vit, or any of segmentation-models-pytorch's by its name there. What a vit's ``backbone`` and
-    ``weights`` leave open is the run's own: its pretrained weights, not what it made of them. The others have an
+    A vit learns from its pretrained weights, not from what the run made of them. Other architectures have an
     ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's own ImageNet weights.
-    ``crop`` is the side of training crops and of windows in pixels, None for the run's image size. A mask set says
-    itself which photographs it has; without one, fully supervised, they are those of ``split``, None for the run's.
     ``target``: ``hard`` learns the masks, ``soft`` the mask set's scores where its masks are not ignore.
-    ``potts`` is the weight of the loss that draws predictions of neighbours of alike colour together, ignored pixels
-    among them.
     """
 
-    epochs: Epochs = 10
-    batch_size: BatchSize = 4
-    architecture: str = "vit"
-    backbone: BackboneSettings | None = None
-    encoder: str | None = None
-    weights: str | None = None
-    crop: Side | None = None
-    split: str | None = None
-    target: Target = "hard"
-    potts: float = Field(0.0, ge=0, le=1e6)
+    called: ClassVar[str] = "segment"
+
+    batch_size: BatchSize = Field(4, description="Crops in a step, per process")
+    architecture: str = Field("vit", description="vit, or a network of segmentation-models-pytorch, such as unet")
+    backbone: BackboneSettings | None = Field(None, description="the run's own")
+    encoder: str | None = Field(None, description="Encoder of other architectures, such as resnet34 [smp's own]")
+    weights: PretrainedWeights | None = Field(None, description="Pretrained weights [what the run started with]")
+    crop: Side | None = Field(None, description="Side of crops and windows in pixels [the run's image size]")
+    split: str | None = Field(None, description="Images of a fully supervised segmenter [the run's]")
+    target: Target = Field("hard", description="Learn the masks, or the scores that masks --scores writes")
+    potts: float = Field(0.0, ge=0, le=1e6, description="Weight of a loss for smoothness within similar colours")
     optimiser: SegmenterOptimiser = SegmenterOptimiser.parse({})
     clipping: ClippingSettings = ClippingSettings()
     augment: CropSettings = CropSettings()
@@ -52,22 +151,3 @@ class SegmentSettings(LoopSettings):
     def in_small_letters(cls, name: str) -> str:
         """However it is written, it is the same."""
         return name.lower()
-
-
-def read_segment_settings(
-    config: Path | None, options: Mapping[str, Any], assignments: Sequence[str], preset: str | None = None
-) -> SegmentSettings:
-    """Defaults, then a preset, then a YAML file, then options by dotted setting, then ``KEY=VALUE`` assignments.
-
-    Raises:
-        SettingsError: there is no such preset or it knows no segmenter, the file cannot be read, or a setting is
-            unknown or wrong.
-    """
-    values = {} if preset is None else read_preset(preset).segment
-    if values is None:
-        raise SettingsError(f"preset {preset} says nothing about segmenters; voc-weaktr does")
-    if config is not None:
-        merge(values, read_yaml(config))
-    for key, value in options.items():
-        put(values, key, value)
-    return SegmentSettings.parse(assign(values, assignments), where="segment")

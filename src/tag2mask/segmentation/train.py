@@ -26,6 +26,7 @@ from tag2mask.segmentation.model import Segmenter
 from tag2mask.segmentation.optimiser import optimiser_for, rate
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource, open_labels
+from tag2mask.shown import Shown, Table
 from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import MODEL, Run, open_run
@@ -58,6 +59,15 @@ class SegmentResult:
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {**{key: value for key, value in vars(self).items() if key != "path"}, "segmenter": str(self.path)}
+
+    def shown(self) -> Shown:
+        """For people."""
+        line = f"{self.path}: {self.epochs} epochs on {self.photographs} images, loss {self.loss:.3f}"
+        if not self.rounds:
+            return [line]
+        digits = {"round": 0, "loss": 3, "changed": 1, "precision": 1, "val_miou": 1}
+        rows = [["-" if row[key] is None else f"{row[key]:.{n}f}" for key, n in digits.items()] for row in self.rounds]
+        return [Table(["round", "loss", "labels changed %", "labels right %", "val mIoU"], rows), line]
 
 
 def segment(

@@ -18,7 +18,8 @@ from tag2mask.methods import method_settings
 from tag2mask.methods.mctformer import released as mctformer
 from tag2mask.methods.released import Fitted, Layout, Size, fit, without_prefix
 from tag2mask.methods.weaktr import released as weaktr
-from tag2mask.presets import read_preset
+from tag2mask.recipes import read_recipe
+from tag2mask.shown import Shown
 from tag2mask.tensors import write_tensors
 from tag2mask.training import run as layout
 from tag2mask.training.settings import TrainSettings
@@ -31,13 +32,13 @@ from tag2mask.vit.weights_file import read_state, require_numbers
 
 @dataclass(frozen=True)
 class Released:
-    """What a method's authors released: the layout of their checkpoints, and the preset that is their recipe.
+    """What a method's authors released: the layout of their checkpoints, and their recipe.
 
     ``truth_used`` is what the checkpoints owe to pixel labels.
     """
 
     layout: Layout
-    preset: str
+    recipe: str
     truth_used: str = "none"
 
 
@@ -46,9 +47,9 @@ RELEASED: Mapping[str, Released] = MappingProxyType(
         "weaktr": Released(
             weaktr.LAYOUT, "voc-weaktr", "WeakTr's authors keep the epoch whose maps fit true masks best"
         ),
-        "mctformer-v1": Released(mctformer.V1, "mctformer-v1"),
-        "mctformer-v2": Released(mctformer.V2, "mctformer-v2"),
-        "mctformer-plus": Released(mctformer.PLUS, "mctformer-plus"),
+        "mctformer-v1": Released(mctformer.V1, "voc-mctformer-v1"),
+        "mctformer-v2": Released(mctformer.V2, "voc-mctformer-v2"),
+        "mctformer-plus": Released(mctformer.PLUS, "voc-mctformer-plus"),
     }
 )
 DEIT = {(192, 12, 16): "tiny", (384, 12, 16): "small", (768, 12, 16): "base"}  # by width, depth and patch
@@ -56,7 +57,7 @@ DEIT = {(192, 12, 16): "tiny", (384, 12, 16): "small", (768, 12, 16): "base"}  #
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What was imported: the run, the side of its images in pixels, and the preset whose masks are the authors'."""
+    """What was imported: the run, the side of its images in pixels, and the recipe whose masks are the authors'."""
 
     run: Path
     method: str
@@ -65,11 +66,18 @@ class ImportResult:
     image_size: int
     tensors: int
     unread: tuple[str, ...]
-    preset: str
+    recipe: str
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {**asdict(self), "run": str(self.run), "unread": list(self.unread)}
+
+    def shown(self) -> Shown:
+        """For people."""
+        return [
+            f"{self.run}: {self.method}, {self.classes} classes, {self.backbone} at {self.image_size} px",
+            f"paint with: tag2mask masks {self.run} --data DATA --recipe {self.recipe}",
+        ]
 
 
 def import_checkpoint(
@@ -101,7 +109,7 @@ def import_checkpoint(
         sync(beside)
     backbone = settings.backbone
     return ImportResult(
-        out, method, len(names), backbone.name, backbone.image_size, len(tensors), fitted.unread, known.preset
+        out, method, len(names), backbone.name, backbone.image_size, len(tensors), fitted.unread, known.recipe
     )
 
 
@@ -171,7 +179,7 @@ def settings_for(method: str, known: Released, size: Size, image_size: int | Non
     if side % size.patch or side < size.patch:
         near = max(round(side / size.patch), 1) * size.patch
         raise SettingsError(f"--image-size {side} is not a multiple of the checkpoint's patch {size.patch}; try {near}")
-    values = read_preset(known.preset).train
+    values = read_recipe(known.recipe).of("train")
     deit = DEIT.get((size.width, size.depth, size.patch))
     shape = {"patch": size.patch, "width": size.width, "depth": size.depth, "heads": size.heads}
     own = shape if deit is None else {"name": f"deit_{deit}_patch16_224"}

@@ -15,7 +15,7 @@ TOGETHER = 1.0  # seconds: what comes sooner is the same request, by the termina
 
 
 class Terminated(BaseException):
-    """SIGTERM, as Slurm and Docker send it. No KeyboardInterrupt: typer makes that the exit code of Ctrl-C."""
+    """SIGTERM, as Slurm and Docker send it. No KeyboardInterrupt, which is Ctrl-C."""
 
 
 class Interrupt:

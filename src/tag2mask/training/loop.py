@@ -21,6 +21,7 @@ from tag2mask.data.transforms import OtherViews, train_transform
 from tag2mask.files import stopped_early
 from tag2mask.methods import Method, Progress, build_method, method_settings
 from tag2mask.methods.teacher import Teacher
+from tag2mask.shown import Shown
 from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
@@ -53,6 +54,11 @@ class TrainResult:
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {**asdict(self), "run": str(self.run)}
+
+    def shown(self) -> Shown:
+        """For people."""
+        best = "no validation images" if self.best_ap is None else f"val AP {self.best_ap:.3f}"
+        return [f"{self.run}: {self.epochs} epochs, best {self.best_epoch} ({best})"]
 
 
 def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) -> TrainResult:

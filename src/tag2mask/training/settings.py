@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
-from tag2mask.data.settings import DataSettings
-from tag2mask.data.transforms import AugmentSettings
-from tag2mask.presets import read_preset
-from tag2mask.settings import BatchSize, Epochs, Rate, Settings, assign, merge, put, read_yaml
-from tag2mask.vit.groups import DecayKind
-from tag2mask.vit.settings import BackboneSettings
-
-METHOD = re.compile(r"^\s*method\.")  # method.KEY=VALUE is a setting of the method itself
+from tag2mask.data.settings import AugmentSettings, DataSettings
+from tag2mask.settings import BatchSize, Epochs, PretrainedWeights, Rate, Settings
+from tag2mask.vit.settings import BackboneSettings, DecayKind
 
 
 class OptimiserSettings(Settings):
     """AdamW with warm-up and cosine; one learning rate each for pretrained weights, new tokens and heads, and gates.
 
-    ``lr_heads`` is for heads that may start warm; None is 5e-4 after a warm start, which a higher rate would undo, and
-    ``lr_tokens`` without one.
-    ``layer_decay`` multiplies the backbone's rate once for every layer below the last. ``weight_decay`` works on the
-    kinds of parameters in ``decay``: the backbone's matrices, those of new heads, tokens, position embeddings, and
-    vectors (biases and norms); never on gates. The rate rises from ``start`` and falls to ``final``, both as shares of
-    the base rate. ``parity`` keeps what MCTformer's and WeakTr's released code does with it: see ``schedule.released``.
+    ``decay``: the backbone's matrices, those of new heads, tokens, position embeddings, and vectors (biases and norms);
+    never gates. The rate rises from ``start`` and falls to ``final``.
+    ``parity`` is explained in ``schedule.released``.
     """
 
-    lr_backbone: Rate = 1e-5
-    lr_tokens: Rate = 3e-3
-    lr_heads: Rate | None = None
-    lr_gates: Rate = 2e-2
-    layer_decay: float = Field(1.0, gt=0, le=1)
-    weight_decay: float = Field(0.05, ge=0, le=100)
-    decay: tuple[DecayKind, ...] = ("backbone",)
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
-    start: float = Field(0.0, ge=0, le=1)
-    final: float = Field(0.01, ge=0, le=1)
-    parity: bool = False
-    clip: float | None = Field(5.0, gt=0, description="largest gradient norm")
+    lr_backbone: Rate = Field(1e-5, description="Learning rate of pretrained weights")
+    lr_tokens: Rate = Field(3e-3, description="Learning rate of new tokens and heads")
+    lr_heads: Rate | None = Field(
+        None, description="Learning rate of heads that may start warm [5e-4 after a warm start, else lr_tokens]"
+    )
+    lr_gates: Rate = Field(2e-2, description="Learning rate of head gates")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="Factor on the backbone's rate for each layer further down")
+    weight_decay: float = Field(0.05, ge=0, le=100, description="Weight decay")
+    decay: tuple[DecayKind, ...] = Field(("backbone",), description="Kinds of parameters that weight decay works on")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of all steps in which the rate rises")
+    start: float = Field(0.0, ge=0, le=1, description="Where the rate starts, as a share of the base rate")
+    final: float = Field(0.01, ge=0, le=1, description="Where the rate ends, as a share of the base rate")
+    parity: bool = Field(False, description="Schedule rates as MCTformer's and WeakTr's released code does")
+    clip: float | None = Field(5.0, gt=0, description="Largest norm of the gradient")
 
 
 VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs nobody set
@@ -52,19 +44,19 @@ def epochs_for(views: int, images: int, fewest: int = 1) -> int:
     return min(max(round(views / max(images, 1)), fewest), MOST_EPOCHS)
 
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
 class LoopSettings(Settings):
-    """What every training has.
+    """What every training has. Unless they are set, as many ``epochs`` as show 4,400 images, 5 to 50."""
 
-    Unless they are set, the ``epochs`` follow from the number of images: as many as show 4,400 of them, 5 to 50.
-    """
-
-    epochs: Epochs = 10
-    batch_size: BatchSize = 8
-    accumulate: BatchSize = 1
-    seed: int = Field(0, ge=0)
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    workers: int = Field(0, ge=0, le=128)
-    save_minutes: float = Field(2.0, ge=0)
+    epochs: Epochs = Field(10, description="Passes over the images [5 to 50, depending on their number]")
+    batch_size: BatchSize = Field(8, description="Images in a step, per process")
+    accumulate: BatchSize = Field(1, description="Batches whose gradients are summed before a step")
+    seed: int = Field(0, ge=0, description="Seed of everything random")
+    precision: Precision = Field("auto", description="Floating-point numbers to compute in")
+    workers: int = Field(0, ge=0, le=128, description="Processes that read images; 0 reads in turn with training")
+    save_minutes: float = Field(2.0, ge=0, description="Minutes between saved states")
 
 
 S = TypeVar("S", bound=LoopSettings)
@@ -78,39 +70,23 @@ def with_epochs(settings: S, images: int) -> S:
 
 
 class TrainSettings(LoopSettings):
-    """A training run. ``method_settings`` are checked by the method's own settings class.
+    """A training run."""
 
-    ``warm_start`` fits the head to the pretrained backbone's features before the first step: tags are known sooner, but
-    class maps may be worse (the README of ``attended``).
-    ``keep_epochs=N`` also keeps the weights of every Nth epoch; 0 keeps only the best.
-    """
+    called: ClassVar[str] = "train"
+    moved: ClassVar[Mapping[str, str]] = {"method.*": "method_settings.*"}
 
     data: DataSettings = DataSettings()
     backbone: BackboneSettings = BackboneSettings()
-    method: str = "attended"
-    method_settings: dict[str, Any] = Field(default_factory=dict)
-    weights: str = "hub"
-    split: str = "train"
-    val_split: str | None = "val"
-    warm_start: bool = False
+    method: str = Field("attended", description="Such as attended, tokenmasking, mctformer-v2, weaktr or linear")
+    method_settings: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the method, also written method.KEY [the method's]"
+    )
+    weights: PretrainedWeights = Field("hub", description="Pretrained weights")
+    split: str = Field("train", description="Images to learn from")
+    val_split: str | None = Field("val", description="Images to validate on")
+    warm_start: bool = Field(
+        False, description="Fit the head to the pretrained features first; tags come sooner, maps may be worse"
+    )
     optimiser: OptimiserSettings = OptimiserSettings()
     augment: AugmentSettings = AugmentSettings()
-    keep_epochs: int = Field(0, ge=0)
-
-
-def read_settings(
-    config: Path | None, assignments: Sequence[str], named: Mapping[str, Any], preset: str | None = None
-) -> TrainSettings:
-    """Defaults, then a preset, then a YAML file, then named options, then ``KEY=VALUE`` assignments.
-
-    Raises:
-        SettingsError: there is no such preset, the file cannot be read, an assignment has no ``=``, or a setting is
-            unknown or wrong.
-    """
-    values = {} if preset is None else read_preset(preset).train
-    if config is not None:
-        merge(values, read_yaml(config))
-    for key, value in named.items():
-        put(values, key, value)
-    assign(values, [METHOD.sub("method_settings.", assignment) for assignment in assignments])
-    return TrainSettings.parse(values, where=str(config) if config else "settings")
+    keep_epochs: int = Field(0, ge=0, description="Also keep the weights of every Nth epoch; 0: only the best")

@@ -9,8 +9,9 @@ from typing import Literal
 
 from torch import nn
 
+from tag2mask.vit.settings import DecayKind
+
 RateName = Literal["backbone", "tokens", "heads", "gates"]
-DecayKind = Literal["backbone", "heads", "tokens", "positions", "vectors"]
 ParameterKind = DecayKind | Literal["gates"]
 
 

@@ -6,7 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tag2mask.fields import Form
 from tag2mask.settings import Bands, Settings, Side
+
+DecayKind = Literal["backbone", "heads", "tokens", "positions", "vectors"]
+ClassAttention = Literal["all", "no_classes", "readers"]
+OverLayers = Literal["mean", "product"]
 
 
 def counted(layers: Any) -> Any:
@@ -17,34 +22,34 @@ def counted(layers: Any) -> Any:
     raise ValueError("wanted the number of last layers, or a list of layers counted from 1")
 
 
-MapLayers = Annotated[int | tuple[int, ...] | None, BeforeValidator(counted)]  # None: all
+MapLayers = Annotated[int | tuple[int, ...] | None, BeforeValidator(counted), Form("INTEGER|[INTEGER, ...]")]
 
 
 class BackboneSettings(Settings):
-    """A plain timm ViT; ``image_size`` is the side of training crops in pixels.
+    """A plain timm ViT.
 
-    ``bands`` is the data's. Pretrained patch weights of three bands are ``adapted`` to another number as timm does, by
-    repeating them; ``fresh`` draws new ones, which then learn at ``optimiser.lr_tokens``.
-    ``positions``: how position embeddings are made for another patch grid; ``resampled`` is ours, the others are what
-    released code does: ``released`` MCTformer's and WeakTr's, ``released-plus`` MCTformer+'s, ``bilinear`` WeakTr's
-    segmenter's.
-    ``norm_eps`` is that of all LayerNorms, None for the model's own.
+    ``positions``: ``resampled`` is ours, the others are what released code does: ``released`` MCTformer's and WeakTr's,
+    ``released-plus`` MCTformer+'s, ``bilinear`` WeakTr's segmenter's.
     ``patch``, ``width``, ``depth``, ``heads`` and ``qkv_bias`` make another model of the same kind, to be trained from
     scratch.
     """
 
-    name: str = "vit_small_patch14_dinov2"
-    image_size: Side = 224
-    bands: Bands = 3
-    patch_weights: Literal["adapted", "fresh"] = "adapted"
-    positions: Literal["resampled", "released", "released-plus", "bilinear"] = "resampled"
-    drop_path: float = Field(0.1, ge=0, lt=1)
-    patch: int | None = Field(None, gt=0, le=512)
-    width: int | None = Field(None, gt=0, le=16_384)
-    depth: int | None = Field(None, gt=0, le=256)
-    heads: int | None = Field(None, gt=0, le=1024)
-    qkv_bias: bool | None = None
-    norm_eps: float | None = Field(None, gt=0, le=0.1)
+    name: str = Field("vit_small_patch14_dinov2", description="Any plain timm ViT")
+    image_size: Side = Field(224, description="Side of training crops in pixels")
+    bands: Bands = Field(3, description="Bands of an image, as in the data")
+    patch_weights: Literal["adapted", "fresh"] = Field(
+        "adapted", description="Pretrained patch weights for other than three bands: repeated, or drawn anew"
+    )
+    positions: Literal["resampled", "released", "released-plus", "bilinear"] = Field(
+        "resampled", description="How position embeddings are made for another patch grid"
+    )
+    drop_path: float = Field(0.1, ge=0, lt=1, description="Stochastic depth of the last block, rising from 0")
+    patch: int | None = Field(None, gt=0, le=512, description="Side of a patch in pixels [the model's]")
+    width: int | None = Field(None, gt=0, le=16_384, description="Width of tokens [the model's]")
+    depth: int | None = Field(None, gt=0, le=256, description="Number of blocks [the model's]")
+    heads: int | None = Field(None, gt=0, le=1024, description="Attention heads of a block [the model's]")
+    qkv_bias: bool | None = Field(None, description="Whether queries, keys and values have a bias [the model's]")
+    norm_eps: float | None = Field(None, gt=0, le=0.1, description="Epsilon of all LayerNorms [the model's]")
 
     def shape(self) -> dict[str, Any]:
         """What differs from the named model, in timm's words."""

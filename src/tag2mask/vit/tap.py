@@ -6,15 +6,14 @@ Shapes: B batch, N tokens, D width, H heads, d head width, C classes, M patches,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tag2mask.errors import SettingsError
+from tag2mask.vit.settings import OverLayers
 from tag2mask.vit.tokens import Tokens
 
-OverLayers = Literal["mean", "product"]
 EPS = 1e-9
 SMALLEST = 1e-30  # attention in float32, below which its logarithm would be minus infinity
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from timm.layers.patch_embed import PatchEmbed
@@ -22,11 +22,10 @@ from tag2mask.vit.attention import GatedAttention, Pass
 from tag2mask.vit.gates import HardConcrete
 from tag2mask.vit.groups import ParameterGroup, grouped
 from tag2mask.vit.positions import RESAMPLINGS
-from tag2mask.vit.settings import MapLayers
+from tag2mask.vit.settings import ClassAttention, MapLayers
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.tokens import Tokens
 
-ClassAttention = Literal["all", "no_classes", "readers"]
 TOKEN_STD = 0.02
 PLAIN = "deit_small_patch16_224, vit_base_patch16_224, vit_small_patch14_dinov2, eva02_small_patch14_224"
 

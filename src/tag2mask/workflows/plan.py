@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tag2mask.errors import RunError
 from tag2mask.files import vacant, write_json
-from tag2mask.masks.settings import MaskSettings
-from tag2mask.prediction.settings import PredictSettings
-from tag2mask.probe.probe import ProbeSettings
 from tag2mask.refine.settings import CRF
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
-from tag2mask.segmentation.settings import SegmentSettings
-from tag2mask.settings import Settings, assign, differences, merge, put
+from tag2mask.settings import differences, merge
 from tag2mask.stored import read_stored
-from tag2mask.training.settings import TrainSettings, epochs_for
+from tag2mask.training.settings import epochs_for
 from tag2mask.vit.weights import patch_of
+from tag2mask.workflows.settings import WholeSettings as WholeSettings
 from tag2mask.workflows.stages import DONE
 
 PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
 # What was made with a group of settings; everything was with the others.
 MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
 REFINERS = (PROBE_REFINER, CRF)  # of masks, unless others are asked for
-METHOD = re.compile(r"^\s*train\.method\.")  # a setting of the method itself, as for train
 # Quick: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S one core
 # needs about 0.12 s for a crop of 126 px in training; a decoder that starts from nothing gets the larger share.
 QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 4000
-
-
-class WholeSettings(Settings):
-    """The settings of the stages. Which photographs are painted is decided here, by ``train``'s splits."""
-
-    train: TrainSettings = TrainSettings()
-    probe: ProbeSettings = ProbeSettings()
-    masks: MaskSettings = MaskSettings()
-    segment: SegmentSettings = SegmentSettings()
-    predict: PredictSettings = PredictSettings()
 
 
 @dataclass(frozen=True)
@@ -64,29 +48,6 @@ class Plan:
             merge(values, quick_settings(self.given, photographs))
         merge(values, self.given.model_dump(mode="json", exclude_unset=True))
         return WholeSettings.parse(values)
-
-
-def read_whole_settings(
-    method: str | None, backbone: str | None, weights: str | None, seed: int | None, assignments: Sequence[str]
-) -> WholeSettings:
-    """Options for all stages, then ``STAGE.KEY=VALUE`` assignments; a segmenter starts from what its run started from.
-
-    Raises:
-        SettingsError: a setting is unknown or wrong.
-    """
-    options = {
-        "train.method": method,
-        "train.backbone.name": backbone,
-        "train.weights": weights,
-        "train.seed": seed,
-        "segment.seed": seed,
-    }
-    values: dict[str, Any] = {}
-    for key, value in options.items():
-        if value is not None:
-            put(values, key, value)
-    assign(values, [METHOD.sub("train.method_settings.", assignment) for assignment in assignments])
-    return WholeSettings.parse(values)
 
 
 def quick_settings(given: WholeSettings, photographs: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class PublishedRow:
 
     title: str
     source: str
-    preset: str
+    recipe: str
     learn: str
     split: str
     published: Mapping[str, float | None]
@@ -54,7 +54,7 @@ OTHER_NETWORK = "(the paper does not name its network; ours is WeakTr's)"
 SWEPT = ("--tune-on-truth", "train")
 BY_TRUTH = "threshold swept on the truth of train"
 
-WEAKTR_SEGMENT = ("--preset", "voc-weaktr")
+WEAKTR_SEGMENT = ("--recipe", "voc-weaktr")
 LOOKS = ("--scales", "0.5,0.75,1.0,1.25,1.5,1.75", "--flip", "--set", "windows=flush")  # WeakTr's last evaluation
 CRF_VOC, CRF_COCO = (("--refine", "crf", "--set", f"crf=segmenter-{data}") for data in ("voc", "coco"))
 
@@ -64,7 +64,7 @@ def put(*assignments: str) -> tuple[str, ...]:
     return tuple(word for assignment in assignments for word in ("--set", assignment))
 
 
-# The walk learns from the maps of the preset mctformer-v2, with MCTformer's two alphas.
+# The walk learns from the maps of the recipe voc-mctformer-v2, with MCTformer's two alphas.
 PSA = put(
     "masks.look.side=own",
     "masks.look.edges=drop",
@@ -83,19 +83,19 @@ def tokenmasking() -> Rows:
     table3 = "TokenMasking, Table 3:"
     return {
         "tokenmasking-table1-train": PublishedRow(
-            "TokenMasking, Table 1: pseudo-masks, VOC train", preset=voc, published={"miou": 74.5}, **VOC
+            "TokenMasking, Table 1: pseudo-masks, VOC train", recipe=voc, published={"miou": 74.5}, **VOC
         ),
         "tokenmasking-table1-val": PublishedRow(
             "TokenMasking, Table 1: pseudo-masks, VOC val",
-            preset=voc, published={"miou": 73.7}, **{**VOC, "split": "val", "tags": "predicted"},
+            recipe=voc, published={"miou": 73.7}, **{**VOC, "split": "val", "tags": "predicted"},
         ),
         "tokenmasking-table2-voc": PublishedRow(
             f"TokenMasking, Table 2: segmentation, VOC val {OTHER_NETWORK}",
-            preset=voc, published={"miou": 72.7}, **{**VOC, **ON_VAL},
+            recipe=voc, published={"miou": 72.7}, **{**VOC, **ON_VAL},
         ),
         "tokenmasking-table2-coco": PublishedRow(
             f"TokenMasking, Table 2: segmentation, COCO 2014 val {OTHER_NETWORK}",
-            preset=coco, published={"miou": 43.2}, **{**COCO, **ON_VAL},
+            recipe=coco, published={"miou": 43.2}, **{**COCO, **ON_VAL},
         ),
         "tokenmasking-table3-dfc2020": PublishedRow(
             f"{table3} DFC2020",
@@ -126,16 +126,16 @@ def tokenmasking_ablations() -> Rows:
         title = f"TokenMasking, Table {table}: {what}, segmentation,"
         rows[f"tokenmasking-table{table}-coco"] = PublishedRow(
             f"{title} COCO 2014 val {OTHER_NETWORK}",
-            preset="coco-tokenmasking", published={"miou": coco}, train=put(assignment), **{**COCO, **ON_VAL},
+            recipe="coco-tokenmasking", published={"miou": coco}, train=put(assignment), **{**COCO, **ON_VAL},
         )  # fmt: skip
         rows[f"tokenmasking-table{table}-voc"] = PublishedRow(
             f"{title} VOC val {OTHER_NETWORK}",
-            preset="voc-tokenmasking", published={"miou": voc}, train=put(assignment), **{**VOC, **ON_VAL},
+            recipe="voc-tokenmasking", published={"miou": voc}, train=put(assignment), **{**VOC, **ON_VAL},
         )  # fmt: skip
     for percent in (0, 20, 50, 80, 100):
         rows[f"tokenmasking-figure6-{percent}"] = PublishedRow(
             f"TokenMasking, Figure 6: masking ratio {percent} % (a curve, no number), segmentation, VOC val",
-            preset="voc-tokenmasking", published={"miou": None}, train=put(f"method.masking_ratio={percent / 100:g}"),
+            recipe="voc-tokenmasking", published={"miou": None}, train=put(f"method.masking_ratio={percent / 100:g}"),
             **{**VOC, **ON_VAL},
         )  # fmt: skip
     return rows
@@ -144,7 +144,7 @@ def tokenmasking_ablations() -> Rows:
 def mctformer() -> Rows:
     """Xu et al., CVPR 2022: Tables 1 to 3, and MCTformer+."""
     pseudo, walked = "MCTformer, Table 1: pseudo-masks, VOC train,", "ours is the trained walk for PSA"
-    v2: Mapping[str, Any] = MappingProxyType({"preset": "mctformer-v2", "paint": SWEPT})
+    v2: Mapping[str, Any] = MappingProxyType({"recipe": "voc-mctformer-v2", "paint": SWEPT})
     final: Mapping[str, Any] = MappingProxyType({**v2, "walk": PSA, "segment": WEAKTR_SEGMENT})
     networks = f"({walked}, WeakTr's segmenter for ResNet38; {BY_TRUTH})"
     return {
@@ -162,7 +162,7 @@ def mctformer() -> Rows:
         ),
         "mctformer-plus": PublishedRow(
             f"MCTformer+: maps, VOC train (its numbers are not among our sources; {BY_TRUTH})",
-            preset="mctformer-plus", published={"miou": None}, paint=SWEPT, **NPY,
+            recipe="voc-mctformer-plus", published={"miou": None}, paint=SWEPT, **NPY,
         ),
     }  # fmt: skip
 
@@ -170,47 +170,47 @@ def mctformer() -> Rows:
 def mctformer_ablations() -> Rows:
     """Tables 5 (maps on VOC train), 6 (segmentation learned from them, VOC val) and 7."""
     rows: Rows = {}
-    for name, what, preset, refine, maps, segmented in (
-        ("v1-plain", "V1, attention", "mctformer-v1", "none", 47.2, 55.6),
-        ("v1", "V1, attention and affinity", "mctformer-v1", "affinity", 55.2, 58.8),
-        ("v2-plain", "V2, attention and PatchCAM", "mctformer-v2", "none", 58.2, 61.1),
-        ("v2", "V2, attention, PatchCAM and affinity", "mctformer-v2", "affinity", 61.7, 62.6),
+    for name, what, recipe, refine, maps, segmented in (
+        ("v1-plain", "V1, attention", "voc-mctformer-v1", "none", 47.2, 55.6),
+        ("v1", "V1, attention and affinity", "voc-mctformer-v1", "affinity", 55.2, 58.8),
+        ("v2-plain", "V2, attention and PatchCAM", "voc-mctformer-v2", "none", 58.2, 61.1),
+        ("v2", "V2, attention, PatchCAM and affinity", "voc-mctformer-v2", "affinity", 61.7, 62.6),
     ):
         paint = ("--refine", refine, *SWEPT)
         rows[f"mctformer-table5-{name}"] = PublishedRow(
             f"MCTformer, Table 5: {what}, VOC train ({BY_TRUTH})",
-            preset=preset, published={"miou": maps}, paint=paint, **NPY,
+            recipe=recipe, published={"miou": maps}, paint=paint, **NPY,
         )  # fmt: skip
         rows[f"mctformer-table6-{name}"] = PublishedRow(
             f"MCTformer, Table 6: segmentation from {what}, VOC val (WeakTr's segmenter for ResNet38; {BY_TRUTH})",
-            preset=preset, published={"miou": segmented}, paint=paint, segment=WEAKTR_SEGMENT, **{**NPY, **ON_VAL},
+            recipe=recipe, published={"miou": segmented}, paint=paint, segment=WEAKTR_SEGMENT, **{**NPY, **ON_VAL},
         )  # fmt: skip
     rows["mctformer-table5-tscam"] = PublishedRow(
         f"MCTformer, Table 5: TS-CAM with ReLU, VOC train ({BY_TRUTH})",
-        preset="mctformer-v1", published={"miou": 41.3}, train=put("method=tscam"),
+        recipe="voc-mctformer-v1", published={"miou": 41.3}, train=put("method=tscam"),
         paint=("--refine", "none", "--layers", "12", *SWEPT), **NPY,
     )  # fmt: skip
     rows["mctformer-table7-average"] = PublishedRow(
         f"MCTformer, Table 7: class scores by the average, V1, attention, VOC train ({BY_TRUTH})",
-        preset="mctformer-v1", published={"miou": 47.2}, paint=("--refine", "none", *SWEPT), **NPY,
+        recipe="voc-mctformer-v1", published={"miou": 47.2}, paint=("--refine", "none", *SWEPT), **NPY,
     )  # fmt: skip
     return rows
 
 
 def weaktr_maps() -> Rows:
     """Zhu et al., 2023: the CAM network on VOC train and COCO train."""
-    voc: Mapping[str, Any] = MappingProxyType({"preset": "voc-weaktr", **NPY})
+    voc: Mapping[str, Any] = MappingProxyType({"recipe": "voc-weaktr", **NPY})
     plain = ("--refine", "affinity")
     rows = {
         "weaktr-meansum-voc": PublishedRow(
             f"WeakTr: the mean over all heads instead of fusion (MCTformer V2's network; {BY_TRUTH}), VOC train",
-            preset="mctformer-v2", published={"miou": 61.7}, paint=("--layers", "12", *SWEPT), **NPY,
+            recipe="voc-mctformer-v2", published={"miou": 61.7}, paint=("--layers", "12", *SWEPT), **NPY,
         ),
         "weaktr-aaf-voc": PublishedRow("WeakTr: CAM, VOC train", published={"miou": 67.2}, paint=plain, **voc),
         "weaktr-cam-voc": PublishedRow("WeakTr: CAM with the CRF, VOC train", published={"miou": 69.4}, **voc),
         "weaktr-cam-coco": PublishedRow(
             "WeakTr: CAM with the CRF, COCO 2014 train (only in its GitHub README)",
-            preset="coco-weaktr", published={"miou": 42.6}, **COCO,
+            recipe="coco-weaktr", published={"miou": 42.6}, **COCO,
         ),
     }  # fmt: skip
     for hidden, reduction, miou in ((72, 1, 64.5), (36, 2, 65.0), (18, 4, 65.5), (9, 8, 67.2), (3, 24, 63.8)):
@@ -246,8 +246,8 @@ def weaktr_retrained() -> Rows:
     """Retraining with four backbones, from WeakTr's own CAM, and with one from MCTformer's."""
     rows: Rows = {}
     for name, (what, options, mask_train, mask_val, voc_val, coco_val, coco_train) in RETRAINED.items():
-        voc = {**NPY, **ON_VAL, "preset": "voc-weaktr", "predict": (*LOOKS, *CRF_VOC)}
-        coco = {**COCO, **ON_VAL, "preset": "coco-weaktr", "predict": (*LOOKS, *CRF_COCO)}
+        voc = {**NPY, **ON_VAL, "recipe": "voc-weaktr", "predict": (*LOOKS, *CRF_VOC)}
+        coco = {**COCO, **ON_VAL, "recipe": "coco-weaktr", "predict": (*LOOKS, *CRF_COCO)}
         both: dict[str, Any] = {"segment": (*WEAKTR_SEGMENT, *options)}
         kinds: tuple[tuple[str, str, dict[str, Any], float], ...] = (
             ("mask-voc-train", "pseudo-masks of retraining, {}, VOC train", {**voc, "split": "train"}, mask_train),
@@ -264,7 +264,7 @@ def weaktr_retrained() -> Rows:
             rows[short] = PublishedRow(f"WeakTr: {title.format(what)}", published={"miou": miou}, **common, **both)
     rows["weaktr-segmenter-voc-mctformer"] = PublishedRow(
         f"WeakTr: retraining, ViT-S, from MCTformer's CAM ({BY_TRUTH}), VOC val, with the CRF",
-        preset="mctformer-v2", published={"miou": 74.4}, paint=SWEPT, predict=(*LOOKS, *CRF_VOC),
+        recipe="voc-mctformer-v2", published={"miou": 74.4}, paint=SWEPT, predict=(*LOOKS, *CRF_VOC),
         segment=(*WEAKTR_SEGMENT, *RETRAINED["vit-s"][1]), **{**NPY, **ON_VAL},
     )  # fmt: skip
     return rows
@@ -288,7 +288,7 @@ def weaktr_ablations() -> Rows:
     return {
         f"weaktr-{name}": PublishedRow(
             f"WeakTr, {what}, DeiT-S, VOC val" if what.startswith("Table") else f"WeakTr: {what}, DeiT-S, VOC val",
-            preset="voc-weaktr", published={"miou": miou}, segment=(*WEAKTR_SEGMENT, *put(*settings)),
+            recipe="voc-weaktr", published={"miou": miou}, segment=(*WEAKTR_SEGMENT, *put(*settings)),
             predict=(*LOOKS, *refine), **{**NPY, **ON_VAL},
         )
         for name, what, settings, refine, miou in chosen

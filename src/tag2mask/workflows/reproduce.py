@@ -62,7 +62,7 @@ class Reproduction:
             "prepare", ("prepare", row.source, "--root", str(self.root), "--out", str(data), *row.prepare), data
         )
         learn = ("--split", row.learn, "--set", f"val_split={'val' if row.validate else 'null'}")
-        train = ("train", str(data), "--out", str(run), "--preset", row.preset, *learn, *row.train, *self.options)
+        train = ("train", str(data), "--out", str(run), "--recipe", row.recipe, *learn, *row.train, *self.options)
         yield Command("train", train, run)
         if row.walk:
             walk = ("refine-train", str(run), "--out", str(self.walk()), "--split", row.learn, *row.walk)
@@ -80,7 +80,7 @@ class Reproduction:
     def paint(self, split: str, tags: str) -> Command:
         """The run's own masks of a split."""
         out = self.out / f"masks-{split}"
-        named = ("--preset", self.row.preset, "--split", split, "--tags", tags, "--out", str(out), *self.row.paint)
+        named = ("--recipe", self.row.recipe, "--split", split, "--tags", tags, "--out", str(out), *self.row.paint)
         if self.row.walk:
             named = (*named, "--refine", "affinity,walk", "--walk", str(self.walk()))
         return Command(f"masks {split}", ("masks", str(self.out / "run"), *named), out)

@@ -25,18 +25,19 @@ from typing import Any
 from tag2mask.data.check.folder import check
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
-from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.evaluation.evaluate import evaluate, shown
 from tag2mask.files import held, write_json
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.make import make_masks
 from tag2mask.prediction.predict import predict
 from tag2mask.probe.train import train_probe
 from tag2mask.progress import progress_bar
-from tag2mask.refine import require_refiners
+from tag2mask.refine.refiners import require_refiners
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
 from tag2mask.report.page import own_truth, write_report
 from tag2mask.report.segmenter import segmenter_section
 from tag2mask.segmentation.train import segment
+from tag2mask.shown import Shown, Table
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
 from tag2mask.training.run import open_run
@@ -71,6 +72,33 @@ class WholeResult:
             "scores": self.scores,
             "failures": self.failures,
         }
+
+    def shown(self) -> Shown:
+        """What is where, with scores beside chance."""
+        return whole_shown(self.to_json())
+
+
+def whole_shown(result: Mapping[str, Any]) -> Shown:
+    """What ``WholeResult`` shows."""
+    lines = [
+        f"{result['run']}: learned from tags; its mask sets are masks-*",
+        f"{result['segmenter']}: learned from them; tag2mask predict {result['segmenter']} IMAGES --out MASKS",
+        *(f"{path}: without tags, by the segmenter" for path in result["predicted"].values()),
+        f"{result['report']}: all of it to look at",
+    ]
+    if not result["scores"]:
+        return [*lines, "nothing could be scored: the data set has no true masks of these images"]
+    rows = []
+    for row in result["scores"]:
+        low, high = map(shown, row["miou_interval_95"])
+        numbers = [shown(row.get(key)) for key in ("miou", "precision", "recall")]
+        chance = shown(row["random_miou"])
+        rows.append([row["mask_set"], str(row["images"]), row["tags"], *numbers, f"{low}-{high}", chance])
+    return [
+        *lines,
+        Table(["mask set", "images", "tags", "mIoU", "precision", "recall", "95 %", "random"], rows),
+        "95 %: the interval of mIoU over images; random: mIoU of painting at random",
+    ]
 
 
 def run_whole(plan: Plan) -> WholeResult:

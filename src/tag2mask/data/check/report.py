@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tag2mask.shown import Shown, Table
+
 SHOWN = 3  # problems of one kind that are printed
 
 
@@ -79,3 +81,20 @@ class CheckReport:
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {**asdict(self), "single_tag_images": self.single_tag_images, "fatal": self.fatal}
+
+    def shown(self) -> Shown:
+        """What the data set holds, and what is wrong."""
+        splits = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
+        per_image = ", ".join(f"{count} with {tags}" for tags, count in self.tags_per_image.items())
+        shares = {name: f"{100 * count / max(self.tagged, 1):.1f} %" for name, count in self.images_per_class.items()}
+        rows = [[name, str(count), shares[name]] for name, count in self.images_per_class.items()]
+        errors = sum(problem.severity == "error" for problem in self.problems)
+        return [
+            f"{self.photographs} images, {self.tagged} with tags; splits: {splits}",
+            f"tags per image: {per_image}; true masks: {self.masks}",
+            f"images with a single tag: {self.single_tag_images} of {self.tagged}; "
+            f"groups of tags that always come together: {len(self.always_together)}",
+            Table(["class", "images", "share"], rows),
+            *self.lines(),
+            f"errors: {errors}, warnings: {len(self.problems) - errors}",
+        ]

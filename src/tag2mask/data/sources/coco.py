@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from tag2mask.data.classes import Classes
 from tag2mask.data.sources.coco_file import CocoFile, contiguous
 from tag2mask.data.sources.record import Record, Source
@@ -18,9 +20,9 @@ YEARS: tuple[Literal[2014, 2017], ...] = (2014, 2017)
 
 
 class CocoSettings(Settings):
-    """Which year; where only one is there, it need not be said."""
+    """COCO."""
 
-    year: Literal[2014, 2017] | None = None
+    year: Literal[2014, 2017] | None = Field(None, description="Year of the data set [the one that is there]")
 
 
 class Coco(Source):

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import BACKGROUND, SPLITS, split_called
 from tag2mask.data.sources.coco_file import CocoFile
@@ -21,10 +23,10 @@ TRIED = 20  # photographs that are looked for before a folder is taken to be ano
 
 
 class CocoJsonSettings(OutlineSettings):
-    """The files and the folders of photographs, below the root: one, or one a split (``annotations.train=FILE``)."""
+    """Files and folders below the root: one, or one a split (``annotations.train=FILE``)."""
 
-    annotations: str | dict[str, str] | None = None
-    images: str | dict[str, str] | None = None
+    annotations: str | dict[str, str] | None = Field(None, description="File of outlines, or a file a split [found]")
+    images: str | dict[str, str] | None = Field(None, description="Folder of images, or a folder a split [found]")
 
 
 @dataclass(frozen=True)

@@ -33,15 +33,12 @@ RED_GREEN_BLUE = (3, 2, 1)
 
 
 class Dfc2020Settings(Settings):
-    """Whether Sentinel-1 is appended, whose labels the tags come from, and the share that a class of them has to fill.
+    """DFC2020. ``scale`` is that of ``DataSettings``; ``maximum`` is what TokenMasking's code does."""
 
-    ``scale`` is that of ``DataSettings``; ``maximum`` is what TokenMasking's code does.
-    """
-
-    radar: bool = False
-    tags: Literal["dfc", "lc"] = "dfc"
-    share: float = Field(0.1, ge=0, le=1)
-    scale: Literal["range", "maximum"] = "maximum"
+    radar: bool = Field(False, description="Append the bands of Sentinel-1")
+    tags: Literal["dfc", "lc"] = Field("dfc", description="Labels that the tags come from")
+    share: float = Field(0.1, ge=0, le=1, description="Share of a tile that a class has to fill to be a tag")
+    scale: Literal["range", "maximum"] = Field("maximum", description="How raw values come to [0, 1]")
 
 
 @dataclass(frozen=True)

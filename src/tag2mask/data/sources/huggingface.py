@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import BACKGROUND, read_lines, split_called, strip_suffix
 from tag2mask.data.reading import read_mask
@@ -24,16 +26,13 @@ Labels = tuple[str, ...] | None
 
 
 class HuggingFaceSettings(OwnSettings):
-    """The columns; ``image`` and ``tags`` are found by their features where there is no choice.
+    """Columns by name; ``image`` and ``tags`` are found by their features where there is no choice."""
 
-    ``background``: masks have 0 for pixels of no class, so that the first class is 1.
-    """
-
-    image: str | None = None
-    tags: str | None = None
-    mask: str | None = None
-    name: str | None = None
-    background: bool = False
+    image: str | None = Field(None, description="Column of images [found]")
+    tags: str | None = Field(None, description="Column of tags [found]")
+    mask: str | None = Field(None, description="Column of true masks")
+    name: str | None = Field(None, description="Column of names [numbers]")
+    background: bool = Field(False, description="Masks have 0 for pixels of no class, and 1 for the first class")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,15 @@ BACKGROUND_LABEL, IGNORE_LABEL = "_background_", "__ignore__"
 
 
 class OwnSettings(Settings):
-    """The photographs' channels."""
+    """Own data."""
 
-    bands: int = Field(3, gt=0)
+    bands: int = Field(3, gt=0, description="Bands of an image")
 
 
 class OutlineSettings(OwnSettings):
-    """Whether pixels outside all outlines are background; else nothing is known of them: ignore."""
+    """Own data with outlines."""
 
-    background: bool = True
+    background: bool = Field(True, description="Pixels outside all outlines are background; false: unknown")
 
 
 def read_splits(root: Path, names: Collection[str]) -> dict[str, list[str]]:

@@ -19,9 +19,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tag2mask._version import __version__
 from tag2mask.data.classes import Classes
@@ -31,6 +31,7 @@ from tag2mask.data.sources import Record, Source, open_source
 from tag2mask.data.statistics import STATISTICS, write_statistics
 from tag2mask.data.writing import write_mask
 from tag2mask.errors import DataError
+from tag2mask.fields import Form
 from tag2mask.files import (
     append_line,
     file_hash,
@@ -45,6 +46,7 @@ from tag2mask.files import (
 from tag2mask.names import inside, split_name
 from tag2mask.progress import progress_bar
 from tag2mask.settings import Settings
+from tag2mask.shown import Shown
 from tag2mask.stored import drop_torn_line, read_rows, read_stored
 
 MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"
@@ -65,6 +67,12 @@ class Prepared:
         """For ``--json``."""
         return {**asdict(self), "path": str(self.path)}
 
+    def shown(self) -> Shown:
+        """For people."""
+        counts = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
+        line = f"{self.path}: {self.photographs} images, {self.tagged} with tags, {self.masks} masks"
+        return [line, f"splits: {counts}"]
+
 
 @dataclass(frozen=True)
 class Done:
@@ -76,12 +84,21 @@ class Done:
     mask: bool
 
 
-class PrepareSettings(Settings):
-    """Only these lists; for a trial only the first ``limit`` photographs of each; how photographs are taken over."""
+def parted(lists: Any) -> Any:
+    """A text with commas is a list of names."""
+    return tuple(name.strip() for name in lists.split(",")) if isinstance(lists, str) else lists
 
-    splits: tuple[str, ...] = ()
-    limit: int | None = Field(None, gt=0)
-    link: Literal["hard", "symlink", "copy"] = "hard"
+
+class PrepareSettings(Settings):
+    """What of a source is written, and how."""
+
+    called: ClassVar[str] = "prepare"
+
+    splits: Annotated[tuple[str, ...], BeforeValidator(parted), Form("A,B")] = Field(
+        (), description="Only these lists [all]"
+    )
+    limit: int | None = Field(None, gt=0, description="Only the first N images of each list, for a trial [all]")
+    link: Literal["hard", "symlink", "copy"] = Field("hard", description="How image files are taken over")
 
 
 def prepare(

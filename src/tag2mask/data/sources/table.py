@@ -34,23 +34,20 @@ FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true
 
 
 class TableSettings(OwnSettings):
-    """The table, its columns and separators, and the folders of photographs and masks below the root.
+    """A table; files and folders are below the root."""
 
-    ``labels`` is one column, or several that hold 0 and 1, called like the classes. A row is of an ``image``, or of
-    one ``label``: then an image may have several. ``suffix`` is put behind names that have none; ``split`` names a
-    column of lists.
-    """
-
-    table: str | None = None
-    image: str | None = None
-    labels: str | tuple[str, ...] | None = None
-    rows: Literal["image", "label"] = "image"
-    split: str | None = None
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    separator: str = Field(";", min_length=1)
-    images: str = "."
-    suffix: str = ""
-    masks: str = "masks"
+    table: str | None = Field(None, description="The file [found]")
+    image: str | None = Field(None, description="Column of images [found]")
+    labels: str | tuple[str, ...] | None = Field(
+        None, description="Column of labels, or several of 0 and 1 that are called like the classes [found]"
+    )
+    rows: Literal["image", "label"] = Field("image", description="What a row is: an image, or one label of an image")
+    split: str | None = Field(None, description="Column that names each image's split")
+    delimiter: str = Field(",", min_length=1, max_length=1, description="Character between columns")
+    separator: str = Field(";", min_length=1, description="Text between the labels of a cell")
+    images: str = Field(".", description="Folder of images")
+    suffix: str = Field("", description="Suffix of names that have none")
+    masks: str = Field("masks", description="Folder of true masks")
 
 
 @dataclass(frozen=True, slots=True)

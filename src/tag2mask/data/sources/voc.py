@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import read_lines
@@ -51,11 +52,11 @@ PUBLISHED = {
 
 
 class VocSettings(Settings):
-    """Where the tags come from, and the files' names below the root."""
+    """VOC; files are below the root."""
 
-    tags: Literal["xml", "npy", "masks"] = "xml"
-    npy: str = "cls_labels.npy"
-    lists: str | None = None
+    tags: Literal["xml", "npy", "masks"] = Field("xml", description="Where the tags come from")
+    npy: str = Field("cls_labels.npy", description="File of label vectors, if tags is npy")
+    lists: str | None = Field(None, description="Folder of lists [VOC2012/ImageSets/Segmentation]")
 
 
 class Voc(Source):

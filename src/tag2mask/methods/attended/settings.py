@@ -7,31 +7,28 @@ from typing import Literal
 from pydantic import Field
 
 from tag2mask.settings import Settings
-from tag2mask.vit.settings import MapLayers
-from tag2mask.vit.tap import OverLayers
-from tag2mask.vit.vit import ClassAttention
+from tag2mask.vit.settings import ClassAttention, MapLayers, OverLayers
 
 
 class AttendedSettings(Settings):
     """Each class is read through its token's attention in the last ``attended_layers``.
 
-    ``class_attention`` says whom class tokens see: ``all``; ``no_classes`` hides the other class tokens from them;
-    ``readers`` also hides class tokens from everybody else.
-    ``masking_ratio``, ``registers`` and ``pruning`` are TokenMasking's three ablations; ``gate_penalty`` goes with
-    pruning.
-    ``map_layers`` are the layers whose attention makes the maps: the last K, or a list of them counted from 1; None
-    takes all. ``over_layers``: their ``mean``, or ``product``, the geometric mean. ``maps`` are that ``attention``
-    alone, or each patch's ``contribution`` to the logit, A_c(m) max(w_c . x_m, 0).
-    In the last ``cut`` blocks class tokens do not see each other in evaluation, however they were trained.
+    ``class_attention``: ``no_classes`` hides the other class tokens from class tokens; ``readers`` also hides class
+    tokens from everybody else.
+    ``masking_ratio``, ``registers`` and ``pruning`` are TokenMasking's three ablations.
+    ``maps`` are the attention of ``map_layers`` alone, or each patch's ``contribution`` to the logit,
+    A_c(m) max(w_c . x_m, 0).
     """
 
-    class_attention: ClassAttention = "all"
-    masking_ratio: float = Field(0.5, ge=0, le=1)
-    registers: int = Field(1, ge=0, le=1000)
-    pruning: bool = False
-    gate_penalty: float = Field(0.01, ge=0)
-    attended_layers: int = Field(3, ge=1)
-    map_layers: MapLayers = 3
-    over_layers: OverLayers = "mean"
-    cut: int = Field(0, ge=0)
-    maps: Literal["contribution", "attention"] = "contribution"
+    class_attention: ClassAttention = Field("all", description="Which tokens class tokens see")
+    masking_ratio: float = Field(0.5, ge=0, le=1, description="Probability of masking the token of an absent class")
+    registers: int = Field(1, ge=0, le=1000, description="Register tokens")
+    pruning: bool = Field(False, description="Prune attention heads by gates")
+    gate_penalty: float = Field(0.01, ge=0, description="Weight of the gates' penalty, with pruning")
+    attended_layers: int = Field(3, ge=1, description="Last layers whose attention reads the classes")
+    map_layers: MapLayers = Field(
+        3, description="Layers whose attention makes the maps: the last K, or a list from 1; null: all"
+    )
+    over_layers: OverLayers = Field("mean", description="Arithmetic or geometric mean over the layers")
+    cut: int = Field(0, ge=0, description="Last blocks in which class tokens do not see each other in evaluation")
+    maps: Literal["contribution", "attention"] = Field("contribution", description="What the maps show")

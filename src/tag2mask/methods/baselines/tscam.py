@@ -6,6 +6,7 @@ Shapes: B batch, C classes, D width, M patches, h w patch grid.
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
@@ -14,19 +15,18 @@ from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
 from tag2mask.vit.groups import ParameterGroup, grouped
-from tag2mask.vit.settings import MapLayers
-from tag2mask.vit.tap import OverLayers, Tap
+from tag2mask.vit.settings import MapLayers, OverLayers
+from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
 
 class TSCAMSettings(Settings):
-    """``map_layers`` are the layers whose attention makes the maps: the last K, or a list of them counted from 1.
+    """TS-CAM; the paper takes all layers."""
 
-    None takes all of them, as in the paper. ``over_layers``: their ``mean``, or ``product``, the geometric mean.
-    """
-
-    map_layers: MapLayers = None
-    over_layers: OverLayers = "mean"
+    map_layers: MapLayers = Field(
+        None, description="Layers whose attention makes the maps: the last K, or a list from 1 [all]"
+    )
+    over_layers: OverLayers = Field("mean", description="Arithmetic or geometric mean over the layers")
 
 
 class TSCAM(Method):

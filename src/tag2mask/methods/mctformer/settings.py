@@ -7,24 +7,22 @@ from typing import Literal
 from pydantic import Field
 
 from tag2mask.settings import Settings
-from tag2mask.vit.settings import MapLayers
-from tag2mask.vit.tap import OverLayers
+from tag2mask.vit.settings import MapLayers, OverLayers
 
 
 class MCTformerSettings(Settings):
-    """MCTformer: V1, V2 and + are three presets of these settings.
+    """MCTformer: V1, V2 and + differ in these settings.
 
-    ``patches`` is the patch branch: ``none`` (V1), ``mean`` pooling (V2) or ``rank`` pooling (+).
-    ``contrast`` weighs the loss that keeps class tokens apart in every layer (+).
     ``fusion`` joins attention S and activations F to maps: ``product`` S relu(F) (V2) or ``root`` sqrt(S relu(F)) (+).
-    ``map_layers`` are the layers whose attention makes the maps: the last K, or a list of them counted from 1; None
-    takes all. ``over_layers``: their ``mean``, or ``product``, the geometric mean.
-    In the last ``cut`` blocks class tokens do not see each other in evaluation.
     """
 
-    patches: Literal["none", "mean", "rank"] = "mean"
-    contrast: float = Field(0.0, ge=0)
-    fusion: Literal["product", "root"] = "product"
-    map_layers: MapLayers = 3
-    over_layers: OverLayers = "mean"
-    cut: int = Field(0, ge=0)
+    patches: Literal["none", "mean", "rank"] = Field(
+        "mean", description="Patch branch: none (V1), mean pooling (V2) or rank pooling (+)"
+    )
+    contrast: float = Field(0.0, ge=0, description="Weight of the loss that keeps class tokens apart in all layers (+)")
+    fusion: Literal["product", "root"] = Field("product", description="How attention and activations become maps")
+    map_layers: MapLayers = Field(
+        3, description="Layers whose attention makes the maps: the last K, or a list from 1; null: all"
+    )
+    over_layers: OverLayers = Field("mean", description="Arithmetic or geometric mean over the layers")
+    cut: int = Field(0, ge=0, description="Last blocks in which class tokens do not see each other in evaluation")

@@ -12,13 +12,12 @@ from tag2mask.settings import Settings
 class WeakTrSettings(Settings):
     """WeakTr's CAM network.
 
-    ``reduction`` divides the number of heads to the width of the fusion's hidden layer. ``query`` is what heads are
-    weighed by: their ``peaks`` over all tokens, as the paper has it; ``slices`` of the attention's projected output,
-    which the released code takes for heads; or ``random`` numbers, one a head, fixed at the start (RandWeight).
+    ``query``: ``peaks`` over all tokens is the paper's; ``slices`` of the attention's projected output is what the
+    released code takes for heads; ``random`` is one number a head, fixed at the start (RandWeight).
     ``fine_scale``: ``none`` leaves the fine logits at 0 and above, so that their loss cannot fall below
     (share of absent tags) ln 2; ``learned`` gives them a scale and a bias.
     """
 
-    reduction: int = Field(8, ge=1, le=16_384)
-    query: Literal["peaks", "slices", "random"] = "peaks"
-    fine_scale: Literal["none", "learned"] = "none"
+    reduction: int = Field(8, ge=1, le=16_384, description="Heads per unit of the fusion's hidden layer")
+    query: Literal["peaks", "slices", "random"] = Field("peaks", description="What heads are weighed by")
+    fine_scale: Literal["none", "learned"] = Field("none", description="Scale and bias of the fine logits")

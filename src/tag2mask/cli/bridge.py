@@ -1,0 +1,139 @@
+"""Commands of click from the verbs' functions, with options for settings that are made from the settings classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tag2mask.cli.answer import give
+
+if TYPE_CHECKING:
+    from tag2mask.fields import Setting
+    from tag2mask.settings import Settings
+
+PATH = click.Path(path_type=Path)
+JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line.")
+SET = click.Option(["--set", "assignments"], multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable.")
+LAYERS: Mapping[str, list[click.Option]] = {  # by argument of Settings.read
+    "recipe": [
+        click.Option(["--recipe"], metavar="NAME", help="A published recipe; tag2mask recipes lists them."),
+        click.Option(["--preset", "recipe"], hidden=True),  # its name in version 0.1
+    ],
+    "config": [click.Option(["--config"], type=PATH, metavar="FILE", help="A YAML file of settings.")],
+    "assignments": [SET],
+}
+
+
+def imported(name: str) -> Any:
+    """What is called so below ``tag2mask``."""
+    module, _, last = name.rpartition(".")
+    return getattr(import_module(f"tag2mask.{module}"), last)
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """A verb's argument ``into`` that is settings: their class, the keys that have options, and ``LAYERS``."""
+
+    settings_class: str
+    keys: tuple[str, ...]
+    into: str
+    layers: tuple[str, ...]
+
+    def options(self) -> list[click.Option]:
+        """An option for every key, with the type, the default and the description of its setting."""
+        known = {setting.key: setting for setting in imported(self.settings_class).listed()}
+        made = [option_for(option_name(key), known[key]) for key in self.keys]
+        return [*made, *(option for layer in self.layers for option in LAYERS[layer])]
+
+    def read(self, given: dict[str, Any]) -> Settings:
+        """The settings that the options ask for, which are taken out of ``given``."""
+        options = {key: given.pop(option_name(key).replace("-", "_")) for key in self.keys}
+        layers = {layer: given.pop(layer) for layer in self.layers}
+        chosen = {key: value for key, value in options.items() if value is not None}
+        read: Settings = imported(self.settings_class).read(chosen, **layers)
+        return read
+
+
+class Verb(click.Command):
+    """A command whose last options wait until it is called: ``tag2mask --help`` imports no settings class."""
+
+    waiting: Callable[[], list[click.Option]] = list
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """All of them."""
+        waiting, self.waiting = self.waiting, list
+        self.params = [*self.params, *waiting()]
+        return super().get_params(ctx)
+
+
+class Verbs(click.Group):
+    """Commands in their own order, where click would sort them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return list(self.commands)
+
+
+def verb(
+    name: str, function: str, text: str, *parts: click.Parameter | Exposed, fails: str = "", hidden: bool = False
+) -> Verb:
+    """A command that calls a function below ``tag2mask``; ``fails`` names what in its result means exit code 1."""
+    exposed = [part for part in parts if isinstance(part, Exposed)]
+
+    def call(as_json: bool, **given: Any) -> int:
+        chosen = {one.into: one.read(given) for one in exposed}
+        return give(imported(function)(**chosen, **given), as_json, fails)
+
+    own: list[click.Parameter] = [part for part in parts if isinstance(part, click.Parameter)]
+    made = Verb(name, callback=call, params=own, help=text, hidden=hidden)
+    made.waiting = lambda: [*(option for one in exposed for option in one.options()), JSON]
+    return made
+
+
+def settings(
+    settings_class: str,
+    keys: str,
+    into: str = "settings",
+    layers: tuple[str, ...] = ("recipe", "config", "assignments"),
+) -> Exposed:
+    """Options for these keys and shorthands, and for the layers that lead to the same settings."""
+    return Exposed(settings_class, tuple(keys.split()), into, layers)
+
+
+def option_name(key: str) -> str:
+    """``backbone.image_size`` is --image-size, ``backbone.name`` is --backbone."""
+    *groups, last = key.split(".")
+    return (groups[-1] if last in ("name", "names") else last).replace("_", "-")
+
+
+def option_for(name: str, setting: Setting) -> click.Option:
+    """An option that is None unless it is given, so that recipes and files hold below it."""
+    if setting.kind is bool:
+        return click.Option([f"--{name}"], is_flag=True, default=None, help=f"{setting.description}.")
+    kind = setting.kind if setting.kind in (int, float) else str
+    return click.Option([f"--{name}"], type=kind, metavar=setting.form, help=setting.help())
+
+
+def argument(name: str, metavar: str, text: str, **more: Any) -> click.Argument:
+    """A path that a verb begins with; ``more`` may have another type."""
+    return click.Argument([name], **{"type": PATH, "metavar": metavar, "help": text, **more})
+
+
+def path(name: str, metavar: str, text: str, **more: Any) -> click.Option:
+    """An option that is a path."""
+    return click.Option([f"--{name}"], type=PATH, metavar=metavar, help=text, **more)
+
+
+def word(name: str, metavar: str, text: str, **more: Any) -> click.Option:
+    """An option that is a word or, by its ``type``, a number."""
+    return click.Option([f"--{name}"], metavar=metavar, help=text, **more)
+
+
+def flag(name: str, text: str) -> click.Option:
+    """An option without a value."""
+    return click.Option([f"--{name}"], is_flag=True, help=text)

@@ -1,0 +1,120 @@
+"""What a settings class offers: every setting with its key, its form, its default and its description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+FORMS: Mapping[Any, str] = {bool: "true|false", int: "INTEGER", float: "NUMBER", str: "TEXT"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a value is written by hand: put into ``Annotated`` where the type does not tell."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its dotted ``key``, its type and how a value is written, what holds unless it is set, what it does.
+
+    ``nullable``: ``null`` is a value, too. A ``description`` that ends in ``[...]`` says itself what holds unless the
+    setting is set, where the ``default`` does not tell.
+    """
+
+    key: str
+    kind: Any
+    form: str
+    nullable: bool
+    default: Any
+    description: str
+
+    def shown_default(self) -> str:
+        """The default as one writes it, or none where the description has it or there is nothing to write."""
+        if self.default is None or self.description.endswith("]"):
+            return ""
+        return written(self.default)
+
+    def help(self) -> str:
+        """The description with the default in brackets."""
+        default = self.shown_default()
+        return f"{self.description} [{default}]." if default else f"{self.description}."
+
+
+def settings_of(settings: type[BaseModel]) -> list[Setting]:
+    """All settings of a class, those of nested groups with dotted keys."""
+    defaults = {name: default_of(field) for name, field in settings.model_fields.items()}
+    return list(found(settings, "", defaults, ""))
+
+
+def found(settings: type[BaseModel], prefix: str, defaults: Mapping[str, Any], note: str) -> Iterator[Setting]:
+    """The settings of a group whose defaults are these; ``note`` says what holds where the group is not set."""
+    for name, field in settings.model_fields.items():
+        default, about = defaults.get(name), field.description or ""
+        group = group_of(field.annotation)
+        if group is not None:
+            inner = dict(default) if isinstance(default, BaseModel) else {}
+            yield from found(group, f"{prefix}{name}.", inner, "" if inner else about)
+            continue
+        kinds = [kind for kind in alternatives(field.annotation) if kind is not NoneType]
+        given = [one.text for one in field.metadata if isinstance(one, Form)]
+        yield Setting(
+            key=prefix + name,
+            kind=plain(kinds[0]) if len(kinds) == 1 else None,
+            form="|".join(given or [form_of(kind) for kind in kinds]),
+            nullable=len(kinds) < len(alternatives(field.annotation)),
+            default=default,
+            description=f"{about.partition(' [')[0]} [{note}]" if note else about,
+        )
+
+
+def default_of(field: FieldInfo) -> Any:
+    """The default of a field, None if it has none."""
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return None if default is PydanticUndefined else default
+
+
+def group_of(annotation: Any) -> type[BaseModel] | None:
+    """The settings class of a field that is a group, one that may be left out included."""
+    kinds = [plain(kind) for kind in alternatives(annotation) if kind is not NoneType]
+    return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel) else None
+
+
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def plain(kind: Any) -> Any:
+    """A type without what ``Annotated`` adds."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def form_of(kind: Any) -> str:
+    """How a value of a type is written."""
+    if get_origin(kind) is Annotated:
+        inner, *notes = get_args(kind)
+        return next((note.text for note in notes if isinstance(note, Form)), form_of(inner))
+    if get_origin(kind) is Literal:
+        return "|".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return f"[{form_of(get_args(kind)[0])}, ...]"
+    if get_origin(kind) in (Union, UnionType):
+        return "|".join(form_of(one) for one in get_args(kind) if one is not NoneType)
+    return FORMS.get(kind, "GROUP")
+
+
+def written(value: Any) -> str:
+    """A default as it stands on a command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(written, value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)

@@ -1,0 +1,21 @@
+"""How maps of new images are painted: as in ``masks``, but for what needs a whole split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tag2mask.data import Classes
+from tag2mask.errors import SettingsError
+from tag2mask.masks.brush import resolve_paint
+from tag2mask.masks.settings import PaintSettings
+
+
+def resolve_new_paint(settings: PaintSettings, classes: Classes, model: Path) -> PaintSettings:
+    """``resolve_paint`` for new images.
+
+    Raises:
+        SettingsError: a setting needs a whole split or another class.
+    """
+    if settings.background.value == "agreement":
+        raise SettingsError("predict: paint.background.value agreement needs a whole split: use tag2mask masks")
+    return resolve_paint(settings, classes, str(model))

@@ -1,0 +1,33 @@
+"""The settings of all stages of ``tag2mask run``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.prediction.settings import PredictSettings
+from tag2mask.probe.settings import ProbeSettings
+from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.settings import Settings, Shorthand
+from tag2mask.training.settings import TrainSettings
+
+
+def seeds(seed: Any) -> dict[str, Any]:
+    """One seed for both trainings."""
+    return {"train.seed": seed, "segment.seed": seed}
+
+
+class WholeSettings(Settings):
+    """The settings of the stages. Which images are painted is decided by ``train``'s splits."""
+
+    called: ClassVar[str] = "run"
+    shorthands: ClassVar[Mapping[str, Shorthand]] = {
+        "seed": Shorthand("INTEGER", "Seed of everything random [0]", seeds),
+    }
+
+    train: TrainSettings = TrainSettings()
+    probe: ProbeSettings = ProbeSettings()
+    masks: MaskSettings = MaskSettings()
+    segment: SegmentSettings = SegmentSettings()
+    predict: PredictSettings = PredictSettings()

@@ -1,0 +1,93 @@
+"""Verbs that are more than one call, or whose input is written in words; those about data sets are ``datasets``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tag2mask.errors import SettingsError
+from tag2mask.evaluation.evaluate import scores_shown
+from tag2mask.evaluation.sweep import tune_background
+from tag2mask.export.onnx import OnnxSummary, export_onnx
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import MaskSetSummary
+from tag2mask.painting.make import make_masks
+from tag2mask.report.page import write_report
+from tag2mask.report.segmenter import segmenter_section
+from tag2mask.shown import Answer
+from tag2mask.training.settings import TrainSettings
+from tag2mask.workflows import compare as comparison
+from tag2mask.workflows.demo import run_demo
+from tag2mask.workflows.plan import Plan
+from tag2mask.workflows.run import WholeResult, run_whole
+from tag2mask.workflows.settings import WholeSettings
+from tag2mask.workflows.stages import say
+
+
+def run(data: Path, out: Path, settings: WholeSettings, quick: bool) -> WholeResult:
+    """All of it."""
+    return run_whole(Plan(data, out, settings, quick))
+
+
+def masks(
+    run: Path, data: Path | None, out: Path | None, settings: MaskSettings, tune_on_truth: str | None
+) -> MaskSetSummary:
+    """The masks of a split; with ``tune_on_truth`` that split's truth chooses the background's threshold first."""
+    if tune_on_truth is not None:
+        tuned = tune_background(run, data, settings, tune_on_truth)
+        settings = tuned.settings
+        say(tuned.line())
+    return make_masks(run, data, out, settings)
+
+
+def compare(
+    data: Path,
+    out: Path,
+    methods: str,
+    seeds: str,
+    budget_minutes: float | None,
+    painting: MaskSettings,
+    settings: TrainSettings,
+) -> Answer:
+    """Several methods trained alike.
+
+    Raises:
+        SettingsError: ``seeds`` are no whole numbers.
+    """
+    if not re.fullmatch(r"\d+(,\d+)*", seeds):
+        raise SettingsError(f"--seeds {seeds}: wanted whole numbers with commas between, such as 0,1,2")
+    names, numbers = [name.strip() for name in methods.split(",")], [int(seed) for seed in seeds.split(",")]
+    plan = comparison.Comparison(data, out, names, numbers, budget_minutes, settings, painting)
+    result = comparison.compare(plan)
+    chance = result["table"][0]["random_miou"]
+    floor = "no truth to score with" if chance is None else f"painting at random among the tags: {chance:.1f}"
+    return Answer(result, [comparison.markdown(result["table"]), f"{floor}; page: {result['report']}"])
+
+
+def report(
+    run: Path, masks: Path | None, truth: Path | None, segmented: Path | None, full: Path | None, out: Path | None
+) -> Answer:
+    """The page about a run, with a section about a segmenter if its masks are named.
+
+    Raises:
+        SettingsError: ``full`` without ``segmented``.
+    """
+    if segmented is None and full is not None:
+        raise SettingsError(f"--full {full} is what a segmenter is compared with: name its masks with --segmented")
+    if segmented is None:
+        page = write_report(run, masks, truth, out)
+        return Answer({"report": str(page)}, [str(page)])
+    section = segmenter_section(run, segmented, full, masks, truth)
+    page = write_report(run, masks, truth, out, section.html)
+    return Answer({"report": str(page), "segmenter": section.to_json()}, [section.line(), str(page)])
+
+
+def export(run: Path, format: str, out: Path | None) -> OnnxSummary:  # noqa: A002
+    """A model as ONNX, the only ``format``."""
+    return export_onnx(run, out or run / "model.onnx")
+
+
+def demo(out: Path) -> Answer:
+    """All of it on generated scenes."""
+    result = run_demo(out)
+    return Answer(result, [*scores_shown(result["scores"]), f"report: {result['report']}"])

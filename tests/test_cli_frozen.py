@@ -1,0 +1,224 @@
+"""The command line as users know it: what version 0.1 had, what came since, and every command in our own pages."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from command import call
+from tag2mask.cli import app
+from tag2mask.cli.bridge import Exposed, imported, option_name
+from tag2mask.fields import Setting
+from tag2mask.methods import METHODS
+from tag2mask.recipes import recipe_names
+from tag2mask.refine.settings import CRF_RECIPES
+from tag2mask.settings import Settings
+
+# Version 0.1, frozen: each option still works, or its error says what replaces it.
+OF_0_1 = {
+    "check": "--json --quick --set --source",
+    "compare": "--budget-minutes --config --json --methods --out --refine --seeds --set --threshold --weights",
+    "convert": "--images --json --out --suffix --to",
+    "demo": "--json --out",
+    "evaluate": "--json --split --truth",
+    "export": "--format --json --out",
+    "masks": "--data --flip --heads --json --layers --out --preset "
+    "--refine --scales --set --split --tags --threshold --tune-on-truth --walk",
+    "predict": "--flip --json --out --overlay --refine --scales --set --split",
+    "prepare": "--json --limit --link --out --root --set --splits",
+    "presets": "--json",
+    "refine-train": "--backbone --epochs --json --out --set --split --weights",
+    "report": "--full --json --masks --out --segmented --truth",
+    "reproduce": "--go --json --out --root --set --weights",
+    "run": "--backbone --json --method --out --quick --seed --set --weights",
+    "segment": "--architecture --backbone --batch-size --config --crop --epochs --fully-supervised --json --masks "
+    "--out --preset --resume --rounds --seed --set --truth --val-truth --weights",
+    "train": "--backbone --batch-size --config --epochs --image-size --json --method "
+    "--out --precision --preset --resume --seed --set --split --weights",
+}  # fmt: skip
+SINCE = {
+    "import": "--background --classes --image-size --json --method --out",
+    "masks": "--probe --recipe --scores --unsure",
+    "recipes": "--json",
+    "refine-train": "--resume",
+    "segment": "--potts --recipe --target",
+    "train": "--recipe",
+    "train-probe": "--json --out --set --split",
+}
+HIDDEN = {"--preset"}
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "src").rglob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def options_and_arguments(verb: str) -> list[click.Parameter]:
+    command = app.commands[verb]
+    return [one for one in command.get_params(click.Context(command)) if "--help" not in one.opts]
+
+
+def options_of(verb: str) -> dict[str, click.Parameter]:
+    return {name: one for one in options_and_arguments(verb) for name in one.opts if name.startswith("--")}
+
+
+def test_the_command_line_is_frozen() -> None:
+    assert set(app.commands) == OF_0_1.keys() | SINCE.keys()
+    for verb in app.commands:
+        wanted = {*OF_0_1.get(verb, "").split(), *SINCE.get(verb, "").split()}
+        assert options_of(verb).keys() == wanted, verb
+
+
+def test_old_names_work_unseen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in app.commands:
+        assert {name for name, one in options_of(verb).items() if getattr(one, "hidden", False)} <= HIDDEN
+    assert call(monkeypatch, "--help") == 0
+    assert "presets" not in capsys.readouterr().out
+    for option in ("--recipe", "--preset"):
+        context = app.commands["train"].make_context("train", ["data", "--out", "run", option, "mctformer-v2"])
+        assert settings_in(context).method == "mctformer-v2"
+
+
+def settings_in(context: click.Context) -> Any:
+    """The settings that a parsed call asks for; all of them are read."""
+    given = dict(context.params)
+    read = [one.read(given) for one in EXPOSED.get(str(context.info_name), [])]
+    return read[-1] if read else None
+
+
+def exposed_of(command: click.Command) -> list[Exposed]:
+    """What a verb shows of settings classes."""
+    assert command.callback is not None
+    found: list[Exposed] = inspect.getclosurevars(command.callback).nonlocals["exposed"]
+    return found
+
+
+EXPOSED = {name: exposed_of(command) for name, command in app.commands.items()}
+KEYS = [(verb, one, key) for verb, exposed in EXPOSED.items() for one in exposed for key in one.keys]
+
+
+@pytest.mark.parametrize("verb", app.commands)
+def test_a_verb_hands_its_function_what_it_takes(verb: str) -> None:
+    command = app.commands[verb]
+    assert command.callback is not None
+    function = imported(inspect.getclosurevars(command.callback).nonlocals["function"])
+    given = {one.name for one in options_and_arguments(verb)} - {"as_json"}
+    for one in EXPOSED[verb]:
+        given -= {option_name(key).replace("-", "_") for key in one.keys} | set(one.layers)
+        given.add(one.into)
+    parameters = inspect.signature(function).parameters
+    assert given <= parameters.keys()
+    required = {name for name, one in parameters.items() if one.default is inspect.Parameter.empty}
+    assert required <= given
+
+
+@pytest.mark.parametrize(("verb", "exposed", "key"), KEYS, ids=lambda value: value if isinstance(value, str) else "")
+def test_an_option_is_its_setting(verb: str, exposed: Exposed, key: str) -> None:
+    """Its help is the setting's, with the default that an instance has."""
+    settings: type[Settings] = imported(exposed.settings_class)
+    option = options_of(verb)[f"--{option_name(key)}"]
+    assert isinstance(option, click.Option)
+    assert option.help
+    if key in settings.shorthands:
+        assert option.help == f"{settings.shorthands[key].description}."
+        return
+    value: Any = settings()
+    for part in key.split("."):
+        value = getattr(value, part, None)
+    shown = re.search(r" \[([^]]*)\]\.$", option.help)
+    if option.is_flag:
+        assert value is False
+    elif isinstance(value, tuple):
+        assert shown is not None
+        assert shown[1] in (",".join(map(str, value)) or "none", "all")
+    elif value is not None:
+        assert shown is not None
+        assert shown[1] in (str(value), "5 to 50, depending on their number")
+
+
+LEAST = {
+    "run": "data --out out",
+    "prepare": "voc --root root --out out",
+    "train": "data --out out",
+    "refine-train": "run --out out",
+    "train-probe": "run --out out",
+    "masks": "run",
+    "compare": "data --out out --methods linear",
+    "segment": "run --out out",
+    "predict": "model --out out",
+}
+
+
+@pytest.mark.parametrize("verb", [verb for verb, exposed in EXPOSED.items() if exposed])
+def test_what_is_not_given_is_not_set(verb: str) -> None:
+    """Recipes and files lie below the options."""
+    given = app.commands[verb].make_context(verb, LEAST[verb].split()).params
+    for exposed in EXPOSED[verb]:
+        assert exposed.read(given).model_fields_set == set()
+
+
+def all_settings() -> Iterator[type[Settings]]:
+    """Every settings class of the package that is loaded."""
+    waiting = [Settings]
+    while waiting:
+        for one in waiting.pop().__subclasses__():
+            waiting.append(one)
+            if one.__module__.startswith("tag2mask."):
+                yield one
+
+
+def test_every_setting_is_described() -> None:
+    for settings in all_settings():
+        for setting in settings.listed():
+            assert setting.description, f"{settings.__name__}.{setting.key}"
+            assert setting.description.partition(" [")[0].strip() == setting.description.partition(" [")[0]
+            assert not setting.description.endswith("."), setting
+            assert "photograph" not in setting.description, setting
+
+
+def test_settings_are_listed() -> None:
+    from tag2mask.segmentation.settings import SegmentSettings
+
+    known = {setting.key: setting for setting in SegmentSettings.listed()}
+    assert known["batch_size"] == Setting("batch_size", int, "INTEGER", False, 4, "Crops in a step, per process")
+    assert known["optimiser.lr"].help() == "Learning rate of the decoder [0.0003]."
+    assert known["optimiser.kind"].form == "adamw|sgd"
+    assert known["backbone.depth"].help() == "Number of blocks [the run's own]."  # not the model's
+    assert (known["clipping.tau"].nullable, known["clipping.tau"].shown_default()) == (True, "")
+
+
+def test_recipes_methods_and_crf_recipes_share_no_name() -> None:
+    names = [*recipe_names(), *METHODS, *CRF_RECIPES]
+    assert len(set(names)) == len(names)
+
+
+def blocks_of(page: Path) -> Iterator[list[str]]:
+    """The commands in the blocks of a page, which are whole."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in re.findall(r"^    (tag2mask .*)", text, re.MULTILINE):
+        yield from (shlex.split(part, comments=True) for part in line.split("&&"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_in_our_pages_are_commands(page: Path) -> None:
+    """Those in blocks parse, and their settings are ones; those in sentences name verbs and options that are there."""
+    for _, verb, *words in blocks_of(page):
+        filled = ["0" if word == "S" else word for word in words]
+        settings_in(app.commands[verb].make_context(verb, filled))
+    sentences = " ".join(page.read_text(encoding="utf-8").split())
+    for words in (code.split() for code in re.findall(r"`tag2mask ([a-z][^`]*)`", sentences)):
+        assert words[0] in app.commands
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options_of(words[0]).keys()
+
+
+def test_the_table_of_commands_lists_all() -> None:
+    table = (
+        (ROOT / "README.md").read_text(encoding="utf-8").partition("## The commands")[2].partition("\n\n`--json`")[0]
+    )
+    assert sorted(re.findall(r"^\| `([\w-]+)", table, re.MULTILINE)) == sorted(
+        name for name, command in app.commands.items() if not command.hidden
+    )
