@@ -15,7 +15,6 @@ import pytest
 from command import call
 from tag2mask.cli import app
 from tag2mask.cli.bridge import Exposed, imported, option_name
-from tag2mask.fields import Setting
 from tag2mask.methods import METHODS
 from tag2mask.recipes import recipe_names
 from tag2mask.refine.settings import CRF_RECIPES
@@ -159,36 +158,6 @@ def test_what_is_not_given_is_not_set(verb: str) -> None:
     given = app.commands[verb].make_context(verb, LEAST[verb].split()).params
     for exposed in EXPOSED[verb]:
         assert exposed.read(given).model_fields_set == set()
-
-
-def all_settings() -> Iterator[type[Settings]]:
-    """Every settings class of the package that is loaded."""
-    waiting = [Settings]
-    while waiting:
-        for one in waiting.pop().__subclasses__():
-            waiting.append(one)
-            if one.__module__.startswith("tag2mask."):
-                yield one
-
-
-def test_every_setting_is_described() -> None:
-    for settings in all_settings():
-        for setting in settings.listed():
-            assert setting.description, f"{settings.__name__}.{setting.key}"
-            assert setting.description.partition(" [")[0].strip() == setting.description.partition(" [")[0]
-            assert not setting.description.endswith("."), setting
-            assert "photograph" not in setting.description, setting
-
-
-def test_settings_are_listed() -> None:
-    from tag2mask.segmentation.settings import SegmentSettings
-
-    known = {setting.key: setting for setting in SegmentSettings.listed()}
-    assert known["batch_size"] == Setting("batch_size", int, "INTEGER", False, 4, "Crops in a step, per process")
-    assert known["optimiser.lr"].help() == "Learning rate of the decoder [0.0003]."
-    assert known["optimiser.kind"].form == "adamw|sgd"
-    assert known["backbone.depth"].help() == "Number of blocks [the run's own]."  # not the model's
-    assert (known["clipping.tau"].nullable, known["clipping.tau"].shown_default()) == (True, "")
 
 
 def test_recipes_methods_and_crf_recipes_share_no_name() -> None:
