@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 
 from tag2mask.data import Classes, DataSettings, Sample
 from tag2mask.data.batches import Photographs
-from tag2mask.export.onnx import export_onnx
+from tag2mask.exporters.onnx import export_onnx
 from tag2mask.files import write_json, write_yaml
 from tag2mask.prediction.onnx import OnnxSegmenter
 from tag2mask.prediction.onnx_file import OnnxModel

@@ -68,7 +68,7 @@ def test_equal_weights_are_the_plain_mean_over_heads_and_layers() -> None:
 
 @pytest.mark.parametrize("name", ["voc-weaktr", "coco-weaktr"])
 def test_the_recipes_spread_once(name: str) -> None:
-    assert read_mask_settings({}, [], name).refine == ("affinity", "crf")
+    assert read_mask_settings({}, [], name).refine.names == ("affinity", "crf")
     method = build().eval()
     with torch.no_grad():
         evidence = method(torch.randn(1, 3, 64, 64), ask=Ask(maps=True, affinity=True))

@@ -13,7 +13,7 @@ from PIL import Image
 import tag2mask
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
-from tag2mask.export.label_images import read_label_images
+from tag2mask.exporters.label_images import read_label_images
 from tag2mask.masks.write import open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings

@@ -52,7 +52,7 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Write a mask set in another tool's format."""
-    from tag2mask.export import convert as write_as
+    from tag2mask.exporters import convert as write_as
 
     conversion = write_as(mask_set, to, out, images, suffix)
     if not as_json:
@@ -77,8 +77,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one HTML page: pictures, curves, tables."""
-    from tag2mask.report.page import write_report
-    from tag2mask.report.segmenter import segmenter_section
+    from tag2mask.reports.page import write_report
+    from tag2mask.reports.segmenter import segmenter_section
 
     if segmented is None and full is not None:
         raise SettingsError(f"--full {full} is what a segmenter is compared with: name its masks with --segmented")
@@ -99,7 +99,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a run or a segmenter as ONNX, and compare it with torch."""
-    from tag2mask.export.onnx import export_onnx
+    from tag2mask.exporters.onnx import export_onnx
 
     summary = export_onnx(run, out or run / "model.onnx")
     if not as_json:

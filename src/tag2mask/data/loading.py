@@ -36,7 +36,7 @@ def require_files(samples: Iterable[Sample]) -> None:
         DataError: one is missing.
     """
     for sample in samples:
-        if not sample.image.is_file():
+        if sample.pixels is None and not sample.image.is_file():
             raise DataError(f"{sample.image}: the photograph is missing")
 
 
@@ -72,13 +72,13 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
 
     def __init__(
         self,
-        root: Path,
+        root: Path | None,
         dataset: Dataset,
         settings: DataSettings,
         transform: Callable[[Tensor], Tensor],
         views: Callable[[Tensor], tuple[Tensor, ...]] = no_views,
     ) -> None:
-        """Keep the tagged samples of the data folder ``root``.
+        """Keep the tagged samples of the data folder ``root``; images that are in memory have none.
 
         Raises:
             DataError: there is none, a photograph is missing, or smaller copies are wanted and cannot be kept.
@@ -93,7 +93,9 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
         self.settings = settings
         self.transform = transform
         self.views = views
-        self.copies = None if settings.cache is None else SmallCopies(root, settings.cache, settings.bands)
+        self.copies = None
+        if root is not None and settings.cache is not None:
+            self.copies = SmallCopies(root, settings.cache, settings.bands)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -110,6 +112,8 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
 
     def photograph(self, sample: Sample) -> Tensor:
         """``(bands, Y, X)`` in [0, 1], of its smaller copy where the settings ask for one."""
+        if sample.pixels is not None:
+            return torch.from_numpy(scaled(sample.image, sample.pixels, self.settings))
         if self.copies is None:
             return load_image(sample.image, self.settings)
         return torch.from_numpy(scaled(sample.image, self.copies.read(sample), self.settings))

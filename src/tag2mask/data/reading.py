@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageOps
 from PIL.ExifTags import Base
+from PIL.Image import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from tag2mask.data.opening import FORMATS, load_array, open_image, readable
@@ -144,20 +145,29 @@ def filled(path: Path, pixels: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
 
 def read_by_pillow(path: Path, bands: int, content: bytes | None) -> NDArray[Any]:
     """An image of 1, 3 or 4 bands, turned upright."""
+    with open_image(path, content) as image:
+        return from_pillow(path, image, bands)
+
+
+def from_pillow(path: Path, image: Image, bands: int) -> NDArray[Any]:
+    """Pixels ``(Y, X, bands)`` of an image of 1, 3 or 4 bands, turned upright; masked where alpha lets all through.
+
+    Raises:
+        DataError: it has another number of bands.
+    """
     if bands not in PILLOW_MODES:
         raise DataError(f"{path}: {bands} bands are read from .npy, or from .tif with the extra geo")
-    with open_image(path, content) as image:
-        upright = ImageOps.exif_transpose(image)
-        if image.mode.startswith(("I", "F")):
-            return deep_gray(path, np.asarray(upright), depth_of(image), bands)
-        if bands == 4 or not image.has_transparency_data:
-            return np.asarray(upright.convert(PILLOW_MODES[bands])).reshape(upright.height, upright.width, bands)
-        whole = upright.convert("RGBA")
-        alpha = np.asarray(whole.getchannel("A"))
-        if isinstance(image, TiffImageFile):
-            require_opacity(path, alpha, bands)
-        pixels = np.asarray(whole.convert(PILLOW_MODES[bands])).reshape(*alpha.shape, bands)
-        return np.ma.MaskedArray(pixels, np.repeat(alpha[..., None] == 0, bands, 2)) if not alpha.all() else pixels
+    upright = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        return deep_gray(path, np.asarray(upright), depth_of(image), bands)
+    if bands == 4 or not image.has_transparency_data:
+        return np.asarray(upright.convert(PILLOW_MODES[bands])).reshape(upright.height, upright.width, bands)
+    whole = upright.convert("RGBA")
+    alpha = np.asarray(whole.getchannel("A"))
+    if isinstance(image, TiffImageFile):
+        require_opacity(path, alpha, bands)
+    pixels = np.asarray(whole.convert(PILLOW_MODES[bands])).reshape(*alpha.shape, bands)
+    return np.ma.MaskedArray(pixels, np.repeat(alpha[..., None] == 0, bands, 2)) if not alpha.all() else pixels
 
 
 def deep_gray(path: Path, gray: NDArray[Any], depth: Depth | None, bands: int) -> NDArray[Any]:

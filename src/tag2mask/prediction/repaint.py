@@ -39,7 +39,8 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], ta
         MaskSetError: ``out`` holds something else.
     """
     settings = PredictSettings()
-    network = network_of(student)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = network_of(student, student.load(device))
     writer = MaskSetWriter(out, student.classes, origin(student, tagged, settings))
     tags = tags_of(tagged)
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]

@@ -42,13 +42,15 @@ def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
     return [sample for sample in dataset if sample.tags is not None]
 
 
-def completed(settings: TrainSettings, data: Path) -> TrainSettings:
+def completed(settings: TrainSettings, data: Path | None) -> TrainSettings:
     """With what the data set says of itself where the settings do not, and a backbone for as many bands.
+
+    Images in memory, without a folder ``data``, say nothing.
 
     Raises:
         SettingsError: what the data set says cannot be used, or the backbone was set to another number of bands.
     """
-    own, backbone = settings.data.completed(data), settings.backbone
+    own, backbone = settings.data if data is None else settings.data.completed(data), settings.backbone
     if "bands" not in backbone.model_fields_set:
         backbone = backbone.model_copy(update={"bands": own.bands})
     if own.bands != backbone.bands:

@@ -20,6 +20,7 @@ from tag2mask.data import open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.evaluation.tables import html_table
 from tag2mask.files import held, vacant, write_json
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
@@ -27,14 +28,14 @@ from tag2mask.methods import method_settings
 from tag2mask.painting.make import make_masks
 from tag2mask.refine import require_refiners
 from tag2mask.refine.settings import WALK
-from tag2mask.report.comparison import write_comparison
-from tag2mask.report.page import own_truth
+from tag2mask.reports.comparison import write_comparison
+from tag2mask.reports.page import own_truth
 from tag2mask.settings import Epochs
 from tag2mask.stored import Count, Number, Stored, read_stored
 from tag2mask.training.batches import EpochBatches
 from tag2mask.training.checkpoint import STATE, can_resume
 from tag2mask.training.interrupt import Interrupt
-from tag2mask.training.loop import Trainer, prepare
+from tag2mask.training.loop import Material, Trainer, prepare
 from tag2mask.training.run import CONFIG, MODEL, open_run
 from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import completed, open_validation
@@ -73,6 +74,20 @@ class Comparison:
         """Training settings of one run."""
         chosen = {**self.changed(), "method": method, "seed": seed}
         return TrainSettings.parse(chosen if epochs is None else {**chosen, "epochs": epochs})
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """A row of ``table`` a method, one of ``rows`` a method and seed, and the page with all of it."""
+
+    table: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    report: str
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        lines = [{"method": line["method"], **{name: shown(line, name) for name in COLUMNS}} for line in self.table]
+        return html_table(lines)
 
 
 class Planned(Stored):
@@ -174,7 +189,7 @@ def epochs_in(plan: Comparison, method: str) -> int:
     validation = open_validation(plan.data, settings)
     accelerator, model, settings, _ = prepare(settings, photographs.classes, "none")
     validated = validation[:TIMED]
-    trainer = Trainer(accelerator, model, plan.data, photographs, validated, settings, plan.out, Interrupt())
+    trainer = Trainer(accelerator, model, Material(photographs, validated, plan.data), settings, plan.out, Interrupt())
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
     timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
     clock = [time.monotonic()]

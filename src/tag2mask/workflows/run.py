@@ -34,8 +34,8 @@ from tag2mask.probe.train import train_probe
 from tag2mask.progress import progress_bar
 from tag2mask.refine import require_refiners
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
-from tag2mask.report.page import own_truth, write_report
-from tag2mask.report.segmenter import segmenter_section
+from tag2mask.reports.page import own_truth, write_report
+from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.segmentation.train import segment
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train

@@ -15,8 +15,8 @@ from scipy import ndimage
 import tag2mask
 from tag2mask.data import DataSettings
 from tag2mask.data.reading import read_mask, scaled
-from tag2mask.export.onnx import export_onnx
-from tag2mask.export.onnx_notes import value_note
+from tag2mask.exporters.onnx import export_onnx
+from tag2mask.exporters.onnx_notes import value_note
 
 runtime = pytest.importorskip("onnxruntime", reason="the extra is not there: pip install 'tag2mask[onnx]'")
 pytest.importorskip("onnxscript", reason="the extra is not there: pip install 'tag2mask[onnx]'")

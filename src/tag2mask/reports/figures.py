@@ -16,7 +16,7 @@ from tag2mask.data.reading import read_mask
 from tag2mask.data.together import Company
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
-from tag2mask.report.sheet import Row, spread
+from tag2mask.reports.sheet import Row, spread
 from tag2mask.training.run import Run
 
 MASKS_READ = 400  # at most, at even distances

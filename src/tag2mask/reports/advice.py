@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tag2mask.report.figures import Figures
+from tag2mask.reports.figures import Figures
 
 GAP = 15  # of mean precision and recall of the classes, in points
 UNPAINTED = 0.2  # share of an image's tags that got no pixels

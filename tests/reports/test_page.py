@@ -10,8 +10,8 @@ import pytest
 
 from tag2mask import make_masks, predict, train
 from tag2mask.errors import MaskSetError, RunError
-from tag2mask.report.charts import line_chart, nice_step
-from tag2mask.report.page import head_rows, own_mask_set, write_page, write_report
+from tag2mask.reports.charts import line_chart, nice_step
+from tag2mask.reports.page import head_rows, own_mask_set, write_page, write_report
 
 
 class Nesting(HTMLParser):

@@ -19,10 +19,10 @@ from tag2mask.cli.options import named
 from tag2mask.data.reading import read_mask
 from tag2mask.masks.settings import read_mask_settings
 from tag2mask.masks.write import open_mask_set, write_mask
-from tag2mask.report import page
-from tag2mask.report.advice import Advice, advise
-from tag2mask.report.figures import Figures, gather
-from tag2mask.report.page import write_report
+from tag2mask.reports import page
+from tag2mask.reports.advice import Advice, advise
+from tag2mask.reports.figures import Figures, gather
+from tag2mask.reports.page import write_report
 from tag2mask.training.run import open_run
 from tag2mask.training.settings import read_settings
 

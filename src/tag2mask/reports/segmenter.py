@@ -11,10 +11,10 @@ from tag2mask.data import open_dataset
 from tag2mask.errors import MaskSetError, SettingsError
 from tag2mask.evaluation.evaluate import score, shown
 from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
-from tag2mask.report.charts import Chart, line_chart
-from tag2mask.report.comparison import SHOWN, ComparedRow, compared
-from tag2mask.report.page import own_truth, templates
-from tag2mask.report.sheet import class_keys, spread
+from tag2mask.reports.charts import Chart, line_chart
+from tag2mask.reports.comparison import SHOWN, ComparedRow, compared
+from tag2mask.reports.page import own_truth, templates
+from tag2mask.reports.sheet import class_keys, spread
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.sources import SUPERVISED, of_same_classes
 from tag2mask.training.run import CONFIG, MODEL, Run, open_run, read_metrics

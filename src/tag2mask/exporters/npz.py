@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tag2mask.export.label_images import LabelImage
+from tag2mask.exporters.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
 
 

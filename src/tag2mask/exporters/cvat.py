@@ -23,8 +23,8 @@ from PIL import Image
 from tag2mask.data import Classes
 from tag2mask.data.classes import voc_colours
 from tag2mask.errors import DataError
-from tag2mask.export.label_images import LabelImage
-from tag2mask.export.labelmap import labelmap
+from tag2mask.exporters.label_images import LabelImage
+from tag2mask.exporters.labelmap import labelmap
 from tag2mask.masks.write import MaskSet
 
 MOST_LABELS = 255  # beside background; Datumaro, CVAT's reader, numbers labels and objects in 8 bits

@@ -14,10 +14,10 @@ from tag2mask.errors import MaskSetError, RunError
 from tag2mask.evaluation.evaluate import evaluate, shown
 from tag2mask.files import reserved, write_text
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
-from tag2mask.report.advice import advise
-from tag2mask.report.charts import Chart, line_chart
-from tag2mask.report.figures import gather
-from tag2mask.report.sheet import class_keys, contact_sheet, spread
+from tag2mask.reports.advice import advise
+from tag2mask.reports.charts import Chart, line_chart
+from tag2mask.reports.figures import gather
+from tag2mask.reports.sheet import class_keys, contact_sheet, spread
 from tag2mask.settings import flat
 from tag2mask.stored import read_stored
 from tag2mask.training.run import WEIGHTS, Run, open_run
@@ -104,7 +104,7 @@ def write_page(path: Path, page: str) -> None:
 def templates() -> Environment:
     """The pages' templates; everything put into them is escaped."""
     return Environment(
-        loader=PackageLoader("tag2mask.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("tag2mask.reports", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
 
 

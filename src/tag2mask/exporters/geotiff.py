@@ -20,7 +20,7 @@ from tag2mask.data.opening import open_image
 from tag2mask.data.reading import is_turned
 from tag2mask.data.tiff import read_raster
 from tag2mask.errors import DataError
-from tag2mask.export.label_images import LabelImage
+from tag2mask.exporters.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
 
 DRIVERS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "BMP": "BMP", "WEBP": "WEBP"}  # others follow links, addresses

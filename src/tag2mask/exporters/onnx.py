@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.errors import RunError, SettingsError
-from tag2mask.export.onnx_notes import notes
+from tag2mask.exporters.onnx_notes import notes
 from tag2mask.files import in_one_move, require_new, reserved
 from tag2mask.methods import Ask, Method
 from tag2mask.prediction.from_pixels import FromPixels

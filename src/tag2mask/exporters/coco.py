@@ -12,7 +12,7 @@ import numpy as np
 
 from tag2mask.data import Classes
 from tag2mask.errors import DataError
-from tag2mask.export.label_images import LabelImage
+from tag2mask.exporters.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
 
 

@@ -16,8 +16,8 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tag2mask.export.label_images import LabelImage
-from tag2mask.export.outline import polygons
+from tag2mask.exporters.label_images import LabelImage
+from tag2mask.exporters.outline import polygons
 from tag2mask.masks.write import MaskSet
 
 UNLABELLED = -1

@@ -11,9 +11,9 @@ from tag2mask.data import DataSettings, Sample
 from tag2mask.data.reading import read_mask
 from tag2mask.masks.overlay import overlay, read_picture
 from tag2mask.masks.write import MaskSet, open_finished
-from tag2mask.report.page import templates, write_page
-from tag2mask.report.pictures import data_uri
-from tag2mask.report.sheet import Key, keys_in, spread
+from tag2mask.reports.page import templates, write_page
+from tag2mask.reports.pictures import data_uri
+from tag2mask.reports.sheet import Key, keys_in, spread
 
 SHOWN = 12
 

@@ -15,7 +15,7 @@ from tag2mask.data.reading import read_mask
 from tag2mask.errors import MaskSetError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.write import MaskSetWriter
-from tag2mask.report.segmenter import FULL, OWN, WEAK, percent_of, segmenter_section
+from tag2mask.reports.segmenter import FULL, OWN, WEAK, percent_of, segmenter_section
 from tag2mask.training.run import open_run
 
 

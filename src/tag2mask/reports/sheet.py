@@ -20,7 +20,7 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
 from tag2mask.painting.painter import Painter
 from tag2mask.refine.settings import RefineSettings
-from tag2mask.report.pictures import data_uri, heat
+from tag2mask.reports.pictures import data_uri, heat
 from tag2mask.training.run import Run
 
 SHOWN = 12

@@ -13,14 +13,14 @@ from typing import Any
 
 from tag2mask.data.folder import IMAGE_SUFFIXES, require_outside
 from tag2mask.errors import DataError, MaskSetError, SettingsError
-from tag2mask.export.coco import write_coco
-from tag2mask.export.cvat import write_cvat
-from tag2mask.export.geotiff import write_geotiff
-from tag2mask.export.label_images import LabelImage, photographs_places, read_label_images
-from tag2mask.export.npz import write_npz
-from tag2mask.export.png import write_png
-from tag2mask.export.voc import write_voc
-from tag2mask.export.yolo import write_yolo
+from tag2mask.exporters.coco import write_coco
+from tag2mask.exporters.cvat import write_cvat
+from tag2mask.exporters.geotiff import write_geotiff
+from tag2mask.exporters.label_images import LabelImage, photographs_places, read_label_images
+from tag2mask.exporters.npz import write_npz
+from tag2mask.exporters.png import write_png
+from tag2mask.exporters.voc import write_voc
+from tag2mask.exporters.yolo import write_yolo
 from tag2mask.files import delete, in_one_move, reserved, vacant
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.progress import Bar, progress_bar

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tag2mask.export.label_images import LabelImage
+from tag2mask.exporters.label_images import LabelImage
 from tag2mask.files import write_json
 from tag2mask.masks.write import CLASSES, MaskSet
 

@@ -23,8 +23,8 @@ from tag2mask.cli import main
 from tag2mask.data import Classes
 from tag2mask.data.reading import read_image
 from tag2mask.errors import DataError, MaskSetError, SettingsError, Tag2MaskError
-from tag2mask.export import CONVERTERS, Conversion, convert
-from tag2mask.export.outline import polygons
+from tag2mask.exporters import CONVERTERS, Conversion, convert
+from tag2mask.exporters.outline import polygons
 from tag2mask.masks.write import MaskSetWriter, mask_path, open_mask_set, write_mask
 
 Labels = NDArray[np.int64]
