@@ -19,7 +19,7 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import TaggedImages, require_files
 from tag2mask.data.transforms import OtherViews, train_transform
 from tag2mask.files import stopped_early
-from tag2mask.methods import Method, Progress, build_method, method_settings
+from tag2mask.methods import Method, Progress, build_method
 from tag2mask.methods.teacher import Teacher
 from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
@@ -32,6 +32,7 @@ from tag2mask.training.start import (
     open_validation,
     own_folder,
     require_folder,
+    with_method_settings,
     write_run_header,
 )
 from tag2mask.training.together import together
@@ -95,9 +96,8 @@ class Material:
 
 
 def written_out(settings: TrainSettings, data: Path | None) -> TrainSettings:
-    """The settings in full, so that a run outlives a change of defaults."""
-    chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
-    return completed(settings.model_copy(update={"method_settings": chosen}), data)
+    """The settings in full."""
+    return completed(with_method_settings(settings), data)
 
 
 def learn(material: Material, out: Path, settings: TrainSettings, resume: bool) -> TrainResult:

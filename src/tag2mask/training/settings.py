@@ -98,6 +98,16 @@ class TrainSettings(LoopSettings):
     keep_epochs: int = Field(0, ge=0)
 
 
+WARM_RATE = 5e-4  # of a fitted head: more would undo the fit
+
+
+def with_heads_rate(settings: TrainSettings) -> TrainSettings:
+    """The settings with ``lr_heads`` decided."""
+    own = settings.optimiser
+    rate = own.lr_heads or (WARM_RATE if settings.warm_start else own.lr_tokens)
+    return settings.model_copy(update={"optimiser": own.model_copy(update={"lr_heads": rate})})
+
+
 def read_settings(
     config: Path | None, assignments: Sequence[str], named: Mapping[str, Any], preset: str | None = None
 ) -> TrainSettings:

@@ -20,10 +20,11 @@ from tag2mask._version import __version__
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
 from tag2mask.files import abandon, begin, begun, held, settle, vacant, write_json, write_yaml
+from tag2mask.methods import method_settings
 from tag2mask.settings import differences
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import STATE
-from tag2mask.training.settings import LoopSettings, TrainSettings
+from tag2mask.training.settings import LoopSettings, TrainSettings, with_heads_rate
 from tag2mask.vit.weights import WeightsReport, normalisation
 
 HEADER = (layout.CONFIG, layout.CLASSES, layout.WEIGHTS)  # what is written before the first step
@@ -101,9 +102,16 @@ def open_processes() -> PartialState:
 def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
     """Nothing stands in the way of a new run, or the settings are those of the run to resume."""
     if resume:
-        require_same(out, layout.open_run(out).settings, settings)
+        # A run of an earlier version says nothing of settings that came later.
+        require_same(out, with_heads_rate(with_method_settings(layout.open_run(out).settings)), settings)
     else:
         require_empty(out)
+
+
+def with_method_settings(settings: TrainSettings) -> TrainSettings:
+    """The settings with those of the method in full, so that a run outlives a change of defaults."""
+    chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
+    return settings.model_copy(update={"method_settings": chosen})
 
 
 def require_empty(out: Path) -> None:
