@@ -39,6 +39,16 @@ class ScoreTable:
         return mean_known(self.iou)
 
 
+def iou(counts: NDArray[Any]) -> Rates:
+    """Intersection over union of each class, from counts ``(K, K + 1)`` of ``confusion``; nan where a class is nowhere.
+
+    Example:
+        >>> iou(np.array([[3, 1, 0], [0, 4, 0]]))
+        array([0.75, 0.8 ])
+    """
+    return score_table(counts).iou
+
+
 def score_table(counts: NDArray[Any]) -> ScoreTable:
     """Scores of counts ``(K, K + 1)``, rows truth, columns prediction, the last column no class."""
     counts = np.asarray(counts, np.float64)

@@ -24,7 +24,10 @@ from tag2mask.settings import Settings
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
 
-__all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "Progress", "build_method", "method_settings"]
+__all__ = [
+    "METHODS", "TSCAM", "Ask", "Attended", "Evidence", "GradCAM", "LinearCAM", "MCTformer", "Method", "MethodEntry",
+    "Progress", "Rollout", "TokenMasking", "WeakTr", "build_method", "method_settings",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

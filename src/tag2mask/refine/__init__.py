@@ -1,4 +1,4 @@
-"""Refiners: what spreads class maps, on the patch grid by evidence or on pixels by the photograph's colours.
+"""Refiners: what spreads class maps, on the patch grid by evidence or on pixels by the image's colours.
 
 A new refiner is a file here and a line in one of the dicts. They follow one another in the dicts' order: on patches, on
 pixels, and last what works on the scores that compete for a pixel, the background's among them: the trained probe and
@@ -15,12 +15,19 @@ from torch import Tensor
 from tag2mask.errors import SettingsError
 from tag2mask.methods import Evidence
 from tag2mask.refine.affinity import affinity
+from tag2mask.refine.crf import crf
+from tag2mask.refine.guided import guided
 from tag2mask.refine.pamr import pamr
 from tag2mask.refine.settings import AFFINITY, CRF, GUIDED, PAMR, PROBE, WALK
 
+__all__ = [
+    "PATCH_REFINERS", "PIXEL_REFINERS", "REFINERS", "affinity", "crf", "guided", "pamr", "refine_patches",
+    "refine_pixels", "require_refiners",
+]  # fmt: skip
+
 # Evidence and class maps (B, C, h, w) to class maps.
 PATCH_REFINERS: Mapping[str, Callable[[Evidence, Tensor], Tensor]] = MappingProxyType({AFFINITY: affinity})
-# A photograph (bands, Y, X) in [0, 1] and class maps (K, Y, X) to class maps.
+# An image (bands, Y, X) in [0, 1] and class maps (K, Y, X) to class maps.
 PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType({PAMR: pamr})
 REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, GUIDED, CRF)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +22,22 @@ from tag2mask.refine.settings import CRFSettings
 EPS = 1e-20
 
 
-def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings) -> Tensor:
+def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, **constants: Any) -> Tensor:
     """Class probabilities ``(S, Y, X)`` after mean field; ``image (bands, Y, X)`` in [0, 1], ``scores`` at least 0.
 
-    Q <- softmax(-U + w_1 K_1 Q + w_2 K_2 Q), both kernels normalised symmetrically (Potts model).
+    Q <- softmax(-U + w_1 K_1 Q + w_2 K_2 Q), both kernels normalised symmetrically (Potts model): Kraehenbuehl and
+    Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials", NeurIPS 2011, equation 6.
+    ``constants`` are fields of ``CRFSettings``, for those who have no settings object.
+
+    Raises:
+        SettingsError: there is no such constant.
+
+    Example:
+        >>> image, scores = torch.rand(3, 32, 48), torch.rand(2, 32, 48)
+        >>> crf(image, scores, iterations=3).sum(0).allclose(torch.ones(32, 48))
+        True
     """
+    settings = settings or CRFSettings.parse(constants, where="crf")
     if len(scores_SYX) < 2:
         return torch.ones_like(scores_SYX)
     negative_NS = -unary(scores_SYX, settings).flatten(1).T

@@ -22,7 +22,11 @@ def pamr(image: Tensor, maps_KYX: Tensor) -> Tensor:
     """Ten rounds of averaging over the eight neighbours at each of six distances.
 
     The weights are a softmax of k(i, j) = -|x_i - x_j| / sigma_i, the mean over bands, with
-    sigma_i the deviation among i and its neighbours.
+    sigma_i the deviation among i and its neighbours. ``image (bands, Y, X)`` in [0, 1], ``maps (K, Y, X)``.
+
+    Example:
+        >>> pamr(torch.rand(3, 32, 48), torch.rand(2, 32, 48)).shape
+        torch.Size([2, 32, 48])
     """
     weights_NYX = neighbour_weights(image)
     for _ in range(ITERATIONS):
