@@ -25,7 +25,7 @@ from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_se
 from tag2mask.methods import Ask
 from tag2mask.painting import make
 from tag2mask.presets import preset_names
-from tag2mask.refine import REFINERS
+from tag2mask.refine import refiner_names
 from tag2mask.refine.settings import PROBE, WALK
 from tag2mask.training.run import open_run
 
@@ -57,7 +57,7 @@ def test_a_mask_set_is_complete_and_says_where_it_came_from(run: Path, trained: 
         assert set(np.unique(np.asarray(mask)).tolist()) <= allowed
 
 
-@pytest.mark.parametrize("refine", [name for name in REFINERS if name not in (PROBE, WALK)])
+@pytest.mark.parametrize("refine", [name for name in refiner_names() if name not in (PROBE, WALK)])
 def test_every_refiner_paints(run: Path, refine: str) -> None:
     assert make_masks(run, split="val", refine=refine).images == 4
 

@@ -18,7 +18,7 @@ from tag2mask.masks.paint import normalise
 from tag2mask.reports.pictures import data_uri, heat
 
 FIGURE = (
-    '<figure style="display:inline-block;margin:0 8px 8px 0"><img src="{}" alt="{}">'
+    '<figure style="display:inline-block;vertical-align:top;margin:0 8px 8px 0"><img src="{}" alt="{}">'
     "<figcaption>{}</figcaption></figure>"
 )
 SWATCH = (

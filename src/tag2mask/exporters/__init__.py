@@ -1,4 +1,4 @@
-"""Masks in other tools' formats. A new format is a file here and a line in ``CONVERTERS``."""
+"""Masks in other tools' formats. A new format is a file here and a line in ``CONVERTERS``, or an entry point."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from tag2mask.data.folder import IMAGE_SUFFIXES, require_outside
@@ -24,6 +23,7 @@ from tag2mask.exporters.yolo import write_yolo
 from tag2mask.files import delete, in_one_move, reserved, vacant
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.progress import Bar, progress_bar
+from tag2mask.registry import Registry
 
 __all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
 
@@ -41,7 +41,8 @@ class Converter:
     module: str = ""
 
 
-CONVERTERS: Mapping[str, Converter] = MappingProxyType(
+CONVERTERS: Mapping[str, Converter] = Registry(
+    "tag2mask.converters",
     {
         "coco": Converter(write_coco, ".json", "coco", "pycocotools"),
         "yolo": Converter(write_yolo),
@@ -50,7 +51,7 @@ CONVERTERS: Mapping[str, Converter] = MappingProxyType(
         "png": Converter(write_png),
         "geotiff": Converter(write_geotiff, "", "geo", "rasterio"),
         "npz": Converter(write_npz),
-    }
+    },
 )
 
 

@@ -1,13 +1,12 @@
 """The methods by name, and how one is built.
 
-A new method is a folder here and a line in ``METHODS``.
+A new method is a folder here and a line in ``METHODS``, or an entry point ``tag2mask.methods`` of another package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -20,6 +19,7 @@ from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearC
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
 from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
 from tag2mask.methods.weaktr import WeakTr, WeakTrSettings
+from tag2mask.registry import Registry
 from tag2mask.settings import Settings
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
@@ -39,7 +39,8 @@ class MethodEntry:
     build: Callable[[nn.Module, Classes, Any], Method]
 
 
-METHODS: Mapping[str, MethodEntry] = MappingProxyType(
+METHODS: Mapping[str, MethodEntry] = Registry(
+    "tag2mask.methods",
     {
         "attended": MethodEntry(AttendedSettings, {}, Attended),
         "tokenmasking": MethodEntry(TokenMaskingSettings, {}, TokenMasking),
@@ -62,7 +63,7 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
         "tscam": MethodEntry(TSCAMSettings, {}, TSCAM),
         "rollout": MethodEntry(BaselineSettings, {}, Rollout),
         "linear": MethodEntry(BaselineSettings, {}, LinearCAM),
-    }
+    },
 )
 
 

@@ -1,8 +1,9 @@
 """Refiners: what spreads class maps, on the patch grid by evidence or on pixels by the image's colours.
 
-A new refiner is a file here and a line in one of the dicts. They follow one another in the dicts' order: on patches, on
-pixels, and last what works on the scores that compete for a pixel, the background's among them: the trained probe and
-walk, guided upsampling and the CRF.
+A new refiner is a file here and a line in one of the dicts, or, if it works on pixels, an entry point
+``tag2mask.refiners`` of another package. They follow one another in the dicts' order: on patches, on pixels, and last
+what works on the scores that compete for a pixel, the background's among them: the trained probe and walk, guided
+upsampling and the CRF.
 """
 
 from __future__ import annotations
@@ -19,17 +20,22 @@ from tag2mask.refine.crf import crf
 from tag2mask.refine.guided import guided
 from tag2mask.refine.pamr import pamr
 from tag2mask.refine.settings import AFFINITY, CRF, GUIDED, PAMR, PROBE, WALK
+from tag2mask.registry import Registry
 
 __all__ = [
-    "PATCH_REFINERS", "PIXEL_REFINERS", "REFINERS", "affinity", "crf", "guided", "pamr", "refine_patches",
-    "refine_pixels", "require_refiners",
+    "PATCH_REFINERS", "PIXEL_REFINERS", "affinity", "crf", "guided", "pamr", "refine_patches", "refine_pixels",
+    "refiner_names", "require_refiners",
 ]  # fmt: skip
 
 # Evidence and class maps (B, C, h, w) to class maps.
 PATCH_REFINERS: Mapping[str, Callable[[Evidence, Tensor], Tensor]] = MappingProxyType({AFFINITY: affinity})
 # An image (bands, Y, X) in [0, 1] and class maps (K, Y, X) to class maps.
-PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType({PAMR: pamr})
-REFINERS = (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, GUIDED, CRF)
+PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = Registry("tag2mask.refiners", {PAMR: pamr})
+
+
+def refiner_names() -> tuple[str, ...]:
+    """All refiners in their order."""
+    return (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, GUIDED, CRF)
 
 
 def require_refiners(names: Sequence[str]) -> None:
@@ -38,12 +44,13 @@ def require_refiners(names: Sequence[str]) -> None:
     Raises:
         SettingsError: otherwise.
     """
+    known = refiner_names()
     for name in names:
-        if name not in REFINERS:
-            raise SettingsError(f"refiner {name!r} is unknown; there are none, {', '.join(REFINERS)}")
+        if name not in known:
+            raise SettingsError(f"refiner {name!r} is unknown; there are none, {', '.join(known)}")
         if list(names).count(name) > 1:
             raise SettingsError(f"refiner {name} is named twice: it works once")
-    in_order = [name for name in REFINERS if name in names]
+    in_order = [name for name in known if name in names]
     if list(names) != in_order:
         raise SettingsError(f"refiners work in one order: {','.join(in_order)}, not {','.join(names)}")
 
