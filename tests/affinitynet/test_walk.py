@@ -428,7 +428,7 @@ def test_interrupted_before_its_first_step_it_leaves_nothing(
 
 def test_only_the_same_walk_is_resumed(walked: Path, trained: Path, run: Path, tmp_path: Path) -> None:
     walk = Path(shutil.copytree(walked, tmp_path / "walk"))
-    with pytest.raises(RunError, match=r"was trained with lr=1\.0, not 0\.5; resume with the same settings"):
+    with pytest.raises(RunError, match=r"was begun with lr = 1\.0, not 0\.5; resume with the same settings"):
         train_walk(trained / "run", walk, WalkSettings.parse({**QUICK, "lr": 0.5}), resume=True)
     weights = load_file(run / "model.safetensors")
     weights["head.bias"] += 1

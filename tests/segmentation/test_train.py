@@ -221,7 +221,7 @@ def test_soft_labels_go_on_bit_for_bit(
         patch.setattr(SegmentTrainer, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             segment(run, scored, tmp_path / "halved", settings)
-    with pytest.raises(RunError, match="was trained with target='soft', not 'hard'"):
+    with pytest.raises(RunError, match="was begun with target = soft, not hard"):
         segment(run, scored, tmp_path / "halved", tiny.model_copy(update={"potts": 0.2}), resume=True)
     segment(run, scored, tmp_path / "halved", settings, resume=True)
     assert equal(tmp_path / "whole", tmp_path / "halved")
@@ -383,7 +383,7 @@ def test_resuming_with_other_labels_or_settings_names_them(
     run: Path, masks: Path, tmp_path: Path, tiny: SegmentSettings
 ) -> None:
     segment(run, masks, tmp_path / "student", tiny)
-    with pytest.raises(RunError, match="was trained with epochs=2, not 3"):
+    with pytest.raises(RunError, match="was begun with epochs = 2, not 3"):
         segment(run, masks, tmp_path / "student", tiny.model_copy(update={"epochs": 3}), resume=True)
-    with pytest.raises(RunError, match="was trained with other truth_used: none"):
+    with pytest.raises(RunError, match="was begun with truth_used = none, not"):
         segment(run, masks, tmp_path / "student", tiny, run.parent / "squares/masks", resume=True)

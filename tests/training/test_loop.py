@@ -194,9 +194,9 @@ def test_folders_in_the_way(squares: Path, tmp_path: Path, small: dict[str, obje
 
 def test_resuming_with_another_setting_names_it(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     train(squares, tmp_path / "run", **small)
-    with pytest.raises(RunError, match="was trained with epochs=2, not 3; resume with the same settings"):
+    with pytest.raises(RunError, match="was begun with epochs = 2, not 3; resume with the same settings"):
         train(squares, tmp_path / "run", resume=True, **{**small, "epochs": 3})
-    with pytest.raises(RunError, match=r"was trained with optimiser\.lr_tokens=.*, not 1\.0; resume with the same"):
+    with pytest.raises(RunError, match=r"was begun with optimiser\.lr_tokens = .*, not 1\.0; resume with the same"):
         train(squares, tmp_path / "run", resume=True, **{**small, "optimiser": {"lr_tokens": 1.0}})
 
 

@@ -35,7 +35,7 @@ from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import Run, RunConfig, open_run, require_parts
 from tag2mask.training.schedule import poly
-from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same
+from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same_settings
 from tag2mask.training.together import add_up, together
 from tag2mask.vit.weights import Weights, build_backbone, normalisation, weights_source
 
@@ -106,7 +106,7 @@ def require_same_walk(out: Path, run: Run, settings: WalkSettings) -> None:
     """Settings and maps are those of the walk to resume."""
     require_parts(out, (layout.CONFIG,), "a walk", "refine-train")
     config = read_stored(out / layout.CONFIG, WalkConfig)
-    require_same(out, WalkSettings.parse(config.settings, where=str(out / layout.CONFIG)), settings)
+    require_same_settings(out, WalkSettings.parse(config.settings, where=str(out / layout.CONFIG)), settings)
     if config.run != origin(run):
         raise RunError(f"{out} learned from the maps of another run, {config.run}; resume with that one")
 

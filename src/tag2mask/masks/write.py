@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tag2mask.beginnings import require_begun_as
 from tag2mask.data import Classes
 from tag2mask.data.writing import write_mask
 from tag2mask.errors import MaskSetError
 from tag2mask.files import append_line, json_bytes, sync, vacant, write_json
 from tag2mask.masks.scores import SCORES, Planes, ScoreFile, score_path, write_scores
 from tag2mask.names import inside
-from tag2mask.settings import differences
 from tag2mask.stored import Count, Flag, Place, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored
 
 MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
@@ -258,11 +258,7 @@ class MaskSetWriter:
             raise MaskSetError(f"{self.path} is not empty and no mask set; choose another --out")
         before = open_mask_set(self.path)
         was = {key: before.manifest.get(key) for key in self.origin}
-        for key, old, new in differences(was, self.origin):
-            raise MaskSetError(
-                f"{self.path} is not empty: its masks were made with {key} = {old}, not {new}; "
-                "choose another --out or delete it"
-            )
+        require_begun_as(self.path, was, self.origin, error=MaskSetError)
         rows: list[TagsRow] = []
         if (self.path / TAGS).exists():
             drop_torn_line(self.path / TAGS)

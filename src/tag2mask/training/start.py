@@ -17,11 +17,11 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import parse_flag_from_env
 
 from tag2mask._version import __version__
+from tag2mask.beginnings import ELSEWHERE, require_begun_as, require_vacant
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
-from tag2mask.files import abandon, begin, begun, held, settle, vacant, write_json, write_yaml
+from tag2mask.files import abandon, begin, begun, held, settle, write_json, write_yaml
 from tag2mask.methods import method_settings
-from tag2mask.settings import differences
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import STATE
 from tag2mask.training.settings import LoopSettings, TrainSettings, with_heads_rate
@@ -103,7 +103,7 @@ def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
     """Nothing stands in the way of a new run, or the settings are those of the run to resume."""
     if resume:
         # A run of an earlier version says nothing of settings that came later.
-        require_same(out, with_heads_rate(with_method_settings(layout.open_run(out).settings)), settings)
+        require_same_settings(out, with_heads_rate(with_method_settings(layout.open_run(out).settings)), settings)
     else:
         require_empty(out)
 
@@ -116,15 +116,13 @@ def with_method_settings(settings: TrainSettings) -> TrainSettings:
 
 def require_empty(out: Path) -> None:
     """Nothing stands in the way of a new run."""
-    if not vacant(out):
-        raise RunError(f"{out} is not empty; choose another --out, or go on with --resume")
+    require_vacant(out, f"{ELSEWHERE}, or go on with --resume")
 
 
-def require_same(out: Path, before: LoopSettings, now: LoopSettings) -> None:
+def require_same_settings(out: Path, before: LoopSettings, now: LoopSettings) -> None:
     """The settings are those of the run to resume, as far as they decide what comes of it."""
-    for key, was, wanted in differences(before.model_dump(), now.model_dump()):
-        if key not in ("workers", "save_minutes"):
-            raise RunError(f"{out} was trained with {key}={was!r}, not {wanted!r}; resume with the same settings")
+    ignored = ("workers", "save_minutes")
+    require_begun_as(out, before.model_dump(), now.model_dump(), "resume with the same settings", ignored=ignored)
 
 
 @contextmanager

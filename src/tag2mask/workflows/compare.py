@@ -16,12 +16,13 @@ from pydantic import Field
 from safetensors import safe_open
 from torch.utils.data import DataLoader
 
+from tag2mask.beginnings import require_begun_as, require_vacant
 from tag2mask.data import open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.evaluation.tables import html_table
-from tag2mask.files import held, vacant, write_json
+from tag2mask.files import held, write_json
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import method_settings
@@ -166,12 +167,10 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
     masks = plan.masks.model_dump(mode="json", exclude_unset=True)
     wanted = {"budget_minutes": plan.budget_minutes, "train": plan.changed(), "masks": masks}
     path = plan.out / PLAN
-    if not path.is_file() and not vacant(plan.out):
-        raise RunError(f"{plan.out} is not empty and no comparison; choose another --out")
+    if not path.is_file():
+        require_vacant(plan.out)
     before: dict[str, Any] = read_stored(path, Planned).model_dump() if path.is_file() else wanted
-    for key, value in wanted.items():
-        if before[key] != value:
-            raise RunError(f"{path} was planned with {key}={before[key]}, not {value}; choose another --out")
+    require_begun_as(plan.out, {key: before[key] for key in wanted}, wanted, missing="its default")
     epochs: dict[str, int | None] = before.get("epochs", {})
     for method in plan.methods:
         if method not in epochs:

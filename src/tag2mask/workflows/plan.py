@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tag2mask.errors import RunError
-from tag2mask.files import vacant, write_json
+from tag2mask.beginnings import ANEW, require_begun_as, require_vacant
+from tag2mask.files import write_json
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.probe.probe import ProbeSettings
@@ -106,13 +106,12 @@ def require_same_plan(plan: Plan) -> None:
     """
     path, out = plan.out / PLAN, plan.out
     if not path.is_file():
-        if not vacant(out):
-            raise RunError(f"{out} is not empty; choose another --out or delete it")
+        require_vacant(out, ANEW)
         return
-    changed = list(differences(read_stored(path, dict[str, Any]), plan.to_json(), missing="its default"))
-    for key, was, wanted in changed:
-        if any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN))):
-            raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
+    before, wanted = read_stored(path, dict[str, Any]), plan.to_json()
+    changed = [key for key, _, _ in differences(before, wanted)]
+    unused = {key for key in changed if not any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN)))}
+    require_begun_as(out, before, wanted, ignored=unused, missing="its default")
     if changed:
         write_json(path, plan.to_json())
     if changed and not (out / RUN).exists():  # it may be other data
