@@ -73,7 +73,7 @@ VERBS = {
     "predict": ["--flip", "--json", "--out", "--overlay", "--refine", "--scales", "--set", "--split"],
     "prepare": ["--json", "--limit", "--link", "--out", "--root", "--set", "--splits"],
     "presets": ["--json"],
-    "refine-train": ["--backbone", "--epochs", "--json", "--out", "--set", "--split", "--weights"],
+    "refine-train": ["--backbone", "--epochs", "--json", "--out", "--resume", "--set", "--split", "--weights"],
     "reproduce": ["--go", "--json", "--out", "--root", "--set", "--weights"],
     "report": ["--full", "--json", "--masks", "--out", "--segmented", "--truth"],
     "run": ["--backbone", "--json", "--method", "--out", "--quick", "--seed", "--set", "--weights"],
