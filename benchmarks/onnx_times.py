@@ -1,10 +1,10 @@
-"""A segmenter in torch against its ONNX file in onnxruntime: seconds of one thread a photograph.
+"""A segmenter in torch against its ONNX file in onnxruntime: seconds of one thread an image.
 
     python benchmarks/onnx_times.py [SEGMENTER] [--rounds 9] [--size 224 320] [--crop 224] [--large]
 
 Without SEGMENTER it is a ViT-S/14 with random weights and 21 classes: time does not depend on what was learned. Both
-work in turn on the same photograph, all of ``predict`` but reading and writing files; seconds are the processor's, so
-waiting for other work is not counted, and a ratio is that of one round. ``--large`` then predicts one photograph of
+work in turn on the same image, all of ``predict`` but reading and writing files; seconds are the processor's, so
+waiting for other work is not counted, and a ratio is that of one round. ``--large`` then predicts one image of
 6000 x 4000 pixels with overlay, by folder and by file, and prints the peak memory of each process.
 """
 
@@ -95,7 +95,7 @@ def one_thread(path: Path) -> OnnxModel:
 
 
 def compare_times(segmenter: Path, file: Path, size: tuple[int, ...], rounds: int) -> None:
-    """Seconds a photograph of both, in turn; photographs go one by one."""
+    """Seconds an image of both, in turn; images go one by one."""
     settings = PredictSettings()
     by_torch, by_onnx = SegmenterPredictor(segmenter, settings), OnnxSegmenter(file, one_thread(file), settings)
     image = np.random.default_rng(0).random((3, *size), np.float32)
@@ -118,7 +118,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measure_large(folder: Path, models: list[Path]) -> None:
-    """Predict one large photograph in a process of its own and print that process's peak memory."""
+    """Predict one large image in a process of its own and print that process's peak memory."""
     coarse = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     Image.fromarray(coarse).resize(LARGE[::-1], Image.Resampling.BICUBIC).save(folder / "large.jpg")
     for model in models:

@@ -193,7 +193,7 @@ def predict(
     split: str | None = None,
     **settings: Any,
 ) -> MaskSetSummary:
-    """Mask photographs, or with none given a split, with a segmenter, a tagged run or an ONNX file.
+    """Mask images, or with none given a split, with a segmenter, a tagged run or an ONNX file.
 
     ``settings`` are those of ``PredictSettings``, such as ``flip=True``.
 
@@ -275,7 +275,7 @@ def convert(
 ) -> Conversion:
     """Write a mask set as ``coco``, ``yolo``, ``cvat``, ``voc``, ``png``, ``geotiff`` or ``npz``.
 
-    ``images`` is where the photographs are now, ``suffix`` what those had that are gone (coco).
+    ``images`` is where the images are now, ``suffix`` what those had that are gone (coco).
 
     Raises:
         Tag2MaskError: what is wrong, where, and how to mend it.

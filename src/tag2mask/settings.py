@@ -32,7 +32,7 @@ SHORT.maxstring = SHORT.maxother = 120
 
 
 def usable(scales: tuple[float, ...]) -> tuple[float, ...]:
-    """At least one scale, and no photograph becomes nothing or fills the memory."""
+    """At least one scale, and no image becomes nothing or fills the memory."""
     if not scales or not all(SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in scales):
         raise ValueError(f"wanted one scale or more, all from {SMALLEST_SCALE} to {LARGEST_SCALE}")
     return scales
@@ -48,7 +48,7 @@ def listed(scales: Any) -> Any:
 Scales = Annotated[tuple[float, ...], BeforeValidator(listed), AfterValidator(usable)]
 Rate = Annotated[float, Field(gt=0, le=100)]  # of learning; torch multiplies it in float32
 # Whatever is larger can only be a typing error, and is found before anything is built.
-Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # of photographs and crops, in pixels
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # of images and crops, in pixels
 Epochs = Annotated[int, Field(gt=0, le=100_000)]
 BatchSize = Annotated[int, Field(gt=0, le=16_384)]
 Patches = Annotated[int, Field(gt=0, le=1_000_000)]

@@ -76,7 +76,7 @@ SMALL = {
 
 
 def halves(run: Run) -> list[Labelled]:
-    """The generated photographs at a side of 48 with their halves as labels, unsure in the middle."""
+    """The generated images at a side of 48 with their halves as labels, unsure in the middle."""
     labelled = []
     for sample in open_dataset(run.data, run.settings.data, "train"):
         wide = load_image(sample.image, DataSettings()).shape[2] // 8

@@ -119,7 +119,7 @@ def test_settings_reach_the_model(models: dict[str, Path], photo: Path) -> None:
         (np.zeros((5, 6, 3), np.float32) + 7, "holds floats from 7 to 7; give integers, or floats from 0 to 1"),
         (np.full((5, 6, 3), np.nan, np.float32), "holds values that are not finite"),
         (np.zeros((5, 6, 3), np.int64), "holds int64"),
-        ("nowhere.jpg", "nowhere.jpg: the photograph is missing"),
+        ("nowhere.jpg", "nowhere.jpg: the image is missing"),
     ],
 )
 def test_what_is_no_image_is_said(models: dict[str, Path], image: Any, message: str) -> None:

@@ -232,7 +232,7 @@ def converted(mask_set: Path, to: str, out: Path) -> Conversion:
 
 @pytest.fixture
 def simple(tmp_path: Path) -> Path:
-    """A mask set of two photographs whose GeoTIFFs are at hand where rasterio is."""
+    """A mask set of two images whose GeoTIFFs are at hand where rasterio is."""
     images = {"a": np.array([[0, 1, 255], [2, 2, 0]]), "b/c": np.array([[1]])}
     if importlib.util.find_spec("rasterio"):
         write_sources(tmp_path / "data", images)
@@ -279,9 +279,9 @@ def test_file_names_have_the_photographs_suffix(simple: Path, tmp_path: Path) ->
     require_extra("coco")
     (tmp_path / "photos/b").mkdir(parents=True)
     Image.new("RGB", (3, 2)).save(tmp_path / "photos/b/c.JPG", format="JPEG")
-    with pytest.raises(DataError, match=r"^a: its photograph was not found.* --images DIR, .* gone.* --suffix \.jpg"):
+    with pytest.raises(DataError, match=r"^a: its image was not found.* --images DIR, .* gone.* --suffix \.jpg"):
         convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos")
-    with pytest.raises(SettingsError, match=r"--suffix jpg: photographs have one of \.bmp, \.jpeg"):
+    with pytest.raises(SettingsError, match=r"--suffix jpg: images have one of \.bmp, \.jpeg"):
         convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", "jpg")
     assert not (tmp_path / "out.json").exists()
     conversion = convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", ".png")
@@ -307,7 +307,7 @@ def test_predicted_photographs_are_found_where_they_were(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path / "here")
     assert file_names(convert(tmp_path / "set", "coco", tmp_path / "1.json")) == ["a.bmp", "b.c/d.TIF", "e.Jpg"]
     (tmp_path / "folder/a.bmp").unlink()
-    with pytest.raises(DataError, match=r"^a: its photograph was not found"):
+    with pytest.raises(DataError, match=r"^a: its image was not found"):
         convert(tmp_path / "set", "coco", tmp_path / "2.json")
 
 
@@ -321,7 +321,7 @@ def test_a_mask_set_that_names_no_place_finds_nothing_in_the_current_folder(
     writer.finish({})
     (tmp_path / "a.png").touch()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"^a: its photograph was not found"):
+    with pytest.raises(DataError, match=r"^a: its image was not found"):
         convert(tmp_path / "set", "coco", tmp_path / "out.json")
 
 
@@ -368,7 +368,7 @@ def test_mask_sets_that_cannot_be_converted(simple: Path, tmp_path: Path) -> Non
         convert(simple, "koko", tmp_path / "out")
     with pytest.raises(SettingsError, match=r"give a name that ends in \.zip"):
         convert(simple, "cvat", tmp_path / "out")
-    with pytest.raises(DataError, match="there is no such folder; give the one that holds the photographs"):
+    with pytest.raises(DataError, match="there is no such folder; give the one that holds the images"):
         convert(simple, "npz", tmp_path / "out", tmp_path / "nowhere")
     manifest = simple / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "complete": False}))

@@ -94,7 +94,7 @@ def test_a_threshold_by_agreement_is_a_number_in_the_manifest(run: Path, trained
     data = shutil.copytree(trained / "squares", tmp_path / "squares")
     lines = (data / "labels.csv").read_text().splitlines()
     (data / "labels.csv").write_text("\n".join([lines[0], *(f"{line.split(',')[0]}," for line in lines[1:])]))
-    with pytest.raises(DataError, match="no photograph has a tag"):
+    with pytest.raises(DataError, match="no image has a tag"):
         make_masks(run, data, split="val", out=run / "none", background={"value": "agreement"})
 
 
@@ -161,9 +161,7 @@ def test_a_photograph_that_cannot_be_read_is_noted_and_the_others_go_on(
 def test_given_tags_must_be_there_and_predicted_ones_need_none(run: Path, trained: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
     (data / "labels.csv").write_text("image,labels\np00.png,red\n")
-    with pytest.raises(
-        DataError, match="4 of 4 photographs of split val have no tags, p08 first; use --tags predicted"
-    ):
+    with pytest.raises(DataError, match="4 of 4 images of split val have no tags, p08 first; use --tags predicted"):
         make_masks(run, data, tmp_path / "set", split="val")
     assert not (tmp_path / "set").exists()
     assert make_masks(run, data, tmp_path / "set", split="val", tags="predicted").images == 4

@@ -55,7 +55,7 @@ def test_the_page_stands_alone_and_shows_everything(trained: Path, tmp_path: Pat
     require_whole(page)
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert "<script" not in page
-    assert page.count("<img") == 4 * 5  # photograph, mask, truth and two maps for each of four photographs
+    assert page.count("<img") == 4 * 5  # image, mask, truth and two maps for each of four images
     for part in (
         "Training loss",
         "painted at random",

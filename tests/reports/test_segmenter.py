@@ -21,7 +21,7 @@ from tag2mask.training.run import open_run
 
 @pytest.fixture(scope="module")
 def place(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run, two segmenters and what they predict: ``weak`` has all photographs, ``full`` the validation ones."""
+    """A run, two segmenters and what they predict: ``weak`` has all images, ``full`` the validation ones."""
     root = tmp_path_factory.mktemp("place")
     run, truth = Path(shutil.copytree(trained / "run", root / "run")), trained / "squares/masks"
     make_masks(run)
@@ -40,8 +40,8 @@ def test_both_are_scored_on_the_photographs_that_they_share(place: Path, trained
         alone = evaluate(place / masks, trained / "squares/masks", "val").to_json()
         assert section.scores[name] == {**alone, "images_without_truth": 0}
     assert section.ratio == pytest.approx(100 * section.scores[WEAK]["miou"] / section.scores[FULL]["miou"], abs=0.051)
-    assert section.line().startswith("mIoU without tags on 4 photographs: segmenter ")
-    assert section.html.count("<img") == 4 * 4  # photograph, truth, two masks
+    assert section.line().startswith("mIoU without tags on 4 images: segmenter ")
+    assert section.html.count("<img") == 4 * 4  # image, truth, two masks
     for part in (
         "<th>precision</th><th>recall</th>",
         "Loss, segmenter",
@@ -87,8 +87,8 @@ def test_what_cannot_be_compared_is_one_line(place: Path, trained: Path, tmp_pat
     for segmented, supervised, truth, error, message in (
         (full, None, None, SettingsError, "--segmented .*full: its segmenter learned from truth; name it with --full"),
         (weak, weak, None, SettingsError, "--full .*weak: not by a segmenter that learned from truth"),
-        (weak, full, tmp_path / "empty", MaskSetError, "weak and .*full: no photograph that both have has truth in"),
-        (tmp_path / "other", None, None, MaskSetError, "other: no photograph of it has truth in the data set"),
+        (weak, full, tmp_path / "empty", MaskSetError, "weak and .*full: no image that both have has truth in"),
+        (tmp_path / "other", None, None, MaskSetError, "other: no image of it has truth in the data set"),
         (tmp_path, None, None, MaskSetError, "is not a mask set"),
     ):
         with pytest.raises(error, match=message):

@@ -1,4 +1,4 @@
-"""Crops of photographs and label images, transformed together."""
+"""Crops of images and label images, transformed together."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CLASSES = Classes(tuple("abcdefgh"))
 
 
 def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, bands: int = 3) -> LabelledPhotograph:
-    """A photograph whose brightness tells its label."""
+    """An image whose brightness tells its label."""
     pixels = np.repeat((labels[..., None] * 30).astype(np.uint8), bands, axis=2)
-    np.save(tmp_path / "photograph.npy", pixels)
+    np.save(tmp_path / "image.npy", pixels)
     Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "labels.png")
     if truth is not None:
         Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "truth.png")
     where = None if truth is None else tmp_path / "truth.png"
-    return LabelledPhotograph("photograph", tmp_path / "photograph.npy", tmp_path / "labels.png", where)
+    return LabelledPhotograph("photograph", tmp_path / "image.npy", tmp_path / "labels.png", where)
 
 
 def crops(one: LabelledPhotograph, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
@@ -113,7 +113,7 @@ def test_labels_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"labels\.png: holds the value 8, neither one of 8 classes nor 255"):
         crops(one, 16)[0, 0]
     Image.fromarray(np.zeros((20, 21), np.uint8)).save(one.labels)
-    with pytest.raises(DataError, match=r"labels\.png: is \(20, 21\), its photograph \(20, 20\)"):
+    with pytest.raises(DataError, match=r"labels\.png: is \(20, 21\), its image \(20, 20\)"):
         crops(one, 16)[0, 0]
 
 

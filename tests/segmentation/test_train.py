@@ -344,7 +344,7 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
     [
         ("unfinished", MaskSetError, "masks is not finished: run the same tag2mask command again"),
         ("classes", MaskSetError, r"other classes than the run: cat, dog there, background, red, green, blue here"),
-        ("photograph", DataError, r"other\.png: its photograph other is missing in"),
+        ("photograph", DataError, r"other\.png: its image other is missing in"),
         ("empty", MaskSetError, "masks holds no mask"),
         ("deleted", MaskSetError, r"p01\.png is missing, 1 of the 8 masks"),
         ("full", RunError, "student is not empty; choose another --out, or go on with --resume"),
@@ -373,7 +373,7 @@ def test_options_that_contradict_each_other(run: Path, masks: Path, tmp_path: Pa
     with pytest.raises(DataError, match="there is no such folder"):
         segment(run, masks, tmp_path / "student", tiny, tmp_path / "none")
     for fully_supervised in (False, True):
-        with pytest.raises(DataError, match="splits: holds the truth of none of the 8 photographs"):
+        with pytest.raises(DataError, match="splits: holds the truth of none of the 8 images"):
             segment(run, masks, tmp_path / "student", tiny, run.parent / "squares/splits", fully_supervised)
     with pytest.raises(RunError, match="student is not a segmenter"):
         segment(run, masks, tmp_path / "student", tiny, resume=True)

@@ -44,7 +44,7 @@ def test_a_comparison_is_a_table_and_a_page_and_goes_on(
     assert [result["rows"][0][name] for name in ("precision", "recall")] == [scores["precision"], scores["recall"]]
     assert "| mIoU | precision | recall |" in markdown(result["table"])
     page = Path(result["report"]).read_text(encoding="utf-8")
-    assert page.count("<img") == 8 * 3  # photograph, truth, one method
+    assert page.count("<img") == 8 * 3  # image, truth, one method
     assert "http" not in page
     monkeypatch.setattr(module, "train_apart", lambda *_: pytest.fail("made again"))
     assert compare(plan(squares, tmp_path / "out", ("linear",)))["rows"] == result["rows"]

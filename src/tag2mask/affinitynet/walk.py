@@ -37,13 +37,13 @@ WIDTHS = (64, 128, 256)  # of what is read after a third, two thirds and all of 
 class WalkSettings(LoopSettings):
     """How a walk is learned and walked.
 
-    ``backbone`` and ``weights``: None takes the run's own. Photographs are seen with the short side ``side``.
-    ``masks`` says which photographs, and how the run makes their class maps; how they would be painted does not matter.
+    ``backbone`` and ``weights``: None takes the run's own. Images are seen with the short side ``side``.
+    ``masks`` says which images, and how the run makes their class maps; how they would be painted does not matter.
     Foreground is sure where a class beats (1 - max map) ** ``low_alpha`` after the CRF, background where
     (1 - max map) ** ``high_alpha`` beats the classes; 4 and 32 are AffinityNet's, MCTformer has 1 and 12 for broader
     maps. Without a background a patch is sure where the CRF's best probability is at least ``trust``.
-    SGD over ``batch_size`` photographs a step, its rate falling by (1 - step / steps) ** ``power``. The papers' rate is
-    0.1 for new layers over some 6,600 steps; ours is 1 since a few hundred photographs give a few dozen. The released
+    SGD over ``batch_size`` images a step, its rate falling by (1 - step / steps) ** ``power``. The papers' rate is
+    0.1 for new layers over some 6,600 steps; ours is 1 since a few hundred images give a few dozen. The released
     code passed its weight decay as the momentum by mistake, so it had next to none; 0.9 is what was meant.
     ``precision`` is fp32 unless it is set.
     Only patches nearer than ``radius`` are compared; the walk takes 2 ** ``squarings`` steps.

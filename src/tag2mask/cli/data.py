@@ -31,7 +31,7 @@ def check(
         str | None, typer.Option(metavar="SOURCE", help="In another layout: voc, coco, ...: see prepare.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Look at tables, lists and file names only; open no photograph.")
+        bool, typer.Option("--quick", help="Look at tables, lists and file names only; open no image.")
     ] = False,
     settings: Assignments = None,
     as_json: Json = False,
@@ -74,8 +74,8 @@ def print_check(report: CheckReport) -> None:
     splits = ", ".join(f"{name} {count}" for name, count in report.splits.items()) or "none"
     per_image = ", ".join(f"{count} with {tags}" for tags, count in report.tags_per_image.items())
     say(
-        f"{report.photographs} photographs, {report.tagged} with tags; splits: {splits}",
-        f"tags a photograph: {per_image}; truth masks: {report.masks}",
+        f"{report.photographs} images, {report.tagged} with tags; splits: {splits}",
+        f"tags an image: {per_image}; truth masks: {report.masks}",
     )
     say(
         f"images with a single tag: {report.single_tag_images} of {report.tagged}; "
@@ -104,17 +104,17 @@ def prepare(
     out: Annotated[Path, typer.Option("--out", metavar="DATA", help="A new folder.")],
     splits: Annotated[str | None, typer.Option(metavar="A,B", help="Only these lists.")] = None,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", help="The first N photographs of each list, for a trial.")
+        int | None, typer.Option(metavar="N", help="The first N images of each list, for a trial.")
     ] = None,
     link: Annotated[
-        str | None, typer.Option(metavar="hard|symlink|copy", help="How photographs are taken over [hard].")
+        str | None, typer.Option(metavar="hard|symlink|copy", help="How images are taken over [hard].")
     ] = None,
     settings: Assignments = None,
     as_json: Json = False,
 ) -> None:
     """Write a published or own data set as a folder that train reads.
 
-    Exit code 1 if photographs could not be used.
+    Exit code 1 if images could not be used.
     """
     from tag2mask.data.sources.prepare import PrepareSettings
     from tag2mask.data.sources.prepare import prepare as write
@@ -125,7 +125,7 @@ def prepare(
     done = write(source, root, out, assign({}, settings or []), plan)
     if not as_json:
         counts = ", ".join(f"{name} {count}" for name, count in done.splits.items()) or "none"
-        print(f"{done.path}: {done.photographs} photographs, {done.tagged} with tags, {done.masks} masks")
+        print(f"{done.path}: {done.photographs} images, {done.tagged} with tags, {done.masks} masks")
         print(f"splits: {counts}")
     for name, reason in done.failures.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)

@@ -44,7 +44,7 @@ def named(**options: object) -> dict[str, Any]:
 
 
 def tell_masks(summary: dict[str, Any], as_json: bool) -> None:
-    """What came of a mask set; exit code 1 if photographs failed."""
+    """What came of a mask set; exit code 1 if images failed."""
     if not as_json:
         untagged = f"{summary['untagged']} of them without any tag, " if summary["untagged"] else ""
         print(f"{summary['masks']}: {summary['images']} masks, {untagged}{len(summary['failures'])} failures")

@@ -46,9 +46,9 @@ def convert(
     to: Annotated[str, typer.Option(metavar="coco|yolo|cvat|voc|png|geotiff|npz", help="The format.")],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A new folder; coco FILE.json, cvat FILE.zip.")],
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The photographs, if not where they were (coco, geotiff).")
+        Path | None, typer.Option(metavar="DIR", help="The images, if not where they were (coco, geotiff).")
     ] = None,
-    suffix: Annotated[str | None, typer.Option(metavar=".jpg", help="Of photographs that are gone (coco).")] = None,
+    suffix: Annotated[str | None, typer.Option(metavar=".jpg", help="Of images that are gone (coco).")] = None,
     as_json: Json = False,
 ) -> None:
     """Write a mask set in another tool's format."""

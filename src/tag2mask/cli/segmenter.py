@@ -82,7 +82,7 @@ def segment(
     result = segment_in_rounds(run, masks, out, chosen, rounds, truth, val_truth, fully_supervised, resume)
     if not as_json:
         print_rounds(result.rounds)
-        print(f"{result.path}: {result.epochs} epochs on {result.photographs} photographs, loss {result.loss:.3f}")
+        print(f"{result.path}: {result.epochs} epochs on {result.photographs} images, loss {result.loss:.3f}")
     emit(result.to_json(), as_json)
 
 
@@ -91,21 +91,21 @@ def predict(
     model: Annotated[Path, typer.Argument(metavar="RUN2|RUN|FILE.onnx", help="What segment, train or export wrote.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder for the mask set.")],
     photographs: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGES|FOLDER", help="Photographs of any size.")
+        list[Path] | None, typer.Argument(metavar="IMAGES|FOLDER", help="Images of any size.")
     ] = None,
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Instead: one of the lists of the data the run came from.")
     ] = None,
     scales: Annotated[str | None, typer.Option(help="Average over scales, such as 0.75,1.0,1.25 [1.0].")] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored photograph.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored image.")] = False,
     refine: Annotated[
         str | None, typer.Option(metavar="none|crf", help="As in masks; crf alone for a segmenter [none].")
     ] = None,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Also write the masks over their photographs.")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also write the masks over their images.")] = False,
     settings: Assignments = None,
     as_json: Json = False,
 ) -> None:
-    """Mask new photographs with a segmenter, a tagged run or an ONNX file; leaves a mask set."""
+    """Mask new images with a segmenter, a tagged run or an ONNX file; leaves a mask set."""
     from tag2mask.prediction.predict import predict as mask
     from tag2mask.prediction.settings import read_predict_settings
 

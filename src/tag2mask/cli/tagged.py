@@ -38,9 +38,9 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT [vit_small_patch14_dinov2].")] = None,
     weights: Weights = None,
     image_size: Annotated[int | None, typer.Option(help="Side of training crops in pixels [224].")] = None,
-    split: Annotated[str | None, typer.Option(help="Photographs to learn from [train].")] = None,
+    split: Annotated[str | None, typer.Option(help="Images to learn from [train].")] = None,
     epochs: Epochs = None,
-    batch_size: Annotated[int | None, typer.Option(help="Photographs a step [8].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step [8].")] = None,
     seed: Seed = None,
     precision: Annotated[str | None, typer.Option(metavar="auto|fp32|bf16|fp16", help="Of the numbers [auto].")] = None,
     preset: PresetName = None,
@@ -66,7 +66,7 @@ def train(
     )
     result = learn(data, out, read_settings(config, settings or [], options, preset), resume)
     if not as_json:
-        best = "no validation photographs" if result.best_ap is None else f"val AP {result.best_ap:.3f}"
+        best = "no validation images" if result.best_ap is None else f"val AP {result.best_ap:.3f}"
         print(f"{result.run}: {result.epochs} epochs, best {result.best_epoch} ({best})")
     emit(result.to_json(), as_json)
 
@@ -100,10 +100,10 @@ def import_run(
 def refine_train(
     run: RunFolder,
     out: Annotated[Path, typer.Option("--out", metavar="WALK", help="A new folder for the walk.")],
-    split: Annotated[str | None, typer.Option(help="Photographs to learn from [train].")] = None,
+    split: Annotated[str | None, typer.Option(help="Images to learn from [train].")] = None,
     backbone: Annotated[str | None, typer.Option(help="Any plain timm ViT; else the run's own.")] = None,
     weights: RunWeights = None,
-    epochs: Annotated[int | None, typer.Option(help="Times through the photographs [5].")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Times through the images [5].")] = None,
     settings: Assignments = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the walk in --out.")] = False,
     as_json: Json = False,
@@ -118,7 +118,7 @@ def refine_train(
     options = named(masks__split=split, backbone__name=backbone, weights=weights, epochs=epochs)
     summary = train_walk(run, out, WalkSettings.read(options, settings or [], "walk"), resume)
     if not as_json:
-        print(f"{summary.path}: {summary.photographs} photographs, loss {summary.last_loss:.3f}")
+        print(f"{summary.path}: {summary.photographs} images, loss {summary.last_loss:.3f}")
     emit(summary.to_json(), as_json)
 
 
@@ -151,12 +151,12 @@ def train_probe(
 @app.command()
 def masks(
     run: RunFolder,
-    data: Annotated[Path | None, typer.Option(help="Other photographs than the run's.")] = None,
-    split: Annotated[str | None, typer.Option(help="Photographs to paint, or all [train].")] = None,
+    data: Annotated[Path | None, typer.Option(help="Other images than the run's.")] = None,
+    split: Annotated[str | None, typer.Option(help="Images to paint, or all [train].")] = None,
     tags: Annotated[str | None, typer.Option(metavar="given|predicted", help="Which tags to paint [given].")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder [RUN/masks-SPLIT].")] = None,
     scales: Annotated[str | None, typer.Option(help="Sum maps over scales, such as 1.0,1.25 [1.0].")] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored photograph.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Add the mirrored image.")] = False,
     refine: Annotated[
         str | None,
         typer.Option(
@@ -236,7 +236,7 @@ def compare(
     settings: Assignments = None,
     as_json: Json = False,
 ) -> None:
-    """Train several methods alike, paint, score: which one suits these photographs?"""
+    """Train several methods alike, paint, score: which one suits these images?"""
     from tag2mask.masks.settings import read_mask_settings
     from tag2mask.training.settings import read_settings
     from tag2mask.workflows.compare import Comparison, markdown

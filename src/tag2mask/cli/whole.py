@@ -62,7 +62,7 @@ def print_whole(result: dict[str, Any]) -> None:
     ]
     say(*lines)
     if not result["scores"]:
-        say("nothing could be scored: the data set has no true masks of these photographs")
+        say("nothing could be scored: the data set has no true masks of these images")
         return
     table: list[list[str]] = []
     for row in result["scores"]:

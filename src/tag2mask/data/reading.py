@@ -27,7 +27,7 @@ NUMBERS = WIDE | {"uint8", "uint16", "int16", "float16", "float32", "float64"}
 
 
 def read_scaled(path: Path, settings: DataSettings) -> NDArray[np.float32]:
-    """A photograph ``(bands, Y, X)``, its values brought to [0, 1] as the settings say.
+    """An image ``(bands, Y, X)``, its values brought to [0, 1] as the settings say.
 
     Raises:
         DataError: missing, unreadable, cut short, of another number of bands, or without a scale.
@@ -36,7 +36,7 @@ def read_scaled(path: Path, settings: DataSettings) -> NDArray[np.float32]:
 
 
 def scaled(path: Path, pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
-    """Raw values ``(Y, X, bands)`` of the photograph ``path`` as ``(bands, Y, X)`` in [0, 1].
+    """Raw values ``(Y, X, bands)`` of the image ``path`` as ``(bands, Y, X)`` in [0, 1].
 
     Raises:
         DataError: the settings do not say what the values' scale is.
@@ -70,7 +70,7 @@ def require_scale(path: Path, pixels: NDArray[Any], settings: DataSettings) -> N
 def read_image(path: Path, bands: int, content: bytes | None = None) -> NDArray[Any]:
     """Pixels ``(Y, X, bands)``, 8 or 16 bit integers or floats, turned upright as EXIF says.
 
-    Pixels without data have the mean of their band. ``content`` is a photograph inside another file; ``path`` then
+    Pixels without data have the mean of their band. ``content`` is an image inside another file; ``path`` then
     only says where.
 
     Raises:
@@ -107,7 +107,7 @@ def by_pillow(path: Path, bands: int) -> bool:
 
 
 def is_turned(path: Path, bands: int) -> bool:
-    """Whether ``read_image`` turns or mirrors a photograph of that many bands, as EXIF says.
+    """Whether ``read_image`` turns or mirrors an image of that many bands, as EXIF says.
 
     Raises:
         DataError: it cannot be read.
@@ -119,7 +119,7 @@ def is_turned(path: Path, bands: int) -> bool:
 
 
 def suffix_of(path: Path, content: bytes) -> str:
-    """What a photograph inside another file, at ``path``, is called as a file: its own name may lie.
+    """What an image inside another file, at ``path``, is called as a file: its own name may lie.
 
     Raises:
         DataError: it is no image, or of another format.

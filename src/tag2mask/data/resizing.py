@@ -1,4 +1,4 @@
-"""Other sizes of photographs and maps, without torch and yet as torch has them.
+"""Other sizes of images and maps, without torch and yet as torch has them.
 
 Shapes: K channels, Y X pixels.
 """
@@ -30,9 +30,9 @@ LONGEST = 16  # times the short side that is wanted; a line of pixels would else
 
 
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width with the short side ``side`` and the photograph's proportions.
+    """Height and width with the short side ``side`` and the image's proportions.
 
-    A photograph that is more than ``LONGEST`` times as long as it is short gets the long side ``LONGEST * side``.
+    An image that is more than ``LONGEST`` times as long as it is short gets the long side ``LONGEST * side``.
     """
     short, long = sorted((height, width))
     if long > LONGEST * short:
@@ -58,7 +58,7 @@ def short_side(side: int | Literal["own"], height: int, width: int, patch: int) 
 
 
 def resized(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A photograph ``(bands, Y, X)``, bicubic and antialiased, within the range of each band: bicubic overshoots."""
+    """An image ``(bands, Y, X)``, bicubic and antialiased, within the range of each band: bicubic overshoots."""
     return np.stack([resized_band(band, size).clip(band.min(), band.max()) for band in image])
 
 

@@ -35,10 +35,10 @@ Band = Annotated[int, Field(ge=0)]
 
 
 class DataSettings(Settings):
-    """The files' names below the data set's folder, the bands of a photograph, and how their raw values are taken.
+    """The files' names below the data set's folder, the bands of an image, and how their raw values are taken.
 
     Values come to [0, 1] by ``scale``: by their type's ``range`` (floats are taken as they are), or divided by each
-    band's own ``maximum`` in the photograph, as TokenMasking's code does. With ``clip``, (low, high) in raw units for
+    band's own ``maximum`` in the image, as TokenMasking's code does. With ``clip``, (low, high) in raw units for
     all bands or one pair a band, they are first clipped and counted from low, and the range is that of the clip.
     ``mean`` and ``std``, one a band, are of values in [0, 1]; None for the backbone's own. ``rgb`` are the bands shown
     in pictures, from 0 (None: the first three); deeper values than 8 bits are stretched between the percentiles of

@@ -20,10 +20,10 @@ from tag2mask.settings import Settings
 
 
 class AugmentSettings(Settings):
-    """Random changes to training photographs; ``colour`` jitters three bands and leaves others alone.
+    """Random changes to training images; ``colour`` jitters three bands and leaves others alone.
 
     ``hide`` covers cells of an 8 x 8 grid, a share of up to that much: a class has to be found by all its parts.
-    ``randaugment`` is how many of RandAugment's changes of magnitude 9 a photograph of three bands gets, ``erase`` how
+    ``randaugment`` is how many of RandAugment's changes of magnitude 9 an image of three bands gets, ``erase`` how
     often a rectangle becomes noise.
     """
 
@@ -91,7 +91,7 @@ def crop_transform(
 
 
 class Hide(torch.nn.Module):
-    """Cells of a grid set to 0, the mean colour: each with a chance drawn uniformly below ``share`` once a photograph.
+    """Cells of a grid set to 0, the mean colour: each with a chance drawn uniformly below ``share`` once an image.
 
     Singh and Lee, "Hide-and-Seek", ICCV 2017, where the chance is fixed.
     """

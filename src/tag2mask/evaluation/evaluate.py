@@ -125,7 +125,7 @@ def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
 
 
 def score(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
-    """Score the masks of these photographs.
+    """Score the masks of these images.
 
     Raises:
         MaskSetError: none of them has truth.
@@ -172,6 +172,6 @@ def image_counts(opened: MaskSet, truth: Path, name: str) -> Counts:
 
 
 def paintable(classes: Classes, tags: list[str]) -> list[int]:
-    """Pixel values that a photograph with these tags may have."""
+    """Pixel values that an image with these tags may have."""
     values = [classes.names.index(tag) + classes.offset for tag in tags]
     return values if classes.background is None else [0, *values]

@@ -86,7 +86,7 @@ def miou_interval(
     total = weights @ (per_image.sum(2) + square.sum(1))
     with np.errstate(divide="ignore", invalid="ignore"):
         iou = np.where(total - hit > 0, hit / (total - hit), np.nan)
-    scores = np.array([mean_known(row) for row in iou])  # a draw of void photographs alone has none
+    scores = np.array([mean_known(row) for row in iou])  # a draw of void images alone has none
     known = scores[~np.isnan(scores)]
     if not known.size:
         return float("nan"), float("nan")

@@ -75,22 +75,22 @@ class Conversion:
 
 
 def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suffix: str | None = None) -> Conversion:
-    """Write the masks of a finished mask set in another format; ``images`` is where the photographs are now.
+    """Write the masks of a finished mask set in another format; ``images`` is where the images are now.
 
-    ``suffix`` is for photographs that are gone.
+    ``suffix`` is for images that are gone.
 
     Raises:
         SettingsError: the format is unknown, lacks its extra, or wants another suffix of ``out``; ``suffix`` is none.
         MaskSetError: ``mask_set`` is none, is not finished or is damaged, or ``out`` is in the way.
-        DataError: the format needs photographs that are not there, or cannot hold the masks; the folder ``out`` lies
-            among the photographs.
+        DataError: the format needs images that are not there, or cannot hold the masks; the folder ``out`` lies
+            among the images.
     """
     converter = require_converter(to, out)
     opened = open_finished(mask_set)
     if images is not None and not images.is_dir():
-        raise DataError(f"{images}: there is no such folder; give the one that holds the photographs")
+        raise DataError(f"{images}: there is no such folder; give the one that holds the images")
     if suffix is not None and suffix.lower() not in IMAGE_SUFFIXES:
-        raise SettingsError(f"--suffix {suffix}: photographs have one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise SettingsError(f"--suffix {suffix}: images have one of {', '.join(sorted(IMAGE_SUFFIXES))}")
     for place in [] if converter.suffix else photographs_places(opened, images):
         require_outside(out, place)
     total = len(opened.names())

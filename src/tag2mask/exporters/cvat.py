@@ -5,7 +5,7 @@
     labelmap.txt                        label:color_rgb:parts:actions
     ImageSets/Segmentation/default.txt  names, one a line
     SegmentationClass/NAME.png          the labels' colours
-    SegmentationObject/NAME.png         a colour per class of the photograph; CVAT leaves what is black unlabelled
+    SegmentationObject/NAME.png         a colour per class of the image; CVAT leaves what is black unlabelled
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def require_few(classes: Classes) -> None:
 
 
 def objects(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours ``(Y, X, 3)`` of labels to colours of objects: the photograph's first class, its second and so on."""
+    """Colours ``(Y, X, 3)`` of labels to colours of objects: the image's first class, its second and so on."""
     found, numbers = np.unique(pixels.reshape(-1, 3) @ np.array([1, 256, 65536]), return_inverse=True)
     numbers = numbers if found[0] == 0 else numbers + 1  # black stays black
     return np.asarray(voc_colours(len(found) + 1)[numbers].reshape(pixels.shape))

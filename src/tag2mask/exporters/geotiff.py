@@ -68,7 +68,7 @@ def category_names(classes: Classes) -> str:
 def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
     """CRS and transform or GCPs of the source image, as rasterio takes them, and where it has no data, ``(Y, X)``.
 
-    An array or a photograph that was turned upright has none: rasterio cannot read the one, and not as seen the other.
+    An array or an image that was turned upright has none: rasterio cannot read the one, and not as seen the other.
     """
     import rasterio
 
@@ -96,7 +96,7 @@ def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
 
 
 def driver_of(path: Path) -> str:
-    """The one driver of GDAL's that may open a photograph."""
+    """The one driver of GDAL's that may open an image."""
     try:
         with open_image(path) as image:
             return DRIVERS.get(str(image.format), "GTiff")

@@ -1,4 +1,4 @@
-"""The label images of a mask set, one after another, each with its photograph where that is at hand."""
+"""The label images of a mask set, one after another, each with its image where that is at hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tag2mask.masks.write import MaskSet
 
 @dataclass(frozen=True)
 class LabelImage:
-    """A mask: labels ``int64 (Y, X)``, and the photograph's file, None where it was not found.
+    """A mask: labels ``int64 (Y, X)``, and the image's file, None where it was not found.
 
     ``suffix`` is that of the file, or what is said to have been, if anything is.
     """
@@ -30,7 +30,7 @@ class LabelImage:
 
 
 def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None) -> Iterator[LabelImage]:
-    """Every mask, in the order of names; the photographs are in ``images``, or else where they were.
+    """Every mask, in the order of names; the images are in ``images``, or else where they were.
 
     Those that are not found had ``suffix``.
 
@@ -50,7 +50,7 @@ def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None
 
 
 def photographs_places(mask_set: MaskSet, images: Path | None) -> list[Path]:
-    """Folders that the masks' names start from, and single photographs; they may be gone, but for ``images``."""
+    """Folders that the masks' names start from, and single images; they may be gone, but for ``images``."""
     if images is not None:
         return [images]
     manifest = mask_set.manifest
@@ -61,7 +61,7 @@ def photographs_places(mask_set: MaskSet, images: Path | None) -> list[Path]:
 
 
 def find_photograph(place: Path, name: str) -> Path | None:
-    """The photograph of that name, whatever its suffix: ``place`` itself, or below it."""
+    """The image of that name, whatever its suffix: ``place`` itself, or below it."""
     if place.is_file():
         return place if strip_suffix(place.name) == name else None
     suffixes = [spelled for suffix in sorted(IMAGE_SUFFIXES) for spelled in (suffix, suffix.upper(), suffix.title())]

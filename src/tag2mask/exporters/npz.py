@@ -1,4 +1,4 @@
-"""NumPy archives: ``NAME.npz`` a photograph, read with ``numpy.load`` without pickle."""
+"""NumPy archives: ``NAME.npz`` an image, read with ``numpy.load`` without pickle."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from tag2mask.training.run import open_run
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-3
 STEPS = ("capture the graph", "translate it to ONNX", "write the file", "compare it with torch")
-SIZES = ((1, 4, 4), (2, 3, 6), (3, 7, 5))  # photographs, patches down, patches across
+SIZES = ((1, 4, 4), (2, 3, 6), (3, 7, 5))  # images, patches down, patches across
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class OnnxSummary:
 
 @dataclass(frozen=True)
 class Exportable:
-    """A model from photographs in [0, 1] to its outputs; by how many pixels sides may differ from whole patches."""
+    """A model from images in [0, 1] to its outputs; by how many pixels sides may differ from whole patches."""
 
     model: nn.Module
     card: ModelCard
@@ -96,7 +96,7 @@ def of_run(path: Path) -> Exportable:
 
 
 def of_segmenter(path: Path) -> Exportable:
-    """Logits ``(B, K, Y, X)``; photographs of any size."""
+    """Logits ``(B, K, Y, X)``; images of any size."""
     run = open_segmenter(path)
     segmenter = run.load()
     card = ModelCard(
@@ -227,7 +227,7 @@ def not_exportable(card: ModelCard, error: BaseException) -> RunError:
 
 
 def noise(exportable: Exportable, size: tuple[int, int, int]) -> torch.Tensor:
-    """So many photographs of so many patches down and across, or a little less."""
+    """So many images of so many patches down and across, or a little less."""
     count, high, wide = size
     patch = exportable.card.patch
     return torch.rand(

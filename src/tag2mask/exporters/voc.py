@@ -1,4 +1,4 @@
-"""VOC's segmentation folders; ``JPEGImages`` is left to be filled with the photographs.
+"""VOC's segmentation folders; ``JPEGImages`` is left to be filled with the images.
 
 ::
 

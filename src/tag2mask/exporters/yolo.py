@@ -1,4 +1,4 @@
-"""YOLO segmentation: a folder with ``labels/NAME.txt`` and ``data.yaml``; the photographs go into its ``images/``.
+"""YOLO segmentation: a folder with ``labels/NAME.txt`` and ``data.yaml``; the images go into its ``images/``.
 
 A line is a polygon, ``class x1 y1 x2 y2 ...``, as shares of width and height. What becomes of holes and of pixels that
 touch by a corner is told in ``outline``; no piece is too small. Ultralytics fills the polygons exactly; supervision

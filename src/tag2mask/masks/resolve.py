@@ -46,7 +46,7 @@ def require_tags(samples: Sequence[Sample], split: str) -> None:
     untagged = [sample.name for sample in samples if sample.tags is None]
     if untagged:
         raise DataError(
-            f"{len(untagged)} of {len(samples)} photographs of split {split} have no tags, {untagged[0]} first; "
+            f"{len(untagged)} of {len(samples)} images of split {split} have no tags, {untagged[0]} first; "
             "use --tags predicted"
         )
 

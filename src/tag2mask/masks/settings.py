@@ -33,7 +33,7 @@ class BackgroundSettings(Settings):
 
     ``none``: every pixel gets a class. ``threshold``: a pixel is background where the best map is below ``value``, a
     share of its range, its own ``mean`` or Otsu's threshold, or by ``agreement`` the share at which two views of the
-    photographs agree best. ``power``: background scores (1 - max map) ** ``value`` and competes with the maps.
+    images agree best. ``power``: background scores (1 - max map) ** ``value`` and competes with the maps.
     ``agreement`` is the kappa of the two views, if they chose ``value``; ``tuned_on`` names the split whose truth did.
     """
 

@@ -2,13 +2,13 @@
 
 ::
 
-    masks/NAME.png     indexed, VOC palette, the photograph's size; 16-bit gray above 254 classes
+    masks/NAME.png     indexed, VOC palette, the image's size; 16-bit gray above 254 classes
     scores/NAME.png    if its settings say so: how likely each class of the image is (``masks/scores.py``)
     classes.json       names, background, ignore
     manifest.json      who made the masks, from what, which labels were used, what went wrong
 
 Every file is whole or not there. The manifest is written first of all, with ``complete`` false, so that an interrupted
-set knows what it was to become; the tags of each photograph stand in ``tags.jsonl`` until they move into the manifest.
+set knows what it was to become; the tags of each image stand in ``tags.jsonl`` until they move into the manifest.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ class MaskSet:
     manifest: dict[str, Any]
 
     def names(self) -> list[str]:
-        """Photographs that have a mask, sorted."""
+        """Images that have a mask, sorted."""
         folder = self.path / MASKS
         return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("[!.]*.png"))
 
     def mask(self, name: str) -> Path:
-        """Path of a photograph's mask."""
+        """Path of an image's mask."""
         return mask_path(self.path, name)
 
     def scores(self, names: Iterable[str]) -> dict[str, ScoreFile]:
@@ -120,7 +120,7 @@ class MaskSet:
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of a photograph is.
+    """Where the mask of an image is.
 
     Raises:
         DataError: the name leads elsewhere.
@@ -188,7 +188,7 @@ def open_finished(path: Path) -> MaskSet:
 
 @dataclass(frozen=True)
 class MaskSetSummary:
-    """What came of it: masks in ``path``, and photographs that failed.
+    """What came of it: masks in ``path``, and images that failed.
 
     ``fallbacks`` have no predicted tag but the best in its place, ``untagged`` have none at all: all is background.
     """

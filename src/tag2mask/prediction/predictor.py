@@ -1,4 +1,4 @@
-"""What masks photographs, whatever it is made of."""
+"""What masks images, whatever it is made of."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def origin(self) -> dict[str, Any]:
-        """Everything that decides what the masks look like but the photographs, for the mask set's manifest."""
+        """Everything that decides what the masks look like but the images, for the mask set's manifest."""
 
     @abstractmethod
     def paint(self, batch: Photographs) -> list[Painted]:

@@ -1,4 +1,4 @@
-"""Photographs whose tags are known, painted anew by a segmenter that learned from their masks.
+"""Images whose tags are known, painted anew by a segmenter that learned from their masks.
 
 Shapes: K pixel classes, Y X pixels.
 """
@@ -35,7 +35,7 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], ta
     Stopped in between, the same call goes on.
 
     Raises:
-        DataError: a photograph cannot be read.
+        DataError: an image cannot be read.
         MaskSetError: ``out`` holds something else.
     """
     settings = PredictSettings()

@@ -1,4 +1,4 @@
-"""A tagged run as a predictor: ``masks --tags predicted`` for any photographs, in torch."""
+"""A tagged run as a predictor: ``masks --tags predicted`` for any images, in torch."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class SegmenterPredictor(Predictor):
         return np.asarray(normed_MD.view(*features.grid, -1))
 
     def labels(self, image: Floats, shares_KYX: Floats) -> NDArray[np.int64]:
-        """The label image of a photograph ``(bands, Y, X)`` in [0, 1]."""
+        """The label image of an image ``(bands, Y, X)`` in [0, 1]."""
         if CRF in self.settings.refine.names:
             return sharpened(image, shares_KYX, self.settings.refine, self.data_settings)
         return most_probable(shares_KYX, image.shape[1:])

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about several methods on the same photographs."""
+"""One self-contained HTML page about several methods on the same images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One photograph by every method."""
+    """One image by every method."""
 
     cells: tuple[Cell, ...]
     keys: tuple[Key, ...]
@@ -56,7 +56,7 @@ def write_comparison(
 
 
 def compared(sample: Sample, sets: Mapping[str, MaskSet], truth: Path | None, data: DataSettings) -> ComparedRow:
-    """The photograph, its truth if there is any, and the masks of all methods."""
+    """The image, its truth if there is any, and the masks of all methods."""
     picture = read_picture(sample.image, data)
     classes = next(iter(sets.values())).classes
     labels = {method: read_mask(masks.mask(sample.name)) for method, masks in sets.items()}

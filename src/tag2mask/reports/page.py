@@ -138,7 +138,7 @@ def charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
     found = [line_chart("Training loss", "loss", epochs, terms)]
     if all({"val_ap", "val_f1"} <= row.keys() for row in metrics):
         scores = {"mean AP": [row["val_ap"] for row in metrics], "F1": [row["val_f1"] for row in metrics]}
-        found.append(line_chart("Tags of validation photographs", "score", epochs, scores, top=1.0))
+        found.append(line_chart("Tags of validation images", "score", epochs, scores, top=1.0))
     return found
 
 

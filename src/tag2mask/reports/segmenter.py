@@ -39,7 +39,7 @@ class SegmenterSection:
         ]
         if self.ratio is not None:
             parts.append(f"{WEAK} / {FULL} {self.ratio:.1f} %")
-        return f"mIoU without tags on {self.scores[WEAK]['images']} photographs: {', '.join(parts)}"
+        return f"mIoU without tags on {self.scores[WEAK]['images']} images: {', '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -49,10 +49,10 @@ class SegmenterSection:
 def segmenter_section(
     run: Path, segmented: Path, full: Path | None = None, own: Path | None = None, truth: Path | None = None
 ) -> SegmenterSection:
-    """What a segmenter predicted, ``segmented``, on the photographs that have truth and a mask in ``full`` too.
+    """What a segmenter predicted, ``segmented``, on the images that have truth and a mask in ``full`` too.
 
     ``full`` was predicted by the fully supervised segmenter. Beside them stand the tagged run's own masks for predicted
-    tags, ``own`` or any of the run's, where they have all these photographs.
+    tags, ``own`` or any of the run's, where they have all these images.
 
     Raises:
         RunError, MaskSetError, DataError: something cannot be read, or there is nothing to compare.
@@ -109,7 +109,7 @@ def require_learned(masks: MaskSet, from_truth: bool) -> None:
 
 
 def common_names(sets: Mapping[str, MaskSet], truth: Path | None) -> list[str]:
-    """Photographs that all the mask sets have, and whose truth is there.
+    """Images that all the mask sets have, and whose truth is there.
 
     Raises:
         MaskSetError: there is none.
@@ -119,14 +119,14 @@ def common_names(sets: Mapping[str, MaskSet], truth: Path | None) -> list[str]:
     if not found:
         where = " and ".join(str(masks.path) for masks in sets.values())
         raise MaskSetError(
-            f"{where}: no photograph {'of it' if len(sets) == 1 else 'that both have'} has truth in "
-            f"{truth or 'the data set'}; predict photographs that have, or name their truth with --truth"
+            f"{where}: no image {'of it' if len(sets) == 1 else 'that both have'} has truth in "
+            f"{truth or 'the data set'}; predict images that have, or name their truth with --truth"
         )
     return found
 
 
 def own_masks(run: Run, own: Path | None, names: Sequence[str]) -> MaskSet | None:
-    """The tagged run's masks of all these photographs with predicted tags: ``own``, or the first below the run."""
+    """The tagged run's masks of all these images with predicted tags: ``own``, or the first below the run."""
     for path in ([] if own is None else [own]) + sorted(path.parent for path in run.path.glob(f"*/{MANIFEST}")):
         masks = open_mask_set(path)
         predicted = masks.manifest.get("settings", {}).get("tags") == "predicted"
@@ -141,7 +141,7 @@ def percent_of(part: float | None, whole: float | None) -> float | None:
 
 
 def sheet(run: Run, sets: Mapping[str, MaskSet], names: Sequence[str], truth: Path) -> list[ComparedRow]:
-    """Photograph, truth and the mask of every set, for up to twelve photographs of the run's data."""
+    """Image, truth and the mask of every set, for up to twelve images of the run's data."""
     photographs = {sample.name: sample for sample in open_dataset(run.data, run.settings.data)}
     chosen = spread([name for name in names if name in photographs], SHOWN)
     return [compared(photographs[name], sets, truth, run.settings.data) for name in sorted(chosen)]

@@ -1,4 +1,4 @@
-"""The contact sheet: photographs, their masks, their truth if there is one, their class maps."""
+"""The contact sheet: images, their masks, their truth if there is one, their class maps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Map:
-    """A class map over the photograph; ``score`` is the class's logit."""
+    """A class map over the image; ``score`` is the class's logit."""
 
     picture: str
     name: str
@@ -46,7 +46,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Row:
-    """One photograph; ``truth`` is None without truth. ``likeness`` is the correlation of the maps of two classes."""
+    """One image; ``truth`` is None without truth. ``likeness`` is the correlation of the maps of two classes."""
 
     name: str
     photograph: str

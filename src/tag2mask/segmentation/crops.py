@@ -31,7 +31,7 @@ TRIES = 10  # for a crop that is not all one class
 
 
 class CropSettings(Settings):
-    """Random changes to training photographs.
+    """Random changes to training images.
 
     The short side becomes ``base`` (None: as much more than the crop as the paper's 520 is than 480) times a number
     between ``min_scale`` and ``max_scale``. A crop of which one class fills ``cat_max_ratio`` or more is drawn anew.
@@ -170,14 +170,14 @@ def grown(shares_Phw: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def read_labels(path: Path, image: Tensor, classes: Classes) -> Tensor:
-    """The label image of a photograph, int64 ``(Y, X)``.
+    """The label image of an image, int64 ``(Y, X)``.
 
     Raises:
         DataError: it has another size, or a value that is neither a class nor ignore.
     """
     labels = read_mask(path)
     if labels.shape != image.shape[1:]:
-        raise DataError(f"{path}: is {labels.shape}, its photograph {tuple(image.shape[1:])}")
+        raise DataError(f"{path}: is {labels.shape}, its image {tuple(image.shape[1:])}")
     foreign = classes.foreign(labels)
     if foreign.size:
         raise DataError(

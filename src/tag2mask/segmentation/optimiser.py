@@ -15,7 +15,7 @@ from tag2mask.training.schedule import poly
 
 OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # Ours: few steps on few photographs, a pretrained encoder that small rates suit best.
+        # Ours: few steps on few images, a pretrained encoder that small rates suit best.
         "adamw": {
             "lr": 3e-4,
             "encoder": 0.04,

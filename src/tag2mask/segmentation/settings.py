@@ -27,7 +27,7 @@ class SegmentSettings(LoopSettings):
     ``weights`` leave open is the run's own: its pretrained weights, not what it made of them. The others have an
     ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's own ImageNet weights.
     ``crop`` is the side of training crops and of windows in pixels, None for the run's image size. A mask set says
-    itself which photographs it has; without one, fully supervised, they are those of ``split``, None for the run's.
+    itself which images it has; without one, fully supervised, they are those of ``split``, None for the run's.
     ``target``: ``hard`` learns the masks, ``soft`` the mask set's scores where its masks are not ignore.
     ``potts`` is the weight of the loss that draws predictions of neighbours of alike colour together, ignored pixels
     among them.

@@ -69,7 +69,7 @@ def segment(
     fully_supervised: bool = False,
     resume: bool = False,
 ) -> SegmentResult:
-    """Train a segmenter on a mask set and leave it in ``out``; ``run`` gives photographs, classes and backbone.
+    """Train a segmenter on a mask set and leave it in ``out``; ``run`` gives images, classes and backbone.
 
     ``truth`` is opened to score the labels' precision only, or to learn from if ``fully_supervised``.
 

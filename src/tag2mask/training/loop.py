@@ -173,7 +173,7 @@ class Trainer(EpochLoop[TrainSettings]):
 
     def train(self, opening: str) -> TrainResult:
         """Train to the end from where ``state`` stands; ``opening`` is the first line to say."""
-        untagged = ["no tagged validation photographs: the last weights are kept, not the best"]
+        untagged = ["no tagged validation images: the last weights are kept, not the best"]
         self.run([opening] if self.validation else [opening, *untagged])
         best, epochs = self.state.best_epoch, self.settings.epochs
         return TrainResult(
@@ -214,7 +214,7 @@ class Trainer(EpochLoop[TrainSettings]):
             self.save_model(self.out / layout.epoch_model(state.epoch + 1), self.method.kept_weights())
 
     def validate(self) -> dict[str, Any]:
-        """AP and F1 over the validation photographs, by tags alone; each keeps its proportions."""
+        """AP and F1 over the validation images, by tags alone; each keeps its proportions."""
         if not self.validation:
             return {}
         settings = self.settings

@@ -4,7 +4,7 @@
 
     config.yaml          settings, data root, normalisation, versions
     classes.json         names of the classes
-    model.safetensors    best weights by validation AP (the last ones without validation photographs)
+    model.safetensors    best weights by validation AP (the last ones without validation images)
     metrics.jsonl        one line an epoch
     weights.json         which weights were loaded
     state.safetensors    to resume

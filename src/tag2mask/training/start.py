@@ -31,7 +31,7 @@ HEADER = (layout.CONFIG, layout.CLASSES, layout.WEIGHTS)  # what is written befo
 
 
 def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
-    """Photographs of the validation split that have tags; none if the data has no such split."""
+    """Images of the validation split that have tags; none if the data has no such split."""
     if settings.val_split is None:
         return []
     try:

@@ -43,7 +43,7 @@ from tag2mask.training.start import completed, open_validation
 from tag2mask.workflows.children import run_verb
 
 PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
-WARM_UP, TIMED = 2, 3  # steps, and photographs to validate
+WARM_UP, TIMED = 2, 3  # steps, and images to validate
 COLUMNS = {  # and their digits
     "mIoU": 1,
     "precision": 1,
@@ -121,7 +121,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
 
     Raises:
         SettingsError: a method or a refiner is unknown or cannot be compared.
-        DataError: the photographs cannot be used, or ``out`` lies among them.
+        DataError: the images cannot be used, or ``out`` lies among them.
         RunError: a training failed, or ``out`` holds another comparison.
     """
     for method in plan.methods:
@@ -181,7 +181,7 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
 
 
 def epochs_in(plan: Comparison, method: str) -> int:
-    """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated photographs."""
+    """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated images."""
     assert plan.budget_minutes is not None
     settings = completed(plan.settings(method, 0, 1), plan.data)
     photographs = open_dataset(plan.data, settings.data, settings.split)

@@ -27,13 +27,13 @@ PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
 MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
 REFINERS = (PROBE_REFINER, CRF)  # of masks, unless others are asked for
 METHOD = re.compile(r"^\s*train\.method\.")  # a setting of the method itself, as for train
-# Quick: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S one core
+# Quick: crops of so many patches a side, and so many images seen in all epochs together. With ViT-S one core
 # needs about 0.12 s for a crop of 126 px in training; a decoder that starts from nothing gets the larger share.
 QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 4000
 
 
 class WholeSettings(Settings):
-    """The settings of the stages. Which photographs are painted is decided here, by ``train``'s splits."""
+    """The settings of the stages. Which images are painted is decided here, by ``train``'s splits."""
 
     train: TrainSettings = TrainSettings()
     probe: ProbeSettings = ProbeSettings()
@@ -90,7 +90,7 @@ def read_whole_settings(
 
 
 def quick_settings(given: WholeSettings, photographs: int) -> dict[str, Any]:
-    """Settings for about ten minutes on two cores, where there are some hundred photographs."""
+    """Settings for about ten minutes on two cores, where there are some hundred images."""
     side = QUICK_PATCHES * patch_of(given.train.backbone)
     return {
         "train": {"backbone": {"image_size": side}, "epochs": epochs_for(QUICK_TRAIN, photographs)},

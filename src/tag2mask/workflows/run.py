@@ -57,7 +57,7 @@ class WholeResult:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Photographs that could not be painted, and why."""
+        """Images that could not be painted, and why."""
         return {name: why for stage in self.stages.values() for name, why in stage.get("failures", {}).items()}
 
     def to_json(self) -> dict[str, Any]:
@@ -77,13 +77,13 @@ def run_whole(plan: Plan) -> WholeResult:
     """Do what is left to do below ``plan.out``.
 
     Raises:
-        DataError: training could not work; the first of what ``check`` found. Or ``plan.out`` lies among photographs.
+        DataError: training could not work; the first of what ``check`` found. Or ``plan.out`` lies among images.
         RunError: ``plan.out`` holds something else, or was begun with another plan.
         Tag2MaskError: what a stage found wrong.
         KeyboardInterrupt: what is finished is saved.
     """
     if "split" in plan.given.masks.model_fields_set:
-        raise SettingsError("masks.split: the photographs that are learned from are painted; set train.split")
+        raise SettingsError("masks.split: the images that are learned from are painted; set train.split")
     require_refiners(plan.given.masks.refine.names)
     require_outside(plan.out, images_folder(plan.data))
     with held(plan.out):
@@ -171,7 +171,7 @@ class Way:
         return make_masks(self.run, out=self.painted(split), settings=settings).to_json()
 
     def segment(self) -> dict[str, Any]:
-        """The segmenter, from the masks of the photographs that the run learned from."""
+        """The segmenter, from the masks of the images that the run learned from."""
         masks, resume = self.painted(self.source), can_resume(self.segmenter)
         return segment(self.run, masks, self.segmenter, self.settings.segment, resume=resume).to_json()
 
@@ -180,7 +180,7 @@ class Way:
         return predict(self.segmenter, [], self.predicted(split), self.settings.predict, split).to_json()
 
     def to_score(self) -> list[Path]:
-        """The mask sets that may be looked at: test photographs are left to a last ``tag2mask evaluate``."""
+        """The mask sets that may be looked at: test images are left to a last ``tag2mask evaluate``."""
         others = [] if self.validation is None else [self.painted(self.validation), self.predicted(self.validation)]
         return [self.painted(self.source), *others]
 

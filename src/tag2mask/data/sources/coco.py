@@ -29,7 +29,7 @@ class Coco(Source):
     settings_class = CocoSettings
     settings: CocoSettings
     layout = (
-        "ROOT/annotations/instances_train2017.json, instances_val2017.json (or 2014) and the photographs in "
+        "ROOT/annotations/instances_train2017.json, instances_val2017.json (or 2014) and the images in "
         "ROOT/train2017/, ROOT/val2017/, in ROOT/images/train2017/, ..., or all in ROOT/images/"
     )
 
@@ -56,7 +56,7 @@ class Coco(Source):
         return list(self.split_of)
 
     def record(self, name: str) -> Record:
-        """A photograph; without any object it is a known negative."""
+        """An image; without any object it is a known negative."""
         split = self.split_of[name]
         file = self.files[split]
         image = inside(self.folders[split], file.photographs[name].file, file.path)
@@ -79,7 +79,7 @@ def find_year(root: Path, layout: str) -> Literal[2014, 2017]:
 
 
 def find_photographs(root: Path, folder: str, layout: str) -> Path:
-    """Where the photographs of a list lie.
+    """Where the images of a list lie.
 
     Raises:
         DataError: nowhere.

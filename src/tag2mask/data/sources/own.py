@@ -15,7 +15,7 @@ BACKGROUND_LABEL, IGNORE_LABEL = "_background_", "__ignore__"
 
 
 class OwnSettings(Settings):
-    """The photographs' channels."""
+    """The images' channels."""
 
     bands: int = Field(3, gt=0)
 
@@ -30,6 +30,6 @@ def read_splits(root: Path, names: Collection[str]) -> dict[str, list[str]]:
     """The lists of ``ROOT/splits``, if there are any.
 
     Raises:
-        DataError: a list is empty or names a photograph that the source does not have.
+        DataError: a list is empty or names an image that the source does not have.
     """
     return {path.stem: split_names(root, path.stem, names) for path in sorted((root / "splits").glob("*.txt"))}
