@@ -28,7 +28,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tag2mask.data import Classes, DataSettings, Sample
-from tag2mask.data.batches import Photographs
+from tag2mask.data.batches import ImageBatch
 from tag2mask.exporters.onnx import export_onnx
 from tag2mask.files import write_json, write_yaml
 from tag2mask.prediction.onnx import OnnxSegmenter
@@ -99,7 +99,7 @@ def compare_times(segmenter: Path, file: Path, size: tuple[int, ...], rounds: in
     settings = PredictSettings()
     by_torch, by_onnx = SegmenterPredictor(segmenter, settings), OnnxSegmenter(file, one_thread(file), settings)
     image = np.random.default_rng(0).random((3, *size), np.float32)
-    batch: Photographs = [(Sample("noise", Path()), image)]
+    batch: ImageBatch = [(Sample("noise", Path()), image)]
     equal = float((by_torch.paint(batch)[0].labels == by_onnx.paint(batch)[0].labels).mean())
     pairs = [(seconds(lambda: by_torch.paint(batch)), seconds(lambda: by_onnx.paint(batch))) for _ in range(rounds)]
     torches, files = zip(*pairs, strict=True)

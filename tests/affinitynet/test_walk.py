@@ -420,7 +420,7 @@ def test_interrupted_before_its_first_step_it_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tag2mask.affinitynet.train.label_photographs", press)
+        patch.setattr("tag2mask.affinitynet.train.label_patches", press)
         with pytest.raises(KeyboardInterrupt):
             train_walk(trained / "run", tmp_path / "walk", WalkSettings.parse(QUICK))
     assert not (tmp_path / "walk").exists()

@@ -13,12 +13,12 @@ from PIL import Image
 from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.scores import ScoreFile, write_scores
-from tag2mask.segmentation.crops import CropSettings, LabelledCrops, LabelledPhotograph, choose_corner, distort
+from tag2mask.segmentation.crops import CropSettings, LabelledCrops, LabelledImage, choose_corner, distort
 
 CLASSES = Classes(tuple("abcdefgh"))
 
 
-def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, bands: int = 3) -> LabelledPhotograph:
+def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, bands: int = 3) -> LabelledImage:
     """An image whose brightness tells its label."""
     pixels = np.repeat((labels[..., None] * 30).astype(np.uint8), bands, axis=2)
     np.save(tmp_path / "image.npy", pixels)
@@ -26,10 +26,10 @@ def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, b
     if truth is not None:
         Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "truth.png")
     where = None if truth is None else tmp_path / "truth.png"
-    return LabelledPhotograph("photograph", tmp_path / "image.npy", tmp_path / "labels.png", where)
+    return LabelledImage("photograph", tmp_path / "image.npy", tmp_path / "labels.png", where)
 
 
-def crops(one: LabelledPhotograph, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
+def crops(one: LabelledImage, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
     data = DataSettings(bands=bands)
     return LabelledCrops([one], CLASSES, crop, data, (0.0,) * bands, (1.0,) * bands, CropSettings.parse(settings))
 
@@ -117,7 +117,7 @@ def test_labels_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
         crops(one, 16)[0, 0]
 
 
-def soft(one: LabelledPhotograph, planes: np.ndarray, values: tuple[int, ...]) -> LabelledPhotograph:
+def soft(one: LabelledImage, planes: np.ndarray, values: tuple[int, ...]) -> LabelledImage:
     """The same with scores."""
     path = one.labels.with_name("scores.png")
     if values:

@@ -39,7 +39,7 @@ class Labelled:
     labels_hw: Tensor
 
 
-def label_photographs(
+def label_patches(
     localizer: Localizer, samples: Sequence[Sample], patch: int, settings: WalkSettings
 ) -> list[Labelled]:
     """Sure labels of every image.

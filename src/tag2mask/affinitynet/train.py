@@ -20,7 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from tag2mask._version import __version__
 from tag2mask.affinitynet import walk as layout
-from tag2mask.affinitynet.pair_labels import KINDS, VOID, Labelled, label_photographs, pair_kinds
+from tag2mask.affinitynet.pair_labels import KINDS, VOID, Labelled, label_patches, pair_kinds
 from tag2mask.affinitynet.walk import AffinityNet, WalkSettings, pair_affinity, pairs
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
@@ -85,7 +85,7 @@ def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = Fals
     net = build_net(opened, settings, resume)
     localizer = Localizer(opened, settings.masks)
     with own_folder(out, resume):  # a folder that cannot be made shows before the work
-        labelled = label_photographs(localizer, samples, net.patch, settings)
+        labelled = label_patches(localizer, samples, net.patch, settings)
         with deferred_interrupt() as interrupt, together():
             trainer = WalkTrainer(accelerator, opened, net, labelled, settings, out, interrupt)
             if resume:

@@ -26,7 +26,7 @@ SWATCH = (
 )
 
 
-class LabelImage(np.ndarray[Any, np.dtype[Any]]):
+class ShownLabels(np.ndarray[Any, np.dtype[Any]]):
     """A label image ``(Y, X)``: a numpy array of pixel values that a notebook shows over its image, with a legend."""
 
     classes: Classes | None = None

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.artifacts.answers import ClassMaps, LabelImage
+from tag2mask.artifacts.answers import ClassMaps, ShownLabels
 from tag2mask.data import Classes
 from tag2mask.data.in_memory import Image, pixels_of, tag_index
 from tag2mask.data.reading import scaled
@@ -128,9 +128,9 @@ class Model:
         names = {self.classes.names[tag]: planes[tag + self.classes.offset] for tag in answer.tags}
         return ClassMaps(names, picture)
 
-    def labels(self, answer: Answer, picture: Picture) -> LabelImage:
+    def labels(self, answer: Answer, picture: Picture) -> ShownLabels:
         """The label image."""
-        return LabelImage.of(answer.labels, self.classes, picture)
+        return ShownLabels.of(answer.labels, self.classes, picture)
 
     def probabilities(self, answer: Answer, picture: Picture) -> Floats:
         """Shares of all pixel classes; of those that do not compete, 0."""

@@ -17,14 +17,14 @@ from tag2mask.errors import DataError
 
 PIXELS_AT_ONCE = 2**24  # of the images of a batch; a larger one is a batch alone
 
-Photographs = list[tuple[Sample, NDArray[np.float32]]]
+ImageBatch = list[tuple[Sample, NDArray[np.float32]]]
 
 
 def batches(
     samples: Sequence[Sample], settings: DataSettings, batch_size: int, failures: dict[str, str]
-) -> Iterator[Photographs]:
+) -> Iterator[ImageBatch]:
     """Images ``(bands, Y, X)`` in [0, 1], as many of one size as fit; those that cannot be read are noted."""
-    batch: Photographs = []
+    batch: ImageBatch = []
     for sample in samples:
         try:
             image = read_scaled(sample.image, settings)
@@ -42,7 +42,7 @@ def batches(
         yield batch
 
 
-def full(batch: Photographs) -> bool:
+def full(batch: ImageBatch) -> bool:
     """Whether one more image of that size would be too many pixels."""
     pixels: int = batch[0][1][0].size
     return (len(batch) + 1) * pixels > PIXELS_AT_ONCE

@@ -86,7 +86,7 @@ def is_class_folders(root: Path, settings: DataSettings) -> bool:
 def open_class_folders(root: Path, settings: DataSettings, split: str | None) -> ListDataset:
     """A folder per class, ``ROOT/CLASS`` or ``ROOT/SPLIT/CLASS``; an image's tag is its folder's name."""
     splits = split_folders(root, settings)
-    folders = [inner for outer in splits.values() or [root] for inner in photograph_folders(outer, settings.masks)]
+    folders = [inner for outer in splits.values() or [root] for inner in folders_of_images(outer, settings.masks)]
     if not folders:
         raise DataError(f"{root}: holds neither {settings.labels} nor class folders with images")
     classes = read_classes(root / settings.classes, sorted({folder.name for folder in folders}))
@@ -117,7 +117,7 @@ def require_outside(out: Path, images: Path) -> None:
         raise DataError(f"--out {out} lies in {images}: images there are images; choose one outside of it")
 
 
-def photograph_folders(root: Path, *others: str) -> list[Path]:
+def folders_of_images(root: Path, *others: str) -> list[Path]:
     """The folders in ``root`` with images anywhere below, but for ``others`` and hidden ones."""
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     return [path for path in folders if path.name not in others and find_images(path)]
@@ -138,7 +138,7 @@ def split_folders(root: Path, settings: DataSettings) -> dict[str, Path]:
     """
     if not is_class_folders(root, settings):
         return {}
-    folders = photograph_folders(root, settings.masks)
+    folders = folders_of_images(root, settings.masks)
     splits = [folder for folder in folders if folder.name.lower() in SPLITS]
     known = read_lines(root / settings.classes) if (root / settings.classes).exists() else []
     if not splits or (len(splits) == 1 and len(folders) > 1) or all(folder.name in known for folder in splits):
@@ -167,7 +167,7 @@ def require_class_folders(split: Path) -> None:
     stray = next((path for path in sorted(split.iterdir()) if path.is_file() and is_image(path)), None)
     if stray is None:
         return
-    if photograph_folders(split):
+    if folders_of_images(split):
         raise DataError(f"{stray}: lies beside the class folders of a split; put it into one of them or take it out")
     raise DataError(
         f"{split}: is called like a split and holds images, but no folder per class; sort them into such folders, "

@@ -15,7 +15,7 @@ from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.exporters.coco import write_coco
 from tag2mask.exporters.cvat import write_cvat
 from tag2mask.exporters.geotiff import write_geotiff
-from tag2mask.exporters.label_images import LabelImage, photographs_places, read_label_images
+from tag2mask.exporters.label_images import LabelImage, places_of_images, read_label_images
 from tag2mask.exporters.npz import write_npz
 from tag2mask.exporters.png import write_png
 from tag2mask.exporters.voc import write_voc
@@ -91,7 +91,7 @@ def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suff
         raise DataError(f"{images}: there is no such folder; give the one that holds the images")
     if suffix is not None and suffix.lower() not in IMAGE_SUFFIXES:
         raise SettingsError(f"--suffix {suffix}: images have one of {', '.join(sorted(IMAGE_SUFFIXES))}")
-    for place in [] if converter.suffix else photographs_places(opened, images):
+    for place in [] if converter.suffix else places_of_images(opened, images):
         require_outside(out, place)
     total = len(opened.names())
     with new_place(out) as beside, progress_bar(to, total) as bar:

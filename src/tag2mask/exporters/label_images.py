@@ -39,17 +39,17 @@ def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None
         MaskSetError: a mask holds a value that is no class.
     """
     classes = mask_set.classes
-    places = photographs_places(mask_set, images)
+    places = places_of_images(mask_set, images)
     for name in mask_set.names():
         labels = read_mask(mask_set.mask(name))
         unknown = classes.foreign(labels)
         if unknown.size:
             raise MaskSetError(f"{mask_set.mask(name)}: holds {unknown[0]}, which is none of the classes")
-        found = next((path for place in places if (path := find_photograph(place, name))), None)
+        found = next((path for place in places if (path := find_one_image(place, name))), None)
         yield LabelImage(name, labels, found, suffix if found is None else found.suffix)
 
 
-def photographs_places(mask_set: MaskSet, images: Path | None) -> list[Path]:
+def places_of_images(mask_set: MaskSet, images: Path | None) -> list[Path]:
     """Folders that the masks' names start from, and single images; they may be gone, but for ``images``."""
     if images is not None:
         return [images]
@@ -60,7 +60,7 @@ def photographs_places(mask_set: MaskSet, images: Path | None) -> list[Path]:
     return [Path(path) for path in predicted] if isinstance(predicted, list) else []
 
 
-def find_photograph(place: Path, name: str) -> Path | None:
+def find_one_image(place: Path, name: str) -> Path | None:
     """The image of that name, whatever its suffix: ``place`` itself, or below it."""
     if place.is_file():
         return place if strip_suffix(place.name) == name else None

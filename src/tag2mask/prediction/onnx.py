@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tag2mask._version import __version__
-from tag2mask.data.batches import Photographs
+from tag2mask.data.batches import ImageBatch
 from tag2mask.data.resizing import bilinear
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.inference.arrays import Arrays, Floats, NumpyArrays
@@ -86,7 +86,7 @@ class OnnxSegmenter(OnnxPredictor):
         self.settings.require_unset(["paint", "method"], f"it is for tagged runs, and {self.path} is a segmenter")
         require_refiners(self.settings.refine, (CRF,), self.path)
 
-    def paint(self, batch: Photographs) -> list[Painted]:
+    def paint(self, batch: ImageBatch) -> list[Painted]:
         """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
         shares_BKYX = self.probabilities(images)
@@ -145,7 +145,7 @@ class OnnxRun(OnnxPredictor):
         """What gives pixels their classes."""
         return Brush(self.classes, resolve_new_paint(self.settings.paint, self.classes, self.path))
 
-    def paint(self, batch: Photographs) -> list[Painted]:
+    def paint(self, batch: ImageBatch) -> list[Painted]:
         """The tags with a logit above 0, from their maps."""
         images = [image for _, image in batch]
         return [self.painted(*each) for each in self.localize(images)]

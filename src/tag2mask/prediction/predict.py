@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.data import Classes, Sample, open_dataset
-from tag2mask.data.batches import Photographs, batches
+from tag2mask.data.batches import ImageBatch, batches
 from tag2mask.data.folder import images_folder, passed_over, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.files import held, write_bytes
 from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
-from tag2mask.prediction.photographs import found_samples
+from tag2mask.prediction.images import found_samples
 from tag2mask.prediction.predictor import Predictor
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
@@ -125,7 +125,7 @@ def place_of(predictor: Predictor, split: str | None, photographs: Sequence[Path
     return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
 
 
-def write(batch: Photographs, predictor: Predictor, writer: MaskSetWriter, overlays: bool) -> None:
+def write(batch: ImageBatch, predictor: Predictor, writer: MaskSetWriter, overlays: bool) -> None:
     """The masks of images of one size."""
     for (sample, _), painted in zip(batch, predictor.paint(batch), strict=True):
         if overlays:

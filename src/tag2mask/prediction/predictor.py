@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data import Classes, DataSettings
-from tag2mask.data.batches import Photographs
+from tag2mask.data.batches import ImageBatch
 from tag2mask.data.resizing import bilinear
 from tag2mask.inference.arrays import Floats
 from tag2mask.masks.paint import Labels, label_shares, most_probable
@@ -49,7 +49,7 @@ class Predictor(ABC):
         """Everything that decides what the masks look like but the images, for the mask set's manifest."""
 
     @abstractmethod
-    def paint(self, batch: Photographs) -> list[Painted]:
+    def paint(self, batch: ImageBatch) -> list[Painted]:
         """The masks of images of one size."""
 
     @abstractmethod

@@ -25,11 +25,11 @@ from tag2mask.masks.write import MaskSet, MaskSetWriter, tags_of
 from tag2mask.prediction.segmenter import network_of
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
-from tag2mask.segmentation.crops import LabelledPhotograph
+from tag2mask.segmentation.crops import LabelledImage
 from tag2mask.segmentation.folder import SegmenterRun
 
 
-def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], tagged: MaskSet, out: Path) -> None:
+def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged: MaskSet, out: Path) -> None:
     """Write the student's masks of ``photographs``, of the classes alone that the mask set ``tagged`` has them for.
 
     Stopped in between, the same call goes on.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tag2mask.data import Sample
-from tag2mask.data.batches import Photographs
+from tag2mask.data.batches import ImageBatch
 from tag2mask.inference.arrays import Floats
 from tag2mask.masks.localize import Localized
 from tag2mask.masks.resolve import resolve_masks
@@ -68,7 +68,7 @@ class RunPredictor(Predictor):
         features_hwD = look(self.run, method, torch.from_numpy(image), side, with_maps=False).features_hwD
         return features_hwD.cpu().numpy()
 
-    def paint(self, batch: Photographs) -> list[Painted]:
+    def paint(self, batch: ImageBatch) -> list[Painted]:
         """As ``masks`` paints."""
         return self.painter.paint([(sample, torch.from_numpy(image)) for sample, image in batch])
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tag2mask._version import __version__
-from tag2mask.data.batches import Photographs
+from tag2mask.data.batches import ImageBatch
 from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.inference.arrays import Floats
@@ -68,7 +68,7 @@ class SegmenterPredictor(Predictor):
             "truth_used": run.origin["truth_used"],
         }
 
-    def paint(self, batch: Photographs) -> list[Painted]:
+    def paint(self, batch: ImageBatch) -> list[Painted]:
         """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
         shares_BKYX = mean_probabilities(self.network, images, self.settings.look)

@@ -58,7 +58,7 @@ class CropSettings(Settings):
 
 
 @dataclass(frozen=True)
-class LabelledPhotograph:
+class LabelledImage:
     """An image, the label image that is learned from, and the true one if precision is to be scored.
 
     ``scores`` are soft labels that are learned where the label image is not ignore.
@@ -95,7 +95,7 @@ class LabelledCrops(TorchDataset[Crop]):
 
     def __init__(
         self,
-        photographs: Sequence[LabelledPhotograph],
+        photographs: Sequence[LabelledImage],
         classes: Classes,
         crop: int,
         data: DataSettings,
@@ -127,7 +127,7 @@ class LabelledCrops(TorchDataset[Crop]):
             torch.manual_seed(seed)
             return Crop(*self.cut(image, torch.stack([labels, truth]), shares_Phw), values_P)
 
-    def soft_labels(self, one: LabelledPhotograph) -> tuple[Tensor, Tensor]:
+    def soft_labels(self, one: LabelledImage) -> tuple[Tensor, Tensor]:
         """The planes ``(P, h, w)`` of an image and the classes ``(P,)`` that they belong to, filled up with 0."""
         if one.scores is None:
             return torch.zeros(self.planes, 1, 1, dtype=torch.uint8), torch.zeros(self.planes, dtype=torch.int64)

@@ -15,7 +15,7 @@ from tag2mask.data import Classes, open_dataset
 from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.files import file_hash
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
-from tag2mask.segmentation.crops import LabelledPhotograph
+from tag2mask.segmentation.crops import LabelledImage
 from tag2mask.segmentation.settings import Target
 from tag2mask.training.run import Run
 
@@ -27,7 +27,7 @@ SCORING = "scoring: the precision of the labels, epoch by epoch"
 class LabelSource:
     """Labelled images, and what ``config.yaml`` says about where the labels are from."""
 
-    photographs: tuple[LabelledPhotograph, ...]
+    photographs: tuple[LabelledImage, ...]
     origin: dict[str, Any]
 
 
@@ -53,13 +53,13 @@ def open_labels(
             raise SettingsError(
                 "--target soft learns a mask set's scores, and --fully-supervised truth, which has none"
             )
-        supervised = (LabelledPhotograph(name, images[name], path) for name, path in true.items())
+        supervised = (LabelledImage(name, images[name], path) for name, path in true.items())
         return LabelSource(tuple(supervised), from_truth(opened, truth))
     if opened is None:
         raise SettingsError("--masks MASKSET is missing: a segmenter learns from the masks that tag2mask masks painted")
     scores = opened.scores(images) if target == "soft" else {}
     labelled = (
-        LabelledPhotograph(name, image, opened.mask(name), true.get(name), scores.get(name))
+        LabelledImage(name, image, opened.mask(name), true.get(name), scores.get(name))
         for name, image in images.items()
     )
     return LabelSource(tuple(labelled), from_masks(opened, truth, target))

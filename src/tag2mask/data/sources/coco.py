@@ -47,7 +47,7 @@ class Coco(Source):
         self.index = contiguous(first.categories)
         self.classes = Classes(tuple(first.categories.values()), "background")
         self.values = {category: index + self.classes.offset for category, index in self.index.items()}
-        self.folders = {split: find_photographs(root, f"{split}{year}", self.layout) for split in self.files}
+        self.folders = {split: find_all_images(root, f"{split}{year}", self.layout) for split in self.files}
         self.splits = {split: list(file.photographs) for split, file in self.files.items()}
         self.split_of = {name: split for split, names in self.splits.items() for name in names}
 
@@ -78,7 +78,7 @@ def find_year(root: Path, layout: str) -> Literal[2014, 2017]:
     return found[0]
 
 
-def find_photographs(root: Path, folder: str, layout: str) -> Path:
+def find_all_images(root: Path, folder: str, layout: str) -> Path:
     """Where the images of a list lie.
 
     Raises:
