@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tag2mask.refine.crf import crf, crf_in_cpp
-from tag2mask.refine.guided import guided
-from tag2mask.refine.pamr import pamr
+from tag2mask.refine.dense_crf import crf, crf_in_cpp
+from tag2mask.refine.joint_bilateral import guided
+from tag2mask.refine.pixel_adaptive import pamr
 from tag2mask.refine.settings import CRFSettings
 from tag2mask.training.run import open_run
 

@@ -21,8 +21,13 @@ def test_the_examples_of_a_module_run(name: str) -> None:
 
 def test_the_public_functions_have_examples() -> None:
     finder = doctest.DocTestFinder()
-    for name in ("refine.crf", "refine.pamr", "masks.paint", "evaluation.iou", "evaluation.confusion"):
-        module = importlib.import_module(f"tag2mask.{name}")
-        last = name.rpartition(".")[2]
-        [found] = [test for test in finder.find(module) if test.name == f"tag2mask.{name}.{last}"]
+    for name in (
+        "refine.dense_crf.crf",
+        "refine.pixel_adaptive.pamr",
+        "masks.paint.paint",
+        "evaluation.iou.iou",
+        "evaluation.confusion.confusion",
+    ):
+        module = importlib.import_module(f"tag2mask.{name.rpartition('.')[0]}")
+        [found] = [test for test in finder.find(module) if test.name == f"tag2mask.{name}"]
         assert found.examples

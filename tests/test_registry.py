@@ -16,7 +16,7 @@ from tag2mask.errors import SettingsError
 from tag2mask.exporters import CONVERTERS
 from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import METHODS
-from tag2mask.refine import PIXEL_REFINERS
+from tag2mask.refine.chain import PIXEL_REFINERS
 
 METHOD = """
 from tag2mask.methods import LinearCAM, MethodEntry

@@ -13,7 +13,7 @@ from tag2mask.methods import Ask, Evidence, build_method
 from tag2mask.methods.base import soft_margins
 from tag2mask.methods.weaktr import WeakTr
 from tag2mask.methods.weaktr.model import AdaptiveFusion
-from tag2mask.refine import refine_patches
+from tag2mask.refine.chain import refine_patches
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.tap import Tap
 
@@ -72,7 +72,7 @@ def test_the_recipes_spread_once(name: str) -> None:
     method = build().eval()
     with torch.no_grad():
         evidence = method(torch.randn(1, 3, 64, 64), ask=Ask(maps=True, affinity=True))
-    refined = refine_patches(evidence, evidence.maps_BChw, read_mask_settings({}, [], name).refine)
+    refined = refine_patches(evidence, evidence.maps_BChw, read_mask_settings({}, [], name).refine.names)
     # The fine logits are means over the maps that the paper cuts: P seed, and not P P seed.
     torch.testing.assert_close(refined.mean((2, 3)), evidence.logits["fine"])
 

@@ -25,7 +25,7 @@ from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_se
 from tag2mask.methods import Ask
 from tag2mask.painting import make
 from tag2mask.presets import preset_names
-from tag2mask.refine import refiner_names
+from tag2mask.refine.chain import refiner_names
 from tag2mask.refine.settings import PROBE, WALK
 from tag2mask.training.run import open_run
 

@@ -22,7 +22,7 @@ from tag2mask.masks.localize import Localizer
 from tag2mask.masks.paint import background_score, normalise
 from tag2mask.masks.settings import BackgroundSettings
 from tag2mask.progress import progress_bar
-from tag2mask.refine.crf import crf
+from tag2mask.refine.dense_crf import crf
 from tag2mask.refine.on_image import at_refine_side, coloured, finished_maps
 from tag2mask.vit.grid import to_patches
 

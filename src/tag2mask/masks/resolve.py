@@ -8,8 +8,8 @@ from tag2mask.data import Sample, open_dataset
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.brush import resolve_paint
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.refine import require_refiners
-from tag2mask.refine.crf import require_engine
+from tag2mask.refine.chain import require_refiners
+from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import PROBE, WALK
 from tag2mask.training.run import Run
 

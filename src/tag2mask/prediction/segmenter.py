@@ -25,7 +25,7 @@ from tag2mask.masks.write import Painted
 from tag2mask.prediction.from_pixels import FromPixels, in_numpy
 from tag2mask.prediction.predictor import Answer, Predictor, answer_of_segmenter, painted, sharpened
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.refine.crf import require_engine
+from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import CRF
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
 from tag2mask.segmentation.model import Segmenter, ViTSegmenter

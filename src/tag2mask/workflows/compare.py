@@ -27,7 +27,7 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import method_settings
 from tag2mask.painting.make import make_masks
-from tag2mask.refine import require_refiners
+from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.settings import WALK
 from tag2mask.reports.comparison import write_comparison
 from tag2mask.reports.page import own_truth

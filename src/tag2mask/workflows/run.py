@@ -32,7 +32,7 @@ from tag2mask.painting.make import make_masks
 from tag2mask.prediction.predict import predict
 from tag2mask.probe.train import train_probe
 from tag2mask.progress import progress_bar
-from tag2mask.refine import require_refiners
+from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
 from tag2mask.reports.page import own_truth, write_report
 from tag2mask.reports.segmenter import segmenter_section
