@@ -18,6 +18,7 @@ from tag2mask.methods.attended import Attended, AttendedSettings
 from tag2mask.methods.base import Ask, Evidence, Method, Progress
 from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
+from tag2mask.methods.toco import ToCo, ToCoSettings
 from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
 from tag2mask.methods.weaktr import WeakTr, WeakTrSettings
 from tag2mask.settings import Settings
@@ -55,6 +56,7 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
         ),
         "weaktr": MethodEntry(WeakTrSettings, {}, WeakTr),
         "weaktr-random": MethodEntry(WeakTrSettings, {"query": "random"}, WeakTr),
+        "toco": MethodEntry(ToCoSettings, {}, ToCo),
         "gradcam": MethodEntry(BaselineSettings, {}, GradCAM),
         "tscam": MethodEntry(TSCAMSettings, {}, TSCAM),
         "rollout": MethodEntry(BaselineSettings, {}, Rollout),
