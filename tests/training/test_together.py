@@ -62,7 +62,7 @@ def test_two_processes_contrast_as_one_with_the_same_batch(folder: Path) -> None
     processes.contrast(folder.parent / "one", batch_size=6)
     for a, b in zip(rows(folder / "run"), rows(folder.parent / "one/run"), strict=True):
         assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
-        assert all(abs(term) > 0 for term in a["loss"].values())
+    assert all(abs(term) > 1e-3 for term in rows(folder / "run")[0]["loss"].values())
     a, b = (load_file(root / "run/state.safetensors") for root in (folder, folder.parent / "one"))
     for key in a:
         if key.startswith("model."):
