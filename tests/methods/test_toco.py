@@ -57,7 +57,7 @@ def test_a_logit_is_read_from_the_largest_value_of_every_channel() -> None:
     head = PooledClassifier(2, 3)
     head.vector_CD.data = torch.tensor([[1.0, 2.0, 0.0], [0.0, -1.0, 1.0]])
     patches = torch.tensor([[[1.0, -5.0, 0.0], [-2.0, 3.0, -4.0]]])
-    assert head(patches).tolist() == [[1 + 6, -3 + 0]]
+    assert head(patches).tolist() == [[1 + 6 - 2, -3 + 0 - 2]]
     assert head.maps(patches).tolist() == [[[0.0, 4.0], [5.0, 0.0]]]
 
 
@@ -156,8 +156,8 @@ def test_the_terms_are_those_of_layer_10_of_the_image_and_its_crops() -> None:
     with torch.no_grad():
         token, patches, inner = explicit(method, images)
         weight = method.auxiliary_head.vector_CD
-        torch.testing.assert_close(evidence.logits["auxiliary"], inner.amax(1) @ weight.T)
-        torch.testing.assert_close(evidence.logits["patches"], patches.amax(1) @ method.head.vector_CD.T)
+        torch.testing.assert_close(evidence.logits["auxiliary"], inner.amax(1) @ weight.T - 2)
+        torch.testing.assert_close(evidence.logits["patches"], patches.amax(1) @ method.head.vector_CD.T - 2)
         assert evidence.scores_BC is evidence.logits["patches"]
         maps = torch.einsum("bmd,cd->bcm", inner, weight).relu() * tags[:, :, None]
         peak = maps.amax(-1).clamp_min(1e-6)

@@ -26,6 +26,7 @@ from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
 UNCERTAIN = -1  # the pseudo-label of patches between the thresholds; 0 is the background, c + 1 class c
 PROJECTED = 256
+RARE = -2.0  # bias at the start: most classes are absent from most images
 SMALL = 1e-6
 NOTHING = -1e4  # a logit that no softmax sees, and whose gradient is 0
 
@@ -44,15 +45,16 @@ class Look:
 
 
 class PooledClassifier(nn.Module):
-    """Logits of the largest value of every channel over the patches, without a bias."""
+    """Logits of the largest value of every channel over the patches; the bias enters no map."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
         self.vector_CD = nn.Parameter(nn.init.trunc_normal_(torch.empty(classes, width), std=0.02))
+        self.bias_C = nn.Parameter(torch.full((classes,), RARE))
 
     def forward(self, patch_BMD: Tensor) -> Tensor:
-        """w_c . max_m x_m, ``(B, M, D)`` to ``(B, C)`` (Eq. 1)."""
-        return patch_BMD.amax(1) @ self.vector_CD.T
+        """w_c . max_m x_m + b_c, ``(B, M, D)`` to ``(B, C)`` (Eq. 1)."""
+        return patch_BMD.amax(1) @ self.vector_CD.T + self.bias_C
 
     def maps(self, patch_BMD: Tensor) -> Tensor:
         """max(w_c . x_m, 0), ``(B, M, D)`` to class maps ``(B, C, M)`` (Eq. 2)."""
