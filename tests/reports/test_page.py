@@ -155,6 +155,13 @@ def test_the_axis_holds_the_highest_value_or_goes_to_its_given_top() -> None:
     assert labels == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
 
 
+def test_the_axis_reaches_down_to_a_loss_below_0() -> None:
+    chart = line_chart("t", "y", [1, 2], {"a": [0.7, 0.2], "b": [0.1, -0.25]})
+    assert [tick.label for tick in chart.y_ticks] == ["-0.4", "-0.2", "0", "0.2", "0.4", "0.6", "0.8"]
+    at = {tick.label: tick.at for tick in chart.y_ticks}
+    assert at["-0.4"] > chart.lines[1].points[1].y > at["-0.2"] > at["0"] > chart.lines[1].points[0].y
+
+
 @pytest.mark.parametrize("values", [[-3.0, -1.0], [5e-324, 0.0], [3e38, -3e38], [1e-31, 1e-32]])
 def test_any_finite_loss_can_be_drawn(values: list[float]) -> None:
     chart = line_chart("t", "y", [1, 2], {"a": values})

@@ -17,6 +17,7 @@ from tag2mask.methods.attended import Attended, AttendedSettings
 from tag2mask.methods.base import Ask, Evidence, Method, Progress
 from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
+from tag2mask.methods.toco import ToCo, ToCoSettings
 from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
 from tag2mask.methods.weaktr import WeakTr, WeakTrSettings
 from tag2mask.registry import Registry
@@ -26,7 +27,7 @@ from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
 
 __all__ = [
     "METHODS", "TSCAM", "Ask", "Attended", "Evidence", "GradCAM", "LinearCAM", "MCTformer", "Method", "MethodEntry",
-    "Progress", "Rollout", "TokenMasking", "WeakTr", "build_method", "method_settings",
+    "Progress", "Rollout", "ToCo", "TokenMasking", "WeakTr", "build_method", "method_settings",
 ]  # fmt: skip
 
 
@@ -59,6 +60,7 @@ METHODS: Mapping[str, MethodEntry] = Registry(
         ),
         "weaktr": MethodEntry(WeakTrSettings, {}, WeakTr),
         "weaktr-random": MethodEntry(WeakTrSettings, {"query": "random"}, WeakTr),
+        "toco": MethodEntry(ToCoSettings, {}, ToCo),
         "gradcam": MethodEntry(BaselineSettings, {}, GradCAM),
         "tscam": MethodEntry(TSCAMSettings, {}, TSCAM),
         "rollout": MethodEntry(BaselineSettings, {}, Rollout),

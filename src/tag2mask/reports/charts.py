@@ -54,18 +54,20 @@ class Chart:
 def line_chart(
     title: str, y_label: str, epochs: Sequence[int], series: Mapping[str, Sequence[float]], top: float | None = None
 ) -> Chart:
-    """Series over epochs; the y axis goes from 0 to ``top``, or to what the highest value needs."""
-    top = top or max((value for values in series.values() for value in values), default=1.0)
+    """Series over epochs; the y axis goes from 0, or the lowest value below it, to ``top`` or the highest value."""
+    drawn = [value for values in series.values() for value in values]
+    top = top or max(drawn, default=1.0)
     top = top if top > TINY else 1.0
-    step = nice_step(top / 5)
-    top = step * -(-top // step)
+    bottom = min(0.0, *drawn, 0.0)
+    step = nice_step((top - bottom) / 5)
+    top, bottom = step * -(-top // step), step * (bottom // step)
     first, last = epochs[0], max(epochs[-1], epochs[0] + 1)
 
     def x_at(epoch: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (epoch - first) / (last - first)
 
     def y_at(value: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - bottom) / (top - bottom)
 
     lines = tuple(
         Line(
@@ -79,7 +81,8 @@ def line_chart(
     )
     every = max(1, len(epochs) // 8)
     x_ticks = tuple(Tick(x_at(epoch), str(epoch)) for epoch in epochs[::every])
-    y_ticks = tuple(Tick(y_at(i * step), f"{i * step:g}") for i in range(round(top / step) + 1))
+    marks = range(round(bottom / step), round(top / step) + 1)
+    y_ticks = tuple(Tick(y_at(i * step), f"{i * step:g}") for i in marks)
     return Chart(title, y_label, lines, x_ticks, y_ticks)
 
 
