@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tag2mask.report.page import write_report
+from tag2mask.reports.page import write_report
 from torch import Tensor
 
 from backbones import small as small_backbone
