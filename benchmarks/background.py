@@ -21,7 +21,7 @@ from tag2mask.files import write_json
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.make import make_masks
-from tag2mask.report.page import own_truth
+from tag2mask.reports.page import own_truth
 from tag2mask.training.run import open_run
 
 CANDIDATES: dict[str, dict[str, Any]] = {

@@ -3,7 +3,7 @@
     python benchmarks/large_csv.py DIR [--rows 1000000] [--classes 80]
 
 Writes the table, lists and as many empty files into DIR (inodes, no bytes), unless they are there, then checks them in
-a process of its own. The full check decodes every photograph and takes as long as that takes.
+a process of its own. The full check decodes every image and takes as long as that takes.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Photographs a second: the loader by size, workers and cache, beside the training step that it has to feed.
+"""Images a second: the loader by size, workers and cache, beside the training step that it has to feed.
 
-    python benchmarks/loader.py [--photographs 24] [--reads 240] [--steps 3] [--threads N]
+    python benchmarks/loader.py [--images 24] [--reads 240] [--steps 3] [--threads N]
 
 Writes JPEGs of two sizes into a folder of its own, reads them as ``tag2mask train`` does (decode, crop to 224 px,
 colours, normalise), and takes forward and backward steps of the default method on ViT-S/14, 8 images each. ``clock`` is
-photographs a second by the clock, ``CPU`` a second of one processor (workers included), and the last column says how
+images a second by the clock, ``CPU`` a second of one processor (workers included), and the last column says how
 many seconds of processor reading takes for each that the step takes: that one hardly changes on a machine that is busy.
-Large photographs are read once in a row, small ones and copies over and over, ``--reads`` in all, since the start of
+Large images are read once in a row, small ones and copies over and over, ``--reads`` in all, since the start of
 the workers counts too. The row ``first`` is the making of the copies.
 """
 
@@ -44,7 +44,7 @@ SIZES = ((500, 375), (4000, 3000))  # width, height
 
 @dataclass
 class Rate:
-    """Seconds for a photograph, by the clock and of processor."""
+    """Seconds for an image, by the clock and of processor."""
 
     clock: float
     cpu: float
@@ -53,7 +53,7 @@ class Rate:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photographs", type=int, default=24)
+    parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--reads", type=int, default=240)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -62,20 +62,20 @@ def main() -> None:
     load, cores = os.getloadavg()[0], os.cpu_count()
     print(f"{cores} cores, load {load:.1f} at the start, {arguments.threads} threads, batches of {BATCH}\n")
     step = step_rate(arguments.steps)
-    print("| photographs | cache | workers | a second, clock | a second of CPU | CPU of reading / of the step |")
+    print("| images | cache | workers | a second, clock | a second of CPU | CPU of reading / of the step |")
     print("|---|---|---|---|---|---|")
     show("the training step", "", "", step, step)
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            write_photographs(Path(folder), size, arguments.photographs)
+            write_photographs(Path(folder), size, arguments.images)
             for cache, first, workers in rows(size):
                 once = first or (cache is None and min(size) > SIDE)
-                rate = loader_rate(Path(folder), cache, workers, arguments.photographs if once else arguments.reads)
+                rate = loader_rate(Path(folder), cache, workers, arguments.images if once else arguments.reads)
                 show(f"{size[0]} x {size[1]}", f"{cache or ''}{', first' * first}", str(workers), rate, step)
 
 
 def rows(size: tuple[int, int]) -> Iterator[tuple[int | None, bool, int]]:
-    """Cache, whether it is made, and workers for a size; copies are only kept of photographs that are larger."""
+    """Cache, whether it is made, and workers for a size; copies are only kept of images that are larger."""
     for cache in (None, SIDE) if min(size) > SIDE else (None,):
         if cache is not None:
             yield cache, True, 0
@@ -104,7 +104,7 @@ def write_photographs(root: Path, size: tuple[int, int], count: int) -> None:
 
 
 def loader_rate(root: Path, cache: int | None, workers: int, reads: int) -> Rate:
-    """So many photographs one after the other, the start of the workers included."""
+    """So many images one after the other, the start of the workers included."""
     settings = DataSettings(cache=cache)
     transform = train_transform(BACKBONE.image_size, (0.5,) * 3, (0.25,) * 3, AugmentSettings())
     images = TaggedImages(root, open_dataset(root, settings), settings, transform)
@@ -137,7 +137,7 @@ def learn(method: Method, images: Tensor, tags: Tensor) -> None:
 
 @contextmanager
 def timed(count: int) -> Iterator[Rate]:
-    """Filled in at the end, for ``count`` photographs."""
+    """Filled in at the end, for ``count`` images."""
     rate = Rate(time.perf_counter(), cpu_seconds())
     yield rate
     rate.clock = (time.perf_counter() - rate.clock) / count

@@ -1,10 +1,10 @@
-"""A segmenter in torch against its ONNX file in onnxruntime: seconds of one thread a photograph.
+"""A segmenter in torch against its ONNX file in onnxruntime: seconds of one thread an image.
 
     python benchmarks/onnx_times.py [SEGMENTER] [--rounds 9] [--size 224 320] [--crop 224] [--large]
 
 Without SEGMENTER it is a ViT-S/14 with random weights and 21 classes: time does not depend on what was learned. Both
-work in turn on the same photograph, all of ``predict`` but reading and writing files; seconds are the processor's, so
-waiting for other work is not counted, and a ratio is that of one round. ``--large`` then predicts one photograph of
+work in turn on the same image, all of ``predict`` but reading and writing files; seconds are the processor's, so
+waiting for other work is not counted, and a ratio is that of one round. ``--large`` then predicts one image of
 6000 x 4000 pixels with overlay, by folder and by file, and prints the peak memory of each process.
 """
 
@@ -28,8 +28,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tag2mask.data import Classes, DataSettings, Sample
-from tag2mask.data.batches import Photographs
-from tag2mask.export.onnx import export_onnx
+from tag2mask.data.batches import ImageBatch
+from tag2mask.exporters.onnx import export_onnx
 from tag2mask.files import write_json, write_yaml
 from tag2mask.prediction.onnx import OnnxSegmenter
 from tag2mask.prediction.onnx_file import OnnxModel
@@ -95,11 +95,11 @@ def one_thread(path: Path) -> OnnxModel:
 
 
 def compare_times(segmenter: Path, file: Path, size: tuple[int, ...], rounds: int) -> None:
-    """Seconds a photograph of both, in turn; photographs go one by one."""
+    """Seconds an image of both, in turn; images go one by one."""
     settings = PredictSettings()
     by_torch, by_onnx = SegmenterPredictor(segmenter, settings), OnnxSegmenter(file, one_thread(file), settings)
     image = np.random.default_rng(0).random((3, *size), np.float32)
-    batch: Photographs = [(Sample("noise", Path()), image)]
+    batch: ImageBatch = [(Sample("noise", Path()), image)]
     equal = float((by_torch.paint(batch)[0].labels == by_onnx.paint(batch)[0].labels).mean())
     pairs = [(seconds(lambda: by_torch.paint(batch)), seconds(lambda: by_onnx.paint(batch))) for _ in range(rounds)]
     torches, files = zip(*pairs, strict=True)
@@ -118,7 +118,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measure_large(folder: Path, models: list[Path]) -> None:
-    """Predict one large photograph in a process of its own and print that process's peak memory."""
+    """Predict one large image in a process of its own and print that process's peak memory."""
     coarse = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     Image.fromarray(coarse).resize(LARGE[::-1], Image.Resampling.BICUBIC).save(folder / "large.jpg")
     for model in models:

@@ -1,10 +1,10 @@
-"""Refiners: seconds a photograph with the classes that are there against all, and memory at 6000 x 4000 pixels.
+"""Refiners: seconds an image with the classes that are there against all, and memory at 6000 x 4000 pixels.
 
     python benchmarks/refine.py [--rounds 3] [--classes 21] [--present 3] [--size 375 500]
     python benchmarks/refine.py --large RUN
 
 The first prints a table on noise with smooth maps; if pydensecrf2 is installed, its CRF stands beside ours. The second
-writes one photograph of 6000 x 4000 pixels, paints it with RUN (``masks --tags predicted``, PAMR and CRF; the second
+writes one image of 6000 x 4000 pixels, paints it with RUN (``masks --tags predicted``, PAMR and CRF; the second
 time by tiles at a short side of 1400) in a process of its own, and prints that process's peak memory.
 """
 
@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tag2mask.refine.crf import crf, crf_in_cpp
-from tag2mask.refine.guided import guided
-from tag2mask.refine.pamr import pamr
+from tag2mask.refine.dense_crf import crf, crf_in_cpp
+from tag2mask.refine.joint_bilateral import guided
+from tag2mask.refine.pixel_adaptive import pamr
 from tag2mask.refine.settings import CRFSettings
 from tag2mask.training.run import open_run
 
@@ -81,7 +81,7 @@ def best_of(rounds: int, refine: Callable[[Tensor, Tensor], object], image: Tens
 
 
 def measure_large(run: Path) -> None:
-    """Paint one large photograph and print the peak memory of the process that did."""
+    """Paint one large image and print the peak memory of the process that did."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         (data / "images").mkdir(parents=True)

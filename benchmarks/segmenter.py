@@ -3,7 +3,7 @@
     python benchmarks/segmenter.py RUN... --truth DIR --out DIR [--mask KEY=VALUE]... [--segment KEY=VALUE]...
 
 Each RUN is a tagged run; the segmenters take its seed. Its own masks of split train (tags given) are learned, and those
-of val (tags predicted) stand beside the segmenters', which see the photograph only. Truth scores; the reference learns
+of val (tags predicted) stand beside the segmenters', which see the image only. Truth scores; the reference learns
 it. Stopped, the same command goes on; what is finished is not done again.
 """
 

@@ -20,7 +20,7 @@ from tag2mask.files import write_json
 from tag2mask.masks.write import open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.report.page import own_truth
+from tag2mask.reports.page import own_truth
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import segment
 from tag2mask.stored import read_stored

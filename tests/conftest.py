@@ -1,4 +1,4 @@
-"""Generated data for all tests, and the shared photographs and weights for those marked ``real``."""
+"""Generated data for all tests, and the shared images and weights for those marked ``real``."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def small() -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small run on generated photographs, trained once; ``run`` and ``squares`` below it."""
+    """A small run on generated images, trained once; ``run`` and ``squares`` below it."""
     from tag2mask import train
 
     root = tmp_path_factory.mktemp("trained")
@@ -85,7 +85,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def masks(run: Path) -> Path:
-    """A finished mask set of the training photographs, as good as truth."""
+    """A finished mask set of the training images, as good as truth."""
     data, path = run.parent / "squares", run.parent / "masks"
     origin = {"labels_used": "image tags, given", "truth_used": "none", "settings": {"tags": "given"}}
     writer = MaskSetWriter(path, open_run(run).classes, origin)

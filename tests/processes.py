@@ -69,6 +69,13 @@ def learn(folder: Path, batch_size: int) -> None:
             segment(folder / "run", None, folder / name, truth=truth, fully_supervised=True, **losses, **alike)
 
 
+def contrast(folder: Path, batch_size: int) -> None:
+    """A run of a method with local crops and a teacher; nothing random depends on the process."""
+    alike = {**SMALL, "backbone": {**SMALL["backbone"], "drop_path": 0.0}, "epochs": 3, "batch_size": batch_size}
+    alike |= {"method": "toco", "method_settings": {"crop_side": 16, "low": 0.4}}
+    train(folder.parent / DATA, folder / "run", **alike)
+
+
 def walk(folder: Path, batch_size: int) -> None:
     """A walk on the maps of a run that is there."""
     quick = {"side": 48, "trust": 0.0, "epochs": 3, "batch_size": batch_size}
@@ -109,6 +116,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     scenarios = {
         "learn": lambda folder: learn(folder, batch_size=3),
+        "contrast": lambda folder: contrast(folder, batch_size=3),
         "walk": lambda folder: walk(folder, batch_size=3),
         "interrupted": interrupted,
         "killed": lambda folder: lost(folder, signal.SIGKILL),

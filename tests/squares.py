@@ -1,4 +1,4 @@
-"""Photographs whose halves have colours, and the settings of a training on them that takes a second."""
+"""Images whose halves have colours, and the settings of a training on them that takes a second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = {
 
 
 def write_squares(root: Path, count: int = 12, side: int = 48, background: bool = False, bands: int = 3) -> Path:
-    """Photographs whose left and right half have one of three colours; their tags, lists and truth."""
+    """Images whose left and right half have one of three colours; their tags, lists and truth."""
     generator = np.random.default_rng(0)
     for folder in ("images", "masks", "splits"):
         (root / folder).mkdir(parents=True)

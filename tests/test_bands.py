@@ -39,7 +39,7 @@ def test_the_whole_way(
     own = yaml.safe_load((world / "dataset.yaml").read_text())
     assert (config["mean"], config["std"]) == (own["mean"], own["std"])
     assert (config["settings"]["data"]["clip"], config["settings"]["backbone"]["bands"]) == ([[0, 1e4]], 13)
-    (world / "dataset.yaml").unlink()  # a run knows how its photographs are read
+    (world / "dataset.yaml").unlink()  # a run knows how its images are read
     masks = call(monkeypatch, "masks", run, "--refine", "pamr,crf")
     assert masks == 0
     assert go("evaluate", run / "masks-train", "--truth", world / "masks")["images"] == 8

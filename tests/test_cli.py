@@ -192,7 +192,7 @@ def test_no_verb_writes_among_the_photographs(
     before = set((data / "images").rglob("*"))
     filled = [argument.format(data=data, run=run, masks=masks) for argument in arguments]
     assert call(monkeypatch, *filled, "--out", str(data / "images/new/out")) == 2
-    assert "images: images there are photographs; choose one outside" in capsys.readouterr().err
+    assert "images: images there are images; choose one outside" in capsys.readouterr().err
     assert set((data / "images").rglob("*")) == before
 
 

@@ -1,9 +1,12 @@
 """Image tags in, segmentation masks out.
 
-from tag2mask import train, make_masks, evaluate
-train("photos", out="run", epochs=10)
-make_masks("run")
-print(evaluate("run/masks-train", truth="photos/masks").to_json()["miou"])
+import tag2mask
+tag2mask.train("photos", out="run", epochs=10)
+tag2mask.make_masks("run")
+print(tag2mask.evaluate("run/masks-train", truth="photos/masks").miou)
+
+model = tag2mask.load("run")
+labels = model.predict("cow.jpg", tags=["cow"])
 """
 
 from __future__ import annotations
@@ -16,12 +19,18 @@ from tag2mask.threads import choose_threads
 
 if TYPE_CHECKING:
     from tag2mask.api import (
+        Model,
+        check,
+        compare,
         convert,
         evaluate,
+        export,
         import_checkpoint,
+        load,
         make_masks,
         predict,
         prepare,
+        report,
         run,
         segment,
         train,
@@ -31,8 +40,8 @@ if TYPE_CHECKING:
 choose_threads(os.environ)
 
 __all__ = [
-    "__version__", "convert", "evaluate", "import_checkpoint", "make_masks", "predict", "prepare", "run", "segment",
-    "train", "train_probe",
+    "Model", "__version__", "check", "compare", "convert", "evaluate", "export", "import_checkpoint", "load",
+    "make_masks", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
 ]  # fmt: skip
 
 

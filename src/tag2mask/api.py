@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tag2mask import export
+from tag2mask import exporters as exporting
+from tag2mask.artifacts.model import Model, load
+from tag2mask.data import DataSettings
+from tag2mask.data.check import folder as checking
+from tag2mask.data.check.report import CheckReport
+from tag2mask.data.in_memory import Image, Pairs
 from tag2mask.data.sources import prepare as preparation
 from tag2mask.data.sources.prepare import Prepared, PrepareSettings
+from tag2mask.errors import SettingsError
 from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
-from tag2mask.export import Conversion
+from tag2mask.exporters import Conversion
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
 from tag2mask.painting import make
@@ -20,15 +26,33 @@ from tag2mask.prediction.settings import PredictSettings
 from tag2mask.probe import train as probing
 from tag2mask.probe.probe import ProbeSettings
 from tag2mask.probe.train import ProbeSummary
+from tag2mask.reports import page
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
 from tag2mask.training import imported, loop
 from tag2mask.training.imported import ImportResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
+from tag2mask.workflows import compare as comparing
+from tag2mask.workflows.compare import Comparison, ComparisonResult
 from tag2mask.workflows.plan import Plan, WholeSettings
 from tag2mask.workflows.rounds import segment_in_rounds
 from tag2mask.workflows.run import WholeResult, run_whole
+
+if TYPE_CHECKING:  # the extra onnx may be missing
+    from tag2mask.exporters.onnx import OnnxSummary
+
+__all__ = [
+    "Model", "check", "compare", "convert", "evaluate", "export", "import_checkpoint", "load", "make_masks", "predict",
+    "prepare", "report", "run", "segment", "train", "train_probe",
+]  # fmt: skip
+
+Tagged = Sequence[tuple[Image, Sequence[str]]]
+
+
+def as_path(path: str | Path | None) -> Path | None:
+    """A path, if there is one."""
+    return None if path is None else Path(path)
 
 
 def run(data: str | Path, /, out: str | Path, *, quick: bool = False, **settings: Any) -> WholeResult:
@@ -59,13 +83,37 @@ def prepare(
     return preparation.prepare(source, Path(root), Path(out), settings, plan)
 
 
-def train(data: str | Path, /, out: str | Path, *, resume: bool = False, **settings: Any) -> TrainResult:
-    """Learn from the tags of ``data``; ``settings`` are those of ``TrainSettings``, such as ``epochs=10``.
+def train(
+    data: str | Path | Tagged,
+    /,
+    out: str | Path,
+    *,
+    val: Tagged = (),
+    classes: Sequence[str] | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> TrainResult:
+    """Learn from the tags of a folder ``data``, or of a list of (image, tags) in memory.
+
+    Images in memory are paths, Pillow images, arrays or tensors; ``val`` are more of them to keep the best weights by,
+    and ``classes`` all names there may be, a first one "background" for what no tag names. ``settings`` are those of
+    ``TrainSettings``, such as ``epochs=10``.
 
     Raises:
         Tag2MaskError: what is wrong, where, and how to mend it.
+
+    Example:
+        >>> pairs = [(Image.open("a.jpg"), ["cow"]), (Image.open("b.jpg"), ["cow", "dog"])]  # doctest: +SKIP
+        >>> tag2mask.train(pairs, out="run", epochs=5)  # doctest: +SKIP
     """
-    return loop.train(Path(data), Path(out), TrainSettings.parse(settings), resume)
+    parsed = TrainSettings.parse(settings)
+    if isinstance(data, str | Path):
+        if val or classes is not None:
+            raise SettingsError("val and classes are for images in memory; a folder has splits/val.txt and classes.txt")
+        return loop.train(Path(data), Path(out), parsed, resume)
+    images = Pairs(data, parsed.data, classes)
+    validation = Pairs(val, parsed.data, [*images.classes.pixel_names], "val")
+    return loop.train_in_memory(images, list(validation), Path(out), parsed, resume)
 
 
 def import_checkpoint(
@@ -102,9 +150,7 @@ def make_masks(
     Raises:
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
-    return make.make_masks(
-        Path(run), Path(data) if data else None, Path(out) if out else None, MaskSettings.parse(settings)
-    )
+    return make.make_masks(Path(run), as_path(data), as_path(out), MaskSettings.parse(settings))
 
 
 def segment(
@@ -129,12 +175,12 @@ def segment(
     """
     return segment_in_rounds(
         Path(run),
-        Path(masks) if masks else None,
+        as_path(masks),
         Path(out),
         SegmentSettings.parse(settings),
         rounds,
-        Path(truth) if truth else None,
-        Path(val_truth) if val_truth else None,
+        as_path(truth),
+        as_path(val_truth),
         fully_supervised,
         resume,
     )
@@ -147,7 +193,7 @@ def predict(
     split: str | None = None,
     **settings: Any,
 ) -> MaskSetSummary:
-    """Mask photographs, or with none given a split, with a segmenter, a tagged run or an ONNX file.
+    """Mask images, or with none given a split, with a segmenter, a tagged run or an ONNX file.
 
     ``settings`` are those of ``PredictSettings``, such as ``flip=True``.
 
@@ -157,6 +203,62 @@ def predict(
     given = [photographs] if isinstance(photographs, str | Path) else photographs
     paths = [Path(path) for path in given]
     return prediction.predict(Path(model), paths, Path(out), PredictSettings.parse(settings), split)
+
+
+def check(data: str | Path, **settings: Any) -> CheckReport:
+    """Look over a data folder before training; ``settings`` are those of ``DataSettings``, such as ``bands=4``.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return checking.check(Path(data), DataSettings.parse(settings))
+
+
+def report(
+    run: str | Path,
+    masks: str | Path | None = None,
+    truth: str | Path | None = None,
+    out: str | Path | None = None,
+) -> Path:
+    """Write a page about a run and a mask set of its; returns its path.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    return page.write_report(Path(run), as_path(masks), as_path(truth), as_path(out))
+
+
+def compare(
+    data: str | Path,
+    out: str | Path,
+    methods: Sequence[str],
+    *,
+    seeds: Sequence[int] = (0,),
+    budget_minutes: float | None = None,
+    masks: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> ComparisonResult:
+    """Train several methods alike, paint, score.
+
+    ``masks`` are settings of ``MaskSettings``, the others those of ``TrainSettings`` for every method.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    train_as, paint_as = TrainSettings.parse(settings), MaskSettings.parse(masks or {})
+    plan = Comparison(Path(data), Path(out), tuple(methods), tuple(seeds), budget_minutes, train_as, paint_as)
+    return ComparisonResult(**comparing.compare(plan))
+
+
+def export(model: str | Path, out: str | Path) -> OnnxSummary:
+    """Write a run or a segmenter as one ONNX file.
+
+    Raises:
+        Tag2MaskError: what is wrong, where, and how to mend it.
+    """
+    from tag2mask.exporters.onnx import export_onnx
+
+    return export_onnx(Path(model), Path(out))
 
 
 def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) -> Scores:
@@ -173,9 +275,9 @@ def convert(
 ) -> Conversion:
     """Write a mask set as ``coco``, ``yolo``, ``cvat``, ``voc``, ``png``, ``geotiff`` or ``npz``.
 
-    ``images`` is where the photographs are now, ``suffix`` what those had that are gone (coco).
+    ``images`` is where the images are now, ``suffix`` what those had that are gone (coco).
 
     Raises:
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
-    return export.convert(Path(mask_set), to, Path(out), Path(images) if images else None, suffix)
+    return exporting.convert(Path(mask_set), to, Path(out), as_path(images), suffix)

@@ -6,7 +6,7 @@ class Tag2MaskError(Exception):
 
 
 class DataError(Tag2MaskError):
-    """Photographs, tags, masks or lists that cannot be used as they are."""
+    """Images, tags, masks or lists that cannot be used as they are."""
 
 
 class SplitMissingError(DataError):

@@ -76,7 +76,7 @@ SMALL = {
 
 
 def halves(run: Run) -> list[Labelled]:
-    """The generated photographs at a side of 48 with their halves as labels, unsure in the middle."""
+    """The generated images at a side of 48 with their halves as labels, unsure in the middle."""
     labelled = []
     for sample in open_dataset(run.data, run.settings.data, "train"):
         wide = load_image(sample.image, DataSettings()).shape[2] // 8
@@ -421,7 +421,7 @@ def test_interrupted_before_its_first_step_it_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tag2mask.affinitynet.train.label_photographs", press)
+        patch.setattr("tag2mask.affinitynet.train.label_patches", press)
         with pytest.raises(KeyboardInterrupt):
             train_walk(trained / "run", tmp_path / "walk", WalkSettings.parse(QUICK))
     assert not (tmp_path / "walk").exists()
@@ -429,7 +429,7 @@ def test_interrupted_before_its_first_step_it_leaves_nothing(
 
 def test_only_the_same_walk_is_resumed(walked: Path, trained: Path, run: Path, tmp_path: Path) -> None:
     walk = Path(shutil.copytree(walked, tmp_path / "walk"))
-    with pytest.raises(RunError, match=r"was trained with lr=1\.0, not 0\.5; resume with the same settings"):
+    with pytest.raises(RunError, match=r"was begun with lr = 1\.0, not 0\.5; resume with the same settings"):
         train_walk(trained / "run", walk, WalkSettings.parse({**QUICK, "lr": 0.5}), resume=True)
     weights = load_file(run / "model.safetensors")
     weights["head.bias"] += 1

@@ -1,4 +1,4 @@
-"""Photographs read a few at a time."""
+"""Images read a few at a time."""
 
 from __future__ import annotations
 

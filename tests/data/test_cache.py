@@ -46,7 +46,7 @@ def read(root: Path, sample: Sample, side: int = 16, bands: int = 3) -> NDArray[
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The photographs that were decoded."""
+    """The images that were decoded."""
     opened: list[Path] = []
     monkeypatch.setattr(cache, "read_image", lambda path, bands: opened.append(path) or read_image(path, bands))
     return opened
@@ -196,7 +196,7 @@ def test_the_loader_gives_the_same_by_any_number_of_workers(squares: Path, worke
         crops = torch.cat([batch[0] for batch in DataLoader(images, batch_sampler=batches, num_workers=workers)])
         assert torch.equal(crops, torch.stack([images[7, index][0] for index in range(len(images))]))
     assert len(list((squares / ".cache/24").glob("*.png"))) == 8
-    assert len(open_dataset(squares, settings)) == 12  # copies are no photographs
+    assert len(open_dataset(squares, settings)) == 12  # copies are no images
 
 
 def test_a_side_that_is_not_smaller_changes_nothing(squares: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_written_is_one_error(
 
 
 def test_a_missing_photograph_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"p\.png: the photograph is missing"):
+    with pytest.raises(DataError, match=r"p\.png: the image is missing"):
         read(tmp_path, Sample("p", tmp_path / "p.png"))
 
 
@@ -241,4 +241,4 @@ def test_training_from_copies_resumes_exactly(
     one, other = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "halved"))
     assert all(torch.equal(one[key], other[key]) for key in one)
     records = [json.loads(path.read_text()) for path in (squares / ".cache/36").glob("*.rec")]
-    assert len(records) == 12  # validation photographs too
+    assert len(records) == 12  # validation images too

@@ -56,7 +56,7 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
 def test_no_out_folder_among_the_photographs(squares: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(squares / "images")
     for out in (squares / "images", squares / "images/deep/out", tmp_path / "link/out", squares / "x/../images/out"):
-        with pytest.raises(DataError, match=r"out .* lies in .*images: images there are photographs; choose one outs"):
+        with pytest.raises(DataError, match=r"out .* lies in .*images: images there are images; choose one outs"):
             require_outside(out, images_folder(squares))
     for out in (squares / "out", squares / "images-out", tmp_path):
         require_outside(out, images_folder(squares))

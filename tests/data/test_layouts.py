@@ -46,8 +46,8 @@ def test_folders_that_are_called_like_splits_are_some(train: str, val: str, tmp_
 
 AMBIGUOUS = {
     "stray": (("train/cat/a.png", "val/cat/a.png", "train/b.png"), r"train/b\.png: lies beside the class folders"),
-    "flat": (("train/cat/a.png", "val/a.png"), "val: is called like a split and holds photographs, but no folder per"),
-    "alone": (("train/a.png",), "train: is called like a split and holds photographs, but no folder per class"),
+    "flat": (("train/cat/a.png", "val/a.png"), "val: is called like a split and holds images, but no folder per"),
+    "alone": (("train/a.png",), "train: is called like a split and holds images, but no folder per class"),
     "others": (("train/cat/a.png", "test/cat/a.png", "extra/a.png"), "test, train are called like splits, extra not"),
     "twice": (("train/cat/a.png", "val/cat/a.png", "valid/cat/b.png"), "two of train, val, valid are the same split"),
 }

@@ -41,7 +41,7 @@ def test_only_photographs_with_known_tags_are_learned_from(squares: Path) -> Non
     dataset = open_dataset(squares, DataSettings(), "train")
     images = TaggedImages(squares, dataset, DataSettings(), TRANSFORM)
     assert [sample.name for sample in images.samples] == ["p00", "p01"]
-    with pytest.raises(DataError, match="no photograph of this split has tags"):
+    with pytest.raises(DataError, match="no image of this split has tags"):
         TaggedImages(squares, open_dataset(squares, DataSettings(), "val"), DataSettings(), TRANSFORM)
 
 
@@ -64,7 +64,7 @@ def test_training_opens_photographs_and_no_truth(squares: Path, monkeypatch: pyt
 def test_a_photograph_that_went_missing_is_named(squares: Path) -> None:
     dataset = open_dataset(squares, DataSettings(), "train")
     (squares / "images/p03.png").unlink()
-    with pytest.raises(DataError, match=r"p03\.png: the photograph is missing"):
+    with pytest.raises(DataError, match=r"p03\.png: the image is missing"):
         TaggedImages(squares, dataset, DataSettings(), TRANSFORM)
 
 

@@ -57,7 +57,7 @@ def test_arrays_with_objects_are_not_unpickled(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.png: the photograph is missing"):
+    with pytest.raises(DataError, match=r"none\.png: the image is missing"):
         read_image(tmp_path / "none.png", 3)
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"bad\.jpg: is no image"):

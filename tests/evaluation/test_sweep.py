@@ -54,5 +54,5 @@ def test_what_cannot_be_tuned(trained: Path, tmp_path: Path) -> None:
         tune_background(trained / "run", None, MaskSettings.parse({"background": {"policy": "none"}}), "val")
     data = shutil.copytree(trained / "squares", tmp_path / "squares")
     shutil.rmtree(data / "masks")
-    with pytest.raises(DataError, match="no photograph of split val has truth"):
+    with pytest.raises(DataError, match="no image of split val has truth"):
         tune_background(trained / "run", data, MaskSettings(), "val")

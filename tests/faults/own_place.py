@@ -23,8 +23,8 @@ from tag2mask.painting.make import make_masks
 from tag2mask.prediction.onnx_file import ModelCard
 from tag2mask.prediction.predict import open_predictor, predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.report.page import write_report
-from tag2mask.report.segmenter import segmenter_section
+from tag2mask.reports.page import write_report
+from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.sources import SUPERVISED
 from tag2mask.tensors import write_tensors

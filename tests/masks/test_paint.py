@@ -20,7 +20,7 @@ from tag2mask.masks.paint import (
     paint_ordered,
 )
 from tag2mask.masks.settings import BackgroundSettings, MaskSettings, PaintSettings
-from tag2mask.refine.affinity import spread
+from tag2mask.refine.spreading import spread
 
 
 def test_normalise() -> None:

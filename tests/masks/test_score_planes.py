@@ -182,7 +182,7 @@ def test_a_set_without_scores_is_not_gone_on_with_scores(run: Path) -> None:
     make_masks(run, split="val")
     with pytest.raises(MaskSetError, match="has no scores, only masks: make it with tag2mask masks --scores"):
         files(open_mask_set(run / "masks-val"))
-    with pytest.raises(MaskSetError, match=r"its masks were made with settings\.scores = False, not True"):
+    with pytest.raises(MaskSetError, match=r"was begun with settings\.scores = False, not True"):
         make_masks(run, split="val", scores=True)
 
 

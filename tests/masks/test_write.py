@@ -11,9 +11,9 @@ import pytest
 from tag2mask.data import Classes
 from tag2mask.errors import MaskSetError
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.export import convert
+from tag2mask.exporters import convert
 from tag2mask.masks.write import MaskSetWriter, mask_path, open_finished, open_mask_set
-from tag2mask.report.page import write_report
+from tag2mask.reports.page import write_report
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.workflows.rounds import segment_in_rounds
 

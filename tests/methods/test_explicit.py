@@ -113,6 +113,7 @@ EXPLICIT: dict[str, Callable[[Method, Tensor], Tensor]] = {
     "mctformer-plus": lambda m, x: ((seen := look(m, x)).rows(12) / 12 * activations(m, seen)).sqrt(),
     "weaktr": lambda m, x: seed(m, look(m, x)),
     "weaktr-random": lambda m, x: seed(m, look(m, x)),
+    "toco": lambda m, x: (m.vit.norm(look(m, x).features.patch_BMD) @ m.head.vector_CD.T).transpose(1, 2).relu(),
     "gradcam": gradient_cam,
     "tscam": lambda m, x: (seen := look(m, x)).rows(12) / 12 * activations(m, seen),
     "rollout": lambda m, x: rollout(m, look(m, x)),

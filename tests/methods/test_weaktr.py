@@ -13,7 +13,7 @@ from tag2mask.methods import Ask, Evidence, build_method
 from tag2mask.methods.base import soft_margins
 from tag2mask.methods.weaktr import WeakTr
 from tag2mask.methods.weaktr.model import AdaptiveFusion
-from tag2mask.refine.refiners import refine_patches
+from tag2mask.refine.chain import refine_patches
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.tap import Tap
 

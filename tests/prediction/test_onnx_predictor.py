@@ -15,7 +15,7 @@ import pytest
 import tag2mask
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import RunError, SettingsError, Tag2MaskError
-from tag2mask.export.onnx import export_onnx
+from tag2mask.exporters.onnx import export_onnx
 from tag2mask.masks.write import open_mask_set
 from tag2mask.prediction.onnx_file import OnnxModel
 from tag2mask.prediction.predict import predict
@@ -112,7 +112,7 @@ def test_what_is_wrong_is_one_line(
     ):
         with pytest.raises(SettingsError, match=message):
             predict(model, photographs, out, PredictSettings.parse(setting))
-    with pytest.raises(SettingsError, match=r"an \.onnx file has no photographs of its own"):
+    with pytest.raises(SettingsError, match=r"an \.onnx file or an imported run has no images of its own"):
         predict(segmenter, [], out, FIRST, "val")
     with pytest.raises(RunError, match="there is no such file; write it with tag2mask export"):
         predict(tmp_path / "none.onnx", photographs, out, FIRST)

@@ -1,4 +1,4 @@
-"""Mask sets for new photographs."""
+"""Mask sets for new images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 import tag2mask
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
-from tag2mask.export.label_images import read_label_images
+from tag2mask.exporters.label_images import read_label_images
 from tag2mask.masks.write import open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
@@ -65,7 +65,7 @@ def test_what_a_folder_holds_beside_photographs_is_told(
         (folder / name).write_bytes(b"")
     summary = predict(student, [folder], tmp_path / "out", FIRST)
     assert (summary.images, sorted(summary.failures)) == (1, ["dangling", "loop"])
-    assert "dangling.jpg: the photograph is missing" in summary.failures["dangling"]
+    assert "dangling.jpg: the image is missing" in summary.failures["dangling"]
     told = "new: 3 images of kinds that are not read (.gif 2, .heic 1); save them as .png or .jpg"
     assert capsys.readouterr().err.count(told) == 1
 
@@ -85,11 +85,11 @@ def test_what_is_wrong_is_one_line(student: Path, trained: Path, tmp_path: Path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
     for given, split, error, message in (
-        ([], None, SettingsError, "no photographs: name files or a folder"),
-        ([photograph], "val", SettingsError, "give photographs or a split, not both"),
+        ([], None, SettingsError, "no images: name files or a folder"),
+        ([photograph], "val", SettingsError, "give images or a split, not both"),
         ([tmp_path / "none.png"], None, DataError, "there is no such file or folder"),
-        ([tmp_path / "empty"], None, DataError, "holds no photograph"),
-        ([tmp_path / "full/mine.txt"], None, DataError, "is no photograph by its name"),
+        ([tmp_path / "empty"], None, DataError, "holds no image"),
+        ([tmp_path / "full/mine.txt"], None, DataError, "is no image by its name"),
         ([photograph, photograph], None, DataError, "has the same name"),
         ([], "none", DataError, "there is no such split"),
     ):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tag2mask.refine.guided import COLOUR, PLACE, REACH, guided
+from tag2mask.refine.joint_bilateral import COLOUR, PLACE, REACH, guided
 from tag2mask.vit.grid import resize
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tag2mask.errors import SettingsError
-from tag2mask.refine.crf import NormalisedKernel, crf, crf_in_cpp, pairwise, places, require_engine, unary
+from tag2mask.refine.chain import PIXEL_REFINERS, require_refiners
+from tag2mask.refine.dense_crf import NormalisedKernel, crf, crf_in_cpp, pairwise, places, require_engine, unary
 from tag2mask.refine.lattice import Lattice, surround
-from tag2mask.refine.pamr import DILATIONS, neighbour_weights, neighbours, pamr
-from tag2mask.refine.refiners import PIXEL_REFINERS, require_refiners
+from tag2mask.refine.pixel_adaptive import DILATIONS, neighbour_weights, neighbours, pamr
 from tag2mask.refine.settings import CRF_RECIPES, CRFSettings, RefineSettings
 
 TWO_SIDES = torch.cat([torch.full((3, 24, 10), 0.2), torch.full((3, 24, 14), 0.8)], -1)

@@ -1,4 +1,4 @@
-"""Crops of photographs and label images, transformed together."""
+"""Crops of images and label images, transformed together."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from PIL import Image
 from tag2mask.data import Classes, DataSettings
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.scores import ScoreFile, write_scores
-from tag2mask.segmentation.crops import LabelledCrops, LabelledPhotograph, choose_corner, distort
+from tag2mask.segmentation.crops import LabelledCrops, LabelledImage, choose_corner, distort
 from tag2mask.segmentation.settings import CropSettings
 
 CLASSES = Classes(tuple("abcdefgh"))
 
 
-def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, bands: int = 3) -> LabelledPhotograph:
-    """A photograph whose brightness tells its label."""
+def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, bands: int = 3) -> LabelledImage:
+    """An image whose brightness tells its label."""
     pixels = np.repeat((labels[..., None] * 30).astype(np.uint8), bands, axis=2)
-    np.save(tmp_path / "photograph.npy", pixels)
+    np.save(tmp_path / "image.npy", pixels)
     Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "labels.png")
     if truth is not None:
         Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "truth.png")
     where = None if truth is None else tmp_path / "truth.png"
-    return LabelledPhotograph("photograph", tmp_path / "photograph.npy", tmp_path / "labels.png", where)
+    return LabelledImage("photograph", tmp_path / "image.npy", tmp_path / "labels.png", where)
 
 
-def crops(one: LabelledPhotograph, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
+def crops(one: LabelledImage, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
     data = DataSettings(bands=bands)
     return LabelledCrops([one], CLASSES, crop, data, (0.0,) * bands, (1.0,) * bands, CropSettings.parse(settings))
 
@@ -114,11 +114,11 @@ def test_labels_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"labels\.png: holds the value 8, neither one of 8 classes nor 255"):
         crops(one, 16)[0, 0]
     Image.fromarray(np.zeros((20, 21), np.uint8)).save(one.labels)
-    with pytest.raises(DataError, match=r"labels\.png: is \(20, 21\), its photograph \(20, 20\)"):
+    with pytest.raises(DataError, match=r"labels\.png: is \(20, 21\), its image \(20, 20\)"):
         crops(one, 16)[0, 0]
 
 
-def soft(one: LabelledPhotograph, planes: np.ndarray, values: tuple[int, ...]) -> LabelledPhotograph:
+def soft(one: LabelledImage, planes: np.ndarray, values: tuple[int, ...]) -> LabelledImage:
     """The same with scores."""
     path = one.labels.with_name("scores.png")
     if values:

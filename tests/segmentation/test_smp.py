@@ -153,7 +153,7 @@ def test_a_unet_is_trained_resumed_and_predicts_by_command(
     out = tmp_path / "student"
     words = ("segment", run, "--masks", masks, "--out", out, "--architecture", "UNet", "--weights", "none")
     words += ("--epochs", 2, "--batch-size", 7, "--set", f"encoder={RESNET}", "--set", "precision=fp32")
-    assert call(monkeypatch, *words) == 0  # eight photographs: the last crop is alone in its batch
+    assert call(monkeypatch, *words) == 0  # eight images: the last crop is alone in its batch
     assert call(monkeypatch, *words, "--resume") == 0
     opened = open_segmenter(out)
     assert (opened.settings.architecture, opened.settings.encoder) == ("unet", RESNET)

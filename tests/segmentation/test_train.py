@@ -221,7 +221,7 @@ def test_soft_labels_go_on_bit_for_bit(
         patch.setattr(SegmentTrainer, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             segment(run, scored, tmp_path / "halved", settings)
-    with pytest.raises(RunError, match="was trained with target='soft', not 'hard'"):
+    with pytest.raises(RunError, match="was begun with target = soft, not hard"):
         segment(run, scored, tmp_path / "halved", tiny.model_copy(update={"potts": 0.2}), resume=True)
     segment(run, scored, tmp_path / "halved", settings, resume=True)
     assert equal(tmp_path / "whole", tmp_path / "halved")
@@ -344,7 +344,7 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
     [
         ("unfinished", MaskSetError, "masks is not finished: run the same tag2mask command again"),
         ("classes", MaskSetError, r"other classes than the run: cat, dog there, background, red, green, blue here"),
-        ("photograph", DataError, r"other\.png: its photograph other is missing in"),
+        ("photograph", DataError, r"other\.png: its image other is missing in"),
         ("empty", MaskSetError, "masks holds no mask"),
         ("deleted", MaskSetError, r"p01\.png is missing, 1 of the 8 masks"),
         ("full", RunError, "student is not empty; choose another --out, or go on with --resume"),
@@ -373,7 +373,7 @@ def test_options_that_contradict_each_other(run: Path, masks: Path, tmp_path: Pa
     with pytest.raises(DataError, match="there is no such folder"):
         segment(run, masks, tmp_path / "student", tiny, tmp_path / "none")
     for fully_supervised in (False, True):
-        with pytest.raises(DataError, match="splits: holds the truth of none of the 8 photographs"):
+        with pytest.raises(DataError, match="splits: holds the truth of none of the 8 images"):
             segment(run, masks, tmp_path / "student", tiny, run.parent / "squares/splits", fully_supervised)
     with pytest.raises(RunError, match="student is not a segmenter"):
         segment(run, masks, tmp_path / "student", tiny, resume=True)
@@ -383,7 +383,7 @@ def test_resuming_with_other_labels_or_settings_names_them(
     run: Path, masks: Path, tmp_path: Path, tiny: SegmentSettings
 ) -> None:
     segment(run, masks, tmp_path / "student", tiny)
-    with pytest.raises(RunError, match="was trained with epochs=2, not 3"):
+    with pytest.raises(RunError, match="was begun with epochs = 2, not 3"):
         segment(run, masks, tmp_path / "student", tiny.model_copy(update={"epochs": 3}), resume=True)
-    with pytest.raises(RunError, match="was trained with other truth_used: none"):
+    with pytest.raises(RunError, match="was begun with truth_used = none, not"):
         segment(run, masks, tmp_path / "student", tiny, run.parent / "squares/masks", resume=True)

@@ -13,12 +13,12 @@ from command import call
 from released_checkpoints import SIDE, C, Computed, D, P, checkpoint, compute, save
 from tag2mask import import_checkpoint, make_masks, predict
 from tag2mask.errors import DataError, RunError, SettingsError, Tag2MaskError, WeightsError
-from tag2mask.export.onnx import of_run
+from tag2mask.exporters.onnx import of_run
 from tag2mask.files import file_hash
 from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import Ask
 from tag2mask.notation import from_yaml
-from tag2mask.report.page import write_report
+from tag2mask.reports.page import write_report
 from tag2mask.training.imported import RELEASED
 from tag2mask.training.run import open_run
 

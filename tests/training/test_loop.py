@@ -194,9 +194,9 @@ def test_folders_in_the_way(squares: Path, tmp_path: Path, small: dict[str, obje
 
 def test_resuming_with_another_setting_names_it(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     train(squares, tmp_path / "run", **small)
-    with pytest.raises(RunError, match="was trained with epochs=2, not 3; resume with the same settings"):
+    with pytest.raises(RunError, match="was begun with epochs = 2, not 3; resume with the same settings"):
         train(squares, tmp_path / "run", resume=True, **{**small, "epochs": 3})
-    with pytest.raises(RunError, match=r"was trained with optimiser\.lr_tokens=.*, not 1\.0; resume with the same"):
+    with pytest.raises(RunError, match=r"was begun with optimiser\.lr_tokens = .*, not 1\.0; resume with the same"):
         train(squares, tmp_path / "run", resume=True, **{**small, "optimiser": {"lr_tokens": 1.0}})
 
 
@@ -226,7 +226,7 @@ def test_a_link_to_nothing_is_named_before_anything_is_written(
     photograph = squares / f"images/{name}.png"
     photograph.unlink()
     photograph.symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(DataError, match=rf"{name}\.png: the photograph is missing"):
+    with pytest.raises(DataError, match=rf"{name}\.png: the image is missing"):
         train(squares, tmp_path / "run", **small)
     assert not (tmp_path / "run").exists()
 
@@ -247,11 +247,11 @@ def test_bad_input_leaves_no_folder(squares: Path, tmp_path: Path, small: dict[s
 
 def test_a_split_without_tags_cannot_be_learned_from(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     (squares / "labels.csv").write_text("image,labels\np11.png,red\n")
-    with pytest.raises(DataError, match="no photograph of this split has tags"):
+    with pytest.raises(DataError, match="no image of this split has tags"):
         train(squares, tmp_path / "run", **small)
     rows = "".join(f"p{i:02d}.png,\n" for i in range(12))
     (squares / "labels.csv").write_text(f"image,labels\n{rows}")
-    with pytest.raises(DataError, match="all photographs of this split have empty lists of tags"):
+    with pytest.raises(DataError, match="all images of this split have empty lists of tags"):
         train(squares, tmp_path / "run", **small)
 
 

@@ -39,7 +39,7 @@ def by_rate(method: Method, name: str) -> dict[str, list[nn.Parameter]]:
     rate = next((rate for start, rate in HEADS.items() if name.startswith(start)), "tokens")
     # A parameter of the method itself, WeakTr's scale, came last.
     own = sorted(method.named_parameters(), key=lambda item: "." not in item[0])
-    found[rate] += [parameter for key, parameter in own if not key.startswith("vit.")]
+    found[rate] += [parameter for key, parameter in own if not key.startswith(("vit.", "teacher."))]
     if name == "linear":
         return {"tokens": list(method.head.parameters())}
     return {**found, "gates": gates}

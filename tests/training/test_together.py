@@ -55,6 +55,20 @@ def test_two_processes_learn_as_one_with_the_same_batch(folder: Path) -> None:
         train(folder.parent / processes.DATA, folder / "run", resume=True, **settings_of(folder / "run"))
 
 
+def test_two_processes_contrast_as_one_with_the_same_batch(folder: Path) -> None:
+    """Local crops and the teacher are those of one process."""
+    for code, said in all_ended(processes.start(2, "contrast", folder)):
+        assert code == 0, said
+    processes.contrast(folder.parent / "one", batch_size=6)
+    for a, b in zip(rows(folder / "run"), rows(folder.parent / "one/run"), strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+    assert all(abs(term) > 1e-3 for term in rows(folder / "run")[0]["loss"].values())
+    a, b = (load_file(root / "run/state.safetensors") for root in (folder, folder.parent / "one"))
+    for key in a:
+        if key.startswith("model."):
+            torch.testing.assert_close(a[key], b[key], atol=2e-4, rtol=1e-3)
+
+
 def test_two_processes_learn_a_walk_as_one_with_the_same_batch(folder: Path) -> None:
     data = folder.parent / processes.DATA
     train(data, folder.parent / "run", **{**SMALL, "epochs": 1})

@@ -44,14 +44,14 @@ def test_a_comparison_is_a_table_and_a_page_and_goes_on(
     assert [result["rows"][0][name] for name in ("precision", "recall")] == [scores["precision"], scores["recall"]]
     assert "| mIoU | precision | recall |" in markdown(result["table"])
     page = Path(result["report"]).read_text(encoding="utf-8")
-    assert page.count("<img") == 8 * 3  # photograph, truth, one method
+    assert page.count("<img") == 8 * 3  # image, truth, one method
     assert "http" not in page
     monkeypatch.setattr(module, "train_apart", lambda *_: pytest.fail("made again"))
     assert compare(plan(squares, tmp_path / "out", ("linear",)))["rows"] == result["rows"]
-    with pytest.raises(RunError, match=r"was planned with budget_minutes=None, not 1\.0"):
+    with pytest.raises(RunError, match=r"was begun with budget_minutes = None, not 1\.0"):
         compare(plan(squares, tmp_path / "out", ("linear",), 1.0))
     painted = Comparison(squares, tmp_path / "out", ("linear",), (0, 1), None, TRAIN, MaskSettings(flip=True))
-    with pytest.raises(RunError, match=r"was planned with masks={}, not {'look': {'flip': True}}"):
+    with pytest.raises(RunError, match=r"was begun with masks.look.flip = its default, not True"):
         compare(painted)
     assert json.loads((tmp_path / "out/compare.json").read_text())["table"] == result["table"]
     assert markdown(result["table"]).count("\n") == 2

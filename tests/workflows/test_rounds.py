@@ -138,7 +138,7 @@ def test_mistakes_are_named_before_anything_is_written(
     ):
         with pytest.raises(SettingsError, match=message):
             segment_in_rounds(run, masks, out, tiny, rounds, **more)
-    with pytest.raises(DataError, match="splits: holds the truth of none of the 4 photographs of the run's split val"):
+    with pytest.raises(DataError, match="splits: holds the truth of none of the 4 images of the run's split val"):
         segment_in_rounds(run, masks, out, tiny, 2, val_truth=run.parent / "squares/splits")
     with pytest.raises(RunError, match="out: no round was begun there"):
         segment_in_rounds(run, masks, out, tiny, 2, resume=True)

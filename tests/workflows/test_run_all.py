@@ -149,7 +149,7 @@ def test_another_request_on_the_same_folder_is_an_error(scenes: Path, finished: 
         (plan(scenes, finished, masks={"flip": True}), r"was begun with masks.look.flip = its default, not True"),
         (Plan(scenes, finished, WholeSettings.parse(SETTINGS), quick=True), "was begun with quick = False, not True"),
         (plan(scenes, finished, masks={"refine": "pamrr"}), "'pamrr' is unknown"),
-        (plan(scenes, finished, masks={"split": "val"}), r"masks\.split: the photographs that are learned from"),
+        (plan(scenes, finished, masks={"split": "val"}), r"masks\.split: the images that are learned from"),
     ):
         with pytest.raises((RunError, SettingsError), match=message):
             run_whole(request)

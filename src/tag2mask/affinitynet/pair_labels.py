@@ -1,6 +1,6 @@
 """What patches are for sure by a run's own class maps, and so what pairs of neighbours are. No truth is opened.
 
-The constants are MCTformer's. Shapes: K classes of a photograph, S scores (the background's first if there is one), M
+The constants are MCTformer's. Shapes: K classes of an image, S scores (the background's first if there is one), M
 patches, P pairs, h w patch grid, Y X pixels.
 """
 
@@ -22,7 +22,7 @@ from tag2mask.masks.localize import Localizer
 from tag2mask.masks.paint import background_score, normalise
 from tag2mask.masks.settings import BackgroundSettings
 from tag2mask.progress import progress_bar
-from tag2mask.refine.crf import crf
+from tag2mask.refine.dense_crf import crf
 from tag2mask.refine.on_image import at_refine_side, coloured, finished_maps
 from tag2mask.vit.grid import to_patches
 
@@ -33,19 +33,19 @@ VOID = len(KINDS)  # a pair with an unsure patch
 
 @dataclass(frozen=True)
 class Labelled:
-    """A photograph and what its patches are for sure, ``(h, w)``."""
+    """An image and what its patches are for sure, ``(h, w)``."""
 
     sample: Sample
     labels_hw: Tensor
 
 
-def label_photographs(
+def label_patches(
     localizer: Localizer, samples: Sequence[Sample], patch: int, settings: WalkSettings
 ) -> list[Labelled]:
-    """Sure labels of every photograph.
+    """Sure labels of every image.
 
     Raises:
-        DataError: a photograph cannot be read.
+        DataError: an image cannot be read.
     """
     labelled = []
     with progress_bar("labels", len(samples)) as bar:
@@ -65,7 +65,7 @@ def label_photographs(
 def sure_labels(
     maps_KYX: Tensor, tags: Sequence[int], image: Tensor, patch: int, has_background: bool, settings: WalkSettings
 ) -> Tensor:
-    """What patches are for sure, ``(h, w)``, by the class maps of ``tags`` and the photograph's colours."""
+    """What patches are for sure, ``(h, w)``, by the class maps of ``tags`` and the image's colours."""
     size = fitted_size(image.shape[1], image.shape[2], settings.side)
     if not tags:
         return torch.full([-(-side // patch) for side in size], 0 if has_background else UNSURE)

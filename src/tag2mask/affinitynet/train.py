@@ -20,7 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from tag2mask._version import __version__
 from tag2mask.affinitynet import walk as layout
-from tag2mask.affinitynet.pair_labels import KINDS, VOID, Labelled, label_photographs, pair_kinds
+from tag2mask.affinitynet.pair_labels import KINDS, VOID, Labelled, label_patches, pair_kinds
 from tag2mask.affinitynet.settings import WalkSettings
 from tag2mask.affinitynet.walk import AffinityNet, pair_affinity, pairs
 from tag2mask.data.folder import images_folder, require_outside
@@ -37,7 +37,7 @@ from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import Run, RunConfig, open_run, require_parts
 from tag2mask.training.schedule import poly
-from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same
+from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same_settings
 from tag2mask.training.together import add_up, together
 from tag2mask.vit.weights import Weights, build_backbone, normalisation, weights_source
 
@@ -91,7 +91,7 @@ def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = Fals
     net = build_net(opened, settings, resume)
     localizer = Localizer(opened, settings.masks)
     with own_folder(out, resume):  # a folder that cannot be made shows before the work
-        labelled = label_photographs(localizer, samples, net.patch, settings)
+        labelled = label_patches(localizer, samples, net.patch, settings)
         with deferred_interrupt() as interrupt, together():
             trainer = WalkTrainer(accelerator, opened, net, labelled, settings, out, interrupt)
             if resume:
@@ -112,7 +112,7 @@ def require_same_walk(out: Path, run: Run, settings: WalkSettings) -> None:
     """Settings and maps are those of the walk to resume."""
     require_parts(out, (layout.CONFIG,), "a walk", "refine-train")
     config = read_stored(out / layout.CONFIG, WalkConfig)
-    require_same(out, WalkSettings.parse(config.settings, where=str(out / layout.CONFIG)), settings)
+    require_same_settings(out, WalkSettings.parse(config.settings, where=str(out / layout.CONFIG)), settings)
     if config.run != origin(run):
         raise RunError(f"{out} learned from the maps of another run, {config.run}; resume with that one")
 

@@ -146,7 +146,7 @@ VERBS = (
         word("split", "NAME|FILE", "Score these images alone: splits/NAME.txt, or a file of names."),
     ),
     verb(
-        "convert", "export.convert", "Write a mask set in another tool's format.",
+        "convert", "exporters.convert", "Write a mask set in another tool's format.",
         MASKSET,
         word("to", "coco|yolo|cvat|voc|png|geotiff|npz", "The format.", required=True),
         path("out", "PATH", "A new folder; for coco FILE.json, for cvat FILE.zip.", required=True),

@@ -1,4 +1,4 @@
-"""Photographs and their tags in the ``folder`` form; other layouts are ``sources``, which ``prepare`` turns into it."""
+"""Images and their tags in the ``folder`` form; other layouts are ``sources``, which ``prepare`` turns into it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs read a few at a time, neighbours of one size together.
+"""Images read a few at a time, neighbours of one size together.
 
 Shapes: Y X pixels.
 """
@@ -15,16 +15,16 @@ from tag2mask.data.sample import Sample
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 
-PIXELS_AT_ONCE = 2**24  # of the photographs of a batch; a larger one is a batch alone
+PIXELS_AT_ONCE = 2**24  # of the images of a batch; a larger one is a batch alone
 
-Photographs = list[tuple[Sample, NDArray[np.float32]]]
+ImageBatch = list[tuple[Sample, NDArray[np.float32]]]
 
 
 def batches(
     samples: Sequence[Sample], settings: DataSettings, batch_size: int, failures: dict[str, str]
-) -> Iterator[Photographs]:
-    """Photographs ``(bands, Y, X)`` in [0, 1], as many of one size as fit; those that cannot be read are noted."""
-    batch: Photographs = []
+) -> Iterator[ImageBatch]:
+    """Images ``(bands, Y, X)`` in [0, 1], as many of one size as fit; those that cannot be read are noted."""
+    batch: ImageBatch = []
     for sample in samples:
         try:
             image = read_scaled(sample.image, settings)
@@ -42,7 +42,7 @@ def batches(
         yield batch
 
 
-def full(batch: Photographs) -> bool:
-    """Whether one more photograph of that size would be too many pixels."""
+def full(batch: ImageBatch) -> bool:
+    """Whether one more image of that size would be too many pixels."""
     pixels: int = batch[0][1][0].size
     return (len(batch) + 1) * pixels > PIXELS_AT_ONCE

@@ -1,4 +1,4 @@
-"""Smaller copies of large photographs, kept below the data folder, each with the hash of what it was made from.
+"""Smaller copies of large images, kept below the data folder, each with the hash of what it was made from.
 
 ::
 
@@ -30,7 +30,7 @@ from tag2mask.errors import DataError
 from tag2mask.files import file_hash, sweep, write_bytes
 
 CACHE = ".cache"
-FORM = 1  # goes up when the same photograph would give another copy
+FORM = 1  # goes up when the same image would give another copy
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Record:
 
 
 class SmallCopies:
-    """The photographs of a data set with the short side ``side``; smaller ones as they are."""
+    """The images of a data set with the short side ``side``; smaller ones as they are."""
 
     def __init__(self, root: Path, side: int, bands: int) -> None:
         """Make the folder.
@@ -75,14 +75,14 @@ class SmallCopies:
         """Pixels ``(Y, X, bands)``; the copy is made if there is none that fits.
 
         Raises:
-            DataError: the photograph cannot be read, or the copy cannot be written.
+            DataError: the image cannot be read, or the copy cannot be written.
         """
         stamp = stamp_of(sample.image)
         pixels = self.kept(sample, stamp)
         return self.make(sample, stamp) if pixels is None else pixels
 
     def kept(self, sample: Sample, stamp: Stamp) -> NDArray[Any] | None:
-        """The copy, if there is one, whole and of this very photograph."""
+        """The copy, if there is one, whole and of this very image."""
         record = read_record(self.folder / f"{sample.name}.rec")
         if record is None or (record.bands, record.form) != (self.bands, FORM):
             return None
@@ -106,7 +106,7 @@ class SmallCopies:
             return None
 
     def make(self, sample: Sample, stamp: Stamp) -> NDArray[Any]:
-        """Read the photograph and keep a copy, if it is large enough for one."""
+        """Read the image and keep a copy, if it is large enough for one."""
         photograph = file_sha256(sample.image)  # before its pixels: one that changes in between differs next time
         pixels = read_image(sample.image, self.bands)
         if min(pixels.shape[:2]) <= self.side:
@@ -133,13 +133,13 @@ class SmallCopies:
     def unwritable(self, error: OSError) -> DataError:
         """What to say of a folder that takes no copies."""
         return DataError(
-            f"{self.folder}: cannot be written ({error.strerror}); data.cache keeps smaller copies of the photographs "
+            f"{self.folder}: cannot be written ({error.strerror}); data.cache keeps smaller copies of the images "
             "there: make it writable, or leave data.cache out"
         )
 
 
 def stamp_of(path: Path) -> Stamp:
-    """A photograph's size and time of change.
+    """An image's size and time of change.
 
     Raises:
         DataError: it is missing.
@@ -147,12 +147,12 @@ def stamp_of(path: Path) -> Stamp:
     try:
         found = path.stat()
     except OSError:
-        raise DataError(f"{path}: the photograph is missing") from None
+        raise DataError(f"{path}: the image is missing") from None
     return Stamp(found.st_size, found.st_mtime_ns)
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a photograph's bytes.
+    """SHA-256 of an image's bytes.
 
     Raises:
         DataError: it cannot be read.

@@ -2,13 +2,13 @@
 
 ::
 
-    images/NAME.jpg     photographs; sub-folders are fine
+    images/NAME.jpg     images; sub-folders are fine
     labels.csv          image,labels      cat_1.jpg,cat;sofa
     classes.txt         one class a line; a first line "background" says that there is one
     splits/train.txt    names, one a line; optional
     masks/NAME.png      truth, for scoring only; optional
 
-or, without ``labels.csv``, a folder of photographs per class: ``cat/1.jpg``, ``dog/2.jpg``, with the same optional
+or, without ``labels.csv``, a folder of images per class: ``cat/1.jpg``, ``dog/2.jpg``, with the same optional
 files, or below a folder per split: ``train/cat/1.jpg``, ``val/dog/2.jpg``. Names are then ``train/cat/1``. Folders
 ``valid`` or ``validation`` are the split ``val``, and so on: ``SPLITS``.
 """
@@ -51,10 +51,10 @@ ALL = "all"
 
 
 def open_folder(root: Path, settings: DataSettings, split: str | None = None) -> ListDataset:
-    """The photographs of ``split``, or all of them (None or ``all``).
+    """The images of ``split``, or all of them (None or ``all``).
 
     Raises:
-        DataError: the folder, a list, a table or a photograph is missing or cannot be used.
+        DataError: the folder, a list, a table or an image is missing or cannot be used.
     """
     require_root(root, settings)
     if is_class_folders(root, settings):
@@ -79,16 +79,16 @@ def require_root(root: Path, settings: DataSettings) -> None:
 
 
 def is_class_folders(root: Path, settings: DataSettings) -> bool:
-    """Whether the photographs lie in a folder per class."""
+    """Whether the images lie in a folder per class."""
     return not (root / settings.labels).exists() and not (root / "images").exists()
 
 
 def open_class_folders(root: Path, settings: DataSettings, split: str | None) -> ListDataset:
-    """A folder per class, ``ROOT/CLASS`` or ``ROOT/SPLIT/CLASS``; a photograph's tag is its folder's name."""
+    """A folder per class, ``ROOT/CLASS`` or ``ROOT/SPLIT/CLASS``; an image's tag is its folder's name."""
     splits = split_folders(root, settings)
-    folders = [inner for outer in splits.values() or [root] for inner in photograph_folders(outer, settings.masks)]
+    folders = [inner for outer in splits.values() or [root] for inner in folders_of_images(outer, settings.masks)]
     if not folders:
-        raise DataError(f"{root}: holds neither {settings.labels} nor class folders with photographs")
+        raise DataError(f"{root}: holds neither {settings.labels} nor class folders with images")
     classes = read_classes(root / settings.classes, sorted({folder.name for folder in folders}))
     images, tags = {}, {}
     index = indices(classes.names)
@@ -103,22 +103,22 @@ def open_class_folders(root: Path, settings: DataSettings, split: str | None) ->
 
 
 def images_folder(root: Path) -> Path:
-    """Where the photographs' names start: ``images``, which may be gone, or for class folders ``root``."""
+    """Where the images' names start: ``images``, which may be gone, or for class folders ``root``."""
     return root if is_class_folders(root, DataSettings()) else root / "images"
 
 
 def require_outside(out: Path, images: Path) -> None:
-    """``out`` does not lie among the photographs in ``images``: what is written there would be taken for some.
+    """``out`` does not lie among the images in ``images``: what is written there would be taken for some.
 
     Raises:
         DataError: it does.
     """
     if out.resolve().is_relative_to(images.resolve()):
-        raise DataError(f"--out {out} lies in {images}: images there are photographs; choose one outside of it")
+        raise DataError(f"--out {out} lies in {images}: images there are images; choose one outside of it")
 
 
-def photograph_folders(root: Path, *others: str) -> list[Path]:
-    """The folders in ``root`` with photographs anywhere below, but for ``others`` and hidden ones."""
+def folders_of_images(root: Path, *others: str) -> list[Path]:
+    """The folders in ``root`` with images anywhere below, but for ``others`` and hidden ones."""
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     return [path for path in folders if path.name not in others and find_images(path)]
 
@@ -129,16 +129,16 @@ def split_called(name: str) -> str:
 
 
 def split_folders(root: Path, settings: DataSettings) -> dict[str, Path]:
-    """The folders by split where all that hold photographs are called like splits; none where they are classes.
+    """The folders by split where all that hold images are called like splits; none where they are classes.
 
     A single one beside others is a class, and so are those that the list of classes names.
 
     Raises:
-        DataError: it cannot be said which they are, or photographs of a split are not in class folders.
+        DataError: it cannot be said which they are, or images of a split are not in class folders.
     """
     if not is_class_folders(root, settings):
         return {}
-    folders = photograph_folders(root, settings.masks)
+    folders = folders_of_images(root, settings.masks)
     splits = [folder for folder in folders if folder.name.lower() in SPLITS]
     known = read_lines(root / settings.classes) if (root / settings.classes).exists() else []
     if not splits or (len(splits) == 1 and len(folders) > 1) or all(folder.name in known for folder in splits):
@@ -159,7 +159,7 @@ def split_folders(root: Path, settings: DataSettings) -> dict[str, Path]:
 
 
 def require_class_folders(split: Path) -> None:
-    """All photographs of a split are in class folders.
+    """All images of a split are in class folders.
 
     Raises:
         DataError: they are not.
@@ -167,16 +167,16 @@ def require_class_folders(split: Path) -> None:
     stray = next((path for path in sorted(split.iterdir()) if path.is_file() and is_image(path)), None)
     if stray is None:
         return
-    if photograph_folders(split):
+    if folders_of_images(split):
         raise DataError(f"{stray}: lies beside the class folders of a split; put it into one of them or take it out")
     raise DataError(
-        f"{split}: is called like a split and holds photographs, but no folder per class; sort them into such folders, "
+        f"{split}: is called like a split and holds images, but no folder per class; sort them into such folders, "
         "or make images/ and a table labels.csv: image,labels"
     )
 
 
 def names_below(root: Path, split: str | None, images: Iterable[str], folders: Mapping[str, Path]) -> list[str]:
-    """Names of the photographs below a split's folder."""
+    """Names of the images below a split's folder."""
     if split in (None, ALL):
         return list(images)
     if split not in folders:
@@ -231,10 +231,10 @@ def require_some(path: Path, classes: Classes) -> Classes:
 def read_tags(
     root: Path, path: Path, table: TagTable, classes: Classes, images: dict[str, Path]
 ) -> dict[str, tuple[int, ...]]:
-    """Tags by a photograph's name.
+    """Tags by an image's name.
 
     Raises:
-        DataError: an unknown tag or column, a photograph that is not there, two rows of one photograph.
+        DataError: an unknown tag or column, an image that is not there, two rows of one image.
     """
     index = indices(classes.names)
     for column in table.columns or ():
@@ -258,16 +258,16 @@ def row_tags(table: Path, row: TagRow, index: Mapping[str, int]) -> tuple[int, .
 
 
 def find_images(folder: Path) -> dict[str, Path]:
-    """All photographs below a folder by name: the path from it, without suffix. A link to nothing is one, too."""
+    """All images below a folder by name: the path from it, without suffix. A link to nothing is one, too."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder; put the photographs there")
+        raise DataError(f"{folder}: there is no such folder; put the images there")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if is_image(path) and (path.is_file() or not path.exists()):
             name = strip_suffix(path.relative_to(folder).as_posix())
             if name in found:
                 raise DataError(
-                    f"{path}: {found[name].name} has the same name, and masks are named after photographs; rename one"
+                    f"{path}: {found[name].name} has the same name, and masks are named after images; rename one"
                 )
             found[name] = path
     return found
@@ -319,18 +319,18 @@ def files_below(folder: Path, no_files: list[str] | None = None, inner: str = ""
 
 
 def is_image(path: PurePath) -> bool:
-    """Whether a file's name is a photograph's."""
+    """Whether a file's name is an image's."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def strip_suffix(name: str) -> str:
-    """A photograph's name without the suffix of an image file; other dots stay."""
+    """An image's name without the suffix of an image file; other dots stay."""
     stem, dot, suffix = name.rpartition(".")
     return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else name
 
 
 def split_names(root: Path, split: str | None, images: Collection[str]) -> list[str]:
-    """Names of a split in the list's order; all photographs without a split, or where there are no lists for train."""
+    """Names of a split in the list's order; all images without a split, or where there are no lists for train."""
     if split in (None, ALL):
         return list(images)
     path = root / "splits" / f"{split_name(str(split), root / 'splits')}.txt"
@@ -347,9 +347,7 @@ def split_names(root: Path, split: str | None, images: Collection[str]) -> list[
         if not name:
             continue
         if name not in images:
-            raise DataError(
-                f"{path}, line {line}: {name} is not in {root}; put the photograph there or take the line out"
-            )
+            raise DataError(f"{path}, line {line}: {name} is not in {root}; put the image there or take the line out")
         names.append(name)
     if not names:
         raise DataError(f"{path}: is empty; write one name a line")
@@ -357,6 +355,6 @@ def split_names(root: Path, split: str | None, images: Collection[str]) -> list[
 
 
 def truth_of(masks: Path, name: str) -> Path | None:
-    """The photograph's truth mask, if there is one."""
+    """The image's truth mask, if there is one."""
     path = masks / f"{name}.png"
     return path if path.exists() else None

@@ -1,4 +1,4 @@
-"""Photographs as GeoTIFFs; it needs rasterio. Shapes: Y X pixels."""
+"""Images as GeoTIFFs; it needs rasterio. Shapes: Y X pixels."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ LAYOUTS = (
     ),
     ("YOLO", "yolo", ("labels/*.txt", "labels/*/*.txt", "*/labels/*.txt")),
 )
-# The same for JSON files by the keys in them: one file a photograph, or one for all.
+# The same for JSON files by the keys in them: one file an image, or one for all.
 PAGES = (
     ("labelme", "labelme", (b'"imagePath"', b'"shapes"')),
     ("outlines in COCO's form", "coco-json --set annotations={0}", (b'"images"', b'"annotations"', b'"categories"')),

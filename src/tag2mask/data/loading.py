@@ -21,7 +21,7 @@ from tag2mask.errors import DataError, Tag2MaskError
 
 
 def load_image(path: Path, settings: DataSettings) -> Tensor:
-    """A photograph ``(bands, Y, X)`` in [0, 1].
+    """An image ``(bands, Y, X)`` in [0, 1].
 
     Raises:
         DataError: it cannot be read, or has another number of bands.
@@ -30,14 +30,14 @@ def load_image(path: Path, settings: DataSettings) -> Tensor:
 
 
 def require_files(samples: Iterable[Sample]) -> None:
-    """Every photograph is there: a link may lead nowhere.
+    """Every image is there: a link may lead nowhere.
 
     Raises:
         DataError: one is missing.
     """
     for sample in samples:
-        if not sample.image.is_file():
-            raise DataError(f"{sample.image}: the photograph is missing")
+        if sample.pixels is None and not sample.image.is_file():
+            raise DataError(f"{sample.image}: the image is missing")
 
 
 def multi_hot(tags: Sequence[int], classes: int) -> Tensor:
@@ -72,28 +72,30 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
 
     def __init__(
         self,
-        root: Path,
+        root: Path | None,
         dataset: Dataset,
         settings: DataSettings,
         transform: Callable[[Tensor], Tensor],
         views: Callable[[Tensor], tuple[Tensor, ...]] = no_views,
     ) -> None:
-        """Keep the tagged samples of the data folder ``root``.
+        """Keep the tagged samples of the data folder ``root``; images that are in memory have none.
 
         Raises:
-            DataError: there is none, a photograph is missing, or smaller copies are wanted and cannot be kept.
+            DataError: there is none, an image is missing, or smaller copies are wanted and cannot be kept.
         """
         self.samples = [sample for sample in dataset if sample.tags is not None]
         if not self.samples:
-            raise DataError("no photograph of this split has tags; training learns from tags")
+            raise DataError("no image of this split has tags; training learns from tags")
         if not any(sample.tags for sample in self.samples):
-            raise DataError("all photographs of this split have empty lists of tags; training learns from tags")
+            raise DataError("all images of this split have empty lists of tags; training learns from tags")
         require_files(self.samples)
         self.classes = len(dataset.classes)
         self.settings = settings
         self.transform = transform
         self.views = views
-        self.copies = None if settings.cache is None else SmallCopies(root, settings.cache, settings.bands)
+        self.copies = None
+        if root is not None and settings.cache is not None:
+            self.copies = SmallCopies(root, settings.cache, settings.bands)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -110,6 +112,8 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
 
     def photograph(self, sample: Sample) -> Tensor:
         """``(bands, Y, X)`` in [0, 1], of its smaller copy where the settings ask for one."""
+        if sample.pixels is not None:
+            return torch.from_numpy(scaled(sample.image, sample.pixels, self.settings))
         if self.copies is None:
             return load_image(sample.image, self.settings)
         return torch.from_numpy(scaled(sample.image, self.copies.read(sample), self.settings))

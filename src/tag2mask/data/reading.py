@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageOps
 from PIL.ExifTags import Base
+from PIL.Image import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from tag2mask.data.opening import FORMATS, load_array, open_image, readable
@@ -26,7 +27,7 @@ NUMBERS = WIDE | {"uint8", "uint16", "int16", "float16", "float32", "float64"}
 
 
 def read_scaled(path: Path, settings: DataSettings) -> NDArray[np.float32]:
-    """A photograph ``(bands, Y, X)``, its values brought to [0, 1] as the settings say.
+    """An image ``(bands, Y, X)``, its values brought to [0, 1] as the settings say.
 
     Raises:
         DataError: missing, unreadable, cut short, of another number of bands, or without a scale.
@@ -35,7 +36,7 @@ def read_scaled(path: Path, settings: DataSettings) -> NDArray[np.float32]:
 
 
 def scaled(path: Path, pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
-    """Raw values ``(Y, X, bands)`` of the photograph ``path`` as ``(bands, Y, X)`` in [0, 1].
+    """Raw values ``(Y, X, bands)`` of the image ``path`` as ``(bands, Y, X)`` in [0, 1].
 
     Raises:
         DataError: the settings do not say what the values' scale is.
@@ -69,7 +70,7 @@ def require_scale(path: Path, pixels: NDArray[Any], settings: DataSettings) -> N
 def read_image(path: Path, bands: int, content: bytes | None = None) -> NDArray[Any]:
     """Pixels ``(Y, X, bands)``, 8 or 16 bit integers or floats, turned upright as EXIF says.
 
-    Pixels without data have the mean of their band. ``content`` is a photograph inside another file; ``path`` then
+    Pixels without data have the mean of their band. ``content`` is an image inside another file; ``path`` then
     only says where.
 
     Raises:
@@ -106,7 +107,7 @@ def by_pillow(path: Path, bands: int) -> bool:
 
 
 def is_turned(path: Path, bands: int) -> bool:
-    """Whether ``read_image`` turns or mirrors a photograph of that many bands, as EXIF says.
+    """Whether ``read_image`` turns or mirrors an image of that many bands, as EXIF says.
 
     Raises:
         DataError: it cannot be read.
@@ -118,7 +119,7 @@ def is_turned(path: Path, bands: int) -> bool:
 
 
 def suffix_of(path: Path, content: bytes) -> str:
-    """What a photograph inside another file, at ``path``, is called as a file: its own name may lie.
+    """What an image inside another file, at ``path``, is called as a file: its own name may lie.
 
     Raises:
         DataError: it is no image, or of another format.
@@ -144,20 +145,29 @@ def filled(path: Path, pixels: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
 
 def read_by_pillow(path: Path, bands: int, content: bytes | None) -> NDArray[Any]:
     """An image of 1, 3 or 4 bands, turned upright."""
+    with open_image(path, content) as image:
+        return from_pillow(path, image, bands)
+
+
+def from_pillow(path: Path, image: Image, bands: int) -> NDArray[Any]:
+    """Pixels ``(Y, X, bands)`` of an image of 1, 3 or 4 bands, turned upright; masked where alpha lets all through.
+
+    Raises:
+        DataError: it has another number of bands.
+    """
     if bands not in PILLOW_MODES:
         raise DataError(f"{path}: {bands} bands are read from .npy, or from .tif with the extra geo")
-    with open_image(path, content) as image:
-        upright = ImageOps.exif_transpose(image)
-        if image.mode.startswith(("I", "F")):
-            return deep_gray(path, np.asarray(upright), depth_of(image), bands)
-        if bands == 4 or not image.has_transparency_data:
-            return np.asarray(upright.convert(PILLOW_MODES[bands])).reshape(upright.height, upright.width, bands)
-        whole = upright.convert("RGBA")
-        alpha = np.asarray(whole.getchannel("A"))
-        if isinstance(image, TiffImageFile):
-            require_opacity(path, alpha, bands)
-        pixels = np.asarray(whole.convert(PILLOW_MODES[bands])).reshape(*alpha.shape, bands)
-        return np.ma.MaskedArray(pixels, np.repeat(alpha[..., None] == 0, bands, 2)) if not alpha.all() else pixels
+    upright = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        return deep_gray(path, np.asarray(upright), depth_of(image), bands)
+    if bands == 4 or not image.has_transparency_data:
+        return np.asarray(upright.convert(PILLOW_MODES[bands])).reshape(upright.height, upright.width, bands)
+    whole = upright.convert("RGBA")
+    alpha = np.asarray(whole.getchannel("A"))
+    if isinstance(image, TiffImageFile):
+        require_opacity(path, alpha, bands)
+    pixels = np.asarray(whole.convert(PILLOW_MODES[bands])).reshape(*alpha.shape, bands)
+    return np.ma.MaskedArray(pixels, np.repeat(alpha[..., None] == 0, bands, 2)) if not alpha.all() else pixels
 
 
 def deep_gray(path: Path, gray: NDArray[Any], depth: Depth | None, bands: int) -> NDArray[Any]:

@@ -59,7 +59,7 @@ def short_side(side: int | Literal["own"], height: int, width: int, patch: int) 
 
 
 def resized(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A photograph ``(bands, Y, X)``, bicubic and antialiased, within the range of each band: bicubic overshoots."""
+    """An image ``(bands, Y, X)``, bicubic and antialiased, within the range of each band: bicubic overshoots."""
     return np.stack([resized_band(band, size).clip(band.min(), band.max()) for band in image])
 
 

@@ -1,28 +1,32 @@
-"""One photograph and what is known of it; a list of them."""
+"""One image and what is known of it; a list of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from tag2mask.data.classes import Classes
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One photograph.
+    """One image.
 
     ``name`` is unique in the data set and names the mask (``masks/NAME.png``); it may hold ``/`` for sub-folders.
     ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means that nothing is known.
-    ``truth`` is a label image for scoring; training never opens it.
+    ``truth`` is a label image for scoring; training never opens it. ``pixels (Y, X, bands)`` are the raw values of an
+    image that is in memory; ``image`` then only says which one it is.
     """
 
     name: str
     image: Path
     tags: tuple[int, ...] | None = None
     truth: Path | None = None
+    pixels: NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
 
 class Dataset(Protocol):

@@ -1,4 +1,4 @@
-"""What a data set's values are, band by band, in one pass that holds one photograph at a time.
+"""What a data set's values are, band by band, in one pass that holds one image at a time.
 
 Shapes: N values of a band.
 """
@@ -112,7 +112,7 @@ class Band:
         self.histogram: Histogram | None = None
 
     def add(self, raw_N: Values, seen_N: Values) -> None:
-        """Values of a photograph, raw and as the network sees them."""
+        """Values of an image, raw and as the network sees them."""
         self.moments.add(seen_N)
         self.histogram = self.histogram or Histogram(raw_N)
         self.histogram.add(raw_N)
@@ -125,13 +125,13 @@ class Band:
 
 
 def statistics_of(dataset: Dataset, settings: DataSettings, tick: Callable[[], None]) -> list[BandStatistics]:
-    """Every band's statistics over the pixels that have data; ``tick`` is called after each photograph.
+    """Every band's statistics over the pixels that have data; ``tick`` is called after each image.
 
     Raises:
-        DataError: there is no photograph, or one cannot be read.
+        DataError: there is no image, or one cannot be read.
     """
     if not len(dataset):
-        raise DataError("there is no photograph to take statistics of")
+        raise DataError("there is no image to take statistics of")
     bands = [Band() for _ in range(settings.bands)]
     for sample in dataset:
         pixels = read_pixels(sample.image, settings.bands)
@@ -148,12 +148,12 @@ def statistics_of(dataset: Dataset, settings: DataSettings, tick: Callable[[], N
 def write_statistics(
     root: Path, settings: DataSettings | None = None, tick: Callable[[], None] = lambda: None
 ) -> list[BandStatistics]:
-    """Statistics over split ``train``, or all photographs without it: all in ``statistics.json``.
+    """Statistics over split ``train``, or all images without it: all in ``statistics.json``.
 
     ``dataset.yaml`` gets bands, mean and std, and keeps what else it says.
 
     Raises:
-        DataError: a photograph cannot be read, or there is none.
+        DataError: an image cannot be read, or there is none.
         SettingsError: ``dataset.yaml`` cannot be used.
     """
     asked = settings or DataSettings()

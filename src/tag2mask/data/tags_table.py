@@ -19,7 +19,7 @@ HINTS = 10  # unknown tags whose nearest class is looked for
 
 @dataclass(frozen=True, slots=True)
 class TagRow:
-    """One photograph's tags, as the table gives them, and the line they stand in (from 1)."""
+    """One image's tags, as the table gives them, and the line they stand in (from 1)."""
 
     image: str
     tags: tuple[str, ...]
@@ -48,7 +48,7 @@ def read_table(path: Path) -> TagTable:
     with open_table(path) as (columns, parsed):
         rows = tuple(parsed)
     if not rows:
-        raise DataError(f"{path}: has no rows; give one row a photograph: image,labels")
+        raise DataError(f"{path}: has no rows; give one row an image: image,labels")
     return TagTable(rows, columns)
 
 
@@ -156,7 +156,7 @@ def marked(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) 
 
 
 def repeated_rows(path: Path, named_rows: Iterable[tuple[str, TagRow]]) -> Iterator[tuple[str, str]]:
-    """The photographs of which two rows speak, as named there, and what is wrong with that."""
+    """The images of which two rows speak, as named there, and what is wrong with that."""
     first: dict[str, int] = {}
     for name, row in named_rows:
         if name in first:

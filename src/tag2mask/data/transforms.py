@@ -72,7 +72,7 @@ def crop_transform(
 
 
 class Hide(torch.nn.Module):
-    """Cells of a grid set to 0, the mean colour: each with a chance drawn uniformly below ``share`` once a photograph.
+    """Cells of a grid set to 0, the mean colour: each with a chance drawn uniformly below ``share`` once an image.
 
     Singh and Lee, "Hide-and-Seek", ICCV 2017, where the chance is fixed.
     """

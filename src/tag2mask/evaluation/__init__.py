@@ -1,1 +1,6 @@
 """Label images against truth: scores."""
+
+from tag2mask.evaluation.confusion import confusion
+from tag2mask.evaluation.iou import iou
+
+__all__ = ["confusion", "iou"]

@@ -20,6 +20,11 @@ def confusion(truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignor
 
     Raises:
         ValueError: shapes differ, or a true value is neither a class nor ``ignore``.
+
+    Example:
+        >>> confusion(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 0]), classes=2, ignore=255)
+        array([[1, 1, 0],
+               [0, 1, 0]])
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")

@@ -17,6 +17,7 @@ from tag2mask.errors import DataError, MaskSetError
 from tag2mask.evaluation.chance import random_counts
 from tag2mask.evaluation.confusion import Counts, confusion
 from tag2mask.evaluation.iou import Rates, ScoreTable, mean_known, miou_interval, score_table
+from tag2mask.evaluation.tables import html_table
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.shown import Shown, Table
 
@@ -33,19 +34,54 @@ class Scores:
     images_without_truth: int
     tags: str
 
+    @property
+    def miou(self) -> float | None:
+        """Mean IoU in percent over the classes that occur; None if none does."""
+        return percent(self.table.miou)
+
+    @property
+    def pixel_accuracy(self) -> float | None:
+        """Share of pixels that are right, in percent."""
+        return percent(self.table.pixel_accuracy)
+
+    @property
+    def precision(self) -> float | None:
+        """Mean precision in percent."""
+        return percent(mean_known(self.table.precision))
+
+    @property
+    def recall(self) -> float | None:
+        """Mean recall in percent."""
+        return percent(mean_known(self.table.recall))
+
+    @property
+    def per_class(self) -> dict[str, float | None]:
+        """IoU in percent by class name; None for a class that does not occur."""
+        return self.by_class(self.table.iou)
+
+    def _repr_html_(self) -> str:
+        """The means and a row a class, for notebooks."""
+        table = self.table
+        rates = {"IoU": table.iou, "precision": table.precision, "recall": table.recall}
+        means = {name: shown(percent(mean_known(values))) for name, values in rates.items()}
+        lines = [{"class": f"mean of {table.averaged} classes", **means}]
+        for index, name in enumerate(self.classes.pixel_names):
+            lines.append({"class": name, **{rate: shown(percent(values[index])) for rate, values in rates.items()}})
+        return html_table(lines)
+
     def to_json(self) -> dict[str, Any]:
         """Percent from 0 to 100; null for a class that does not occur."""
         table = self.table
         return {
-            "miou": percent(table.miou),
+            "miou": self.miou,
             "random_miou": percent(self.random_miou),
             "miou_interval_95": [percent(edge) for edge in self.interval],
-            "pixel_accuracy": percent(table.pixel_accuracy),
-            "precision": percent(mean_known(table.precision)),
-            "recall": percent(mean_known(table.recall)),
+            "pixel_accuracy": self.pixel_accuracy,
+            "precision": self.precision,
+            "recall": self.recall,
             "fp": percent(mean_known(table.fp)),
             "fn": percent(mean_known(table.fn)),
-            "per_class": self.by_class(table.iou),
+            "per_class": self.per_class,
             "precision_per_class": self.by_class(table.precision),
             "recall_per_class": self.by_class(table.recall),
             "classes_averaged": table.averaged,
@@ -113,7 +149,7 @@ def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
 
 
 def score(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
-    """Score the masks of these photographs.
+    """Score the masks of these images.
 
     Raises:
         MaskSetError: none of them has truth.
@@ -160,6 +196,6 @@ def image_counts(opened: MaskSet, truth: Path, name: str) -> Counts:
 
 
 def paintable(classes: Classes, tags: list[str]) -> list[int]:
-    """Pixel values that a photograph with these tags may have."""
+    """Pixel values that an image with these tags may have."""
     values = [classes.names.index(tag) + classes.offset for tag in tags]
     return values if classes.background is None else [0, *values]

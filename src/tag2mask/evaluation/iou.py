@@ -39,6 +39,16 @@ class ScoreTable:
         return mean_known(self.iou)
 
 
+def iou(counts: NDArray[Any]) -> Rates:
+    """Intersection over union of each class, from counts ``(K, K + 1)`` of ``confusion``; nan where a class is nowhere.
+
+    Example:
+        >>> iou(np.array([[3, 1, 0], [0, 4, 0]]))
+        array([0.75, 0.8 ])
+    """
+    return score_table(counts).iou
+
+
 def score_table(counts: NDArray[Any]) -> ScoreTable:
     """Scores of counts ``(K, K + 1)``, rows truth, columns prediction, the last column no class."""
     counts = np.asarray(counts, np.float64)
@@ -76,7 +86,7 @@ def miou_interval(
     total = weights @ (per_image.sum(2) + square.sum(1))
     with np.errstate(divide="ignore", invalid="ignore"):
         iou = np.where(total - hit > 0, hit / (total - hit), np.nan)
-    scores = np.array([mean_known(row) for row in iou])  # a draw of void photographs alone has none
+    scores = np.array([mean_known(row) for row in iou])  # a draw of void images alone has none
     known = scores[~np.isnan(scores)]
     if not known.size:
         return float("nan"), float("nan")

@@ -1,4 +1,4 @@
-"""All background thresholds in one pass over the photographs. It opens truth, and says so.
+"""All background thresholds in one pass over the images. It opens truth, and says so.
 
 Shapes: T thresholds, K pixel classes (the background first), Y X pixels.
 """
@@ -38,7 +38,7 @@ class ThresholdSweep:
         self.true = np.zeros(classes, np.int64)
 
     def add(self, best_YX: NDArray[Any], class_YX: NDArray[Any], truth_YX: NDArray[Any]) -> None:
-        """One photograph: the best normalised map's height, the pixel value of its class, the truth."""
+        """One image: the best normalised map's height, the pixel value of its class, the truth."""
         valid = truth_YX != self.ignore
         bins = in_bins(best_YX[valid])
         found, true = class_YX[valid].astype(np.int64), truth_YX[valid].astype(np.int64)
@@ -71,7 +71,7 @@ class Tuned:
     def line(self) -> str:
         """What was found, in one line."""
         return (
-            f"background threshold {self.threshold} by truth: mIoU {self.miou:.1f} on those photographs; "
+            f"background threshold {self.threshold} by truth: mIoU {self.miou:.1f} on those images; "
             "the mask set's manifest says so"
         )
 
@@ -81,7 +81,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
 
     Raises:
         SettingsError: there is nothing to tune.
-        DataError: no photograph of the split has truth.
+        DataError: no image of the split has truth.
     """
     opened = open_run(run)
     settings = resolve_masks(settings, opened)
@@ -94,7 +94,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
     if settings.tags == "given":
         samples = [sample for sample in samples if sample.tags is not None]
     if not samples:
-        raise DataError(f"no photograph of split {split} has truth to tune on")
+        raise DataError(f"no image of split {split} has truth to tune on")
     localizer = Localizer(opened, settings)
     sweep = ThresholdSweep(len(opened.classes.pixel_names), opened.classes.ignore)
     with progress_bar("tune", len(samples)) as bar:
@@ -103,7 +103,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
                 assert sample.truth is not None
                 truth = require_values(sample.truth, read_mask(sample.truth), opened.classes)
                 tags, _ = localizer.tags_of(sample, localized.scores_C)
-                # A map of nothing but 0 for the background first: photographs without any tag are background.
+                # A map of nothing but 0 for the background first: images without any tag are background.
                 maps_KYX = normalise(finished_maps(localized.maps_CYX, tags, image, settings.refine).numpy())
                 maps_KYX = np.concatenate([np.zeros((1, *maps_KYX.shape[1:])), maps_KYX])
                 values = np.array([0, *(tag + opened.classes.offset for tag in tags)])

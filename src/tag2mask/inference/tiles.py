@@ -1,4 +1,4 @@
-"""Where the tiles of a large photograph lie."""
+"""Where the tiles of a large image lie."""
 
 from __future__ import annotations
 

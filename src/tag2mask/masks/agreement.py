@@ -1,4 +1,4 @@
-"""A background threshold without truth: the one at which two views of the same photographs agree best.
+"""A background threshold without truth: the one at which two views of the same images agree best.
 
 Shapes: T thresholds, Y X pixels.
 """
@@ -28,10 +28,10 @@ SMALLER = 0.75  # the scale of the second view
 
 
 def agreed(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskSettings:
-    """The settings with the background threshold at which photographs and their smaller mirror images agree best.
+    """The settings with the background threshold at which images and their smaller mirror images agree best.
 
     Raises:
-        DataError: no photograph has a tag.
+        DataError: no image has a tag.
     """
     scales = tuple(SMALLER * scale for scale in settings.look.scales)
     smaller = settings.model_copy(update={"look": settings.look.model_copy(update={"scales": scales})})
@@ -49,9 +49,7 @@ def agreed(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskS
                     agreement.add(best_height(first, tags, image, settings), seen_YX)
             bar.advance(len(batch))
     if not agreement.first.any():
-        raise DataError(
-            "no photograph has a tag: there are no class maps that could agree; set --threshold to a number"
-        )
+        raise DataError("no image has a tag: there are no class maps that could agree; set --threshold to a number")
     kappa = float(agreement.kappa().max())
     found = {"value": agreement.best(), "agreement": round(kappa, 4)}
     return with_paint(settings, background=settings.paint.background.model_copy(update=found))
@@ -71,7 +69,7 @@ class Agreement:
         self.lower = np.zeros(BINS, np.int64)  # of both heights: above it both views see a class
 
     def add(self, first_YX: NDArray[Any], second_YX: NDArray[Any]) -> None:
-        """One photograph: the best normalised map's height in both views."""
+        """One image: the best normalised map's height in both views."""
         for counts, height_YX in (
             (self.first, first_YX),
             (self.second, second_YX),

@@ -18,7 +18,7 @@ from tag2mask.inference.method_network import MethodNetwork
 from tag2mask.masks.brush import Brush
 from tag2mask.masks.settings import SHARE_EPS, MaskSettings
 from tag2mask.methods import Ask, Evidence, Method
-from tag2mask.refine.refiners import PATCH_REFINERS, refine_patches
+from tag2mask.refine.chain import PATCH_REFINERS, refine_patches
 from tag2mask.training.run import Run
 
 

@@ -1,4 +1,4 @@
-"""A mask over its photograph.
+"""A mask over its image.
 
 Shapes: Y X pixels.
 """
@@ -18,7 +18,7 @@ Picture = NDArray[np.uint8]
 
 
 def read_picture(path: Path, settings: DataSettings) -> Picture:
-    """A photograph to be looked at, ``(Y, X, 3)``.
+    """An image to be looked at, ``(Y, X, 3)``.
 
     Raises:
         DataError: it cannot be read, or has another number of bands.
@@ -29,7 +29,7 @@ def read_picture(path: Path, settings: DataSettings) -> Picture:
 def rgb(pixels: NDArray[Any], settings: DataSettings) -> Picture:
     """The three bands to be shown of ``(Y, X, bands)``, the first as gray if there are not so many.
 
-    Bytes are shown as they are; deeper bands are each stretched between two percentiles of the photograph's.
+    Bytes are shown as they are; deeper bands are each stretched between two percentiles of the image's.
     """
     three = pixels[..., settings.rgb or ((0, 1, 2) if pixels.shape[2] >= 3 else (0, 0, 0))]
     if three.dtype == np.uint8:
@@ -39,7 +39,7 @@ def rgb(pixels: NDArray[Any], settings: DataSettings) -> Picture:
 
 
 def overlay(picture: Picture, labels: NDArray[Any], classes: Classes) -> Picture:
-    """A label image over a photograph; background and ignore let the photograph through."""
+    """A label image over an image; background and ignore let the image through."""
     mixed = (3 * classes.palette().astype(np.uint16))[np.minimum(labels, 255)]
     mixed += 2 * picture.astype(np.uint16)
     clear = labels == classes.ignore

@@ -18,6 +18,7 @@ from tag2mask.masks.settings import BackgroundSettings, PaintSettings, Threshold
 Maps = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
 BARE = -1
+DEFAULTS = PaintSettings()
 EPS = 1e-8
 
 
@@ -39,20 +40,28 @@ def normalise(maps_KYX: Maps) -> Maps:
 
 def paint(
     maps_KYX: Maps,
-    values: Sequence[int],
-    logits: Sequence[float],
-    has_background: bool,
-    settings: PaintSettings,
+    values: Sequence[int] | None = None,
+    logits: Sequence[float] | None = None,
+    has_background: bool = True,
+    settings: PaintSettings = DEFAULTS,
     own: Sequence[Threshold | None] = (),
 ) -> Labels:
-    """A label image ``(Y, X)`` from raw maps of the classes with these pixel values and logits.
+    """A label image ``(Y, X)`` from raw maps ``(K, Y, X)`` of the classes with these pixel values and logits.
 
     With a background (value 0) bare pixels are background; without one every pixel gets a class. No class at all
-    leaves background, or bare pixels where there is none. ``own`` are the thresholds of classes that have one; the
-    others take the settings'.
+    leaves background, or bare pixels where there is none. ``values`` are 1, 2, ... unless they are given, or 0, 1, ...
+    without a background; ``logits`` matter where classes are painted in order. ``own`` are the thresholds of classes
+    that have one; the others take the settings'.
+
+    Example:
+        >>> maps = np.array([[[0.0, 0.2, 1.0]], [[0.0, 0.9, 0.1]]])
+        >>> paint(maps)
+        array([[0, 2, 1]])
     """
+    if values is None:
+        values = range(int(has_background), int(has_background) + len(maps_KYX))
     scores_SYX = competing(maps_KYX, has_background, settings, own)
-    return decide(scores_SYX, values, logits, has_background, settings, own)
+    return decide(scores_SYX, values, logits or [0.0] * len(values), has_background, settings, own)
 
 
 def competing(

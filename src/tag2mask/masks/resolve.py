@@ -8,8 +8,8 @@ from tag2mask.data import Sample, open_dataset
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.masks.brush import resolve_paint
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.refine.crf import require_engine
-from tag2mask.refine.refiners import require_refiners
+from tag2mask.refine.chain import require_refiners
+from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import PROBE, WALK
 from tag2mask.training.run import Run
 
@@ -46,7 +46,7 @@ def require_tags(samples: Sequence[Sample], split: str) -> None:
     untagged = [sample.name for sample in samples if sample.tags is None]
     if untagged:
         raise DataError(
-            f"{len(untagged)} of {len(samples)} photographs of split {split} have no tags, {untagged[0]} first; "
+            f"{len(untagged)} of {len(samples)} images of split {split} have no tags, {untagged[0]} first; "
             "use --tags predicted"
         )
 

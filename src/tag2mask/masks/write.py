@@ -2,13 +2,13 @@
 
 ::
 
-    masks/NAME.png     indexed, VOC palette, the photograph's size; 16-bit gray above 254 classes
+    masks/NAME.png     indexed, VOC palette, the image's size; 16-bit gray above 254 classes
     scores/NAME.png    if its settings say so: how likely each class of the image is (``masks/scores.py``)
     classes.json       names, background, ignore
     manifest.json      who made the masks, from what, which labels were used, what went wrong
 
 Every file is whole or not there. The manifest is written first of all, with ``complete`` false, so that an interrupted
-set knows what it was to become; the tags of each photograph stand in ``tags.jsonl`` until they move into the manifest.
+set knows what it was to become; the tags of each image stand in ``tags.jsonl`` until they move into the manifest.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tag2mask.beginnings import require_begun_as
 from tag2mask.data import Classes
 from tag2mask.data.writing import write_mask
 from tag2mask.errors import MaskSetError
 from tag2mask.files import append_line, json_bytes, sync, vacant, write_json
 from tag2mask.masks.scores import SCORES, Planes, ScoreFile, score_path, write_scores
 from tag2mask.names import inside
-from tag2mask.settings import differences
 from tag2mask.shown import Shown
 from tag2mask.stored import Count, Flag, Place, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored
 
@@ -89,12 +89,12 @@ class MaskSet:
     manifest: dict[str, Any]
 
     def names(self) -> list[str]:
-        """Photographs that have a mask, sorted."""
+        """Images that have a mask, sorted."""
         folder = self.path / MASKS
         return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("[!.]*.png"))
 
     def mask(self, name: str) -> Path:
-        """Path of a photograph's mask."""
+        """Path of an image's mask."""
         return mask_path(self.path, name)
 
     def scores(self, names: Iterable[str]) -> dict[str, ScoreFile]:
@@ -121,7 +121,7 @@ class MaskSet:
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of a photograph is.
+    """Where the mask of an image is.
 
     Raises:
         DataError: the name leads elsewhere.
@@ -189,7 +189,7 @@ def open_finished(path: Path) -> MaskSet:
 
 @dataclass(frozen=True)
 class MaskSetSummary:
-    """What came of it: masks in ``path``, and photographs that failed.
+    """What came of it: masks in ``path``, and images that failed.
 
     ``fallbacks`` have no predicted tag but the best in its place, ``untagged`` have none at all: all is background.
     """
@@ -264,11 +264,7 @@ class MaskSetWriter:
             raise MaskSetError(f"{self.path} is not empty and no mask set; choose another --out")
         before = open_mask_set(self.path)
         was = {key: before.manifest.get(key) for key in self.origin}
-        for key, old, new in differences(was, self.origin):
-            raise MaskSetError(
-                f"{self.path} is not empty: its masks were made with {key} = {old}, not {new}; "
-                "choose another --out or delete it"
-            )
+        require_begun_as(self.path, was, self.origin, error=MaskSetError)
         rows: list[TagsRow] = []
         if (self.path / TAGS).exists():
             drop_torn_line(self.path / TAGS)

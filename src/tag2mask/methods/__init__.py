@@ -1,13 +1,12 @@
 """The methods by name, and how one is built.
 
-A new method is a folder here and a line in ``METHODS``.
+A new method is a folder here and a line in ``METHODS``, or an entry point ``tag2mask.methods`` of another package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -18,13 +17,18 @@ from tag2mask.methods.attended import Attended, AttendedSettings
 from tag2mask.methods.base import Ask, Evidence, Method, Progress
 from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
+from tag2mask.methods.toco import ToCo, ToCoSettings
 from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
 from tag2mask.methods.weaktr import WeakTr, WeakTrSettings
+from tag2mask.registry import Registry
 from tag2mask.settings import Settings
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
 
-__all__ = ["METHODS", "Ask", "Evidence", "Method", "MethodEntry", "Progress", "build_method", "method_settings"]
+__all__ = [
+    "METHODS", "TSCAM", "Ask", "Attended", "Evidence", "GradCAM", "LinearCAM", "MCTformer", "Method", "MethodEntry",
+    "Progress", "Rollout", "ToCo", "TokenMasking", "WeakTr", "build_method", "method_settings",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class MethodEntry:
     build: Callable[[nn.Module, Classes, Any], Method]
 
 
-METHODS: Mapping[str, MethodEntry] = MappingProxyType(
+METHODS: Mapping[str, MethodEntry] = Registry(
+    "tag2mask.methods",
     {
         "attended": MethodEntry(AttendedSettings, {}, Attended),
         "tokenmasking": MethodEntry(TokenMaskingSettings, {}, TokenMasking),
@@ -55,11 +60,12 @@ METHODS: Mapping[str, MethodEntry] = MappingProxyType(
         ),
         "weaktr": MethodEntry(WeakTrSettings, {}, WeakTr),
         "weaktr-random": MethodEntry(WeakTrSettings, {"query": "random"}, WeakTr),
+        "toco": MethodEntry(ToCoSettings, {}, ToCo),
         "gradcam": MethodEntry(BaselineSettings, {}, GradCAM),
         "tscam": MethodEntry(TSCAMSettings, {}, TSCAM),
         "rollout": MethodEntry(BaselineSettings, {}, Rollout),
         "linear": MethodEntry(BaselineSettings, {}, LinearCAM),
-    }
+    },
 )
 
 

@@ -80,10 +80,10 @@ class Method(nn.Module, ABC):
     readout: Readout | None = None
     crops: tuple[Crops, ...] = ()
 
-    def __init__(self, classes: Classes) -> None:
-        """A method for the tags of ``classes``: their names and the background, beside their number."""
+    def __init__(self, classes: Classes | int) -> None:
+        """A method for the tags of ``classes``: their names and the background, or no more than their number."""
         super().__init__()
-        self.classes = classes
+        self.classes = numbered(classes) if isinstance(classes, int) else classes
         self.teacher: Teacher | None = None
 
     @property
@@ -116,6 +116,11 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """All trainable parameters, each in one group; those of one rate keep their order in the optimiser."""
+
+
+def numbered(count: int) -> Classes:
+    """Classes that nobody named."""
+    return Classes(tuple(f"class {index}" for index in range(count)))
 
 
 def require_tags(tags: Tensor | None, images: int, classes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""A run and photographs in, a mask set out."""
+"""A run and images in, a mask set out."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tag2mask.training.run import Run, open_run
 def make_masks(
     run: Path, data: Path | None = None, out: Path | None = None, settings: MaskSettings | None = None
 ) -> MaskSetSummary:
-    """Paint the photographs of a split; stopped in between, the same call goes on.
+    """Paint the images of a split; stopped in between, the same call goes on.
 
     Raises:
         RunError: ``run`` is no run.
-        DataError: photographs cannot be found, or their tags are to be used and are not there; ``out`` lies among them.
+        DataError: images cannot be found, or their tags are to be used and are not there; ``out`` lies among them.
         MaskSetError: ``out`` holds something else.
     """
     opened = open_run(run)
@@ -62,7 +62,7 @@ def make_masks(
 
 
 def origin(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]:
-    """Everything that decides what the masks look like but the photographs."""
+    """Everything that decides what the masks look like but the images."""
     return {
         "tool": f"tag2mask {__version__}",
         "torch": str(torch.__version__),

@@ -65,8 +65,7 @@ class Painter:
         labels = brush.labels(scores_SYX, localized.scores_C.numpy(), tags)
         if not settings.scores and settings.paint.unsure is None:
             return Painted(labels, brush.names(tags), fallback)
-        probable = any(name in settings.refine.names for name in (PROBE, CRF))
-        shares_SYX = label_shares(scores_SYX, probable)
+        shares_SYX = label_shares(scores_SYX, self.probable)
         planes = self.planes(shares_SYX, tags) if settings.scores else None
         return Painted(brush.without_unsure(labels, shares_SYX), brush.names(tags), fallback, planes)
 
@@ -78,6 +77,11 @@ class Painter:
         maps_KYX = finished_maps(localized.maps_CYX, tags, image, self.settings.refine).numpy()
         scores_SYX = self.brush.competing(maps_KYX, tags)
         return self.sharpen(image, torch.from_numpy(scores_SYX)) if tags else scores_SYX
+
+    @property
+    def probable(self) -> bool:
+        """Whether the scores that compete are probabilities."""
+        return any(name in self.settings.refine.names for name in (PROBE, CRF))
 
     def planes(self, shares_SYX: Maps, tags: Sequence[int]) -> Planes | None:
         """What a mask set stores of label shares: their means ``(S, h, w)`` over patches, in 255ths.

@@ -1,1 +1,1 @@
-"""Masks for new photographs: by a segmenter, a tagged run or an ONNX file."""
+"""Masks for new images: by a segmenter, a tagged run or an ONNX file."""

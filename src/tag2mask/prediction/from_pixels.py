@@ -1,4 +1,4 @@
-"""Models that take photographs as they are, in [0, 1].
+"""Models that take images as they are, in [0, 1].
 
 Shapes: B batch, C classes, h w patch grid, Y X pixels.
 """
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class FromPixels(nn.Module):
-    """Photographs ``(B, bands, Y, X)`` in [0, 1], normalised, to whatever ``model`` makes of them."""
+    """Images ``(B, bands, Y, X)`` in [0, 1], normalised, to whatever ``model`` makes of them."""
 
     mean: Tensor
     std: Tensor

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from tag2mask._version import __version__
-from tag2mask.data.batches import Photographs
+from tag2mask.data.batches import ImageBatch
 from tag2mask.data.resizing import bilinear
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.inference.arrays import Arrays, Floats, NumpyArrays
@@ -26,7 +26,7 @@ from tag2mask.masks.settings import SHARE_EPS
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.new_paint import resolve_new_paint
 from tag2mask.prediction.onnx_file import OnnxModel
-from tag2mask.prediction.predictor import Predictor, painted, sharpened
+from tag2mask.prediction.predictor import Answer, Predictor, answer_of, answer_of_segmenter, painted, sharpened
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.settings import CRF, GUIDED, PAMR, RefineSettings
 from tag2mask.segmentation.kinds import RUN, SEGMENTER
@@ -74,6 +74,10 @@ class OnnxPredictor(Predictor):
             "truth_used": self.card.truth_used,
         }
 
+    def embed(self, image: Floats) -> Floats:
+        """An ONNX file gives none."""
+        raise RunError(f"{self.path} gives no features of patches; the folder that it was made of does")
+
 
 class OnnxSegmenter(OnnxPredictor):
     """A segmenter's file: the same windows, scales and flips, and the same CRF."""
@@ -83,13 +87,22 @@ class OnnxSegmenter(OnnxPredictor):
         self.settings.require_unset(["paint", "method"], f"it is for tagged runs, and {self.path} is a segmenter")
         require_refiners(self.settings.refine, (CRF,), self.path)
 
-    def paint(self, batch: Photographs) -> list[Painted]:
+    def paint(self, batch: ImageBatch) -> list[Painted]:
         """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
+        shares_BKYX = self.probabilities(images)
+        return [painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+
+    def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
+        """Probabilities, those of ``tags`` alone if they are known; the CRF works on label images only."""
+        pairs = zip(images, self.probabilities(images), strict=True)
+        return [answer_of_segmenter(shares, image.shape[1:], tags, self.classes) for image, shares in pairs]
+
+    def probabilities(self, images: Sequence[Floats]) -> Floats:
+        """Of every class, ``(B, K, Y, X)`` at the size that the network sees."""
         card = self.card
         network = PixelNetwork(lambda seen: self.model(seen)[0], card.side, card.crop, card.patch)
-        shares_BKYX = mean_probabilities(network, images, self.settings.look)
-        return [painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+        return mean_probabilities(network, images, self.settings.look)
 
     def labels(self, image: Floats, shares_KYX: Floats) -> Labels:
         """The label image of an image ``(bands, Y, X)`` in [0, 1]."""
@@ -133,13 +146,32 @@ class OnnxRun(OnnxPredictor):
         """What gives pixels their classes."""
         return Brush(self.classes, resolve_new_paint(self.settings.paint, self.classes, self.path))
 
-    def paint(self, batch: Photographs) -> list[Painted]:
+    def paint(self, batch: ImageBatch) -> list[Painted]:
         """The tags with a logit above 0, from their maps."""
         images = [image for _, image in batch]
+        return [self.painted(*each) for each in self.localize(images)]
+
+    def localize(self, images: Sequence[Floats]) -> Iterator[tuple[Floats, Floats, Floats]]:
+        """Each image with its logits ``(C,)`` and class maps ``(C, Y, X)``."""
         network = RunNetwork(self.model, bool(self.brush.settings.relative))
         seen = sum_maps(network, images, self.settings.look)
         assert seen.scores is not None
-        return [self.painted(*each) for each in zip(images, seen.scores, seen.maps, strict=True)]
+        return zip(images, seen.scores, seen.maps, strict=True)
+
+    def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
+        """The scores that compete, by class maps."""
+        answers = []
+        for image, scores_C, maps_CYX in self.localize(images):
+            own = sorted(tags) if tags is not None else self.brush.predicted_tags(scores_C)[0]
+            scores_SYX = self.competing(image, maps_CYX, own)
+            labels = self.brush.labels(scores_SYX, scores_C, own)
+            answers.append(answer_of(scores_SYX, self.probable, labels, own, self.classes))
+        return answers
+
+    @property
+    def probable(self) -> bool:
+        """Whether the scores that compete are probabilities."""
+        return CRF in self.settings.refine.names
 
     def painted(self, image: Floats, scores_C: Floats, maps_CYX: Floats) -> Painted:
         """One image, from its logits and class maps."""
@@ -148,7 +180,7 @@ class OnnxRun(OnnxPredictor):
         scores_SYX = self.competing(image, maps_CYX, tags)
         labels = brush.labels(scores_SYX, scores_C, tags)
         if brush.settings.unsure is not None:
-            shares_SYX = label_shares(scores_SYX, CRF in self.settings.refine.names)
+            shares_SYX = label_shares(scores_SYX, self.probable)
             labels = brush.without_unsure(labels, shares_SYX)
         return Painted(labels, brush.names(tags), fallback)
 

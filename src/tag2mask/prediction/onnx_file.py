@@ -47,7 +47,7 @@ class StoredCard(Stored):
 class ModelCard:
     """What has to be known to use the file; ``kind`` is that of the folder that it was made from.
 
-    Photographs go in as ``images (B, bands, Y, X)`` in [0, 1]; ``mean`` and ``std`` are applied within. ``side`` is
+    Images go in as ``images (B, bands, Y, X)`` in [0, 1]; ``mean`` and ``std`` are applied within. ``side`` is
     their short side at scale 1, ``crop`` a segmenter's window, ``patch`` what sides are multiples of.
     """
 
@@ -155,7 +155,7 @@ class OnnxModel:
                 )
 
     def __call__(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """All outputs for photographs ``(B, bands, Y, X)`` in [0, 1]."""
+        """All outputs for images ``(B, bands, Y, X)`` in [0, 1]."""
         try:
             found: list[NDArray[np.float32]] = self.session.run(None, {"images": images})
         except Exception as error:  # as above

@@ -1,4 +1,4 @@
-"""A model and photographs in, a mask set out. Nothing here needs torch; what opens a folder does."""
+"""A model and images in, a mask set out. Nothing here needs torch; what opens a folder does."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.data import Classes, Sample, open_dataset
-from tag2mask.data.batches import Photographs, batches
+from tag2mask.data.batches import ImageBatch, batches
 from tag2mask.data.folder import images_folder, passed_over, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.files import held, write_bytes
 from tag2mask.masks.overlay import Picture, overlay, read_picture
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
-from tag2mask.prediction.photographs import found_samples
+from tag2mask.prediction.images import found_samples
 from tag2mask.prediction.predictor import Predictor
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
@@ -36,13 +36,13 @@ def predict(
     settings: PredictSettings,
     split: str | None = None,
 ) -> MaskSetSummary:
-    """Mask photographs of any size: files, folders with sub-folders, or a ``split`` of the data the model came from.
+    """Mask images of any size: files, folders with sub-folders, or a ``split`` of the data the model came from.
 
     ``model`` is a segmenter, a tagged run, or either as an ONNX file. Stopped in between, the same call goes on.
 
     Raises:
         RunError: ``model`` is none of these, or has no weights yet.
-        DataError: photographs cannot be found, two have one name, or ``out`` lies among them.
+        DataError: images cannot be found, two have one name, or ``out`` lies among them.
         MaskSetError: ``out`` holds something else.
     """
     samples = [] if split is not None else found_samples(photographs)
@@ -107,9 +107,9 @@ def open_predictor(path: Path, settings: PredictSettings) -> Predictor:
 
 
 def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path], out: Path) -> list[Sample]:
-    """The photographs of a split, among which ``out`` does not lie."""
+    """The images of a split, among which ``out`` does not lie."""
     if photographs:
-        raise SettingsError(f"{photographs[0]} and --split {split}: give photographs or a split, not both")
+        raise SettingsError(f"{photographs[0]} and --split {split}: give images or a split, not both")
     if predictor.data is None:
         raise SettingsError(
             f"--split {split}: an .onnx file or an imported run has no images of its own; name files or a folder"
@@ -119,14 +119,14 @@ def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path],
 
 
 def place_of(predictor: Predictor, split: str | None, photographs: Sequence[Path]) -> dict[str, Any]:
-    """Where the photographs are, for the manifest."""
+    """Where the images are, for the manifest."""
     if split is None:
         return {"photographs": [str(path.resolve()) for path in photographs]}
     return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
 
 
-def write(batch: Photographs, predictor: Predictor, writer: MaskSetWriter, overlays: bool) -> None:
-    """The masks of photographs of one size."""
+def write(batch: ImageBatch, predictor: Predictor, writer: MaskSetWriter, overlays: bool) -> None:
+    """The masks of images of one size."""
     for (sample, _), painted in zip(batch, predictor.paint(batch), strict=True):
         if overlays:
             picture = read_picture(sample.image, predictor.data_settings)
@@ -135,7 +135,7 @@ def write(batch: Photographs, predictor: Predictor, writer: MaskSetWriter, overl
 
 
 def write_overlay(path: Path, picture: Picture, labels: NDArray[np.int64], classes: Classes) -> None:
-    """A mask over its photograph ``(Y, X, 3)``."""
+    """A mask over its image ``(Y, X, 3)``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = BytesIO()
     Image.fromarray(overlay(picture, labels, classes)).save(content, "JPEG", quality=90)

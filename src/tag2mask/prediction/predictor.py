@@ -1,8 +1,10 @@
-"""What masks photographs, whatever it is made of."""
+"""What masks images, whatever it is made of."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +12,82 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data import Classes, DataSettings
-from tag2mask.data.batches import Photographs
+from tag2mask.data.batches import ImageBatch
+from tag2mask.data.resizing import bilinear
 from tag2mask.inference.arrays import Floats
-from tag2mask.masks.paint import Labels, most_probable
+from tag2mask.masks.paint import Labels, label_shares, most_probable
 from tag2mask.masks.write import Painted
+from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.settings import RefineSettings
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one image.
+
+    ``scores (S, Y, X)`` compete for its pixels; they are those of the pixel ``values``, the background's first if it
+    competes. ``shares`` are what they say as probabilities, ``labels (Y, X)`` what is painted, ``tags`` indices.
+    """
+
+    values: tuple[int, ...]
+    scores_SYX: Floats
+    shares_SYX: Floats
+    labels: Labels
+    tags: tuple[int, ...]
+
+
 class Predictor(ABC):
-    """A model and one way of looking with it; ``data`` is where its own photographs are, None if it cannot know."""
+    """A model and one way of looking with it; ``data`` is where its own images are, None if it cannot know."""
 
     classes: Classes
     data_settings: DataSettings
     data: Path | None
+    settings: PredictSettings
 
     @abstractmethod
     def origin(self) -> dict[str, Any]:
-        """Everything that decides what the masks look like but the photographs, for the mask set's manifest."""
+        """Everything that decides what the masks look like but the images, for the mask set's manifest."""
 
     @abstractmethod
-    def paint(self, batch: Photographs) -> list[Painted]:
-        """The masks of photographs of one size."""
+    def paint(self, batch: ImageBatch) -> list[Painted]:
+        """The masks of images of one size."""
+
+    @abstractmethod
+    def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
+        """What there is in images of one size, ``(bands, Y, X)`` in [0, 1]; nothing but ``tags``, if they are known."""
+
+    @abstractmethod
+    def embed(self, image: Floats) -> Floats:
+        """Features ``(h, w, D)`` of the patches of an image.
+
+        Raises:
+            RunError: the model gives none.
+        """
+
+
+def answer_of(scores_SYX: Floats, probable: bool, labels: Labels, tags: Sequence[int], classes: Classes) -> Answer:
+    """The answer of a tagged run, whose scores of ``tags`` stand behind the background's if that competes."""
+    values = [tag + classes.offset for tag in tags]
+    if len(scores_SYX) > len(values):
+        values = [0, *values]
+    return Answer(tuple(values), scores_SYX, label_shares(scores_SYX, probable), labels, tuple(tags))
+
+
+def answer_of_segmenter(
+    shares_KYX: Floats, size: Sequence[int], tags: Sequence[int] | None, classes: Classes
+) -> Answer:
+    """The answer of a segmenter that gave these probabilities, at the image's size, of no other classes than ``tags``.
+
+    What is left of a softmax over all classes, e_k / sum_allowed e, is the softmax over the allowed ones.
+    """
+    places = range(len(classes)) if tags is None else tags
+    values = [*range(classes.offset), *(tag + classes.offset for tag in places)]
+    own_SYX = bilinear(shares_KYX[values], size)
+    own_SYX = own_SYX / own_SYX.sum(0).clip(np.finfo(np.float32).tiny)
+    labels = np.full(tuple(size), classes.ignore) if not values else np.asarray(values)[own_SYX.argmax(0)]
+    if tags is None:
+        tags = [value - classes.offset for value in np.unique(labels).tolist() if value >= classes.offset]
+    return Answer(tuple(values), own_SYX, own_SYX, labels, tuple(tags))
 
 
 def painted(labels: NDArray[np.int64], classes: Classes) -> Painted:

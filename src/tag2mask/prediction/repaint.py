@@ -1,4 +1,4 @@
-"""Photographs whose tags are known, painted anew by a segmenter that learned from their masks.
+"""Images whose tags are known, painted anew by a segmenter that learned from their masks.
 
 Shapes: K pixel classes, Y X pixels.
 """
@@ -25,21 +25,22 @@ from tag2mask.masks.write import MaskSet, MaskSetWriter, tags_of
 from tag2mask.prediction.segmenter import network_of
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
-from tag2mask.segmentation.crops import LabelledPhotograph
+from tag2mask.segmentation.crops import LabelledImage
 from tag2mask.segmentation.folder import SegmenterRun
 
 
-def repaint(student: SegmenterRun, photographs: Sequence[LabelledPhotograph], tagged: MaskSet, out: Path) -> None:
+def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged: MaskSet, out: Path) -> None:
     """Write the student's masks of ``photographs``, of the classes alone that the mask set ``tagged`` has them for.
 
     Stopped in between, the same call goes on.
 
     Raises:
-        DataError: a photograph cannot be read.
+        DataError: an image cannot be read.
         MaskSetError: ``out`` holds something else.
     """
     settings = PredictSettings()
-    network = network_of(student)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = network_of(student, student.load(device))
     writer = MaskSetWriter(out, student.classes, origin(student, tagged, settings))
     tags = tags_of(tagged)
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]

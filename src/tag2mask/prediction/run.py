@@ -1,21 +1,28 @@
-"""A tagged run as a predictor: ``masks --tags predicted`` for any photographs, in torch."""
+"""A tagged run as a predictor: ``masks --tags predicted`` for any images, in torch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from tag2mask.data.batches import Photographs
+from tag2mask.data import Sample
+from tag2mask.data.batches import ImageBatch
+from tag2mask.inference.arrays import Floats
+from tag2mask.masks.localize import Localized
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
 from tag2mask.painting.make import origin
 from tag2mask.painting.painter import Painter
 from tag2mask.prediction.new_paint import resolve_new_paint
-from tag2mask.prediction.predictor import Predictor
+from tag2mask.prediction.predictor import Answer, Predictor, answer_of
 from tag2mask.prediction.settings import PredictSettings
+from tag2mask.probe.probe import look
 from tag2mask.training.run import Run, open_run
 
 
@@ -30,7 +37,7 @@ class RunPredictor(Predictor):
             SettingsError: a setting makes no sense for it.
         """
         self.run = open_run(path)
-        self.overlay = settings.overlay
+        self.settings = settings
         self.masks = mask_settings(settings, self.run)
         self.painter = Painter(self.run, self.masks)
         self.classes = self.run.classes
@@ -39,9 +46,30 @@ class RunPredictor(Predictor):
 
     def origin(self) -> dict[str, Any]:
         """The run, and the settings in the words of ``masks``."""
-        return {**origin(self.run, self.masks, self.painter), "overlay": self.overlay}
+        return {**origin(self.run, self.masks, self.painter), "overlay": self.settings.overlay}
 
-    def paint(self, batch: Photographs) -> list[Painted]:
+    def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
+        """The scores that compete, by class maps or a probe."""
+        samples = [Sample("", Path(), None if tags is None else tuple(tags)) for _ in images]
+        batch = [(sample, torch.from_numpy(image)) for sample, image in zip(samples, images, strict=True)]
+        pairs = zip(batch, self.painter.localizer.localize(batch), strict=True)
+        return [self.answer_one(image, found, tags) for (_, image), found in pairs]
+
+    def answer_one(self, image: Tensor, found: Localized, tags: Sequence[int] | None) -> Answer:
+        """What there is in one image."""
+        painter, scores_C = self.painter, found.scores_C.numpy()
+        own = sorted(tags) if tags is not None else painter.brush.predicted_tags(scores_C)[0]
+        scores_SYX = painter.scores(found, own, image).astype(np.float32)
+        labels = painter.brush.labels(scores_SYX, scores_C, own)
+        return answer_of(scores_SYX, painter.probable, labels, own, self.classes)
+
+    def embed(self, image: Floats) -> Floats:
+        """After the backbone's last norm, as the run trained it."""
+        method, side = self.painter.localizer.method, self.painter.localizer.side
+        features_hwD = look(self.run, method, torch.from_numpy(image), side, with_maps=False).features_hwD
+        return features_hwD.cpu().numpy()
+
+    def paint(self, batch: ImageBatch) -> list[Painted]:
         """As ``masks`` paints."""
         return self.painter.paint([(sample, torch.from_numpy(image)) for sample, image in batch])
 

@@ -5,6 +5,7 @@ Shapes: K pixel classes, S classes that win somewhere, Y X pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,21 @@ import torch
 from numpy.typing import NDArray
 
 from tag2mask._version import __version__
-from tag2mask.data.batches import Photographs
-from tag2mask.errors import SettingsError
+from tag2mask.data.batches import ImageBatch
+from tag2mask.data.transforms import eval_resize
+from tag2mask.errors import RunError, SettingsError
 from tag2mask.inference.arrays import Floats
 from tag2mask.inference.look import mean_probabilities
 from tag2mask.inference.networks import PixelNetwork
 from tag2mask.masks.paint import most_probable
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.from_pixels import FromPixels, in_numpy
-from tag2mask.prediction.predictor import Predictor, painted, sharpened
+from tag2mask.prediction.predictor import Answer, Predictor, answer_of_segmenter, painted, sharpened
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.refine.crf import require_engine
+from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import CRF
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
+from tag2mask.segmentation.model import Segmenter, ViTSegmenter
 
 
 class SegmenterPredictor(Predictor):
@@ -49,7 +52,8 @@ class SegmenterPredictor(Predictor):
         self.classes = self.run.classes
         self.data_settings = self.run.data_settings
         self.data = self.run.data
-        self.network = network_of(self.run)
+        self.segmenter = self.run.load("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = network_of(self.run, self.segmenter)
 
     def origin(self) -> dict[str, Any]:
         """The segmenter, and whose labels it learned."""
@@ -64,25 +68,38 @@ class SegmenterPredictor(Predictor):
             "truth_used": run.origin["truth_used"],
         }
 
-    def paint(self, batch: Photographs) -> list[Painted]:
+    def paint(self, batch: ImageBatch) -> list[Painted]:
         """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
         shares_BKYX = mean_probabilities(self.network, images, self.settings.look)
         return [painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
 
+    def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
+        """Probabilities, those of ``tags`` alone if they are known; the CRF works on label images only."""
+        shares_BKYX = mean_probabilities(self.network, images, self.settings.look)
+        pairs = zip(images, shares_BKYX, strict=True)
+        return [answer_of_segmenter(shares, image.shape[1:], tags, self.classes) for image, shares in pairs]
+
+    def embed(self, image: Floats) -> Floats:
+        """Of a ViT, after its last norm, as the segmenter trained it."""
+        segmenter = self.segmenter
+        if not isinstance(segmenter, ViTSegmenter):
+            kind = self.run.settings.architecture
+            raise RunError(f"{self.run.path} is a {kind}, which has no features of patches; a vit has")
+        pixels, _ = eval_resize(torch.from_numpy(image), self.run.side, segmenter.patch, self.run.mean, self.run.std)
+        with torch.no_grad():
+            features = segmenter.encoder(pixels[None].to(next(segmenter.parameters()).device))
+            normed_MD = segmenter.encoder.norm(features.patch_BMD)[0].float().cpu()
+        return np.asarray(normed_MD.view(*features.grid, -1))
+
     def labels(self, image: Floats, shares_KYX: Floats) -> NDArray[np.int64]:
-        """The label image of a photograph ``(bands, Y, X)`` in [0, 1]."""
+        """The label image of an image ``(bands, Y, X)`` in [0, 1]."""
         if CRF in self.settings.refine.names:
             return sharpened(image, shares_KYX, self.settings.refine, self.data_settings)
         return most_probable(shares_KYX, image.shape[1:])
 
 
-def network_of(run: SegmenterRun) -> PixelNetwork:
-    """The trained network, on a GPU if there is one.
-
-    Raises:
-        RunError: the weights are missing or damaged.
-    """
-    segmenter = run.load()
-    model = FromPixels(segmenter, run.mean, run.std).to("cuda" if torch.cuda.is_available() else "cpu").eval()
+def network_of(run: SegmenterRun, segmenter: Segmenter) -> PixelNetwork:
+    """The trained network with the run's normalisation before it, where it is."""
+    model = FromPixels(segmenter, run.mean, run.std).to(next(segmenter.parameters()).device).eval()
     return PixelNetwork(in_numpy(model), run.side, run.crop, segmenter.patch)

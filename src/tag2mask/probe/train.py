@@ -16,6 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from tag2mask._version import __version__
+from tag2mask.beginnings import ELSEWHERE, require_begun_as
 from tag2mask.data import Sample
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
@@ -29,7 +30,7 @@ from tag2mask.probe.probe import look
 from tag2mask.probe.settings import ProbeSettings
 from tag2mask.probe.sure_patches import agreed, sure_patches
 from tag2mask.progress import progress_bar
-from tag2mask.settings import differences, read_yaml
+from tag2mask.settings import read_yaml
 from tag2mask.shown import Shown
 from tag2mask.stored import Count, Flag, Measured, Stored, damaged, read_stored
 from tag2mask.tensors import write_tensors
@@ -175,9 +176,8 @@ def require_own(out: Path, header: Mapping[str, Any]) -> None:
     if vacant(out):
         return
     if not (out / layout.CONFIG).is_file():
-        raise RunError(f"{out} is not empty; choose another --out")
-    for key, was, wanted in differences(read_yaml(out / layout.CONFIG), header):
-        raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
+        raise RunError(f"{out} is not empty; {ELSEWHERE}")
+    require_begun_as(out, read_yaml(out / layout.CONFIG), header)
 
 
 @dataclass(frozen=True)

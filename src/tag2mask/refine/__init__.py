@@ -1,1 +1,26 @@
-"""What spreads class maps: pure functions on tensors, and the dicts that name them (``refiners``)."""
+"""Refiners as functions on tensors: images ``(bands, Y, X)`` in [0, 1] and maps or scores to maps or scores.
+
+Nothing is imported before it is asked for: settings are read where torch is not.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tag2mask.refine.dense_crf import crf
+    from tag2mask.refine.joint_bilateral import guided
+    from tag2mask.refine.pixel_adaptive import pamr
+    from tag2mask.refine.spreading import affinity
+
+__all__ = ["affinity", "crf", "guided", "pamr"]
+
+PLACES = {"affinity": "spreading", "crf": "dense_crf", "guided": "joint_bilateral", "pamr": "pixel_adaptive"}
+
+
+def __getattr__(name: str) -> Any:
+    """A refiner, from its module."""
+    if name not in PLACES:
+        raise AttributeError(f"module 'tag2mask.refine' has no attribute {name!r}")
+    return getattr(import_module(f"tag2mask.refine.{PLACES[name]}"), name)

@@ -16,9 +16,9 @@ from torch import Tensor
 from tag2mask.data import DataSettings
 from tag2mask.data.resizing import bilinear, resized
 from tag2mask.inference.arrays import Floats
-from tag2mask.refine.crf import CRF_ENGINES
-from tag2mask.refine.guided import guided
-from tag2mask.refine.refiners import PIXEL_REFINERS, refine_pixels
+from tag2mask.refine.chain import PIXEL_REFINERS, refine_pixels
+from tag2mask.refine.dense_crf import CRF_ENGINES
+from tag2mask.refine.joint_bilateral import guided
 from tag2mask.refine.settings import CRF, GUIDED, RefineSettings
 from tag2mask.vit.grid import resize
 

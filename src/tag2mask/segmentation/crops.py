@@ -29,7 +29,7 @@ TRIES = 10  # for a crop that is not all one class
 
 
 @dataclass(frozen=True)
-class LabelledPhotograph:
+class LabelledImage:
     """An image, the label image that is learned from, and the true one if precision is to be scored.
 
     ``scores`` are soft labels that are learned where the label image is not ignore.
@@ -66,7 +66,7 @@ class LabelledCrops(TorchDataset[Crop]):
 
     def __init__(
         self,
-        photographs: Sequence[LabelledPhotograph],
+        photographs: Sequence[LabelledImage],
         classes: Classes,
         crop: int,
         data: DataSettings,
@@ -98,7 +98,7 @@ class LabelledCrops(TorchDataset[Crop]):
             torch.manual_seed(seed)
             return Crop(*self.cut(image, torch.stack([labels, truth]), shares_Phw), values_P)
 
-    def soft_labels(self, one: LabelledPhotograph) -> tuple[Tensor, Tensor]:
+    def soft_labels(self, one: LabelledImage) -> tuple[Tensor, Tensor]:
         """The planes ``(P, h, w)`` of an image and the classes ``(P,)`` that they belong to, filled up with 0."""
         if one.scores is None:
             return torch.zeros(self.planes, 1, 1, dtype=torch.uint8), torch.zeros(self.planes, dtype=torch.int64)
@@ -141,14 +141,14 @@ def grown(shares_Phw: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def read_labels(path: Path, image: Tensor, classes: Classes) -> Tensor:
-    """The label image of a photograph, int64 ``(Y, X)``.
+    """The label image of an image, int64 ``(Y, X)``.
 
     Raises:
         DataError: it has another size, or a value that is neither a class nor ignore.
     """
     labels = read_mask(path)
     if labels.shape != image.shape[1:]:
-        raise DataError(f"{path}: is {labels.shape}, its photograph {tuple(image.shape[1:])}")
+        raise DataError(f"{path}: is {labels.shape}, its image {tuple(image.shape[1:])}")
     foreign = classes.foreign(labels)
     if foreign.size:
         raise DataError(

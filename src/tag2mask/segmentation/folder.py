@@ -77,7 +77,7 @@ class SegmenterRun:
 
     @property
     def side(self) -> int:
-        """Short side of photographs at scale 1, as in training."""
+        """Short side of images at scale 1, as in training."""
         return self.settings.augment.base_for(self.crop)
 
     @property

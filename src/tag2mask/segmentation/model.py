@@ -26,7 +26,7 @@ from tag2mask.vit.weights import Weights, WeightsReport, build_backbone, normali
 
 
 class Segmenter(nn.Module, ABC):
-    """A network from photographs to pixel classes. Abstract; an architecture is final."""
+    """A network from images to pixel classes. Abstract; an architecture is final."""
 
     patch: int  # what the sides of a crop are best multiples of
 
@@ -80,8 +80,8 @@ class Built:
 class Architecture:
     """A kind of segmenters.
 
-    ``complete`` decides what the settings leave open, from those of the run that gave the photographs; the crop is
-    decided by then. ``build`` makes one for such settings, photographs, a number of pixel classes and weights.
+    ``complete`` decides what the settings leave open, from those of the run that gave the images; the crop is
+    decided by then. ``build`` makes one for such settings, images, a number of pixel classes and weights.
     """
 
     complete: Callable[[SegmentSettings, TrainSettings], SegmentSettings]

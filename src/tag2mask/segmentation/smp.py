@@ -199,7 +199,7 @@ def statistics(encoder: str, from_hub: bool, bands: int) -> tuple[tuple[float, .
     """Mean and standard deviation a band: the encoder's own for 3 bands, their average over bands otherwise.
 
     Raises:
-        WeightsError: the encoder wants other photographs than RGB in [0, 1].
+        WeightsError: the encoder wants other images than RGB in [0, 1].
     """
     mean, std = of_three(encoder, from_hub)
     if bands == 3:

@@ -1,4 +1,4 @@
-"""Which photographs a segmenter learns from, whose labels those are, and where truth comes in.
+"""Which images a segmenter learns from, whose labels those are, and where truth comes in.
 
 Truth is opened in two cases, both by name: to score the precision of the labels, and as the labels themselves for a
 fully supervised reference. The run's ``config.yaml`` says which.
@@ -15,7 +15,7 @@ from tag2mask.data import Classes, open_dataset
 from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.files import file_hash
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
-from tag2mask.segmentation.crops import LabelledPhotograph
+from tag2mask.segmentation.crops import LabelledImage
 from tag2mask.segmentation.settings import Target
 from tag2mask.training.run import Run
 
@@ -25,23 +25,23 @@ SCORING = "scoring: the precision of the labels, epoch by epoch"
 
 @dataclass(frozen=True)
 class LabelSource:
-    """Labelled photographs, and what ``config.yaml`` says about where the labels are from."""
+    """Labelled images, and what ``config.yaml`` says about where the labels are from."""
 
-    photographs: tuple[LabelledPhotograph, ...]
+    photographs: tuple[LabelledImage, ...]
     origin: dict[str, Any]
 
 
 def open_labels(
     run: Run, masks: Path | None, truth: Path | None, fully_supervised: bool, split: str, target: Target = "hard"
 ) -> LabelSource:
-    """The photographs of the mask set ``masks`` with its masks as labels, or with the truth as labels.
+    """The images of the mask set ``masks`` with its masks as labels, or with the truth as labels.
 
     A ``soft`` target adds the mask set's scores.
 
     Raises:
         SettingsError: the options contradict each other.
         MaskSetError: ``masks`` is no mask set, is not finished, has other classes, is empty, or lacks scores.
-        DataError: a photograph is missing, or there is no truth.
+        DataError: an image is missing, or there is no truth.
     """
     opened = None if masks is None else of_same_classes(masks, run.classes)
     images = photographs_of(run, opened, split)
@@ -53,13 +53,13 @@ def open_labels(
             raise SettingsError(
                 "--target soft learns a mask set's scores, and --fully-supervised truth, which has none"
             )
-        supervised = (LabelledPhotograph(name, images[name], path) for name, path in true.items())
+        supervised = (LabelledImage(name, images[name], path) for name, path in true.items())
         return LabelSource(tuple(supervised), from_truth(opened, truth))
     if opened is None:
         raise SettingsError("--masks MASKSET is missing: a segmenter learns from the masks that tag2mask masks painted")
     scores = opened.scores(images) if target == "soft" else {}
     labelled = (
-        LabelledPhotograph(name, image, opened.mask(name), true.get(name), scores.get(name))
+        LabelledImage(name, image, opened.mask(name), true.get(name), scores.get(name))
         for name, image in images.items()
     )
     return LabelSource(tuple(labelled), from_masks(opened, truth, target))
@@ -82,19 +82,19 @@ def shortened(classes: Classes) -> str:
 
 
 def photographs_of(run: Run, masks: MaskSet | None, split: str) -> dict[str, Path]:
-    """Photographs by name: those of the mask set, or without one those of a split."""
+    """Images by name: those of the mask set, or without one those of a split."""
     dataset = open_dataset(run.data, run.settings.data, split if masks is None else None)
     found = {sample.name: sample.image for sample in dataset}
     if masks is None:
         return found
     for name in masks.names():
         if name not in found or not found[name].is_file():
-            raise DataError(f"{masks.mask(name)}: its photograph {name} is missing in {run.data}")
+            raise DataError(f"{masks.mask(name)}: its image {name} is missing in {run.data}")
     return {name: found[name] for name in masks.names()}
 
 
 def true_labels(truth: Path, names: Iterable[str]) -> dict[str, Path]:
-    """The truth of those photographs that have some.
+    """The truth of those images that have some.
 
     Raises:
         DataError: none has.
@@ -104,7 +104,7 @@ def true_labels(truth: Path, names: Iterable[str]) -> dict[str, Path]:
     paths = {name: truth / f"{name}.png" for name in names}
     found = {name: path for name, path in paths.items() if path.is_file()}
     if not found:
-        raise DataError(f"{truth}: holds the truth of none of the {len(paths)} photographs")
+        raise DataError(f"{truth}: holds the truth of none of the {len(paths)} images")
     return found
 
 

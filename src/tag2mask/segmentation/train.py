@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
+from tag2mask.beginnings import require_begun_as
 from tag2mask.data.folder import images_folder, require_outside
-from tag2mask.errors import RunError
 from tag2mask.files import stopped_early
 from tag2mask.segmentation.build import architecture, build_segmenter
 from tag2mask.segmentation.clipping import clipped_loss, counted, mean_parts
@@ -31,7 +31,7 @@ from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import MODEL, Run, open_run
 from tag2mask.training.settings import with_epochs
-from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same
+from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same_settings
 from tag2mask.training.together import add_up, alone, together
 from tag2mask.vit.weights import Weights, weights_source
 
@@ -79,7 +79,7 @@ def segment(
     fully_supervised: bool = False,
     resume: bool = False,
 ) -> SegmentResult:
-    """Train a segmenter on a mask set and leave it in ``out``; ``run`` gives photographs, classes and backbone.
+    """Train a segmenter on a mask set and leave it in ``out``; ``run`` gives images, classes and backbone.
 
     ``truth`` is opened to score the labels' precision only, or to learn from if ``fully_supervised``.
 
@@ -141,10 +141,8 @@ def resolved(settings: SegmentSettings, run: Run, fully_supervised: bool = False
 def require_same_training(out: Path, settings: SegmentSettings, origin: dict[str, Any]) -> SegmenterRun:
     """The segmenter to resume, if settings and labels are still those."""
     before = open_segmenter(out)
-    require_same(out, before.settings, settings)
-    for key, value in origin.items():
-        if before.origin.get(key) != value:
-            raise RunError(f"{out} was trained with other {key}: {before.origin.get(key)}; resume with the same ones")
+    require_same_settings(out, before.settings, settings)
+    require_begun_as(out, {key: before.origin.get(key) for key in origin}, origin, "resume with the same labels")
     return before
 
 

@@ -1,4 +1,4 @@
-"""The demo's photographs: scikit-learn's real handwritten digits as stickers on textured ground, with exact truth.
+"""The demo's images: scikit-learn's real handwritten digits as stickers on textured ground, with exact truth.
 
 Shapes: S side of a scene in pixels, y x pixels of a digit.
 """

@@ -1,4 +1,4 @@
-"""Which photographs make up which batch: a function of seed and epoch, so that any batch can be made again."""
+"""Which images make up which batch: a function of seed and epoch, so that any batch can be made again."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import TaggedImages, require_files
 from tag2mask.data.transforms import OtherViews, train_transform
 from tag2mask.files import stopped_early
-from tag2mask.methods import Method, Progress, build_method, method_settings
+from tag2mask.methods import Method, Progress, build_method
 from tag2mask.methods.teacher import Teacher
 from tag2mask.shown import Shown
 from tag2mask.training import run as layout
@@ -33,6 +33,7 @@ from tag2mask.training.start import (
     open_validation,
     own_folder,
     require_folder,
+    with_method_settings,
     write_run_header,
 )
 from tag2mask.training.together import together
@@ -69,42 +70,72 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
         RunError: ``out`` is not empty, or cannot be resumed with these settings.
         KeyboardInterrupt: after the step in hand was saved.
     """
-    # Written out in full, so that a run outlives a change of defaults.
-    chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
-    settings = completed(settings.model_copy(update={"method_settings": chosen}), data)
-    resume = resume and not stopped_early(out)
-    photographs = open_dataset(data, settings.data, settings.split)
-    settings = with_epochs(settings, len(photographs))
-    validation = open_validation(data, settings)
+    settings = written_out(settings, data)
+    images = open_dataset(data, settings.data, settings.split)
+    material = Material(images, open_validation(data, settings), data)
     require_outside(out, images_folder(data))
+    return learn(material, out, settings, resume)
+
+
+def train_in_memory(
+    images: Dataset, validation: Sequence[Sample], out: Path, settings: TrainSettings, resume: bool = False
+) -> TrainResult:
+    """``train`` with images that lie in no data folder; their pixels were read with ``settings.data``.
+
+    Raises:
+        DataError, SettingsError, WeightsError, RunError, KeyboardInterrupt: as for ``train``.
+    """
+    return learn(Material(images, validation, None), out, written_out(settings, None), resume)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learned from and validated by, and the data folder that both lie in, None for images in memory."""
+
+    images: Dataset
+    validation: Sequence[Sample]
+    root: Path | None
+
+    def described(self) -> dict[str, Any]:
+        """What ``config.yaml`` says of it."""
+        return {"data": None if self.root is None else str(self.root.resolve()), "photographs": len(self.images)}
+
+
+def written_out(settings: TrainSettings, data: Path | None) -> TrainSettings:
+    """The settings in full."""
+    return completed(with_method_settings(settings), data)
+
+
+def learn(material: Material, out: Path, settings: TrainSettings, resume: bool) -> TrainResult:
+    """Train on it, or go on."""
+    resume = resume and not stopped_early(out)
+    settings = with_epochs(settings, len(material.images))
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
-    accelerator, method, settings, report = prepare(settings, photographs.classes, weights)
+    accelerator, method, settings, report = prepare(settings, material.images.classes, weights)
     if accelerator.is_main_process:  # the others may come here when it has begun already
         require_folder(out, settings, resume)
     with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
         if settings.warm_start and not resume:
-            warm_up(accelerator, method, data, photographs, settings, interrupt)
-        trainer = Trainer(accelerator, method, data, photographs, validation, settings, out, interrupt)
+            warm_up(accelerator, method, material, settings, interrupt)
+        trainer = Trainer(accelerator, method, material, settings, out, interrupt)
         if resume:
             trainer.resume()
         elif accelerator.is_main_process:
-            source = {"data": str(data.resolve()), "photographs": len(photographs)}
-            write_run_header(out, photographs.classes, settings, report, source)
+            write_run_header(out, material.images.classes, settings, report, material.described())
         return trainer.train(f"resumed at step {trainer.state.step}" if resume else report.summary())
 
 
 def warm_up(
     accelerator: Accelerator,
     method: Method,
-    data: Path,
-    photographs: Dataset,
+    material: Material,
     settings: TrainSettings,
     interrupt: Interrupt,
 ) -> None:
     """The warm start on whole images, in the training's own size and normalisation."""
     mean, std = normalisation(settings.backbone, settings.data)
-    images = TaggedImages(data, photographs, settings.data, lambda image: image)
+    images = TaggedImages(material.root, material.images, settings.data, lambda image: image)
     start_warm(accelerator, method, images, settings.backbone.image_size, (mean, std), interrupt)
 
 
@@ -127,20 +158,18 @@ class Trainer(EpochLoop[TrainSettings]):
         self,
         accelerator: Accelerator,
         method: Method,
-        data: Path,
-        photographs: Dataset,
-        validation: Sequence[Sample],
+        material: Material,
         settings: TrainSettings,
         out: Path,
         interrupt: Interrupt,
     ) -> None:
         self.method = method
-        self.validation = validation
-        require_files(validation)
+        self.validation = material.validation
+        require_files(self.validation)
         self.mean, self.std = normalisation(settings.backbone, settings.data)
         transform = train_transform(settings.backbone.image_size, self.mean, self.std, settings.augment)
         views = OtherViews(method.crops, self.mean, self.std, settings.augment)
-        self.images = TaggedImages(data, photographs, settings.data, transform, views)
+        self.images = TaggedImages(material.root, material.images, settings.data, transform, views)
         fresh_patches = settings.backbone.patch_weights == "fresh"
         optimiser = torch.optim.AdamW(optimiser_groups(method.parameter_groups(), settings.optimiser, fresh_patches))
         if method.teacher is not None:
@@ -150,7 +179,7 @@ class Trainer(EpochLoop[TrainSettings]):
 
     def train(self, opening: str) -> TrainResult:
         """Train to the end from where ``state`` stands; ``opening`` is the first line to say."""
-        untagged = ["no tagged validation photographs: the last weights are kept, not the best"]
+        untagged = ["no tagged validation images: the last weights are kept, not the best"]
         self.run([opening] if self.validation else [opening, *untagged])
         best, epochs = self.state.best_epoch, self.settings.epochs
         return TrainResult(
@@ -191,7 +220,7 @@ class Trainer(EpochLoop[TrainSettings]):
             self.save_model(self.out / layout.epoch_model(state.epoch + 1), self.method.kept_weights())
 
     def validate(self) -> dict[str, Any]:
-        """AP and F1 over the validation photographs, by tags alone; each keeps its proportions."""
+        """AP and F1 over the validation images, by tags alone; each keeps its proportions."""
         if not self.validation:
             return {}
         settings = self.settings

@@ -4,7 +4,7 @@
 
     config.yaml          settings, data root, normalisation, versions
     classes.json         names of the classes
-    model.safetensors    best weights by validation AP (the last ones without validation photographs)
+    model.safetensors    best weights by validation AP (the last ones without validation images)
     metrics.jsonl        one line an epoch
     weights.json         which weights were loaded
     state.safetensors    to resume
@@ -58,7 +58,7 @@ class Imported(Stored):
 
 
 class RunConfig(Stored):
-    """The ``config.yaml`` of a run; ``data`` is none where the weights were imported."""
+    """The ``config.yaml`` of a run; ``data`` is null where weights were imported or images were in memory."""
 
     settings: dict[str, Any]
     data: Place | None
@@ -100,7 +100,7 @@ def epoch_model(epoch: int) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or unfinished run, opened for reading; an imported one learned from ``own_data`` that is not here."""
+    """A finished or unfinished run, opened for reading; ``own_data`` is None where what it learned from is not here."""
 
     path: Path
     settings: TrainSettings
@@ -115,12 +115,13 @@ class Run:
         """The data set that it learned from.
 
         Raises:
-            RunError: it was imported.
+            RunError: it was imported, or learned from images in memory.
         """
         if self.own_data is None:
+            how = "learned from images in memory" if self.imported is None else "was imported"
             raise RunError(
-                f"{self.path} was imported and has no data set of its own; name one with --data where that is an "
-                f"option, or write the line data: FOLDER into {self.path / CONFIG} in place of data: null"
+                f"{self.path} {how} and has no data set of its own; name one with --data where that is an option, or "
+                f"write the line data: FOLDER into {self.path / CONFIG} in place of data: null"
             )
         return self.own_data
 

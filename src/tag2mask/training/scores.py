@@ -1,4 +1,4 @@
-"""How well the tags of photographs are told from their scores.
+"""How well the tags of images are told from their scores.
 
 Image-level scores live here, beside the loop that chooses the best model by them.
 """
@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 @dataclass(frozen=True)
 class TagScores:
-    """Average precision per class (None for a class that no photograph has), its mean, and macro F1 at logit 0."""
+    """Average precision per class (None for a class that no image has), its mean, and macro F1 at logit 0."""
 
     ap_per_class: tuple[float | None, ...]
     mean_ap: float

@@ -90,3 +90,13 @@ class TrainSettings(LoopSettings):
     optimiser: OptimiserSettings = OptimiserSettings()
     augment: AugmentSettings = AugmentSettings()
     keep_epochs: int = Field(0, ge=0, description="Also keep the weights of every Nth epoch; 0: only the best")
+
+
+WARM_RATE = 5e-4  # of a fitted head: more would undo the fit
+
+
+def with_heads_rate(settings: TrainSettings) -> TrainSettings:
+    """The settings with ``lr_heads`` decided."""
+    own = settings.optimiser
+    rate = own.lr_heads or (WARM_RATE if settings.warm_start else own.lr_tokens)
+    return settings.model_copy(update={"optimiser": own.model_copy(update={"lr_heads": rate})})

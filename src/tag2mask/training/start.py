@@ -17,20 +17,21 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import parse_flag_from_env
 
 from tag2mask._version import __version__
+from tag2mask.beginnings import ELSEWHERE, require_begun_as, require_vacant
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
-from tag2mask.files import abandon, begin, begun, held, settle, vacant, write_json, write_yaml
-from tag2mask.settings import differences
+from tag2mask.files import abandon, begin, begun, held, settle, write_json, write_yaml
+from tag2mask.methods import method_settings
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import STATE
-from tag2mask.training.settings import LoopSettings, TrainSettings
+from tag2mask.training.settings import LoopSettings, TrainSettings, with_heads_rate
 from tag2mask.vit.weights import WeightsReport, normalisation
 
 HEADER = (layout.CONFIG, layout.CLASSES, layout.WEIGHTS)  # what is written before the first step
 
 
 def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
-    """Photographs of the validation split that have tags; none if the data has no such split."""
+    """Images of the validation split that have tags; none if the data has no such split."""
     if settings.val_split is None:
         return []
     try:
@@ -42,13 +43,15 @@ def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
     return [sample for sample in dataset if sample.tags is not None]
 
 
-def completed(settings: TrainSettings, data: Path) -> TrainSettings:
+def completed(settings: TrainSettings, data: Path | None) -> TrainSettings:
     """With what the data set says of itself where the settings do not, and a backbone for as many bands.
+
+    Images in memory, without a folder ``data``, say nothing.
 
     Raises:
         SettingsError: what the data set says cannot be used, or the backbone was set to another number of bands.
     """
-    own, backbone = settings.data.completed(data), settings.backbone
+    own, backbone = settings.data if data is None else settings.data.completed(data), settings.backbone
     if "bands" not in backbone.model_fields_set:
         backbone = backbone.model_copy(update={"bands": own.bands})
     if own.bands != backbone.bands:
@@ -99,22 +102,27 @@ def open_processes() -> PartialState:
 def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
     """Nothing stands in the way of a new run, or the settings are those of the run to resume."""
     if resume:
-        require_same(out, layout.open_run(out).settings, settings)
+        # A run of an earlier version says nothing of settings that came later.
+        require_same_settings(out, with_heads_rate(with_method_settings(layout.open_run(out).settings)), settings)
     else:
         require_empty(out)
 
 
+def with_method_settings(settings: TrainSettings) -> TrainSettings:
+    """The settings with those of the method in full, so that a run outlives a change of defaults."""
+    chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
+    return settings.model_copy(update={"method_settings": chosen})
+
+
 def require_empty(out: Path) -> None:
     """Nothing stands in the way of a new run."""
-    if not vacant(out):
-        raise RunError(f"{out} is not empty; choose another --out, or go on with --resume")
+    require_vacant(out, f"{ELSEWHERE}, or go on with --resume")
 
 
-def require_same(out: Path, before: LoopSettings, now: LoopSettings) -> None:
+def require_same_settings(out: Path, before: LoopSettings, now: LoopSettings) -> None:
     """The settings are those of the run to resume, as far as they decide what comes of it."""
-    for key, was, wanted in differences(before.model_dump(), now.model_dump()):
-        if key not in ("workers", "save_minutes"):
-            raise RunError(f"{out} was trained with {key}={was!r}, not {wanted!r}; resume with the same settings")
+    ignored = ("workers", "save_minutes")
+    require_begun_as(out, before.model_dump(), now.model_dump(), "resume with the same settings", ignored=ignored)
 
 
 @contextmanager

@@ -21,9 +21,8 @@ from tag2mask.methods import Method
 from tag2mask.methods.base import Readout
 from tag2mask.progress import progress_bar
 from tag2mask.training.interrupt import Interrupt
-from tag2mask.training.settings import TrainSettings
+from tag2mask.training.settings import TrainSettings, with_heads_rate
 
-WARM_RATE = 5e-4  # of a fitted head: more would undo the fit
 IMAGES, NUMBERS = 2000, 2**28  # so many images at most, and so many features of all of them
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # on the squared weights, chosen by cross-validation
 FOLDS = 5
@@ -42,8 +41,7 @@ def decide_warm_start(settings: TrainSettings, method: Method) -> TrainSettings:
             "warm_start=true needs pretrained weights and a method whose head can be fitted, such as attended; "
             "leave warm_start out"
         )
-    rate = settings.optimiser.lr_heads or (WARM_RATE if settings.warm_start else settings.optimiser.lr_tokens)
-    return settings.model_copy(update={"optimiser": settings.optimiser.model_copy(update={"lr_heads": rate})})
+    return with_heads_rate(settings)
 
 
 def start_warm(

@@ -17,7 +17,7 @@ def on_grid(maps_BCM: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def to_pixels(maps_BChw: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
-    """Maps on the patch grid to pixels of the padded photograph, bilinearly, cropped to ``size``."""
+    """Maps on the patch grid to pixels of the padded image, bilinearly, cropped to ``size``."""
     grid = maps_BChw.shape[-2:]
     return resize(maps_BChw.float(), (grid[0] * patch, grid[1] * patch))[..., : size[0], : size[1]]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
+from timm.layers.format import Format
 from timm.layers.patch_embed import PatchEmbed
 from timm.layers.pos_embed_sincos import RotaryEmbeddingCat
 from timm.models.eva import Eva, EvaBlock
@@ -73,6 +74,9 @@ class ViT(nn.Module):
         self.patch = int(plain.patch_embed.patch_size[0])
         self.width = int(plain.embed_dim)
         self.patch_embed = plain.patch_embed
+        # As timm's dynamic_img_size sets it: images of any size, the patches on their grid.
+        self.patch_embed.strict_img_size, self.patch_embed.flatten = False, False
+        self.patch_embed.output_fmt = Format.NHWC
         class_1D, own_RD, self.position = split_positions(plain)
         self.resample = RESAMPLINGS["resampled"].later
         noise_CD = token_noise * nn.init.trunc_normal_(torch.empty(classes, self.width))

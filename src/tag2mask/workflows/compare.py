@@ -16,32 +16,34 @@ from pydantic import Field
 from safetensors import safe_open
 from torch.utils.data import DataLoader
 
+from tag2mask.beginnings import require_begun_as, require_vacant
 from tag2mask.data import open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.files import held, vacant, write_json
+from tag2mask.evaluation.tables import html_table
+from tag2mask.files import held, write_json
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.methods import method_settings
 from tag2mask.painting.make import make_masks
-from tag2mask.refine.refiners import require_refiners
+from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.settings import WALK
-from tag2mask.report.comparison import write_comparison
-from tag2mask.report.page import own_truth
+from tag2mask.reports.comparison import write_comparison
+from tag2mask.reports.page import own_truth
 from tag2mask.settings import Epochs
 from tag2mask.stored import Count, Number, Stored, read_stored
 from tag2mask.training.batches import EpochBatches
 from tag2mask.training.checkpoint import STATE, can_resume
 from tag2mask.training.interrupt import Interrupt
-from tag2mask.training.loop import Trainer, prepare
+from tag2mask.training.loop import Material, Trainer, prepare
 from tag2mask.training.run import CONFIG, MODEL, open_run
 from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import completed, open_validation
 from tag2mask.workflows.children import run_verb
 
 PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
-WARM_UP, TIMED = 2, 3  # steps, and photographs to validate
+WARM_UP, TIMED = 2, 3  # steps, and images to validate
 COLUMNS = {  # and their digits
     "mIoU": 1,
     "precision": 1,
@@ -75,6 +77,20 @@ class Comparison:
         return TrainSettings.parse(chosen if epochs is None else {**chosen, "epochs": epochs})
 
 
+@dataclass(frozen=True)
+class ComparisonResult:
+    """A row of ``table`` a method, one of ``rows`` a method and seed, and the page with all of it."""
+
+    table: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    report: str
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        lines = [{"method": line["method"], **{name: shown(line, name) for name in COLUMNS}} for line in self.table]
+        return html_table(lines)
+
+
 class Planned(Stored):
     """What ``plan.json`` holds."""
 
@@ -105,7 +121,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
 
     Raises:
         SettingsError: a method or a refiner is unknown or cannot be compared.
-        DataError: the photographs cannot be used, or ``out`` lies among them.
+        DataError: the images cannot be used, or ``out`` lies among them.
         RunError: a training failed, or ``out`` holds another comparison.
     """
     for method in plan.methods:
@@ -151,12 +167,10 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
     masks = plan.masks.model_dump(mode="json", exclude_unset=True)
     wanted = {"budget_minutes": plan.budget_minutes, "train": plan.changed(), "masks": masks}
     path = plan.out / PLAN
-    if not path.is_file() and not vacant(plan.out):
-        raise RunError(f"{plan.out} is not empty and no comparison; choose another --out")
+    if not path.is_file():
+        require_vacant(plan.out)
     before: dict[str, Any] = read_stored(path, Planned).model_dump() if path.is_file() else wanted
-    for key, value in wanted.items():
-        if before[key] != value:
-            raise RunError(f"{path} was planned with {key}={before[key]}, not {value}; choose another --out")
+    require_begun_as(plan.out, {key: before[key] for key in wanted}, wanted, missing="its default")
     epochs: dict[str, int | None] = before.get("epochs", {})
     for method in plan.methods:
         if method not in epochs:
@@ -167,14 +181,14 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
 
 
 def epochs_in(plan: Comparison, method: str) -> int:
-    """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated photographs."""
+    """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated images."""
     assert plan.budget_minutes is not None
     settings = completed(plan.settings(method, 0, 1), plan.data)
     photographs = open_dataset(plan.data, settings.data, settings.split)
     validation = open_validation(plan.data, settings)
     accelerator, model, settings, _ = prepare(settings, photographs.classes, "none")
     validated = validation[:TIMED]
-    trainer = Trainer(accelerator, model, plan.data, photographs, validated, settings, plan.out, Interrupt())
+    trainer = Trainer(accelerator, model, Material(photographs, validated, plan.data), settings, plan.out, Interrupt())
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
     timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
     clock = [time.monotonic()]

@@ -10,7 +10,7 @@ from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import delete, held
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.painting.make import make_masks
-from tag2mask.report.page import write_report
+from tag2mask.reports.page import write_report
 from tag2mask.synthetic.digits import write_scenes
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train

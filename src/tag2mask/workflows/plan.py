@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tag2mask.errors import RunError
-from tag2mask.files import vacant, write_json
+from tag2mask.beginnings import ANEW, require_begun_as, require_vacant
+from tag2mask.files import write_json
 from tag2mask.refine.settings import CRF
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
 from tag2mask.settings import differences, merge
@@ -21,7 +21,7 @@ PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
 # What was made with a group of settings; everything was with the others.
 MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
 REFINERS = (PROBE_REFINER, CRF)  # of masks, unless others are asked for
-# Quick: crops of so many patches a side, and so many photographs seen in all epochs together. With ViT-S one core
+# Quick: crops of so many patches a side, and so many images seen in all epochs together. With ViT-S one core
 # needs about 0.12 s for a crop of 126 px in training; a decoder that starts from nothing gets the larger share.
 QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 4000
 
@@ -51,7 +51,7 @@ class Plan:
 
 
 def quick_settings(given: WholeSettings, photographs: int) -> dict[str, Any]:
-    """Settings for about ten minutes on two cores, where there are some hundred photographs."""
+    """Settings for about ten minutes on two cores, where there are some hundred images."""
     side = QUICK_PATCHES * patch_of(given.train.backbone)
     return {
         "train": {"backbone": {"image_size": side}, "epochs": epochs_for(QUICK_TRAIN, photographs)},
@@ -67,13 +67,12 @@ def require_same_plan(plan: Plan) -> None:
     """
     path, out = plan.out / PLAN, plan.out
     if not path.is_file():
-        if not vacant(out):
-            raise RunError(f"{out} is not empty; choose another --out or delete it")
+        require_vacant(out, ANEW)
         return
-    changed = list(differences(read_stored(path, dict[str, Any]), plan.to_json(), missing="its default"))
-    for key, was, wanted in changed:
-        if any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN))):
-            raise RunError(f"{out} was begun with {key} = {was}, not {wanted}; choose another --out or delete it")
+    before, wanted = read_stored(path, dict[str, Any]), plan.to_json()
+    changed = [key for key, _, _ in differences(before, wanted)]
+    unused = {key for key in changed if not any(out.glob(MADE_WITH.get(key.partition(".")[0], RUN)))}
+    require_begun_as(out, before, wanted, ignored=unused, missing="its default")
     if changed:
         write_json(path, plan.to_json())
     if changed and not (out / RUN).exists():  # it may be other data

@@ -1,10 +1,10 @@
-"""Self-training: a segmenter repaints the photographs that it learned from, and a new one learns from those masks.
+"""Self-training: a segmenter repaints the images that it learned from, and a new one learns from those masks.
 
 ::
 
     OUT/round-1            a whole segmenter, trained on the masks given
-        repainted          its masks of the same photographs, within their tags: what round 2 learns from
-        predicted-val      its masks of the validation photographs, without tags
+        repainted          its masks of the same images, within their tags: what round 2 learns from
+        predicted-val      its masks of the validation images, without tags
     OUT/round-2 ...
     OUT                    the last round's segmenter, with its predicted-val
     OUT/rounds.json        how many rounds there are to be, and what each came to
@@ -63,7 +63,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Truth:
-    """Where true labels are to score with: of the photographs that are learned from, and of the split ``val_split``."""
+    """Where true labels are to score with: of the images that are learned from, and of the split ``val_split``."""
 
     labels: Path | None
     val: Path | None
@@ -83,12 +83,12 @@ def segment_in_rounds(
 ) -> SegmentResult:
     """``segment``, and again on the masks that the segmenter before repainted, ``rounds`` times in all.
 
-    ``truth`` and ``val_truth`` only score; validation photographs that have no ``val_truth`` may have ``truth``.
+    ``truth`` and ``val_truth`` only score; validation images that have no ``val_truth`` may have ``truth``.
 
     Raises:
         As ``segment``.
         SettingsError: the options contradict each other.
-        DataError: ``val_truth`` holds no truth of a validation photograph.
+        DataError: ``val_truth`` holds no truth of a validation image.
     """
     if rounds == 1:
         if val_truth is not None:
@@ -173,7 +173,7 @@ def true_counts(masks: MaskSet, truth: Path) -> Counts:
 
 
 def share_changed(before: MaskSet, now: MaskSet) -> float:
-    """Of the pixels of two mask sets with the same photographs, those that differ."""
+    """Of the pixels of two mask sets with the same images, those that differ."""
     differing = pixels = 0
     for name in now.names():
         labels = read_mask(now.mask(name))
@@ -183,7 +183,7 @@ def share_changed(before: MaskSet, now: MaskSet) -> float:
 
 
 def validation_truth(run: Run, truth: Path | None, val_truth: Path | None) -> tuple[Path | None, str | None]:
-    """Where the truth of validation photographs is, and their split; None if none of them has any.
+    """Where the truth of validation images is, and their split; None if none of them has any.
 
     Raises:
         DataError: ``val_truth`` is given and holds none.
@@ -199,7 +199,7 @@ def validation_truth(run: Run, truth: Path | None, val_truth: Path | None) -> tu
         return folder, split
     if val_truth is None:
         return None, split
-    raise DataError(f"{val_truth}: holds the truth of none of the {len(names)} photographs of the run's split {split}")
+    raise DataError(f"{val_truth}: holds the truth of none of the {len(names)} images of the run's split {split}")
 
 
 class Begun(Stored):

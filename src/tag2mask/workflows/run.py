@@ -32,10 +32,10 @@ from tag2mask.painting.make import make_masks
 from tag2mask.prediction.predict import predict
 from tag2mask.probe.train import train_probe
 from tag2mask.progress import progress_bar
-from tag2mask.refine.refiners import require_refiners
+from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
-from tag2mask.report.page import own_truth, write_report
-from tag2mask.report.segmenter import segmenter_section
+from tag2mask.reports.page import own_truth, write_report
+from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.segmentation.train import segment
 from tag2mask.shown import Shown, Table
 from tag2mask.training.checkpoint import can_resume
@@ -58,7 +58,7 @@ class WholeResult:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Photographs that could not be painted, and why."""
+        """Images that could not be painted, and why."""
         return {name: why for stage in self.stages.values() for name, why in stage.get("failures", {}).items()}
 
     def to_json(self) -> dict[str, Any]:
@@ -105,13 +105,13 @@ def run_whole(plan: Plan) -> WholeResult:
     """Do what is left to do below ``plan.out``.
 
     Raises:
-        DataError: training could not work; the first of what ``check`` found. Or ``plan.out`` lies among photographs.
+        DataError: training could not work; the first of what ``check`` found. Or ``plan.out`` lies among images.
         RunError: ``plan.out`` holds something else, or was begun with another plan.
         Tag2MaskError: what a stage found wrong.
         KeyboardInterrupt: what is finished is saved.
     """
     if "split" in plan.given.masks.model_fields_set:
-        raise SettingsError("masks.split: the photographs that are learned from are painted; set train.split")
+        raise SettingsError("masks.split: the images that are learned from are painted; set train.split")
     require_refiners(plan.given.masks.refine.names)
     require_outside(plan.out, images_folder(plan.data))
     with held(plan.out):
@@ -199,7 +199,7 @@ class Way:
         return make_masks(self.run, out=self.painted(split), settings=settings).to_json()
 
     def segment(self) -> dict[str, Any]:
-        """The segmenter, from the masks of the photographs that the run learned from."""
+        """The segmenter, from the masks of the images that the run learned from."""
         masks, resume = self.painted(self.source), can_resume(self.segmenter)
         return segment(self.run, masks, self.segmenter, self.settings.segment, resume=resume).to_json()
 
@@ -208,7 +208,7 @@ class Way:
         return predict(self.segmenter, [], self.predicted(split), self.settings.predict, split).to_json()
 
     def to_score(self) -> list[Path]:
-        """The mask sets that may be looked at: test photographs are left to a last ``tag2mask evaluate``."""
+        """The mask sets that may be looked at: test images are left to a last ``tag2mask evaluate``."""
         others = [] if self.validation is None else [self.painted(self.validation), self.predicted(self.validation)]
         return [self.painted(self.source), *others]
 

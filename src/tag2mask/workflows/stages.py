@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import Field
 
-from tag2mask.errors import RunError
-from tag2mask.files import vacant, write_json
+from tag2mask.beginnings import ANEW, require_vacant
+from tag2mask.files import write_json
 from tag2mask.stored import Count, Number, Stored, read_stored
 
 DONE = "done.json"
@@ -55,8 +55,7 @@ class Stages:
             RunError: it holds something else.
         """
         if not (out / DONE).is_file():
-            if not vacant(out):
-                raise RunError(f"{out} is not empty; choose another --out or delete it")
+            require_vacant(out, ANEW)
             write_json(out / DONE, {})
         return cls(out)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from tag2mask.errors import SettingsError
 from tag2mask.evaluation.evaluate import scores_shown
 from tag2mask.evaluation.sweep import tune_background
-from tag2mask.export.onnx import OnnxSummary, export_onnx
+from tag2mask.exporters.onnx import OnnxSummary, export_onnx
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
 from tag2mask.painting.make import make_masks
-from tag2mask.report.page import write_report
-from tag2mask.report.segmenter import segmenter_section
+from tag2mask.reports.page import write_report
+from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.shown import Answer
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as comparison

@@ -50,7 +50,7 @@ def test_everything_that_is_wrong_is_found_in_one_pass(squares: Path) -> None:
         assert part in messages(report, "error")
     for part in (
         f"p00b.png: is the same file as {squares / 'images/p00.png'}",
-        "p04.png: is 4 x 4, its photograph 48 x 48",
+        "p04.png: is 4 x 4, its image 48 x 48",
         "p05.png: holds 9, which is no class",
         "val.txt, line 5: p01 is in train.txt too",
     ):
@@ -62,7 +62,7 @@ def test_a_class_nobody_has_is_a_warning(squares: Path) -> None:
         file.write("violet\n")
     report = check(squares, DataSettings())
     assert not report.fatal
-    assert "class violet: no photograph has this tag" in messages(report, "warning")
+    assert "class violet: no image has this tag" in messages(report, "warning")
 
 
 @pytest.mark.parametrize("look", [check, check_names])
@@ -110,7 +110,7 @@ def test_the_same_file_across_splits_is_called_out(squares: Path) -> None:
     shutil.copy(squares / "images/p00.png", squares / "images/p09.png")
     found = messages(check(squares, DataSettings()), "warning")
     assert "p09.png: is the same file as" in found
-    assert "one in split val, one in split train: splits must share no photograph" in found
+    assert "one in split val, one in split train: splits must share no image" in found
 
 
 def test_masks_without_photograph_are_counted(squares: Path) -> None:
@@ -118,18 +118,16 @@ def test_masks_without_photograph_are_counted(squares: Path) -> None:
     text = (squares / "labels.csv").read_text().replace("p00", "q00")
     (squares / "labels.csv").write_text(text)
     (squares / "splits/train.txt").write_text("q00\n")
-    assert "1 masks have no photograph of that name, p00.png first" in messages(
-        check(squares, DataSettings()), "warning"
-    )
+    assert "1 masks have no image of that name, p00.png first" in messages(check(squares, DataSettings()), "warning")
 
 
 def test_a_training_split_without_tags_is_fatal(squares: Path) -> None:
     (squares / "labels.csv").write_text("image,labels\np08.png,red\n")
-    assert "no photograph of split train has tags" in messages(check(squares, DataSettings()), "error")
+    assert "no image of split train has tags" in messages(check(squares, DataSettings()), "error")
     (squares / "labels.csv").write_text("image,labels\np00.png,red\n")
     report = check(squares, DataSettings())
     assert not report.fatal
-    assert "7 photographs of split train have no tags, p01 first" in messages(report, "warning")
+    assert "7 images of split train have no tags, p01 first" in messages(report, "warning")
 
 
 def test_rows_and_columns_are_checked_like_opening_does(squares: Path) -> None:
@@ -173,7 +171,7 @@ def test_a_validation_split_without_tags_and_a_late_background_are_warnings(squa
     (squares / "classes.txt").write_text("red\nbackground\nblue\n")
     report = check(squares, DataSettings())
     assert not report.fatal
-    assert "no photograph of split val has tags" in messages(report, "warning")
+    assert "no image of split val has tags" in messages(report, "warning")
     assert "class background is a class like others" in messages(report, "warning")
 
 

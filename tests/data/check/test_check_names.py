@@ -13,7 +13,7 @@ from tag2mask.data.check.names import check_names
 
 
 def test_it_counts_what_the_full_check_counts_and_opens_no_photograph(squares: Path) -> None:
-    (squares / "images/note.txt").write_text("no photograph")
+    (squares / "images/note.txt").write_text("no image")
     whole = check(squares, DataSettings()).to_json()
     for path in (squares / "images").glob("*.png"):
         path.write_bytes(b"")
@@ -31,7 +31,7 @@ def test_images_that_are_not_read_and_links_to_nothing(squares: Path) -> None:
         assert [told in problem.message for problem in report.problems if problem.severity == "warning"] == [True]
         assert report.photographs == 13
     assert [problem.message for problem in whole.problems if problem.severity == "error"] == [
-        f"{squares}/images/gone.jpg: the photograph is missing"
+        f"{squares}/images/gone.jpg: the image is missing"
     ]
 
 
@@ -45,15 +45,15 @@ def test_what_is_wrong_is_counted_and_the_first_is_named(squares: Path) -> None:
     report = check_names(squares, DataSettings())
     told = "\n".join(problem.message for problem in report.problems)
     for part in (
-        "2 rows have no photograph",
+        "2 rows have no image",
         "gone first",
         "line 16: p01.png stands there already",
-        "2 rows name a photograph that stands there already",
+        "2 rows name an image that stands there already",
         "line 16: tag 'grene' is not among the classes; did you mean green",
-        "val.txt: 1 names have no photograph, nowhere first",
+        "val.txt: 1 names have no image, nowhere first",
         "val.txt: 1 names stand there twice or in another list, p01 first",
         "test.txt: is empty",
-        "another photograph has the same name",
+        "another image has the same name",
     ):
         assert part in told
     assert report.fatal

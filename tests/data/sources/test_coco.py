@@ -58,7 +58,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "classless": ({"categories": [], "annotations": []}, "names no category"),
     "twice": (
         {"images": 2 * [{"id": 5, "file_name": "a.jpg", "height": 4, "width": 4}]},
-        "two photographs are called a",
+        "two images are called a",
     ),
     "sizeless": ({"images": [{"id": 5, "file_name": "a.jpg"}]}, "'height' is missing"),
 }

@@ -38,7 +38,7 @@ def test_what_save_to_disk_writes_holds_the_same(tmp_path: Path) -> None:
         assert (ours.truth is None) == (theirs.truth is None)
         if ours.truth and theirs.truth:
             np.testing.assert_array_equal(ours.truth(), theirs.truth())
-    for content, what in ((b"no photograph", "is no image"), (None, "the photograph is missing")):
+    for content, what in ((b"no image", "is no image"), (None, "the image is missing")):
         tree.spoil(content)
         done = prepare("huggingface", tree.root, tmp_path / "out", tree.settings)
         place = f"{tree.photograph}, row 0, column image"
@@ -239,7 +239,7 @@ WRONG_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "mask": ({"tags": "label", "mask": "label"}, "column label is of kind class, wanted image"),
     "many": ({}, "label, breed could all be the column of tags"),
     "names": ({"tags": "label", "name": "id"}, "row 1, column id: a is the name of"),
-    "nameless": ({"tags": "label", "name": "none"}, "row 0, column none: names no photograph"),
+    "nameless": ({"tags": "label", "name": "none"}, "row 0, column none: names no image"),
 }
 
 

@@ -92,7 +92,7 @@ def test_check_names_a_corrupt_photograph_and_the_command_exits_with_1(
 ) -> None:
     settings = [f"--set={key}={json.dumps(value)}" for key, value in tree.settings.items()]
     assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 0
-    tree.spoil(b"no photograph")
+    tree.spoil(b"no image")
     assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 1
     told = [line for line in capsys.readouterr().out.splitlines() if tree.photograph.name in line]
     assert any(what in line for line in told for what in (": is no image", ": cannot be read"))

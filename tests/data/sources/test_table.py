@@ -18,7 +18,7 @@ BROKEN = {
     "": "there is no column image; there are none",
     "image,labels\n": "has no rows",
     "image,labels\na.jpg,cat,dog\n": "line 2: 3 fields where the header has 2",
-    "image,labels\n,cat\n": "line 2, column image: names no photograph",
+    "image,labels\n,cat\n": "line 2, column image: names no image",
     "image,labels\na.jpg,cat\na.png,dog\n": "line 3: a.png stands there already; take one row out, or, if each row is",
     "image,cat,dog\na.jpg,1,0\nb.jpg,2,0\n": "there is no column labels; there are image, cat, dog",
 }
@@ -45,7 +45,7 @@ def test_names_without_suffix_and_lists_in_files(tmp_path: Path) -> None:
 
 
 def tags_of(root: Path, **settings: Any) -> dict[str, tuple[str, ...]]:
-    """Names of tags by photograph."""
+    """Names of tags by image."""
     source = open_source("csv", root, settings)
     found = {name: source.record(name).tags or () for name in source.names()}
     return {name: tuple(source.classes.names[tag] for tag in tags) for name, tags in found.items()}

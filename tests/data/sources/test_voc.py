@@ -32,9 +32,9 @@ def test_tags_agree_wherever_they_come_from(tags: str, inner: str, tmp_path: Pat
 def test_check_compares_with_the_published_counts(tmp_path: Path) -> None:
     report = check_source(open_source("voc", write_voc(tmp_path).root, {}))
     told = "\n".join(problem.message for problem in report.problems)
-    assert "split train_aug: photographs per class are not as published: aeroplane 1 (published 590)" in told
-    assert "split val: photographs per class are not as published: aeroplane 1 (published 90)" in told
-    assert "2 photographs are in split train_aug and in split train, 2007_000032 first" in told
+    assert "split train_aug: images per class are not as published: aeroplane 1 (published 590)" in told
+    assert "split val: images per class are not as published: aeroplane 1 (published 90)" in told
+    assert "2 images are in split train_aug and in split train, 2007_000032 first" in told
     assert not report.fatal
 
 
@@ -120,7 +120,7 @@ def test_an_incomplete_tree_is_told_in_a_few_lines(
     names = [f"2011_{number:06d}" for number in range(200)]
     with (folder / "ImageSets/Segmentation/train_aug.txt").open("a") as file:
         file.write("".join(f"{name}\n" for name in names))
-    for name in names[:100]:  # an annotation without photograph; the others have neither
+    for name in names[:100]:  # an annotation without image; the others have neither
         (folder / f"Annotations/{name}.xml").write_text("<annotation/>")
     assert call(monkeypatch, "check", root, "--source", "voc") == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error: ")]

@@ -12,7 +12,7 @@ from trees_own import write_yolo
 from tag2mask.data.classes import Classes
 from tag2mask.data.sources import open_source
 from tag2mask.errors import DataError
-from tag2mask.export import convert
+from tag2mask.exporters import convert
 from tag2mask.masks.write import MaskSetWriter
 
 EDGES = 16 + 8 + 16 + 12 + 2  # right and lower sides of two boxes

@@ -19,7 +19,7 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Tree:
-    """What is in a tree: tags by photograph, one whole label image, lists, and what to break."""
+    """What is in a tree: tags by image, one whole label image, lists, and what to break."""
 
     root: Path
     tags: Mapping[str, tuple[str, ...] | None]
@@ -29,11 +29,11 @@ class Tree:
     essential: Path  # without it the root is wrong
     background: str | None = "background"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    listed: bool = True  # a list names the photographs, so that a missing one is noticed
-    embed: Callable[[bytes | None], None] | None = None  # puts these bytes where the photograph stands in its file
+    listed: bool = True  # a list names the images, so that a missing one is noticed
+    embed: Callable[[bytes | None], None] | None = None  # puts these bytes where the image stands in its file
 
     def spoil(self, content: bytes | None) -> None:
-        """Other bytes instead of the photograph, or nothing."""
+        """Other bytes instead of the image, or nothing."""
         if self.embed is not None:
             self.embed(content)
         elif content is None:

@@ -42,7 +42,7 @@ GROUPS_NAMED = 10  # groups of classes that always come together
 
 
 def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda: None) -> CheckReport:
-    """Look over a folder; ``tick`` is called after each photograph.
+    """Look over a folder; ``tick`` is called after each image.
 
     Raises:
         DataError: there is no such folder.
@@ -70,7 +70,7 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
 
 
 def collect(root: Path, settings: DataSettings, report: CheckReport) -> tuple[list[Sample], Classes]:
-    """All photographs with the tags that are known to be good; rows that are not are noted.
+    """All images with the tags that are known to be good; rows that are not are noted.
 
     Raises:
         DataError: there is nothing to look over.
@@ -105,7 +105,7 @@ def collect(root: Path, settings: DataSettings, report: CheckReport) -> tuple[li
 
 
 def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport) -> None:
-    """Tags per photograph and photographs per class."""
+    """Tags per image and images per class."""
     tagged = [sample.tags for sample in samples if sample.tags is not None]
     report.tagged = len(tagged)
     report.tags_per_image = dict(sorted(Counter(len(tags) for tags in tagged).items()))
@@ -121,17 +121,17 @@ def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport)
 def check_class_counts(report: CheckReport) -> None:
     """Every class is there and is absent somewhere."""
     if not report.tagged:
-        report.error("no photograph has tags; training learns from tags")
+        report.error("no image has tags; training learns from tags")
     elif not any(report.images_per_class.values()):
-        report.error("no photograph has any of the classes' tags: all lists are empty; training learns from tags")
+        report.error("no image has any of the classes' tags: all lists are empty; training learns from tags")
         return
     if BACKGROUND in report.classes:
         report.warn(f"class {BACKGROUND} is a class like others; if it means no class, put it first in classes.txt")
     for name, count in report.images_per_class.items():
         if report.tagged and count == 0:
-            report.warn(f"class {name}: no photograph has this tag, so it cannot be learned")
+            report.warn(f"class {name}: no image has this tag, so it cannot be learned")
         elif report.tagged and count == report.tagged:
-            report.warn(f"class {name}: every photograph has this tag, so nothing tells it from its absence")
+            report.warn(f"class {name}: every image has this tag, so nothing tells it from its absence")
 
 
 def check_company(company: Company, report: CheckReport) -> None:
@@ -148,7 +148,7 @@ def check_company(company: Company, report: CheckReport) -> None:
 
 
 def check_splits(root: Path, settings: DataSettings, images: Iterable[str], report: CheckReport) -> dict[str, str]:
-    """Lists name photographs that are there, each in one list only; returns the split of each photograph."""
+    """Lists name images that are there, each in one list only; returns the split of each image."""
     split_of: dict[str, str] = {}
     repeated: dict[tuple[Path, str], list[str]] = {}
     folders = split_folders(root, settings)
@@ -181,16 +181,16 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
 
 
 def count_training(samples: Sequence[Sample], split_of: Mapping[str, str], report: CheckReport) -> None:
-    """Photographs of the split ``train`` have tags."""
+    """Images of the split ``train`` have tags."""
     training = [sample for sample in samples if split_of.get(sample.name) == "train"]
     untagged = [sample.name for sample in training if sample.tags is None]
     if untagged and len(untagged) == len(training):
-        report.error("no photograph of split train has tags; training learns from tags")
+        report.error("no image of split train has tags; training learns from tags")
     elif untagged:
-        report.warn(f"{len(untagged)} photographs of split train have no tags, {untagged[0]} first; they teach nothing")
+        report.warn(f"{len(untagged)} images of split train have no tags, {untagged[0]} first; they teach nothing")
     validation = [sample for sample in samples if split_of.get(sample.name) == "val"]
     if validation and all(sample.tags is None for sample in validation):
-        report.warn("no photograph of split val has tags: the last epoch is kept, not the best")
+        report.warn("no image of split val has tags: the last epoch is kept, not the best")
     if report.splits and "train" not in report.splits:
         report.warn(f"there is no split train; train with --split {next(iter(report.splits))} or --split all")
 
@@ -203,7 +203,7 @@ def check_files(
     report: CheckReport,
     tick: Callable[[], None],
 ) -> None:
-    """Every photograph and mask can be read; no photograph is there twice; masks fit."""
+    """Every image and mask can be read; no image is there twice; masks fit."""
     seen: dict[str, Sample] = {}
     for sample in samples:
         try:
@@ -223,11 +223,11 @@ def check_files(
 
 
 def check_twins(sample: Sample, other: Sample, split_of: Mapping[str, str], report: CheckReport) -> None:
-    """Two photographs with the same content: worse across splits, or with different tags."""
+    """Two images with the same content: worse across splits, or with different tags."""
     message = f"{sample.image}: is the same file as {other.image}"
     ours, theirs = split_of.get(sample.name), split_of.get(other.name)
     if ours != theirs and ours and theirs:
-        message += f", one in split {ours}, one in split {theirs}: splits must share no photograph"
+        message += f", one in split {ours}, one in split {theirs}: splits must share no image"
     if sample.tags is not None and other.tags is not None and set(sample.tags) != set(other.tags):
         message += ", with other tags"
     report.warn(f"{message}; delete one", sample.name, other.name)
@@ -244,17 +244,17 @@ def check_strays(root: Path, report: CheckReport) -> None:
 
 
 def check_orphans(masks: Path, names: set[str], report: CheckReport) -> None:
-    """Truth masks belong to photographs."""
+    """Truth masks belong to images."""
     if not masks.is_dir():
         return
     found = [path.relative_to(masks).as_posix() for path in sorted(masks.rglob("*.png"))]
     orphans = [name for name in found if strip_suffix(name) not in names]
     if orphans:
-        report.warn(f"{masks}: {len(orphans)} masks have no photograph of that name, {orphans[0]} first; rename them")
+        report.warn(f"{masks}: {len(orphans)} masks have no image of that name, {orphans[0]} first; rename them")
 
 
 def check_mask(name: str, path: Path, size: tuple[int, ...], classes: Classes, report: CheckReport) -> None:
-    """A mask has its photograph's size and no values but the classes' and ignore."""
+    """A mask has its image's size and no values but the classes' and ignore."""
     try:
         mask = read_mask(path)
     except DataError as error:
@@ -262,7 +262,7 @@ def check_mask(name: str, path: Path, size: tuple[int, ...], classes: Classes, r
         return
     if mask.shape != size:
         report.warn(
-            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its photograph {size[1]} x {size[0]}; make them alike",
+            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its image {size[1]} x {size[0]}; make them alike",
             name,
         )
     foreign = np.unique(classes.foreign(mask))

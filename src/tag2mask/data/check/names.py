@@ -1,6 +1,6 @@
-"""A quick look at a folder of any size: table, classes, lists and the files' names. No photograph is opened.
+"""A quick look at a folder of any size: table, classes, lists and the files' names. No image is opened.
 
-All that is kept of a photograph is its name and a few bits.
+All that is kept of an image is its name and a few bits.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
     missing = [name for name, value in bits.items() if not value & THERE]
     if missing:
         report.error(
-            f"{root / settings.labels}: {len(missing)} rows have no photograph in {root / 'images'}, {missing[0]} first"
+            f"{root / settings.labels}: {len(missing)} rows have no image in {root / 'images'}, {missing[0]} first"
         )
     check_lists(root / "splits", bits, report)
     report.masks = sum(1 for _ in files_below(root / settings.masks))
@@ -71,7 +71,7 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
 def count_rows(
     path: Path, bits: dict[str, int], company: Company, report: CheckReport, tick: Callable[[int], None]
 ) -> tuple[Counter[str], dict[str, int], tuple[str, ...] | None]:
-    """Photographs per tag, the line where each tag comes first, and the 0/1 columns if there are any."""
+    """Images per tag, the line where each tag comes first, and the 0/1 columns if there are any."""
     per_tag: Counter[str] = Counter()
     first_line: dict[str, int] = {}
     sizes: Counter[int] = Counter()
@@ -92,26 +92,26 @@ def count_rows(
             if row.line % EVERY == 0:
                 tick(EVERY)
     if repeated > 1:
-        report.error(f"{path}: {repeated} rows name a photograph that stands there already")
+        report.error(f"{path}: {repeated} rows name an image that stands there already")
     if not bits:
-        raise DataError(f"{path}: has no rows; give one row a photograph: image,labels")
+        raise DataError(f"{path}: has no rows; give one row an image: image,labels")
     report.tagged, report.tags_per_image = len(bits), dict(sorted(sizes.items()))
     return per_tag, first_line, columns
 
 
 def find_names(folder: Path, bits: dict[str, int], report: CheckReport, tick: Callable[[int], None]) -> None:
-    """Mark the photographs that are there."""
+    """Mark the images that are there."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder; put the photographs there")
+        raise DataError(f"{folder}: there is no such folder; put the images there")
     others: list[str] = []
     no_files: list[str] = []
     for number, file in enumerate(files_below(folder, no_files), start=1):
         name = strip_suffix(file)
-        if name == file:  # no photograph
+        if name == file:  # no image
             others.append(file)
             continue
         if bits.get(name, 0) & THERE:
-            report.error(f"{folder / file}: another photograph has the same name; masks are named after photographs")
+            report.error(f"{folder / file}: another image has the same name; masks are named after images")
         bits[name] = bits.get(name, 0) | THERE
         if number % EVERY == 0:
             tick(EVERY)
@@ -120,7 +120,7 @@ def find_names(folder: Path, bits: dict[str, int], report: CheckReport, tick: Ca
 
 
 def check_lists(folder: Path, bits: dict[str, int], report: CheckReport) -> None:
-    """Lists name photographs that are there, each in one list only, and those of ``train`` have tags."""
+    """Lists name images that are there, each in one list only, and those of ``train`` have tags."""
     bit_of: dict[str, int] = {}
     for path in sorted(folder.glob("*.txt")):
         bit = bit_of[path.stem] = IN_LISTS << len(bit_of)
@@ -144,10 +144,10 @@ def check_lists(folder: Path, bits: dict[str, int], report: CheckReport) -> None
             bits[name] = known | bit
         report.splits[path.stem] = names
         if unknown:
-            report.error(f"{path}: {len(unknown)} names have no photograph, {unknown[0]} first")
+            report.error(f"{path}: {len(unknown)} names have no image, {unknown[0]} first")
         if repeated:
             report.warn(f"{path}: {len(repeated)} names stand there twice or in another list, {repeated[0]} first")
         if path.stem == "train" and untagged:
-            report.warn(f"{untagged} photographs of split train have no tags; they teach nothing")
+            report.warn(f"{untagged} images of split train have no tags; they teach nothing")
         if not names:
             report.error(f"{path}: is empty; write one name a line")

@@ -17,7 +17,7 @@ SHOWN = 3  # problems of one kind that are printed
 class Problem:
     """One thing that is wrong; an ``error`` stops training, a ``warning`` does not.
 
-    ``images`` are the names of the photographs that it is about, if it is about some.
+    ``images`` are the names of the images that it is about, if it is about some.
     """
 
     severity: Literal["error", "warning"]
@@ -26,7 +26,7 @@ class Problem:
 
     @property
     def kind(self) -> str:
-        """What other photographs have wrong in the same way: the message without their names and without numbers."""
+        """What other images have wrong in the same way: the message without their names and without numbers."""
         message = self.message
         for name in self.images:
             message = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "NAME", message)

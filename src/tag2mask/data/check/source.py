@@ -16,7 +16,7 @@ from tag2mask.errors import DataError
 
 
 def check_source(source: Source, tick: Callable[[], None] = lambda: None) -> CheckReport:
-    """Read every photograph and truth once; ``tick`` is called after each photograph."""
+    """Read every image and truth once; ``tick`` is called after each image."""
     report = CheckReport(classes=source.classes.names, background=source.classes.background)
     report.splits = {split: len(names) for split, names in source.splits.items()}
     split_of = {name: split for split, names in source.splits.items() for name in names}
@@ -42,10 +42,10 @@ def check_source(source: Source, tick: Callable[[], None] = lambda: None) -> Che
 
 
 def check_record(source: Source, name: str, report: CheckReport) -> tuple[Sample, bytes]:
-    """One photograph, without its truth, and a hash of its file.
+    """One image, without its truth, and a hash of its file.
 
     Raises:
-        DataError: the photograph or its truth cannot be read.
+        DataError: the image or its truth cannot be read.
     """
     record = source.record(name)
     size = record.pixels(source.bands).shape[:2]
@@ -60,15 +60,15 @@ def check_record(source: Source, name: str, report: CheckReport) -> tuple[Sample
 
 
 def check_overlaps(source: Source, report: CheckReport) -> None:
-    """Lists that share photographs."""
+    """Lists that share images."""
     for (one, names), (other, others) in itertools.combinations(source.splits.items(), 2):
         shared = sorted(set(names) & set(others))
         if shared:
-            report.warn(f"{len(shared)} photographs are in split {one} and in split {other}, {shared[0]} first")
+            report.warn(f"{len(shared)} images are in split {one} and in split {other}, {shared[0]} first")
 
 
 def compare_with_published(source: Source, samples: Iterable[Sample], report: CheckReport) -> None:
-    """Photographs per class against the published numbers."""
+    """Images per class against the published numbers."""
     tags = {sample.name: sample.tags or () for sample in samples}
     for split, published in source.published().items():
         if split not in source.splits:
@@ -77,7 +77,7 @@ def compare_with_published(source: Source, samples: Iterable[Sample], report: Ch
         differing = [tag for tag, count in enumerate(published) if counts[tag] != count]
         if differing:
             what = told(source, differing, published, counts)
-            report.warn(f"split {split}: photographs per class are not as published: {what}")
+            report.warn(f"split {split}: images per class are not as published: {what}")
 
 
 def told(source: Source, differing: Sequence[int], published: Sequence[int], counts: Counter[int]) -> str:

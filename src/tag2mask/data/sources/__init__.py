@@ -1,5 +1,6 @@
-"""Data sets as others lay them out. A new source is a file here and a line in ``SOURCES``.
+"""Data sets as others lay them out.
 
+A new source is a file here and a line in ``SOURCES``, or an entry point ``tag2mask.sources`` of another package.
 Training reads none of them: ``tag2mask prepare`` writes the ``folder`` form, which every other verb reads.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from tag2mask.data.sources.ade20k import Ade20k
@@ -24,10 +24,12 @@ from tag2mask.data.sources.table import Table
 from tag2mask.data.sources.voc import Voc
 from tag2mask.data.sources.yolo import Yolo
 from tag2mask.errors import DataError, SettingsError
+from tag2mask.registry import Registry
 
 __all__ = ["SOURCES", "Record", "Source", "open_source"]
 
-SOURCES: Mapping[str, type[Source]] = MappingProxyType(
+SOURCES: Mapping[str, type[Source]] = Registry(
+    "tag2mask.sources",
     {
         "voc": Voc,
         "coco": Coco,
@@ -40,7 +42,7 @@ SOURCES: Mapping[str, type[Source]] = MappingProxyType(
         "csv": Table,
         "huggingface": HuggingFace,
         "yolo": Yolo,
-    }
+    },
 )
 
 

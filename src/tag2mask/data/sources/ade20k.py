@@ -37,7 +37,7 @@ class Ade20k(Source):
             found = find_images(self.folder / "images" / folder)
             masks = (path.stem for path in (self.folder / "annotations" / folder).glob("*.png"))
             lists[split] = sorted({*found, *masks})
-            # A mask without photograph is a photograph that is missing.
+            # A mask without image is an image that is missing.
             self.images |= {name: found.get(name, self.folder / f"images/{folder}/{name}.jpg") for name in lists[split]}
         self.splits = lists
 
@@ -46,7 +46,7 @@ class Ade20k(Source):
         return list(self.images)
 
     def record(self, name: str) -> Record:
-        """A photograph with the classes of its mask: a single pixel counts."""
+        """An image with the classes of its mask: a single pixel counts."""
         image = self.images[name]
         mask = self.folder / "annotations" / image.parent.name / f"{name}.png"
         if not mask.is_file():

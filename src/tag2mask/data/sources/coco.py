@@ -31,7 +31,7 @@ class Coco(Source):
     settings_class = CocoSettings
     settings: CocoSettings
     layout = (
-        "ROOT/annotations/instances_train2017.json, instances_val2017.json (or 2014) and the photographs in "
+        "ROOT/annotations/instances_train2017.json, instances_val2017.json (or 2014) and the images in "
         "ROOT/train2017/, ROOT/val2017/, in ROOT/images/train2017/, ..., or all in ROOT/images/"
     )
 
@@ -49,7 +49,7 @@ class Coco(Source):
         self.index = contiguous(first.categories)
         self.classes = Classes(tuple(first.categories.values()), "background")
         self.values = {category: index + self.classes.offset for category, index in self.index.items()}
-        self.folders = {split: find_photographs(root, f"{split}{year}", self.layout) for split in self.files}
+        self.folders = {split: find_all_images(root, f"{split}{year}", self.layout) for split in self.files}
         self.splits = {split: list(file.photographs) for split, file in self.files.items()}
         self.split_of = {name: split for split, names in self.splits.items() for name in names}
 
@@ -58,7 +58,7 @@ class Coco(Source):
         return list(self.split_of)
 
     def record(self, name: str) -> Record:
-        """A photograph; without any object it is a known negative."""
+        """An image; without any object it is a known negative."""
         split = self.split_of[name]
         file = self.files[split]
         image = inside(self.folders[split], file.photographs[name].file, file.path)
@@ -80,8 +80,8 @@ def find_year(root: Path, layout: str) -> Literal[2014, 2017]:
     return found[0]
 
 
-def find_photographs(root: Path, folder: str, layout: str) -> Path:
-    """Where the photographs of a list lie.
+def find_all_images(root: Path, folder: str, layout: str) -> Path:
+    """Where the images of a list lie.
 
     Raises:
         DataError: nowhere.

@@ -79,17 +79,17 @@ class CocoFile:
         self.annotations = self.by_photograph(annotations, {row.id for row in rows})
 
     def by_name(self, rows: Sequence[Photograph]) -> dict[str, Photograph]:
-        """Photographs by their file's name without suffix."""
+        """Images by their file's name without suffix."""
         found: dict[str, Photograph] = {}
         for row in rows:
             name = strip_suffix(row.file.replace("\\", "/"))
             if name in found:
-                raise DataError(f"{self.path}: two photographs are called {name}; masks are named after photographs")
+                raise DataError(f"{self.path}: two images are called {name}; masks are named after images")
             found[name] = row
         return found
 
     def by_photograph(self, annotations: Sequence[Annotation], known: set[int]) -> Mapping[int, list[Annotation]]:
-        """Annotations by the photograph's id."""
+        """Annotations by the image's id."""
         found: defaultdict[int, list[Annotation]] = defaultdict(list)
         for number, one in enumerate(annotations):
             if not isinstance(one, Annotation):
@@ -103,7 +103,7 @@ class CocoFile:
         return dict(found)
 
     def tags(self, name: str, index: Mapping[int, int]) -> tuple[int, ...]:
-        """Classes of a photograph's objects and crowds, by ``index`` from ids of those categories that are classes."""
+        """Classes of an image's objects and crowds, by ``index`` from ids of those categories that are classes."""
         return tuple(sorted({index[one.category] for one in self.of(name) if one.category in index}))
 
     def used(self) -> set[int]:
@@ -111,11 +111,11 @@ class CocoFile:
         return {one.category for annotations in self.annotations.values() for one in annotations}
 
     def of(self, name: str) -> list[Annotation]:
-        """A photograph's annotations."""
+        """An image's annotations."""
         return self.annotations.get(self.photographs[name].id, [])
 
     def is_drawn(self, name: str) -> bool:
-        """Whether every object of a photograph has an outline; boxes alone make no label image."""
+        """Whether every object of an image has an outline; boxes alone make no label image."""
         return all(one.segmentation for one in self.of(name))
 
     def draw(self, name: str, values: Mapping[int, int], classes: Classes) -> LabelImage:

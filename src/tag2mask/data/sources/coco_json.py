@@ -1,4 +1,4 @@
-"""Own data: JSON in COCO's form, one file or one a split, and photographs. Layout and choices: coco-json.md."""
+"""Own data: JSON in COCO's form, one file or one a split, and images. Layout and choices: coco-json.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tag2mask.names import inside
 
 ALONE, ROBOFLOW = "annotations.json", "_annotations.coco.json"
 NO_CLASS = (BACKGROUND_LABEL, BACKGROUND, IGNORE_LABEL)
-TRIED = 20  # photographs that are looked for before a folder is taken to be another one's
+TRIED = 20  # images that are looked for before a folder is taken to be another one's
 
 
 class CocoJsonSettings(OutlineSettings):
@@ -58,7 +58,7 @@ class CocoJson(Source):
         files = {prefix: CocoFile(path) for prefix, path in paths.items()}
         names = class_names(files.values())
         self.classes = Classes(names, BACKGROUND if settings.background else None)
-        self.parts: dict[str, Part] = {}  # by photograph
+        self.parts: dict[str, Part] = {}  # by image
         self.within: dict[str, str] = {}  # names in their file
         splits: dict[str, list[str]] = {}
         for prefix, file in files.items():
@@ -87,7 +87,7 @@ class CocoJson(Source):
         return list(self.parts)
 
     def record(self, name: str) -> Record:
-        """A photograph; without any object it is a known negative."""
+        """An image; without any object it is a known negative."""
         part, within = self.parts[name], self.within[name]
         drawn = part.file.is_drawn(within)
         truth = (lambda: part.file.draw(within, part.values, self.classes)) if drawn else None
@@ -96,7 +96,7 @@ class CocoJson(Source):
 
 
 def find_annotations(root: Path, settings: CocoJsonSettings) -> dict[str, Path]:
-    """The files by what the names of their photographs start with, which is nothing where there is one file."""
+    """The files by what the names of their images start with, which is nothing where there is one file."""
     if isinstance(settings.annotations, dict):
         return {split: root / path for split, path in settings.annotations.items()}
     if settings.annotations is not None:
@@ -133,7 +133,7 @@ def class_names(files: Iterable[CocoFile]) -> tuple[str, ...]:
 
 
 def find_folder(root: Path, prefix: str, file: CocoFile, images: str | dict[str, str] | None) -> Path:
-    """Where a file's photographs lie: where the settings say, else where one of the first is."""
+    """Where a file's images lie: where the settings say, else where one of the first is."""
     if isinstance(images, str):
         return root / images
     if images is not None and prefix in images:

@@ -37,13 +37,13 @@ NAMES = (
     "ileum",
     "hemorrhoids",
 )
-SHARE = 0.7  # of the photographs, for training
+SHARE = 0.7  # of the images, for training
 SEED = 42
 BRIGHT = 128  # masks are JPEG: white is only nearly white
 
 
 class EndoTect(Source):
-    """One tag a photograph; outlines of polyps alone."""
+    """One tag an image; outlines of polyps alone."""
 
     layout = (
         "ROOT/labeled-images/lower-gi-tract/GROUP/CLASS/*.jpg, ROOT/labeled-images/image-labels.csv (optional), "
@@ -58,21 +58,21 @@ class EndoTect(Source):
         tract = root / "labeled-images/lower-gi-tract"
         self.images = {path.stem: path for path in sorted(tract.glob("*/*/*")) if is_image(path)}
         for name, group, finding in read_labels(root / "labeled-images/image-labels.csv"):
-            # A row without photograph is a photograph that is missing.
+            # A row without image is an image that is missing.
             missing = inside(tract, f"{group}/{finding}/{name}.jpg", root / "labeled-images/image-labels.csv")
             self.images.setdefault(name, missing)
         if not self.images:
-            raise DataError(f"{tract}: holds no photographs; expected: {self.layout}")
+            raise DataError(f"{tract}: holds no images; expected: {self.layout}")
         drawn = sorted(self.images, key=lambda name: hashlib.sha256(f"{SEED} {name}".encode()).digest())
         count = round(SHARE * len(drawn))
         self.splits = {"train": sorted(drawn[:count]), "val": sorted(drawn[count:])}
 
     def names(self) -> Sequence[str]:
-        """All photographs, sorted."""
+        """All images, sorted."""
         return sorted(self.images)
 
     def record(self, name: str) -> Record:
-        """A photograph; its tag is its folder."""
+        """An image; its tag is its folder."""
         image = self.images[name]
         tag = tag_index(image.parent.name, indices(NAMES), str(image.parent))
         mask = self.masks / f"{name}.jpg"
@@ -87,7 +87,7 @@ class EndoTect(Source):
 
 
 def read_labels(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Photograph, group and class of the rows of the lower tract, if the table is there.
+    """Image, group and class of the rows of the lower tract, if the table is there.
 
     Raises:
         DataError: it has other columns.

@@ -37,7 +37,7 @@ class HuggingFaceSettings(OwnSettings):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a photograph stands, and the labels of its row."""
+    """Where an image stands, and the labels of its row."""
 
     path: Path
     row: int
@@ -49,7 +49,7 @@ class Entry:
 
 
 class HuggingFace(Source):
-    """Photographs stand inside the files. Classes are those of ``ClassLabel``, else the texts in use, sorted."""
+    """Images stand inside the files. Classes are those of ``ClassLabel``, else the texts in use, sorted."""
 
     settings_class = HuggingFaceSettings
     settings: HuggingFaceSettings
@@ -81,7 +81,7 @@ class HuggingFace(Source):
         self.splits = read_splits(root, self.entries) if "" in splits else splits
 
     def add(self, name: str, entry: Entry) -> str:
-        """Note a photograph; its name is given back.
+        """Note an image; its name is given back.
 
         Raises:
             DataError: another one has that name.
@@ -98,14 +98,14 @@ class HuggingFace(Source):
         return list(self.entries)
 
     def record(self, name: str) -> Record:
-        """A photograph; the background is no tag."""
+        """An image; the background is no tag."""
         entry, image, mask = self.entries[name], str(self.settings.image), self.settings.mask
         if entry.path != self.rows.path:
             self.rows = open_rows(entry.path)
         row = self.rows.row(entry.row, [image, *([mask] if mask else [])])
         found = located(self.root, entry, image, row[image])
         if found is None:
-            raise DataError(f"{entry.where(image)}: the photograph is missing")
+            raise DataError(f"{entry.where(image)}: the image is missing")
         path, content = found
         drawn = located(self.root, entry, mask, row[mask]) if mask else None
         truth = (lambda: require_values(drawn[0], read_mask(*drawn), self.classes)) if drawn else None
@@ -210,7 +210,7 @@ def read_entries(
         except DataError as error:
             raise DataError(f"{path}, row {number}, column {tags}: {error}") from None
         if settings.name and (not isinstance(name, str | int) or name == ""):
-            raise DataError(f"{path}, row {number}, column {settings.name}: names no photograph")
+            raise DataError(f"{path}, row {number}, column {settings.name}: names no image")
         yield strip_suffix(str(name)), Entry(path, number, labels)
 
 
@@ -259,5 +259,5 @@ def classes_of(path: Path, column: Column, entries: Iterable[Entry], background:
     if names[:1] == (BACKGROUND,):
         names, background = names[1:], True
     if not names:
-        raise DataError(f"{path}: no photograph has a tag, so there is no class")
+        raise DataError(f"{path}: no image has a tag, so there is no class")
     return Classes(names, BACKGROUND if background else None)

@@ -15,7 +15,7 @@ from tag2mask.errors import DataError
 
 
 class ImageFolder(Source):
-    """What ``train`` reads as it is; ``prepare`` gives it a table, so that a photograph can get more tags than one."""
+    """What ``train`` reads as it is; ``prepare`` gives it a table, so that an image can get more tags than one."""
 
     settings_class = OwnSettings
     settings: OwnSettings
@@ -41,7 +41,7 @@ class ImageFolder(Source):
         return list(self.samples)
 
     def record(self, name: str) -> Record:
-        """A photograph; its tag is its folder."""
+        """An image; its tag is its folder."""
         sample = self.samples[name]
         mask = sample.truth
         truth = None if mask is None else lambda: require_values(mask, read_mask(mask), self.classes)

@@ -1,4 +1,4 @@
-"""Own data drawn with labelme: a JSON file beside each photograph. Layout and choices: labelme.md.
+"""Own data drawn with labelme: a JSON file beside each image. Layout and choices: labelme.md.
 
 Shapes: Y X pixels.
 """
@@ -34,7 +34,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a JSON file tells before anything is drawn; ``embedded``: its photograph has no other file."""
+    """What a JSON file tells before anything is drawn; ``embedded``: its image has no other file."""
 
     path: Path
     image: Path
@@ -59,7 +59,7 @@ class LabelMe(Source):
         for name, path in paths.items():
             try:
                 self.pages[name] = page_of(root, path, read_page(path))
-            except DataError as error:  # told when the photograph is asked for, so that the others can be used
+            except DataError as error:  # told when the image is asked for, so that the others can be used
                 self.unreadable[name] = error
         labels = {label for page in self.pages.values() for label in page.labels}
         if not labels:
@@ -74,7 +74,7 @@ class LabelMe(Source):
         return sorted([*self.pages, *self.unreadable])
 
     def record(self, name: str) -> Record:
-        """A photograph with the labels of its shapes and flags; without any shape it has no truth."""
+        """An image with the labels of its shapes and flags; without any shape it has no truth."""
         if name in self.unreadable:
             raise self.unreadable[name]
         page = self.pages[name]
@@ -87,7 +87,7 @@ class LabelMe(Source):
         return replace(record, truth=lambda: draw(page.path, content, self.size_of(record, content), self.classes))
 
     def size_of(self, record: Record, content: Mapping[str, Any]) -> tuple[int, int]:
-        """Height and width as the file says; files of labelme 3 do not, so there the photograph's own."""
+        """Height and width as the file says; files of labelme 3 do not, so there the image's own."""
         height, width = content.get("imageHeight"), content.get("imageWidth")
         if isinstance(height, int) and isinstance(width, int):
             return height, width
@@ -113,7 +113,7 @@ def read_page(path: Path) -> dict[str, Any]:
 
 
 def page_of(root: Path, path: Path, content: Mapping[str, Any]) -> Page:
-    """Where the photograph is, and which classes are named."""
+    """Where the image is, and which classes are named."""
     try:
         labels = {str(shape["label"]) for shape in content["shapes"]} - {BACKGROUND_LABEL, IGNORE_LABEL}
         flags = {str(name) for name, is_set in (content.get("flags") or {}).items() if is_set}
@@ -124,7 +124,7 @@ def page_of(root: Path, path: Path, content: Mapping[str, Any]) -> Page:
 
 
 def embedded_image(path: Path, content: Mapping[str, Any]) -> bytes:
-    """The photograph's file that ``imageData`` holds.
+    """The image's file that ``imageData`` holds.
 
     Raises:
         DataError: it is no base64.

@@ -30,6 +30,6 @@ def read_splits(root: Path, names: Collection[str]) -> dict[str, list[str]]:
     """The lists of ``ROOT/splits``, if there are any.
 
     Raises:
-        DataError: a list is empty or names a photograph that the source does not have.
+        DataError: a list is empty or names an image that the source does not have.
     """
     return {path.stem: split_names(root, path.stem, names) for path in sorted((root / "splits").glob("*.txt"))}

@@ -5,7 +5,7 @@
     images/ masks/ labels.csv classes.txt splits/    what data/folder.py reads
     dataset.yaml statistics.json                     for other than 3 bands: how to read them, and their statistics
     prepared.json                                    from what, how many, what went wrong
-    prepared.jsonl                                   one line a finished photograph: the same command goes on there
+    prepared.jsonl                                   one line a finished image: the same command goes on there
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Done:
-    """A finished photograph: its file below ``images/``, its tags' names, and whether it has a mask."""
+    """A finished image: its file below ``images/``, its tags' names, and whether it has a mask."""
 
     name: str
     image: str
@@ -106,11 +106,11 @@ def prepare(
 ) -> Prepared:
     """Write the source ``name`` below ``root`` as a folder; stopped in between, the same call goes on.
 
-    ``settings`` are the source's own. A photograph that cannot be used is named, and left out.
+    ``settings`` are the source's own. An image that cannot be used is named, and left out.
 
     Raises:
         SettingsError: an unknown source or setting.
-        DataError: ``root`` does not hold the layout, a list is unknown, ``out`` holds something else, or no photograph
+        DataError: ``root`` does not hold the layout, a list is unknown, ``out`` holds something else, or no image
             could be used.
     """
     plan = plan or PrepareSettings()
@@ -134,7 +134,7 @@ def prepare(
             if not (out / TABLE).exists():  # nothing worth keeping was ever written
                 shutil.rmtree(out)
             first = next(iter(failures.values()))
-            raise DataError(f"{root}: none of {len(names)} photographs could be used; first: {first}")
+            raise DataError(f"{root}: none of {len(names)} images could be used; first: {first}")
         finished = [done[photograph] for photograph in names if photograph in done]
         return finish(out, source, finished, lists, origin, failures)
 
@@ -159,22 +159,22 @@ def chosen_lists(source: Source, plan: PrepareSettings) -> dict[str, list[str]]:
 
 
 def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: PrepareSettings) -> list[str]:
-    """The photographs of the lists, or all of them where nobody asked for fewer; none stands outside ``images/``."""
+    """The images of the lists, or all of them where nobody asked for fewer; none stands outside ``images/``."""
     of_lists = bool(plan.splits) or (plan.limit is not None and bool(lists))
     listed = dict.fromkeys(name for names in lists.values() for name in names)
     names = list(listed) if of_lists else list(source.names()[: plan.limit])
     for name in names:
-        inside(Path("images"), name, "a photograph of the source")
+        inside(Path("images"), name, "an image of the source")
         require_utf8("photograph", name)
     if not names:
-        raise DataError(f"the source names no photograph; expected: {source.layout}")
+        raise DataError(f"the source names no image; expected: {source.layout}")
     return names
 
 
 def add_all(
     source: Source, names: Sequence[str], out: Path, plan: PrepareSettings, done: dict[str, Done]
 ) -> dict[str, str]:
-    """Take the photographs over into ``done``; returns why some could not be."""
+    """Take the images over into ``done``; returns why some could not be."""
     failures: dict[str, str] = {}
     bar_of_all = progress_bar("prepare", len(done) + len(names), len(done))
     with bar_of_all as bar:
@@ -226,7 +226,7 @@ def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
 
 
 def read_journal(out: Path) -> dict[str, Done]:
-    """The finished photographs; a line that an interruption cut short is dropped."""
+    """The finished images; a line that an interruption cut short is dropped."""
     path = out / JOURNAL
     if not path.exists():
         return {}
@@ -236,10 +236,10 @@ def read_journal(out: Path) -> dict[str, Done]:
 
 
 def add(source: Source, record: Record, out: Path, link: str) -> Done:
-    """Take one photograph over, and draw its mask.
+    """Take one image over, and draw its mask.
 
     Raises:
-        DataError: the photograph or its truth cannot be read, or they differ in size.
+        DataError: the image or its truth cannot be read, or they differ in size.
     """
     pixels = record.pixels(source.bands)
     if record.truth is not None:
@@ -262,7 +262,7 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
 
 
 def take_over(image: Path, target: Path, link: str) -> None:
-    """Link or copy a photograph; hard links do not reach over file systems, so there it is copied."""
+    """Link or copy an image; hard links do not reach over file systems, so there it is copied."""
     target.unlink(missing_ok=True)
     if link == "symlink":
         target.symlink_to(image.resolve())

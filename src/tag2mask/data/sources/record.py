@@ -1,4 +1,4 @@
-"""What every source gives: its classes, its lists, and one photograph after the other.
+"""What every source gives: its classes, its lists, and one image after the other.
 
 Shapes: Y X pixels.
 """
@@ -25,12 +25,12 @@ LabelImage = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Record:
-    """One photograph of a source.
+    """One image of a source.
 
     ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means that nothing is known.
     ``truth`` draws the label image ``(Y, X)`` in the pixel values of ``Classes``; only scoring and ``prepare`` ask.
-    ``compose`` joins the photograph, a GeoTIFF, where the source has it in several files; ``image`` is the first.
-    ``content`` is the encoded photograph where the source has it inside another file; ``image`` then only says where.
+    ``compose`` joins the image, a GeoTIFF, where the source has it in several files; ``image`` is the first.
+    ``content`` is the encoded image where the source has it inside another file; ``image`` then only says where.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Record:
     content: bytes | None = None
 
     def pixels(self, bands: int) -> NDArray[Any]:
-        """The photograph, ``(Y, X, bands)``.
+        """The image, ``(Y, X, bands)``.
 
         Raises:
             DataError: it cannot be read, or has another number of bands.
@@ -50,18 +50,18 @@ class Record:
 
     @property
     def suffix(self) -> str:
-        """Of the photograph's file."""
+        """Of the image's file."""
         return self.image.suffix if self.content is None else suffix_of(self.image, self.content)
 
     def encoded(self) -> bytes:
-        """The photograph's file; of several, the first."""
+        """The image's file; of several, the first."""
         return self.image.read_bytes() if self.content is None else self.content
 
 
 class Source(ABC):
     """A data set in somebody's layout. Opening reads lists and tables; pixels are read when a record is asked for.
 
-    ``layout`` says on one line what is expected where; errors quote it. ``bands`` are the photographs' channels.
+    ``layout`` says on one line what is expected where; errors quote it. ``bands`` are the images' channels.
     """
 
     layout: ClassVar[str]
@@ -82,22 +82,22 @@ class Source(ABC):
 
     @abstractmethod
     def names(self) -> Sequence[str]:
-        """All photographs, in a fixed order; those of the lists come with them."""
+        """All images, in a fixed order; those of the lists come with them."""
 
     @abstractmethod
     def record(self, name: str) -> Record:
-        """One photograph.
+        """One image.
 
         Raises:
-            DataError: a file of this photograph is missing or cannot be read.
+            DataError: a file of this image is missing or cannot be read.
         """
 
     def data_settings(self) -> DataSettings:
-        """How the photographs are to be read: what ``dataset.yaml`` will say."""
+        """How the images are to be read: what ``dataset.yaml`` will say."""
         return DataSettings(bands=self.bands)
 
     def published(self) -> Mapping[str, Sequence[int]]:
-        """Photographs per class as published, by split, for ``check`` to compare with."""
+        """Images per class as published, by split, for ``check`` to compare with."""
         return {}
 
 

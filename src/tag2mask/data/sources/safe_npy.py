@@ -118,7 +118,7 @@ class Reader(pickle._Unpickler):  # the one in C believes the lengths and indice
 
 
 def read_label_vectors(path: Path) -> dict[str, NDArray[Any]]:
-    """Vectors by photograph.
+    """Vectors by image.
 
     Raises:
         DataError: missing, or it holds anything but a dictionary of texts and numeric arrays.
@@ -146,7 +146,7 @@ def read_label_vectors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def require_text(name: object) -> str:
-    """A photograph's name."""
+    """An image's name."""
     if not isinstance(name, str):
         raise ValueError(f"a key is a {type(name).__name__} and no text")
     return name

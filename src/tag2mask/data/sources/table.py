@@ -1,4 +1,4 @@
-"""Own data: a table of photographs and their labels, in one column or in a 0/1 column a class. Layout: csv.md."""
+"""Own data: a table of images and their labels, in one column or in a 0/1 column a class. Layout: csv.md."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TableSettings(OwnSettings):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its first line, the photograph as written there, its labels, its list if there is a column."""
+    """One row: its first line, the image as written there, its labels, its list if there is a column."""
 
     line: int
     image: str
@@ -92,7 +92,7 @@ class Table(Source):
                 if split and name:
                     splits.setdefault(split, []).append(name)
         if not self.labels:
-            raise DataError(f"{next(iter(tables))}: has no rows; give one row a photograph")
+            raise DataError(f"{next(iter(tables))}: has no rows; give one row an image")
         in_use = sorted({name for row in self.labels.values() for name in row})
         self.classes = read_classes(root / "classes.txt", columns or in_use)
         known = indices(self.classes.names)
@@ -101,7 +101,7 @@ class Table(Source):
         self.splits = splits or read_splits(root, self.images)
 
     def add(self, path: Path, row: Row, folder: Path, prefix: str) -> str | None:
-        """Note a row; the photograph's name, if no row before was of it.
+        """Note a row; the image's name, if no row before was of it.
 
         Raises:
             DataError: one was, and a row is of an image.
@@ -125,7 +125,7 @@ class Table(Source):
         return list(self.images)
 
     def record(self, name: str) -> Record:
-        """A photograph; its mask is ``masks/NAME.png``, if there is one."""
+        """An image; its mask is ``masks/NAME.png``, if there is one."""
         mask = inside(self.root / self.settings.masks, f"{name}.png", self.settings.table)
         truth = (lambda: require_values(mask, read_mask(mask), self.classes)) if mask.is_file() else None
         return Record(name, self.images[name], self.tags[name], truth)
@@ -146,7 +146,7 @@ def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list
     """The names of the 0/1 columns, if the table has such, and all rows.
 
     Raises:
-        DataError: no UTF-8, a column is missing, or a row names no photograph or has a field too many or too few.
+        DataError: no UTF-8, a column is missing, or a row names no image or has a field too many or too few.
     """
     try:
         with regular(path).open(newline="", encoding="utf-8-sig") as file:
@@ -167,7 +167,7 @@ def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list
     rows = []
     for line, cells in lines:
         if not cells[of_image]:
-            raise DataError(f"{path}, line {line}, column {image}: names no photograph")
+            raise DataError(f"{path}, line {line}, column {image}: names no image")
         if flagged:
             labels = marked(path, line, [(header[column], cells[column]) for column in of_labels])
         else:

@@ -44,7 +44,7 @@ NAMES = (
     "tvmonitor",
 )
 LISTS = ("train_aug", "train", "val")
-# Photographs per class in the lists that everybody uses, from cls_labels.npy.
+# Images per class in the lists that everybody uses, from cls_labels.npy.
 PUBLISHED = {
     "train_aug": "590 504 705 468 714 393 1150 1005 1228 267 613 1188 445 492 4155 522 300 649 503 567",
     "val": "90 79 103 72 96 74 127 119 123 71 75 128 79 76 445 85 57 90 84 74",
@@ -81,11 +81,11 @@ class Voc(Source):
         self.vectors = read_label_vectors(root / settings.npy) if settings.tags == "npy" else {}
 
     def names(self) -> Sequence[str]:
-        """The lists' photographs, each once."""
+        """The lists' images, each once."""
         return list(dict.fromkeys(name for names in self.splits.values() for name in names))
 
     def record(self, name: str) -> Record:
-        """A photograph with the tags from where the settings say."""
+        """An image with the tags from where the settings say."""
         mask = next((path for folder in self.masks if (path := folder / f"{name}.png").is_file()), None)
         truth = None if mask is None else lambda: self.read_truth(mask)
         if self.settings.tags == "xml":

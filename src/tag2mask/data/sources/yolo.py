@@ -73,7 +73,7 @@ class Yolo(Source):
         return list(self.images)
 
     def record(self, name: str) -> Record:
-        """A photograph; without any object it is a known negative. Boxes make tags and no truth."""
+        """An image; without any object it is a known negative. Boxes make tags and no truth."""
         record = Record(name, self.images[name], None)
         if name not in self.seen:
             return record

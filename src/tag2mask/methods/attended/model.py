@@ -46,23 +46,24 @@ class Attended(Method):
     A_c(m) is the attention of class token c to patch m, x_m the patch's token after the backbone's last norm.
     """
 
-    def __init__(self, backbone: nn.Module, classes: Classes, settings: AttendedSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes | int, settings: AttendedSettings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT; more layers are asked for than it has.
         """
         super().__init__(classes)
+        settings = settings or AttendedSettings()
         self.settings = settings
         self.vit = ViT(
             backbone,
-            len(classes),
+            len(self.classes),
             registers=settings.registers,
             gated=settings.pruning,
             class_attention=settings.class_attention,
             cut=settings.cut,
         )
-        self.head = ClassVectors(len(classes), self.vit.width)
+        self.head = ClassVectors(len(self.classes), self.vit.width)
         self.all_layers = last_layers(self.vit, None)
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
         self.attended_layers = last_layers(self.vit, settings.attended_layers)

@@ -21,7 +21,7 @@ from tag2mask.vit.vit import ViT, last_layers
 class GradCAM(Method):
     """One class token, a linear classifier; alpha_c = mean_m d logit_c / d x_m, map = max(alpha_c . x_m, 0)."""
 
-    def __init__(self, backbone: nn.Module, classes: Classes, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes | int, settings: Settings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
@@ -29,7 +29,7 @@ class GradCAM(Method):
         """
         super().__init__(classes)
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0)
-        self.head = nn.Linear(self.vit.width, len(classes))
+        self.head = nn.Linear(self.vit.width, len(self.classes))
         self.all_layers = last_layers(self.vit, None)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:

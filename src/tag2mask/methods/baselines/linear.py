@@ -21,7 +21,7 @@ from tag2mask.vit.vit import ViT, last_layers
 class LinearCAM(Method):
     """logit_c = w_c . mean_m x_m + b_c over normalised patch tokens; the map is max(w_c . x_m, 0)."""
 
-    def __init__(self, backbone: nn.Module, classes: Classes, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes | int, settings: Settings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
@@ -29,7 +29,7 @@ class LinearCAM(Method):
         """
         super().__init__(classes)
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0).requires_grad_(False)
-        self.head = nn.Linear(self.vit.width, len(classes))
+        self.head = nn.Linear(self.vit.width, len(self.classes))
         self.all_layers = last_layers(self.vit, None)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:

@@ -21,14 +21,14 @@ from tag2mask.vit.vit import ViT, last_layers
 class Rollout(Method):
     """Trained as MCTformer V1; the map is the class token's row of the product of (A_l + I) / 2 over all layers."""
 
-    def __init__(self, backbone: nn.Module, classes: Classes, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes | int, settings: Settings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
         super().__init__(classes)
-        self.vit = ViT(backbone, len(classes), registers=0, gated=False, token_noise=0.0)
+        self.vit = ViT(backbone, len(self.classes), registers=0, gated=False, token_noise=0.0)
         self.vit.drop_norm()
         self.all_layers = last_layers(self.vit, None)
 

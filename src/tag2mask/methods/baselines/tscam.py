@@ -35,16 +35,17 @@ class TSCAM(Method):
     A is the one class token's attention, the mean over layers: it is the same for all classes.
     """
 
-    def __init__(self, backbone: nn.Module, classes: Classes, settings: TSCAMSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes | int, settings: TSCAMSettings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
         super().__init__(classes)
+        settings = settings or TSCAMSettings()
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0)
         self.vit.drop_norm()
-        self.patch_head = PatchHead(len(classes), self.vit.width)
+        self.patch_head = PatchHead(len(self.classes), self.vit.width)
         self.all_layers = last_layers(self.vit, None)
         self.over_layers = settings.over_layers
         self.map_layers = chosen_layers(self.vit, settings.map_layers)

@@ -26,18 +26,19 @@ from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 class MCTformer(Method):
     """All three versions. Tokens are read from the raw residual stream: the backbone's final norm is not used."""
 
-    def __init__(self, backbone: nn.Module, classes: Classes, settings: MCTformerSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes | int, settings: MCTformerSettings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT; more map layers than layers.
         """
         super().__init__(classes)
+        settings = settings or MCTformerSettings()
         self.settings = settings
         # All class tokens start as the pretrained one; only the loss tells them apart.
-        self.vit = ViT(backbone, len(classes), registers=0, gated=False, token_noise=0.0, cut=settings.cut)
+        self.vit = ViT(backbone, len(self.classes), registers=0, gated=False, token_noise=0.0, cut=settings.cut)
         self.vit.drop_norm()
-        self.patch_head = None if settings.patches == "none" else PatchHead(len(classes), self.vit.width)
+        self.patch_head = None if settings.patches == "none" else PatchHead(len(self.classes), self.vit.width)
         self.all_layers = last_layers(self.vit, None)
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
 

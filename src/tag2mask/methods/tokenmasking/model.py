@@ -68,23 +68,26 @@ HEADS: Mapping[str, type[ConcatHead | TokenHead]] = MappingProxyType({"concat": 
 class TokenMasking(Method):
     """The whole method."""
 
-    def __init__(self, backbone: nn.Module, classes: Classes, settings: TokenMaskingSettings) -> None:
+    def __init__(
+        self, backbone: nn.Module, classes: Classes | int, settings: TokenMaskingSettings | None = None
+    ) -> None:
         """z_0 = [CLS_1 .. CLS_C ; patches ; REG] go through the ViT ``backbone``, whose heads carry gates.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT; more map layers than layers.
         """
         super().__init__(classes)
+        settings = settings or TokenMaskingSettings()
         self.settings = settings
         start = None if settings.gate_start == "xavier" else float(settings.gate_start)
         self.vit = ViT(
             backbone,
-            len(classes),
+            len(self.classes),
             registers=settings.registers,
             gated=settings.pruning,
             gate=partial(GATES[settings.gates], log_alpha=start),
         )
-        self.head = HEADS[settings.head](len(classes), self.vit.width)
+        self.head = HEADS[settings.head](len(self.classes), self.vit.width)
         self.all_layers = last_layers(self.vit, None)
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
 

@@ -87,16 +87,17 @@ class WeakTr(Method):
     Attention, head outputs and coarse maps are detached before the fusion: the fine loss trains the fusion alone.
     """
 
-    def __init__(self, backbone: nn.Module, classes: Classes, settings: WeakTrSettings) -> None:
+    def __init__(self, backbone: nn.Module, classes: Classes | int, settings: WeakTrSettings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
             SettingsError: ``backbone`` is no plain ViT.
         """
         super().__init__(classes)
-        self.vit = ViT(backbone, len(classes), registers=0, gated=False, token_noise=0.0)
+        settings = settings or WeakTrSettings()
+        self.vit = ViT(backbone, len(self.classes), registers=0, gated=False, token_noise=0.0)
         self.vit.drop_norm()
-        self.patch_head = PatchHead(len(classes), self.vit.width)
+        self.patch_head = PatchHead(len(self.classes), self.vit.width)
         attentions = self.vit.attentions
         self.layers, self.heads, width = len(attentions), attentions[0].heads, attentions[0].head_width
         self.query = QUERIES[settings.query]

@@ -1,0 +1,142 @@
+"""Images that are in memory, as Pillow, numpy or torch have them.
+
+Shapes: Y X pixels.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from tag2mask.data.classes import Classes
+from tag2mask.data.reading import filled, from_pillow, read_image, scaled, usable
+from tag2mask.data.sample import Sample
+from tag2mask.data.settings import DataSettings
+from tag2mask.errors import DataError
+
+if TYPE_CHECKING:  # ONNX files are used where torch is not
+    from torch import Tensor
+
+Image: TypeAlias = "str | Path | Pillow.Image | NDArray[Any] | Tensor"
+BACKGROUND = "background"
+
+
+def scaled_image(image: Image, settings: DataSettings, where: str = "the image") -> NDArray[np.float32]:
+    """An image ``(bands, Y, X)`` in [0, 1]: a file, a Pillow image, or an array or tensor as for ``pixels_of``.
+
+    Raises:
+        DataError: it cannot be read, has another number of bands, or values whose scale is not plain.
+    """
+    path = Path(image) if isinstance(image, str | Path) else Path(where)
+    return scaled(path, pixels_of(image, settings, where), settings)
+
+
+def pixels_of(image: Image, settings: DataSettings, where: str = "the image") -> NDArray[Any]:
+    """Raw values ``(Y, X, bands)``.
+
+    An array is ``(Y, X)``, ``(Y, X, bands)`` or ``(bands, Y, X)``, a tensor the same with the bands first where both
+    could be meant. A single band is repeated where three are wanted. Integers fill the range of their type, floats are
+    from 0 to 1 unless the settings clip them.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    if isinstance(image, str | Path):
+        return read_image(Path(image), settings.bands)
+    path = Path(where)
+    if isinstance(image, Pillow.Image):
+        pixels = from_pillow(path, image, settings.bands)
+        return filled(path, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
+    first = not isinstance(image, np.ndarray)
+    values = np.asarray(image if isinstance(image, np.ndarray) else image.detach().cpu())
+    pixels = usable(path, bands_last(values, settings.bands, first, where))
+    if pixels.dtype.kind == "f" and settings.clip is None and (pixels.min() < 0 or pixels.max() > 1):
+        low, high = pixels.min(), pixels.max()
+        raise DataError(f"{where}: holds floats from {low:.4g} to {high:.4g}; give integers, or floats from 0 to 1")
+    return pixels
+
+
+def bands_last(values: NDArray[Any], bands: int, first: bool, where: str) -> NDArray[Any]:
+    """``(Y, X, bands)``; ``first`` says where the bands are if they could be at both ends.
+
+    Raises:
+        DataError: there are not so many.
+    """
+    if values.ndim == 2:
+        values = values[..., None]
+        first = False
+    if values.ndim == 3:
+        places = [0, 2] if first else [2, 0]
+        for place in places:
+            if values.shape[place] == bands:
+                return values if place == 2 else np.moveaxis(values, 0, 2)
+            if values.shape[place] == 1 and bands == 3:
+                return np.repeat(values if place == 2 else np.moveaxis(values, 0, 2), 3, 2)
+    raise DataError(f"{where}: has shape {values.shape}, wanted (height, width, {bands}) or ({bands}, height, width)")
+
+
+class Pairs:
+    """Images in memory with their tags, as a data set."""
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[Image, Sequence[str]]],
+        settings: DataSettings,
+        classes: Sequence[str] | None = None,
+        what: str = "image",
+    ) -> None:
+        """Read the images.
+
+        ``classes`` are all there may be, a first one called background for what no tag names; None takes the tags.
+
+        Raises:
+            DataError: an image cannot be read, or has a tag that is no class.
+        """
+        names = sorted({tag for _, tags in pairs for tag in tags}) if classes is None else list(classes)
+        background = names[0] if names and names[0] == BACKGROUND and classes is not None else None
+        self.classes = Classes(tuple(names[1:] if background else names), background)
+        self.samples = [
+            Sample(
+                name := f"{what}-{index:05}",
+                Path(image) if isinstance(image, str | Path) else Path(name),
+                self.indices(tags, name),
+                pixels=None if isinstance(image, str | Path) else pixels_of(image, settings, name),
+            )
+            for index, (image, tags) in enumerate(pairs)
+        ]
+
+    def indices(self, tags: Sequence[str], where: str) -> tuple[int, ...]:
+        """The classes' indices.
+
+        Raises:
+            DataError: a tag is no class.
+        """
+        return tuple(sorted({tag_index(tag, self.classes, where) for tag in tags}))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+
+def tag_index(tag: str, classes: Classes, where: str) -> int:
+    """The index of a class.
+
+    Raises:
+        DataError: there is none of that name.
+    """
+    if tag in classes.names:
+        return classes.names.index(tag)
+    near = difflib.get_close_matches(tag, classes.names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(classes.names)}"
+    raise DataError(f"{where}: tag {tag!r} is no class; {hint}")

@@ -1,0 +1,138 @@
+"""Masks in other tools' formats. A new format is a file here and a line in ``CONVERTERS``, or an entry point."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tag2mask.data.folder import IMAGE_SUFFIXES, require_outside
+from tag2mask.errors import DataError, MaskSetError, SettingsError
+from tag2mask.exporters.coco import write_coco
+from tag2mask.exporters.cvat import write_cvat
+from tag2mask.exporters.geotiff import write_geotiff
+from tag2mask.exporters.label_images import LabelImage, places_of_images, read_label_images
+from tag2mask.exporters.npz import write_npz
+from tag2mask.exporters.png import write_png
+from tag2mask.exporters.voc import write_voc
+from tag2mask.exporters.yolo import write_yolo
+from tag2mask.files import delete, in_one_move, reserved, vacant
+from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.progress import Bar, progress_bar
+from tag2mask.registry import Registry
+from tag2mask.shown import Shown
+
+__all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
+
+
+@dataclass(frozen=True)
+class Converter:
+    """A format: what writes it and counts what a user should know; a file's suffix, or "" where it is a folder.
+
+    ``extra`` names what ``pip install 'tag2mask[extra]'`` has to bring, ``module`` what is then there.
+    """
+
+    write: Callable[[Path, MaskSet, Iterable[LabelImage]], Counter[str]]
+    suffix: str = ""
+    extra: str | None = None
+    module: str = ""
+
+
+CONVERTERS: Mapping[str, Converter] = Registry(
+    "tag2mask.converters",
+    {
+        "coco": Converter(write_coco, ".json", "coco", "pycocotools"),
+        "yolo": Converter(write_yolo),
+        "cvat": Converter(write_cvat, ".zip"),
+        "voc": Converter(write_voc),
+        "png": Converter(write_png),
+        "geotiff": Converter(write_geotiff, "", "geo", "rasterio"),
+        "npz": Converter(write_npz),
+    },
+)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came of it: the file or folder, how many masks, and the format's own counts."""
+
+    path: Path
+    to: str
+    images: int
+    counts: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"converted": str(self.path), "to": self.to, "images": self.images, **self.counts}
+
+    def shown(self) -> Shown:
+        """For people."""
+        counts = (f"{name.replace('_', ' ')} {count}" for name, count in self.counts.items())
+        return [f"{self.path}: " + ", ".join([f"{self.images} masks as {self.to}", *counts])]
+
+
+def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suffix: str | None = None) -> Conversion:
+    """Write the masks of a finished mask set in another format; ``images`` is where the images are now.
+
+    ``suffix`` is for images that are gone.
+
+    Raises:
+        SettingsError: the format is unknown, lacks its extra, or wants another suffix of ``out``; ``suffix`` is none.
+        MaskSetError: ``mask_set`` is none, is not finished or is damaged, or ``out`` is in the way.
+        DataError: the format needs images that are not there, or cannot hold the masks; the folder ``out`` lies
+            among the images.
+    """
+    converter = require_converter(to, out)
+    opened = open_finished(mask_set)
+    if images is not None and not images.is_dir():
+        raise DataError(f"{images}: there is no such folder; give the one that holds the images")
+    if suffix is not None and suffix.lower() not in IMAGE_SUFFIXES:
+        raise SettingsError(f"--suffix {suffix}: images have one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    for place in [] if converter.suffix else places_of_images(opened, images):
+        require_outside(out, place)
+    total = len(opened.names())
+    with new_place(out) as beside, progress_bar(to, total) as bar:
+        if not converter.suffix:
+            beside.mkdir()
+        counts = converter.write(beside, opened, counted(read_label_images(opened, images, suffix), bar))
+    return Conversion(out, to, total, counts)
+
+
+def counted(label_images: Iterable[LabelImage], bar: Bar) -> Iterator[LabelImage]:
+    """The same, each shown as done when the next is asked for."""
+    for image in label_images:
+        yield image
+        bar.advance()
+
+
+def require_converter(to: str, out: Path) -> Converter:
+    """The format, which can be written here and to ``out``."""
+    if to not in CONVERTERS:
+        raise SettingsError(f"format {to!r} is unknown; there are {', '.join(CONVERTERS)}")
+    converter = CONVERTERS[to]
+    if converter.extra and importlib.util.find_spec(converter.module) is None:
+        raise SettingsError(f"{to} needs the extra {converter.extra}: pip install 'tag2mask[{converter.extra}]'")
+    if converter.suffix and out.suffix != converter.suffix:
+        raise SettingsError(f"--out {out}: {to} is one file; give a name that ends in {converter.suffix}")
+    return converter
+
+
+@contextmanager
+def new_place(out: Path) -> Iterator[Path]:
+    """A place beside ``out`` to write a file or a folder to, which takes the place of ``out`` in the end or is deleted.
+
+    Raises:
+        MaskSetError: ``out`` holds something.
+        RunError: another process writes it.
+    """
+    with reserved(out):
+        if not vacant(out):
+            raise MaskSetError(f"{out} exists and is not empty; choose another --out or delete it")
+        with in_one_move(out) as beside:
+            yield beside
+            if out.is_dir():
+                delete(out)  # empty, or with temporaries of ours

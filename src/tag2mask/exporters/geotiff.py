@@ -1,0 +1,112 @@
+"""GeoTIFF masks that lie where their source images lie."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.data import Classes
+from tag2mask.data.geotiff import encoded
+from tag2mask.data.opening import open_image
+from tag2mask.data.reading import is_turned
+from tag2mask.data.tiff import read_raster
+from tag2mask.errors import DataError
+from tag2mask.exporters.label_images import LabelImage
+from tag2mask.masks.write import MaskSet
+
+DRIVERS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "BMP": "BMP", "WEBP": "WEBP"}  # others follow links, addresses
+LONGEST_NAME = 255  # bytes, on most file systems
+
+
+def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
+    """All masks as ``NAME.tif`` with the source's CRS and transform or GCPs, nodata = ignore; in 8 bits the palette.
+
+    The names of the classes stand in the band's tag ``classes``, and in ``NAME.tif.aux.xml`` as GDAL's category names.
+    Where the source has no data, the mask has none either, whatever was painted there.
+
+    Raises:
+        DataError: a source image is missing, unreadable, of another size, or turned by EXIF although it has a place.
+    """
+    from rasterio.errors import NotGeoreferencedWarning
+
+    classes = mask_set.classes
+    counts = Counter(without_crs=0, pixels_without_data=0)
+    dtype = np.uint8 if classes.ignore == 255 else np.uint16
+    colours = dict(enumerate(map(tuple, classes.palette().tolist()))) if dtype is np.uint8 else None
+    names = {"classes": json.dumps(classes.pixel_names)}
+    for image in label_images:
+        file = path / f"{image.name}.tif"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # counted instead
+            place, missing = read_place(image)
+            labels = np.where(missing, classes.ignore, image.labels).astype(dtype)[..., None]
+            file.write_bytes(encoded(labels, {"nodata": classes.ignore, **place}, colours, names))
+        beside = f"{file.name}.aux.xml"
+        if len(os.fsencode(beside)) <= LONGEST_NAME:  # else the band's tag has to do
+            file.with_name(beside).write_text(category_names(classes), encoding="utf-8")
+        counts["without_crs"] += not place["crs"]
+        counts["pixels_without_data"] += int(missing.sum())
+    return counts
+
+
+def category_names(classes: Classes) -> str:
+    """The names by pixel value as GDAL keeps them beside a GeoTIFF."""
+    names = "".join(f"<Category>{escape(name)}</Category>" for name in classes.pixel_names)
+    return f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand></PAMDataset>\n'
+
+
+def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+    """CRS and transform or GCPs of the source image, as rasterio takes them, and where it has no data, ``(Y, X)``.
+
+    An array or an image that was turned upright has none: rasterio cannot read the one, and not as seen the other.
+    """
+    import rasterio
+
+    nowhere = {"crs": None, "transform": rasterio.Affine.identity()}, np.zeros(image.labels.shape, bool)
+    if image.photograph is None:
+        raise DataError(f"{image.name}: its source image was not found; give the folder with --images DIR")
+    if image.photograph.suffix.lower() == ".npy":
+        return nowhere
+    try:
+        with rasterio.open(image.photograph, driver=driver_of(image.photograph)) as source:
+            place, size = place_of(source), (source.height, source.width)
+            turned, of_tiff = is_turned(image.photograph, source.count), source.driver == "GTiff"
+        masked = np.ma.getmaskarray(read_raster(image.photograph)) if of_tiff else np.zeros((1, *size), bool)
+        missing: NDArray[np.bool_] = np.logical_and.reduce(masked)
+    except rasterio.errors.RasterioError as error:
+        raise DataError(f"{image.photograph}: cannot be read by rasterio ({error})") from None
+    if turned and place != nowhere[0]:
+        raise DataError(f"{image.photograph}: has a place, and EXIF turns it away from there; save it without that tag")
+    if size != image.labels.shape and not (turned and size[::-1] == image.labels.shape):
+        raise DataError(
+            f"{image.photograph}: is {size[1]} x {size[0]} pixels, its mask {image.labels.shape[1]} x "
+            f"{image.labels.shape[0]}; give the right folder with --images DIR"
+        )
+    return nowhere if turned else (place, missing)
+
+
+def driver_of(path: Path) -> str:
+    """The one driver of GDAL's that may open an image."""
+    try:
+        with open_image(path) as image:
+            return DRIVERS.get(str(image.format), "GTiff")
+    except (OSError, ValueError, SyntaxError):  # deeper than what Pillow knows
+        return "GTiff"
+
+
+def place_of(source: Any) -> dict[str, Any]:
+    """What a file that rasterio has opened says of its place; GCPs have a CRS of their own."""
+    from rasterio.crs import CRS
+
+    points, crs = source.gcps
+    return {"crs": crs or CRS(), "gcps": points} if points else {"crs": source.crs, "transform": source.transform}

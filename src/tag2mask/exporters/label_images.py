@@ -1,0 +1,69 @@
+"""The label images of a mask set, one after another, each with its image where that is at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.data.folder import IMAGE_SUFFIXES, images_folder, strip_suffix
+from tag2mask.data.reading import read_mask
+from tag2mask.errors import MaskSetError
+from tag2mask.masks.write import MaskSet
+
+
+@dataclass(frozen=True)
+class LabelImage:
+    """A mask: labels ``int64 (Y, X)``, and the image's file, None where it was not found.
+
+    ``suffix`` is that of the file, or what is said to have been, if anything is.
+    """
+
+    name: str
+    labels: NDArray[np.int64]
+    photograph: Path | None
+    suffix: str | None
+
+
+def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None) -> Iterator[LabelImage]:
+    """Every mask, in the order of names; the images are in ``images``, or else where they were.
+
+    Those that are not found had ``suffix``.
+
+    Raises:
+        DataError: a mask cannot be read.
+        MaskSetError: a mask holds a value that is no class.
+    """
+    classes = mask_set.classes
+    places = places_of_images(mask_set, images)
+    for name in mask_set.names():
+        labels = read_mask(mask_set.mask(name))
+        unknown = classes.foreign(labels)
+        if unknown.size:
+            raise MaskSetError(f"{mask_set.mask(name)}: holds {unknown[0]}, which is none of the classes")
+        found = next((path for place in places if (path := find_one_image(place, name))), None)
+        yield LabelImage(name, labels, found, suffix if found is None else found.suffix)
+
+
+def places_of_images(mask_set: MaskSet, images: Path | None) -> list[Path]:
+    """Folders that the masks' names start from, and single images; they may be gone, but for ``images``."""
+    if images is not None:
+        return [images]
+    manifest = mask_set.manifest
+    if "data" in manifest:
+        return [images_folder(Path(manifest["data"]))]
+    predicted = manifest.get("photographs")
+    return [Path(path) for path in predicted] if isinstance(predicted, list) else []
+
+
+def find_one_image(place: Path, name: str) -> Path | None:
+    """The image of that name, whatever its suffix: ``place`` itself, or below it."""
+    if place.is_file():
+        return place if strip_suffix(place.name) == name else None
+    suffixes = [spelled for suffix in sorted(IMAGE_SUFFIXES) for spelled in (suffix, suffix.upper(), suffix.title())]
+    candidates = (place / f"{name}{suffix}" for suffix in suffixes)
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - a name may be too long

@@ -1,0 +1,68 @@
+"""One self-contained HTML page about several methods on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tag2mask.data import DataSettings, Sample
+from tag2mask.data.reading import read_mask
+from tag2mask.masks.overlay import overlay, read_picture
+from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.reports.page import templates, write_page
+from tag2mask.reports.pictures import data_uri
+from tag2mask.reports.sheet import Key, keys_in, spread
+
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A picture and what it is."""
+
+    picture: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One image by every method."""
+
+    cells: tuple[Cell, ...]
+    keys: tuple[Key, ...]
+
+
+def write_comparison(
+    path: Path,
+    table: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    photographs: Sequence[Sample],
+    mask_sets: Mapping[str, Path],
+    truth: Path | None,
+    seed: int,
+    data: DataSettings,
+) -> Path:
+    """Write the page: ``table`` has a line a method with shown ``cells`` by column name, ``mask_sets`` one a method."""
+    sets = {method: open_finished(folder) for method, folder in mask_sets.items()}
+    everywhere = set.intersection(*(set(masks.names()) for masks in sets.values()))
+    chosen = spread(sorted(everywhere), SHOWN)
+    rows = [compared(sample, sets, truth, data) for sample in photographs if sample.name in chosen]
+    columns = len(sets) + (2 if truth else 1)
+    page = templates().get_template("comparison.html.j2")
+    write_page(path, page.render(table=table, names=names, rows=rows, columns=columns, seed=seed))
+    return path
+
+
+def compared(sample: Sample, sets: Mapping[str, MaskSet], truth: Path | None, data: DataSettings) -> ComparedRow:
+    """The image, its truth if there is any, and the masks of all methods."""
+    picture = read_picture(sample.image, data)
+    classes = next(iter(sets.values())).classes
+    labels = {method: read_mask(masks.mask(sample.name)) for method, masks in sets.items()}
+    true = truth / f"{sample.name}.png" if truth else None
+    if true is not None and true.is_file():
+        labels = {"truth": read_mask(true), **labels}
+    cells = [Cell(data_uri(picture), sample.name)]
+    cells += [Cell(data_uri(overlay(picture, label, classes)), name) for name, label in labels.items()]
+    return ComparedRow(tuple(cells), tuple(keys_in(classes, *labels.values())))

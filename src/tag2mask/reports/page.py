@@ -1,0 +1,169 @@
+"""One self-contained HTML page about a run: no network, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import escape
+
+from tag2mask.errors import MaskSetError, RunError
+from tag2mask.evaluation.evaluate import evaluate, shown
+from tag2mask.files import reserved, write_text
+from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
+from tag2mask.reports.advice import advise
+from tag2mask.reports.charts import Chart, line_chart
+from tag2mask.reports.figures import gather
+from tag2mask.reports.sheet import class_keys, contact_sheet, spread
+from tag2mask.settings import flat
+from tag2mask.stored import read_stored
+from tag2mask.training.run import WEIGHTS, Run, open_run
+from tag2mask.vit.weights import WeightsReport
+
+EPOCHS_SHOWN = 8
+LOOKED_AT = 4096  # bytes of a page, for its title
+CLASS_SCORES = {"iou": "per_class", "precision": "precision_per_class", "recall": "recall_per_class"}
+
+
+def write_report(
+    run: Path,
+    mask_set: Path | None = None,
+    truth: Path | None = None,
+    out: Path | None = None,
+    section: str | None = None,
+) -> Path:
+    """Write the page and return its path.
+
+    Without ``mask_set`` the run's own is shown, without ``truth`` the data set's own if it has any. ``section`` is
+    the HTML of one more section.
+
+    Raises:
+        RunError, MaskSetError, DataError: something cannot be read, or what is at ``out`` is no report about the run.
+    """
+    path = out or run / "report.html"
+    require_replaceable(path, run)
+    opened = open_run(run)
+    masks = open_finished(mask_set or own_mask_set(run))
+    if not {"run", "data", "settings", "image_tags"} <= masks.manifest.keys():
+        raise MaskSetError(f"{masks.path} was not painted by tag2mask masks; a segmenter's are shown with --segmented")
+    truth = truth or own_truth(opened, masks)
+    scores = evaluate(masks.path, truth).to_json() if truth else None
+    metrics = opened.metrics()
+    sheet = contact_sheet(opened, masks, truth)
+    page = (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            run=opened,
+            shown=shown,
+            masks=masks,
+            metrics=metrics,
+            charts=charts(metrics),
+            classes=class_rows(opened, metrics, scores),
+            heads=head_rows(metrics),
+            rows=sheet.rows,
+            lost=sheet.lost,
+            advices=advise(gather(opened, masks, metrics, scores, sheet.rows)),
+            scores=scores,
+            settings=flat(opened.settings.model_dump(mode="json")),
+            weights=asdict(read_stored(run / WEIGHTS, WeightsReport)) if (run / WEIGHTS).is_file() else {},
+            manifest=flat(
+                {key: value for key, value in masks.manifest.items() if key not in ("image_tags", "failures")}
+            ),
+            failures=masks.manifest.get("failures", {}),
+            section=section,
+        )
+    )
+    with reserved(path):
+        require_replaceable(path, run)
+        write_page(path, page)
+    return path
+
+
+def require_replaceable(path: Path, run: Path) -> None:
+    """Nothing is there, or a page about the same run.
+
+    Raises:
+        RunError: something else is.
+    """
+    if not path.exists():
+        return
+    title = f"<title>{escape(run.name)}: tag2mask report</title>"
+    if not path.is_file() or title.encode() not in path.read_bytes()[:LOOKED_AT]:
+        raise RunError(f"{path} is there already and no report about {run}; choose another --out")
+
+
+def write_page(path: Path, page: str) -> None:
+    """A page; bytes of a file's name that are no UTF-8 are shown by their numbers."""
+    write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def templates() -> Environment:
+    """The pages' templates; everything put into them is escaped."""
+    return Environment(
+        loader=PackageLoader("tag2mask.reports", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def own_mask_set(run: Path) -> Path:
+    """The mask set below the run: that of the split ``train``, or the only one."""
+    found = sorted(path.parent for path in run.glob(f"*/{MANIFEST}"))
+    if run / "masks-train" in found:
+        return run / "masks-train"
+    if not found:
+        raise MaskSetError(f"{run} has no mask set yet: make one with tag2mask masks, or name one with --masks")
+    if len(found) > 1:
+        raise MaskSetError(f"{run} has {len(found)} mask sets: name one with --masks ({', '.join(map(str, found))})")
+    return found[0]
+
+
+def own_truth(run: Run, masks: MaskSet) -> Path | None:
+    """The data set's truth for these masks, if it has any."""
+    data = masks.manifest.get("data") or run.own_data  # the manifest names none for new images
+    if data is None:
+        return None
+    folder = Path(data) / run.settings.data.masks
+    return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None
+
+
+def charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
+    """Loss terms and validation scores over epochs."""
+    if not metrics:
+        return []
+    epochs = [row["epoch"] for row in metrics]
+    terms = {name: [row["loss"][name] for row in metrics] for name in metrics[0]["loss"]}
+    found = [line_chart("Training loss", "loss", epochs, terms)]
+    if all({"val_ap", "val_f1"} <= row.keys() for row in metrics):
+        scores = {"mean AP": [row["val_ap"] for row in metrics], "F1": [row["val_f1"] for row in metrics]}
+        found.append(line_chart("Tags of validation images", "score", epochs, scores, top=1.0))
+    return found
+
+
+def class_rows(run: Run, metrics: Sequence[dict[str, Any]], scores: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Name, colour, AP, and IoU, precision and recall of every pixel class."""
+    best = max(metrics, key=lambda row: row.get("val_ap") or 0.0, default=None)
+    ap = (best or {}).get("val_ap_per_class", [None] * len(run.classes))
+    aps = [None] * run.classes.offset + ap
+    return [
+        {
+            "key": key,
+            "ap": aps[value],
+            **{name: scores[table][key.name] if scores else None for name, table in CLASS_SCORES.items()},
+        }
+        for value, key in enumerate(class_keys(run.classes))
+    ]
+
+
+def head_rows(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Open heads by layer for some epochs, the first and the last among them; empty for a method without gates."""
+    gated = {str(row["epoch"]): row["open_heads"] for row in metrics if row.get("open_heads") is not None}
+    chosen = spread(list(gated), EPOCHS_SHOWN)
+    most = max((count for row in gated.values() for count in row), default=0) or 1
+    return [
+        {"epoch": epoch, "cells": [(count, round(100 * count / most)) for count in row], "sum": sum(row)}
+        for epoch, row in gated.items()
+        if epoch in chosen
+    ]

@@ -1,0 +1,174 @@
+"""The page's section about a segmenter: what it made of pseudo-masks, beside them and beside true labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tag2mask.data import open_dataset
+from tag2mask.errors import MaskSetError, SettingsError
+from tag2mask.evaluation.evaluate import score, shown
+from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
+from tag2mask.reports.charts import Chart, line_chart
+from tag2mask.reports.comparison import SHOWN, ComparedRow, compared
+from tag2mask.reports.page import own_truth, templates
+from tag2mask.reports.sheet import class_keys, spread
+from tag2mask.segmentation.folder import open_segmenter
+from tag2mask.segmentation.sources import SUPERVISED, of_same_classes
+from tag2mask.training.run import CONFIG, MODEL, Run, open_run, read_metrics
+
+OWN, WEAK, FULL = "pseudo-masks", "segmenter", "fully supervised"
+SHARES = {"kept": "kept", "precision": "right, of all labels", "kept_precision": "right, of the kept ones"}
+
+
+@dataclass(frozen=True)
+class SegmenterSection:
+    """The section as HTML, and what it says: scores by mask set, the segmenter's in percent of the supervised one's."""
+
+    html: str
+    scores: dict[str, dict[str, Any]]
+    ratio: float | None
+
+    def line(self) -> str:
+        """The scores in one line."""
+        parts = [
+            f"{name} {shown(scores['miou'])} (precision {shown(scores['precision'])}, recall {shown(scores['recall'])})"
+            for name, scores in self.scores.items()
+        ]
+        if self.ratio is not None:
+            parts.append(f"{WEAK} / {FULL} {self.ratio:.1f} %")
+        return f"mIoU without tags on {self.scores[WEAK]['images']} images: {', '.join(parts)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"scores": self.scores, "weak_of_full": self.ratio}
+
+
+def segmenter_section(
+    run: Path, segmented: Path, full: Path | None = None, own: Path | None = None, truth: Path | None = None
+) -> SegmenterSection:
+    """What a segmenter predicted, ``segmented``, on the images that have truth and a mask in ``full`` too.
+
+    ``full`` was predicted by the fully supervised segmenter. Beside them stand the tagged run's own masks for predicted
+    tags, ``own`` or any of the run's, where they have all these images.
+
+    Raises:
+        RunError, MaskSetError, DataError: something cannot be read, or there is nothing to compare.
+        SettingsError: a mask set is not what it was named as.
+    """
+    opened = open_run(run)
+    sets = {WEAK: of_same_classes(segmented, opened.classes)}
+    require_learned(sets[WEAK], from_truth=False)
+    if full is not None:
+        sets[FULL] = of_same_classes(full, opened.classes)
+        require_learned(sets[FULL], from_truth=True)
+    truth = truth or own_truth(opened, sets[WEAK])
+    names = common_names(sets, truth)
+    assert truth is not None
+    beside = own_masks(opened, own, names)
+    sets = ({} if beside is None else {OWN: beside}) | sets
+    scores = {name: score(masks, truth, names).to_json() for name, masks in sets.items()}
+    ratio = percent_of(scores[WEAK]["miou"], scores[FULL]["miou"]) if full is not None else None
+    keys = class_keys(opened.classes)
+    html = (
+        templates()
+        .get_template("segmenter.html.j2")
+        .render(
+            names=list(sets),
+            scores=scores,
+            learned={name: learned_from(masks) for name, masks in sets.items()},
+            ratio=ratio,
+            classes=[(key, [row["per_class"][key.name] for row in scores.values()]) for key in keys],
+            rows=sheet(opened, sets, names, truth),
+            charts=[chart for name, masks in sets.items() for chart in training_charts(opened, name, masks)],
+            shown=shown,
+        )
+    )
+    return SegmenterSection(html, scores, ratio)
+
+
+def learned_from(masks: MaskSet) -> str:
+    """Whose labels the segmenter of a mask set learned."""
+    used: str = masks.manifest.get("labels_used", "unknown")
+    return used.split("learned from: ")[-1]
+
+
+def require_learned(masks: MaskSet, from_truth: bool) -> None:
+    """The mask set's segmenter learned from truth, or did not.
+
+    Raises:
+        SettingsError: it is the other way round.
+    """
+    if (SUPERVISED in str(masks.manifest.get("truth_used"))) == from_truth:
+        return
+    if from_truth:
+        raise SettingsError(f"--full {masks.path}: not by a segmenter that learned from truth (--fully-supervised)")
+    raise SettingsError(f"--segmented {masks.path}: its segmenter learned from truth; name it with --full")
+
+
+def common_names(sets: Mapping[str, MaskSet], truth: Path | None) -> list[str]:
+    """Images that all the mask sets have, and whose truth is there.
+
+    Raises:
+        MaskSetError: there is none.
+    """
+    everywhere = set.intersection(*(set(masks.names()) for masks in sets.values()))
+    found = sorted(name for name in everywhere if truth is not None and (truth / f"{name}.png").is_file())
+    if not found:
+        where = " and ".join(str(masks.path) for masks in sets.values())
+        raise MaskSetError(
+            f"{where}: no image {'of it' if len(sets) == 1 else 'that both have'} has truth in "
+            f"{truth or 'the data set'}; predict images that have, or name their truth with --truth"
+        )
+    return found
+
+
+def own_masks(run: Run, own: Path | None, names: Sequence[str]) -> MaskSet | None:
+    """The tagged run's masks of all these images with predicted tags: ``own``, or the first below the run."""
+    for path in ([] if own is None else [own]) + sorted(path.parent for path in run.path.glob(f"*/{MANIFEST}")):
+        masks = open_mask_set(path)
+        predicted = masks.manifest.get("settings", {}).get("tags") == "predicted"
+        if predicted and masks.manifest.get("complete") and set(names) <= set(masks.names()):
+            return masks
+    return None
+
+
+def percent_of(part: float | None, whole: float | None) -> float | None:
+    """A share in percent, if there is one."""
+    return round(100 * part / whole, 1) if part is not None and whole else None
+
+
+def sheet(run: Run, sets: Mapping[str, MaskSet], names: Sequence[str], truth: Path) -> list[ComparedRow]:
+    """Image, truth and the mask of every set, for up to twelve images of the run's data."""
+    photographs = {sample.name: sample for sample in open_dataset(run.data, run.settings.data)}
+    chosen = spread([name for name in names if name in photographs], SHOWN)
+    return [compared(photographs[name], sets, truth, run.settings.data) for name in sorted(chosen)]
+
+
+def training_charts(run: Run, name: str, masks: MaskSet) -> list[Chart]:
+    """The segmenter's loss, and how many labels were kept and right; none if its folder cannot be found."""
+    folder = segmenter_of(run, masks)
+    metrics = [] if folder is None else read_metrics(folder)
+    if not metrics:
+        return []
+    epochs = [row["epoch"] for row in metrics]
+    loss = {term: [row["loss"][term] for row in metrics] for term in metrics[0]["loss"]}
+    charts = [line_chart(f"Loss, {name}", "loss", epochs, loss)]
+    if name == WEAK:
+        known = set.intersection(*(set(row) for row in metrics))
+        shares = {title: [row[key] for row in metrics] for key, title in SHARES.items() if key in known}
+        charts.append(line_chart("Labels of the pseudo-masks", "share of pixels", epochs, shares, top=1.0))
+    return charts
+
+
+def segmenter_of(run: Run, masks: MaskSet) -> Path | None:
+    """The segmenter's folder, if it lies beside the mask set or the run; its weights have to be the same."""
+    for place in (masks.path.resolve().parent, run.path.resolve().parent):
+        folder = place / str(masks.manifest.get("segmenter"))
+        if (folder / CONFIG).is_file() and (folder / MODEL).is_file():
+            opened = open_segmenter(folder)
+            if opened.checkpoint_hash() == masks.manifest.get("checkpoint_sha256"):
+                return folder
+    return None

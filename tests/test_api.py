@@ -1,0 +1,71 @@
+"""What a library user imports, without any settings object."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import timm
+import torch
+
+import tag2mask
+from tag2mask.evaluation import confusion, iou
+from tag2mask.masks import paint
+from tag2mask.methods import METHODS, Ask, Attended, TokenMasking
+from tag2mask.refine import crf, pamr
+
+VERBS = [
+    "check",
+    "compare",
+    "convert",
+    "evaluate",
+    "export",
+    "load",
+    "make_masks",
+    "predict",
+    "prepare",
+    "report",
+    "run",
+    "segment",
+    "train",
+]
+
+
+def backbone() -> torch.nn.Module:
+    return timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=24, depth=3, num_heads=3)
+
+
+def test_every_verb_is_a_function() -> None:
+    for verb in VERBS:
+        assert callable(getattr(tag2mask, verb)), verb
+        assert "Raises:" in getattr(tag2mask, verb).__doc__
+
+
+def test_methods_are_modules_with_defaults() -> None:
+    images, tags = torch.rand(2, 3, 32, 32), torch.tensor([[1.0, 0, 0], [0, 1, 1]])
+    for build in (Attended, TokenMasking):
+        method = build(backbone(), classes=3)
+        assert method.training
+        evidence = method(images, tags, Ask(maps=True))
+        assert evidence.scores_BC.shape == (2, 3)
+        assert evidence.maps_BChw.shape == (2, 3, 4, 4)
+    assert all(len(entry.build(backbone(), 3).classes) == 3 for entry in METHODS.values())
+
+
+def test_pure_functions_lead_from_maps_to_scores() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image, maps = torch.rand(3, 24, 32, generator=generator), torch.rand(2, 24, 32, generator=generator)
+    spread = pamr(image, maps)
+    labels = paint(spread.numpy())
+    assert set(np.unique(labels)) <= {0, 1, 2}
+    likely = crf(image, spread, iterations=2)
+    torch.testing.assert_close(likely.sum(0), torch.ones(24, 32))
+    counts = confusion(labels, labels, classes=3, ignore=255)
+    assert np.nanmin(iou(counts)) == 1
+
+
+def test_import_costs_no_torch() -> None:
+    code = "import sys, tag2mask; print([name for name in ('torch', 'timm', 'scipy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
