@@ -21,7 +21,7 @@ from tag2mask.segmentation.decoder import MaskTransformer
 from tag2mask.segmentation.model import ViTSegmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import open_labels
-from tag2mask.segmentation.train import resolved
+from tag2mask.segmentation.train import resolve_segmenter
 from tag2mask.training.run import open_run
 from tag2mask.vit.weights import weights_source
 
@@ -31,7 +31,7 @@ SIDE, RATE = 168, 3e-4
 def features(arguments: argparse.Namespace) -> tuple[Tensor, Tensor, int]:
     """Patch tokens ``(B, M, D)`` of crops, the label at each patch's centre ``(B, M)``, and the number of classes."""
     run = open_run(arguments.run)
-    settings = resolved(SegmentSettings.parse({"crop": SIDE}), run)
+    settings = resolve_segmenter(SegmentSettings.parse({"crop": SIDE}), run)
     labels = open_labels(run, arguments.masks, None, False, run.settings.split)
     assert settings.weights is not None
     built = build_segmenter(settings, run.settings.data, len(run.classes.pixel_names), weights_source(settings.weights))

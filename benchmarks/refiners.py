@@ -23,7 +23,7 @@ from tag2mask.data.reading import read_mask
 from tag2mask.evaluation.confusion import Counts, confusion
 from tag2mask.evaluation.iou import mean_known, score_table
 from tag2mask.files import write_json
-from tag2mask.masks.localize import batches
+from tag2mask.masks.localize import tensor_batches
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.painting.painter import Painter
@@ -105,7 +105,7 @@ def measure(run: Run, settings: MaskSettings, every: int) -> dict[str, float]:
     classes = run.classes
     counts: list[Counts] = []
     start = time.process_time()
-    for batch in batches(samples, run.settings.data, settings.look.batch_size, {}):
+    for batch in tensor_batches(samples, run.settings.data, settings.look.batch_size, {}):
         for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
             true = read_mask(truth / f"{sample.name}.png")
             counts.append(confusion(true, painted.labels, len(classes.pixel_names), classes.ignore))

@@ -14,7 +14,7 @@ import pytest
 
 from command import call
 from tag2mask.cli import app
-from tag2mask.cli.bridge import Exposed, imported, option_name
+from tag2mask.cli.bridge import Exposed, import_name, option_name
 from tag2mask.methods import METHODS
 from tag2mask.recipes import recipe_names
 from tag2mask.refine.settings import CRF_RECIPES
@@ -104,7 +104,7 @@ KEYS = [(verb, one, key) for verb, exposed in EXPOSED.items() for one in exposed
 def test_a_verb_hands_its_function_what_it_takes(verb: str) -> None:
     command = app.commands[verb]
     assert command.callback is not None
-    function = imported(inspect.getclosurevars(command.callback).nonlocals["function"])
+    function = import_name(inspect.getclosurevars(command.callback).nonlocals["function"])
     given = {one.name for one in options_and_arguments(verb)} - {"as_json"}
     for one in EXPOSED[verb]:
         given -= {option_name(key).replace("-", "_") for key in one.keys} | set(one.layers)
@@ -118,7 +118,7 @@ def test_a_verb_hands_its_function_what_it_takes(verb: str) -> None:
 @pytest.mark.parametrize(("verb", "exposed", "key"), KEYS, ids=lambda value: value if isinstance(value, str) else "")
 def test_an_option_is_its_setting(verb: str, exposed: Exposed, key: str) -> None:
     """Its help is the setting's, with the default that an instance has."""
-    settings: type[Settings] = imported(exposed.settings_class)
+    settings: type[Settings] = import_name(exposed.settings_class)
     option = options_of(verb)[f"--{option_name(key)}"]
     assert isinstance(option, click.Option)
     assert option.help

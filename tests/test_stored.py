@@ -9,7 +9,7 @@ from pydantic import Field
 from tag2mask.data import Classes
 from tag2mask.errors import DataError, MaskSetError, RunError
 from tag2mask.masks.write import open_mask_set
-from tag2mask.stored import Count, Flag, Number, Place, Stored, checked, drop_torn_line, read_rows, read_stored
+from tag2mask.stored import Count, Flag, Number, Place, Stored, drop_torn_line, read_rows, read_stored, validate
 
 
 class Sheet(Stored):
@@ -59,7 +59,7 @@ def test_what_is_whole_is_read_and_what_nobody_knows_stays(tmp_path: Path) -> No
     path = tmp_path / "sheet.yaml"
     path.write_text("name: no\nshare: 1\nlater: 5\n")
     assert read_stored(path, Sheet) == Sheet(name="no", share=1.0)
-    assert checked(Sheet, {"name": "a\udcff"}).name == "a\udcff"  # of a file system that is not UTF-8
+    assert validate(Sheet, {"name": "a\udcff"}).name == "a\udcff"  # of a file system that is not UTF-8
     with pytest.raises(RunError, match=r"gone\.json cannot be read \(No such file or directory\)"):
         read_stored(tmp_path / "gone.json", Sheet)
     with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):

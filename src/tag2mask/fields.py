@@ -40,7 +40,7 @@ class Setting:
         """The default as one writes it, or none where the description has it or there is nothing to write."""
         if self.default is None or self.description.endswith("]"):
             return ""
-        return written(self.default)
+        return format_default(self.default)
 
     def help(self) -> str:
         """The description with the default in brackets."""
@@ -51,17 +51,17 @@ class Setting:
 def settings_of(settings: type[BaseModel]) -> list[Setting]:
     """All settings of a class, those of nested groups with dotted keys."""
     defaults = {name: default_of(field) for name, field in settings.model_fields.items()}
-    return list(found(settings, "", defaults, ""))
+    return list(find_settings(settings, "", defaults, ""))
 
 
-def found(settings: type[BaseModel], prefix: str, defaults: Mapping[str, Any], note: str) -> Iterator[Setting]:
+def find_settings(settings: type[BaseModel], prefix: str, defaults: Mapping[str, Any], note: str) -> Iterator[Setting]:
     """The settings of a group whose defaults are these; ``note`` says what holds where the group is not set."""
     for name, field in settings.model_fields.items():
         default, about = defaults.get(name), field.description or ""
         group = group_of(field.annotation)
         if group is not None:
             inner = dict(default) if isinstance(default, BaseModel) else {}
-            yield from found(group, f"{prefix}{name}.", inner, "" if inner else about)
+            yield from find_settings(group, f"{prefix}{name}.", inner, "" if inner else about)
             continue
         kinds = [kind for kind in alternatives(field.annotation) if kind is not NoneType]
         given = [one.text for one in field.metadata if isinstance(one, Form)]
@@ -111,10 +111,10 @@ def form_of(kind: Any) -> str:
     return FORMS.get(kind, "GROUP")
 
 
-def written(value: Any) -> str:
+def format_default(value: Any) -> str:
     """A default as it stands on a command line."""
     if isinstance(value, tuple):
-        return ",".join(map(written, value)) or "none"
+        return ",".join(map(format_default, value)) or "none"
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)

@@ -179,10 +179,10 @@ def vacant(folder: Path) -> bool:
         return True
     if not folder.is_dir():
         return False
-    return {path.name for path in folder.iterdir() if not path.name.startswith(OWN)} <= set(begun(folder))
+    return {path.name for path in folder.iterdir() if not path.name.startswith(OWN)} <= set(list_leftovers(folder))
 
 
-def begun(folder: Path) -> list[str]:
+def list_leftovers(folder: Path) -> list[str]:
     """The names of what was written there before there was anything to go on from; none once there is."""
     marker = folder / BEGUN
     return marker.read_text(encoding="utf-8").splitlines() if marker.is_file() else []
@@ -201,7 +201,7 @@ def begin(folder: Path, names: Sequence[str]) -> None:
 
 def abandon(folder: Path) -> None:
     """Delete a beginning that has nothing to go on from, if there is one."""
-    for name in begun(folder):
+    for name in list_leftovers(folder):
         delete(folder / name)
     settle(folder)
 

@@ -61,7 +61,7 @@ def from_yaml(content: bytes) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # an explicit tag on a foreign value
         raise ValueError(f"holds a value that its tag does not fit ({error})") from None
-    require_plain(value)
+    require_plain_values(value)
     return value
 
 
@@ -109,7 +109,7 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def require_plain(value: Any) -> None:
+def require_plain_values(value: Any) -> None:
     """Nothing but texts, numbers, true, false and null in lists and groups, of a depth and number that can be shown.
 
     Raises:

@@ -35,21 +35,23 @@ SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 120
 
 
-def usable(scales: tuple[float, ...]) -> tuple[float, ...]:
+def require_usable_scales(scales: tuple[float, ...]) -> tuple[float, ...]:
     """At least one scale, and no image becomes nothing or fills the memory."""
     if not scales or not all(SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in scales):
         raise ValueError(f"wanted one scale or more, all from {SMALLEST_SCALE} to {LARGEST_SCALE}")
     return scales
 
 
-def listed(scales: Any) -> Any:
+def parse_scales(scales: Any) -> Any:
     """A text with commas is a list of scales, and a number one of one."""
     if isinstance(scales, str):
         return [from_word(scale) for scale in scales.split(",")]
     return [scales] if isinstance(scales, int | float) else scales
 
 
-Scales = Annotated[tuple[float, ...], BeforeValidator(listed), AfterValidator(usable), Form("NUMBER,NUMBER,...")]
+Scales = Annotated[
+    tuple[float, ...], BeforeValidator(parse_scales), AfterValidator(require_usable_scales), Form("NUMBER,NUMBER,...")
+]
 PretrainedWeights = Annotated[str, Form("hub|FILE|none")]
 Rate = Annotated[float, Field(gt=0, le=100)]  # of learning; torch multiplies it in float32
 # Whatever is larger can only be a typing error, and is found before anything is built.
@@ -91,9 +93,9 @@ class Settings(BaseModel):
         for old, new in cls.moved.items():
             if old.endswith(".*") or (old in cls.model_fields and isinstance(kept.get(old), Mapping | Settings)):
                 continue
-            for value in taken(kept, old):
+            for value in take(kept, old):
                 now: dict[str, Any] = {}
-                put(now, new, value)
+                set_dotted(now, new, value)
                 merge(kept, now)
         return kept
 
@@ -163,7 +165,7 @@ class Settings(BaseModel):
         for key, value in options.items():
             meant = cls.shorthands[key].read(value) if key in cls.shorthands else {key: value}
             for name, one in meant.items():
-                put(values, cls.key_now(name), one)
+                set_dotted(values, cls.key_now(name), one)
         return cls.parse(assign(values, assignments, cls), where=cls.called if config is None else str(config))
 
 
@@ -197,7 +199,7 @@ def assign(values: dict[str, Any], assignments: Sequence[str], settings: type[Se
         key, equals, text = assignment.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
             raise SettingsError(f"--set {assignment}: wanted KEY=VALUE, such as epochs=8")
-        put(values, settings.key_now(key.strip()), from_word(text))
+        set_dotted(values, settings.key_now(key.strip()), from_word(text))
     return values
 
 
@@ -214,7 +216,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def put(values: dict[str, Any], key: str, value: object) -> None:
+def set_dotted(values: dict[str, Any], key: str, value: object) -> None:
     """Set a dotted key."""
     *path, last = key.split(".")
     for part in path:
@@ -227,7 +229,7 @@ def put(values: dict[str, Any], key: str, value: object) -> None:
     values[last] = value
 
 
-def taken(values: dict[str, Any], key: str) -> list[Any]:
+def take(values: dict[str, Any], key: str) -> list[Any]:
     """The value of a dotted key, taken out, or none; a group that is empty then goes too."""
     first, _, rest = key.partition(".")
     if first not in values:
@@ -235,7 +237,7 @@ def taken(values: dict[str, Any], key: str) -> list[Any]:
     if not rest:
         return [values.pop(first)]
     inner = values[first]
-    found = taken(inner, rest) if isinstance(inner, dict) else []
+    found = take(inner, rest) if isinstance(inner, dict) else []
     if found and not inner:
         del values[first]
     return found

@@ -29,7 +29,7 @@ class Result(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer:
+class PlainResult:
     """A result that is no object of its own."""
 
     content: Mapping[str, Any]

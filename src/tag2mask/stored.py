@@ -23,13 +23,13 @@ from pydantic import (
 )
 
 from tag2mask.errors import RunError, Tag2MaskError
-from tag2mask.notation import from_json, from_yaml, require_plain
+from tag2mask.notation import from_json, from_yaml, require_plain_values
 from tag2mask.settings import LARGEST, complaint
 
 T = TypeVar("T")
 
 
-def place(text: str) -> str:
+def require_path_text(text: str) -> str:
     """A text that can be a path.
 
     Raises:
@@ -44,7 +44,7 @@ Flag = StrictBool
 Number = StrictFloat  # whole ones, too
 Count = Annotated[StrictInt, Field(ge=0)]
 Measured = Annotated[StrictFloat, Field(ge=-LARGEST[float], le=LARGEST[float])]
-Place = Annotated[str, AfterValidator(place)]
+Place = Annotated[str, AfterValidator(require_path_text)]
 
 
 class Stored(BaseModel):
@@ -53,13 +53,13 @@ class Stored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
-def checked(kind: type[T], content: Any) -> T:
+def validate(kind: type[T], content: Any) -> T:
     """``content`` as ``kind``.
 
     Raises:
         ValueError: something is missing or of another kind.
     """
-    require_plain(content)
+    require_plain_values(content)
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
@@ -85,7 +85,7 @@ def read_stored(path: Path, kind: type[T], error: type[Tag2MaskError] = RunError
         Tag2MaskError: an ``error``; it is missing or damaged.
     """
     with damaged(path, error):
-        return checked(kind, read_plain(path))
+        return validate(kind, read_plain(path))
 
 
 def read_rows(path: Path, kind: type[T], error: type[Tag2MaskError] = RunError) -> list[T]:
@@ -95,17 +95,17 @@ def read_rows(path: Path, kind: type[T], error: type[Tag2MaskError] = RunError) 
         Tag2MaskError: an ``error``; it is missing or damaged.
     """
     with damaged(path, error):
-        return [checked_row(kind, number, line) for number, line in enumerate(path.read_bytes().splitlines(), start=1)]
+        return [validate_row(kind, number, line) for number, line in enumerate(path.read_bytes().splitlines(), start=1)]
 
 
-def checked_row(kind: type[T], number: int, line: bytes) -> T:
+def validate_row(kind: type[T], number: int, line: bytes) -> T:
     """One line.
 
     Raises:
         ValueError: it is damaged.
     """
     try:
-        return checked(kind, from_json(line))
+        return validate(kind, from_json(line))
     except ValueError as error:
         raise ValueError(f"line {number}: {error}") from None
 

@@ -73,8 +73,8 @@ def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) ->
     Raises:
         RunError: they belong to another model, or are damaged.
     """
-    here = {name: described(tensor) for name, tensor in module.state_dict().items()}
-    there = {name: described(tensor) for name, tensor in tensors.items()}
+    here = {name: describe_tensor(tensor) for name, tensor in module.state_dict().items()}
+    there = {name: describe_tensor(tensor) for name, tensor in tensors.items()}
     other = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
     if other:
         name = other[0]
@@ -88,6 +88,6 @@ def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) ->
     module.load_state_dict(dict(tensors))
 
 
-def described(tensor: Tensor) -> str:
+def describe_tensor(tensor: Tensor) -> str:
     """Shape and kind of number."""
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

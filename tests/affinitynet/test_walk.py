@@ -40,7 +40,7 @@ from tag2mask.affinitynet.train import (
     build_net,
     pair_losses,
     pairs_of,
-    resolved,
+    resolve_walk,
     train_walk,
 )
 from tag2mask.affinitynet.walk import (
@@ -246,7 +246,7 @@ def test_every_plain_vit_gives_features_at_any_size(family: str) -> None:
 
 def test_training_lowers_the_loss_and_separates(trained: Path, tmp_path: Path) -> None:
     run = open_run(trained / "run")
-    settings = resolved(WalkSettings.parse({**QUICK, "epochs": 8, "batch_size": 2}), run)
+    settings = resolve_walk(WalkSettings.parse({**QUICK, "epochs": 8, "batch_size": 2}), run)
     torch.manual_seed(0)
     net = build_net(run, settings)
     before = {name: tensor.clone() for name, tensor in net.backbone.state_dict().items()}
@@ -267,7 +267,7 @@ def test_training_lowers_the_loss_and_separates(trained: Path, tmp_path: Path) -
 
 def test_without_two_classes_there_is_nothing_to_learn(trained: Path, tmp_path: Path) -> None:
     run = open_run(trained / "run")
-    settings = resolved(WalkSettings.parse(QUICK), run)
+    settings = resolve_walk(WalkSettings.parse(QUICK), run)
     one = [Labelled(item.sample, item.labels_hw.clamp(max=1)) for item in halves(run)]
     with pytest.raises(DataError, match="no two neighbouring patches are known to differ"):
         walk_trainer(run, build_net(run, settings), one, settings, tmp_path)
@@ -496,15 +496,15 @@ def test_settings_of_the_verb(trained: Path, tmp_path: Path) -> None:
     settings = WalkSettings.read({"masks.split": "val", "epochs": 3}, ["masks.method.map_layers=1", "lr=1e-2"])
     assert (settings.masks.split, settings.epochs, settings.lr) == ("val", 3, 0.01)
     assert settings.masks.method == {"map_layers": 1}
-    own = resolved(settings, run)
+    own = resolve_walk(settings, run)
     assert own.backbone is not None
     assert (own.backbone.name, own.backbone.width, own.backbone.image_size) == ("vit_tiny_patch16_224", 24, 448)
-    other = resolved(WalkSettings.read({"backbone.name": "vit_small_patch14_dinov2"}, []), run)
+    other = resolve_walk(WalkSettings.read({"backbone.name": "vit_small_patch14_dinov2"}, []), run)
     assert (own.weights, other.weights) == ("none", "hub")
     with pytest.raises(SettingsError, match="did you mean squarings"):
         WalkSettings.read({}, ["squaring=2"])
     with pytest.raises(SettingsError, match="leave walk out"):
-        resolved(WalkSettings.read({}, ["masks.refine=walk", "masks.walk=w"]), run)
+        resolve_walk(WalkSettings.read({}, ["masks.refine=walk", "masks.walk=w"]), run)
     with pytest.raises(SettingsError, match=r"is not a multiple of .* patch 8; try 48"):
         train_walk(trained / "run", tmp_path / "walk", WalkSettings(side=50))
     with pytest.raises(WeightsError, match="does not exist"):
@@ -531,7 +531,7 @@ def test_photographs_without_tags_are_left_out_unless_tags_are_predicted(trained
 def test_a_walk_of_the_right_pairs_mends_a_wrong_edge(trained: Path, tmp_path: Path) -> None:
     """Trained on true halves, it moves scores that stop too early to the edge."""
     run = open_run(trained / "run")
-    settings = resolved(WalkSettings.parse({**QUICK, "epochs": 8, "batch_size": 2}), run)
+    settings = resolve_walk(WalkSettings.parse({**QUICK, "epochs": 8, "batch_size": 2}), run)
     torch.manual_seed(0)
     net = build_net(run, settings)
     labelled = halves(run)

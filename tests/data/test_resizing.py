@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tag2mask.data.resizing import bilinear, fitted_size, resized, scaled_size, short_side
+from tag2mask.data.resizing import fitted_size, resize_array, resize_bilinear, scaled_size, short_side
 from tag2mask.data.transforms import eval_resize
 
 GENERATOR = np.random.default_rng(0)
@@ -18,7 +18,7 @@ def test_photographs_are_as_torch_makes_them(shape: tuple[int, int]) -> None:
     image = GENERATOR.random((4, *shape), np.float32)
     wanted, size = eval_resize(torch.from_numpy(image), 32, 1, [0.0] * 4, [1.0] * 4)
     assert size == fitted_size(*shape, 32)
-    found = resized(image, size)
+    found = resize_array(image, size)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4)  # torch counts columns in float32
 
@@ -27,7 +27,7 @@ def test_photographs_are_as_torch_makes_them(shape: tuple[int, int]) -> None:
 def test_maps_are_as_torch_makes_them(size: tuple[int, int]) -> None:
     maps = GENERATOR.normal(size=(2, 3, 7, 5)).astype(np.float32)
     wanted = F.interpolate(torch.from_numpy(maps), size, mode="bilinear", align_corners=False)
-    found = bilinear(maps, size)
+    found = resize_bilinear(maps, size)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tag2mask.data.tags_table import indices, read_table, tag_index, unknown_tags
+from tag2mask.data.tags_table import indices, read_tag_table, tag_index, unknown_tags
 from tag2mask.errors import DataError
 
 
@@ -15,7 +15,7 @@ def table(tmp_path: Path, text: str) -> Path:
 
 
 def test_lists_of_tags_keep_their_order_and_lose_repeats_and_spaces(tmp_path: Path) -> None:
-    read = read_table(table(tmp_path, 'image,labels\na.jpg, sofa ;cat;sofa\n\n"b, c.jpg",\n'))
+    read = read_tag_table(table(tmp_path, 'image,labels\na.jpg, sofa ;cat;sofa\n\n"b, c.jpg",\n'))
     assert [(row.image, row.tags, row.line) for row in read.rows] == [
         ("a.jpg", ("sofa", "cat"), 2),
         ("b, c.jpg", (), 4),
@@ -24,13 +24,13 @@ def test_lists_of_tags_keep_their_order_and_lose_repeats_and_spaces(tmp_path: Pa
 
 
 def test_columns_are_all_classes_even_those_without_a_1(tmp_path: Path) -> None:
-    read = read_table(table(tmp_path, "image,sofa,cat,dog\na.jpg,1, 0,0\n"))
+    read = read_tag_table(table(tmp_path, "image,sofa,cat,dog\na.jpg,1, 0,0\n"))
     assert read.rows[0].tags == ("sofa",)
     assert read.tags == ("sofa", "cat", "dog")
 
 
 def test_tables_of_spreadsheets_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
-    assert read_table(table(tmp_path, "\ufeffimage,labels\na.jpg,cat\n")).rows[0].tags == ("cat",)
+    assert read_tag_table(table(tmp_path, "\ufeffimage,labels\na.jpg,cat\n")).rows[0].tags == ("cat",)
 
 
 BAD = {
@@ -49,7 +49,7 @@ BAD = {
 def test_bad_tables_say_where(tmp_path: Path, text: str) -> None:
     path = table(tmp_path, text)
     with pytest.raises(DataError) as error:
-        read_table(path)
+        read_tag_table(path)
     assert BAD[text] in str(error.value)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
@@ -58,9 +58,9 @@ def test_bad_tables_say_where(tmp_path: Path, text: str) -> None:
 def test_tables_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes("image,labels\na.jpg,café\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"labels.csv, line 2: is not UTF-8; save"):
-        read_table(tmp_path / "labels.csv")
+        read_tag_table(tmp_path / "labels.csv")
     with pytest.raises(DataError, match=r"none\.csv: the table of tags is missing; make it"):
-        read_table(tmp_path / "none.csv")
+        read_tag_table(tmp_path / "none.csv")
 
 
 def test_unknown_tags_name_the_nearest_or_what_there_is() -> None:
@@ -75,8 +75,8 @@ def test_lines_are_counted_past_line_breaks_in_quotes(tmp_path: Path) -> None:
     text = 'image,labels\n"a.jpg","cat;\nsofa"\n\nb.jpg,dog\n"c\n.jpg",cat\nd.jpg,cat,dog\n'
     path = table(tmp_path, text)
     with pytest.raises(DataError, match=r"labels\.csv, line 8: 3 fields"):
-        read_table(path)
-    rows = read_table(table(tmp_path, text.replace("d.jpg,cat,dog", "d.jpg,cat"))).rows
+        read_tag_table(path)
+    rows = read_tag_table(table(tmp_path, text.replace("d.jpg,cat,dog", "d.jpg,cat"))).rows
     assert [row.line for row in rows] == [2, 5, 6, 8]
 
 

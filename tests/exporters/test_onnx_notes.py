@@ -14,7 +14,7 @@ from scipy import ndimage
 
 import tag2mask
 from tag2mask.data import DataSettings
-from tag2mask.data.reading import read_mask, scaled
+from tag2mask.data.reading import read_mask, scale_values
 from tag2mask.exporters.onnx import export_onnx
 from tag2mask.exporters.onnx_notes import value_note
 
@@ -125,4 +125,4 @@ def test_the_metadata_are_enough_to_paint_the_same_masks(
 def test_the_note_on_values_is_what_is_done(settings: dict[str, Any], note: str, value: float) -> None:
     chosen = DataSettings.parse(settings)
     assert note in value_note(chosen)
-    assert scaled(Path("a.png"), np.full((2, 2, 3), 51, np.uint8), chosen) == pytest.approx(value, abs=1e-3)
+    assert scale_values(Path("a.png"), np.full((2, 2, 3), 51, np.uint8), chosen) == pytest.approx(value, abs=1e-3)

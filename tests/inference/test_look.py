@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tag2mask.data.resizing import resized
+from tag2mask.data.resizing import resize_array
 from tag2mask.inference.arrays import Floats, NumpyArrays
 from tag2mask.inference.look import by_windows, mean_probabilities
 from tag2mask.inference.method_network import MethodNetwork
@@ -74,7 +74,7 @@ def test_scales_and_flips_are_a_mean_of_softmaxes() -> None:
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
     wanted = []
     for size in ((40, 56), (20, 28)):
-        logits = torch.from_numpy(network(resized(image, size)[None]))
+        logits = torch.from_numpy(network(resize_array(image, size)[None]))
         for mirrored in (False, True):
             turned = logits.flip(-1) if mirrored else logits
             wanted.append(F.interpolate(turned, (40, 56), mode="bilinear").softmax(1))

@@ -11,7 +11,7 @@ from tag2mask.errors import SettingsError
 from tag2mask.masks.paint import (
     BARE,
     background_score,
-    cut,
+    cut_value,
     fill_nearest,
     most_probable,
     normalise,
@@ -20,7 +20,7 @@ from tag2mask.masks.paint import (
     paint_ordered,
 )
 from tag2mask.masks.settings import BackgroundSettings, MaskSettings, PaintSettings
-from tag2mask.refine.spreading import spread
+from tag2mask.refine.spreading import spread_by_affinity
 
 
 def test_normalise() -> None:
@@ -32,7 +32,7 @@ def test_normalise() -> None:
 
 def test_affinity_rows_weigh_the_sources() -> None:
     affinity = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.1, 0.5, 0.2, 0.2], [0.25] * 4, [0, 0, 0.5, 0.5]])
-    refined = spread(torch.tensor([[[[1, 0.5], [0, 0.2]]]]), affinity[None])
+    refined = spread_by_affinity(torch.tensor([[[[1, 0.5], [0, 0.2]]]]), affinity[None])
     torch.testing.assert_close(refined, torch.tensor([[[[0.57, 0.39], [0.425, 0.1]]]]))
 
 
@@ -65,8 +65,8 @@ def test_fill_nearest() -> None:
 def test_otsu_parts_two_levels() -> None:
     levels = np.concatenate([np.full(70, 0.1), np.full(30, 0.8)]).reshape(10, 10)
     assert 0.1 < otsu(levels) < 0.8
-    assert cut(levels, "otsu") == otsu(levels)
-    assert cut(levels, 0.3) == 0.3
+    assert cut_value(levels, "otsu") == otsu(levels)
+    assert cut_value(levels, 0.3) == 0.3
 
 
 MAPS = np.array([[[0.0, 0.2], [0.6, 1.0]]])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tag2mask.methods.mctformer.released import PLUS, V1, V2
-from tag2mask.methods.released import Layout, Size, fit, named, without_prefix
+from tag2mask.methods.released import Layout, Size, find_tensors, fit_state, without_prefix
 from tag2mask.methods.weaktr import released as weaktr
 
 DEIT_S = (384, 12, 16, 14)  # width, depth, patch, patches a side
@@ -17,7 +17,7 @@ SMALL = Size(5, 128, 3, 16, 3)
 
 def numbers(layout: Layout, size: Size) -> int:
     """How many numbers all that is named and found by shape holds."""
-    shapes = [*named(size, layout).values()]
+    shapes = [*find_tensors(size, layout).values()]
     shapes += [shape for layer in layout.layers(size).values() for shape in layer.values()]
     return sum(math.prod(shape) for shape in shapes)
 
@@ -44,7 +44,7 @@ def test_weaktr_adds_1825_numbers_in_six_tensors() -> None:
 
 def state_of(layout: Layout, size: Size = SMALL) -> dict[str, torch.Tensor]:
     """Zeros of the published shapes, the layers without published names under names of the test's own."""
-    shapes = dict(named(size, layout))
+    shapes = dict(find_tensors(size, layout))
     for number, layer in enumerate(layout.layers(size).values()):
         shapes |= {f"own.{number}.{last}": shape for last, shape in layer.items()}
     return {name: torch.zeros(shape) for name, shape in shapes.items()}
@@ -52,13 +52,13 @@ def state_of(layout: Layout, size: Size = SMALL) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("layout", [V1, V2, PLUS, weaktr.LAYOUT])
 def test_the_size_is_measured(layout: Layout) -> None:
-    assert fit(state_of(layout), layout).size == SMALL
+    assert fit_state(state_of(layout), layout).size == SMALL
     assert SMALL.heads == 2
 
 
 def test_what_nothing_reads_may_be_there() -> None:
     spare = {"norm.weight": torch.ones(128), "norm.bias": torch.ones(128), "head.weight": torch.ones(5, 128)}
-    fitted = fit(state_of(V2) | spare, V2)
+    fitted = fit_state(state_of(V2) | spare, V2)
     assert fitted.unread == ("head.weight", "norm.bias", "norm.weight")
     assert not fitted.tensors.keys() & spare.keys()
 
@@ -97,7 +97,7 @@ def test_the_first_that_does_not_fit_is_named(case: str) -> None:
     changes, message = WRONG[case]
     state = {name: tensor for name, tensor in (state_of(V2) | changes).items() if tensor is not None}
     with pytest.raises(ValueError, match=message):
-        fit(state, V2)
+        fit_state(state, V2)
 
 
 def test_no_layout_takes_the_others() -> None:
@@ -106,7 +106,7 @@ def test_no_layout_takes_the_others() -> None:
         for other in layouts:
             if other is not layout:
                 with pytest.raises(ValueError, match="in the file"):
-                    fit(state_of(other), layout)
+                    fit_state(state_of(other), layout)
 
 
 def test_a_prefix_goes_only_where_all_have_it() -> None:

@@ -19,7 +19,7 @@ from tag2mask.data.writing import write_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks.brush import Brush
-from tag2mask.masks.localize import Localizer, localize, share
+from tag2mask.masks.localize import Localizer, localize, share_of_classes
 from tag2mask.masks.settings import MaskSettings, PaintSettings
 from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set
 from tag2mask.methods import Ask
@@ -64,7 +64,7 @@ def test_every_refiner_paints(run: Path, refine: str) -> None:
 
 def test_relative_maps_are_shares_and_follow_the_background(run: Path) -> None:
     maps = torch.tensor([[[[3.0, 0.0]], [[1.0, 0.0]]]])
-    torch.testing.assert_close(share(maps), torch.tensor([[[[0.75, 0.0]], [[0.25, 0.0]]]]))
+    torch.testing.assert_close(share_of_classes(maps), torch.tensor([[[[0.75, 0.0]], [[0.25, 0.0]]]]))
     make_masks(run, split="val")
     assert (
         open_mask_set(run / "masks-val").manifest["settings"]["paint"]["relative"] is False

@@ -26,7 +26,7 @@ from tag2mask.probe.linear import (
 )
 from tag2mask.probe.probe import open_probe
 from tag2mask.probe.settings import ProbeSettings
-from tag2mask.probe.sure_patches import agreed, sure_patches
+from tag2mask.probe.sure_patches import sure_patches, unanimous_labels
 from tag2mask.probe.train import train_probe
 from tag2mask.refine import on_image as refining
 from tag2mask.training.run import open_run
@@ -65,7 +65,7 @@ def test_an_image_without_tags_is_all_background() -> None:
 
 def test_looks_agree_on_what_all_of_them_say() -> None:
     labels_NL = torch.tensor([[1, 1], [1, UNSURE], [0, 2], [UNSURE, UNSURE]])
-    assert agreed(labels_NL).tolist() == [1, UNSURE, UNSURE, UNSURE]
+    assert unanimous_labels(labels_NL).tolist() == [1, UNSURE, UNSURE, UNSURE]
 
 
 def test_the_fit_is_balanced_and_scores_without_a_sure_patch_never_win() -> None:
@@ -106,7 +106,7 @@ def test_small_classes_are_labelled_by_the_last_look_and_large_ones_by_all(share
     image_N = torch.zeros(len(true_N), dtype=torch.int32)
     labels_NL = torch.stack([unsure_N, true_N], 1)
     patches = module.Patches(features_ND.half(), labels_NL, image_N, torch.ones(1, 2, dtype=torch.bool))
-    found = module.learn(patches, QUICK.model_copy(update={"rounds": 1}), background=True)
+    found = module.learn_layers(patches, QUICK.model_copy(update={"rounds": 1}), background=True)
     assert found.small == small
     labels_N = true_N if small else unsure_N
     assert found.sure_S.tolist() == torch.bincount(labels_N[labels_N != UNSURE]).tolist()
@@ -202,7 +202,7 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(learned: Path, squar
 
 def test_an_image_without_tags_teaches_the_background(trained: Path, squares: Path) -> None:
     opened = open_run(trained / "run")
-    settings = module.resolved(QUICK, opened)
+    settings = module.resolve_probe(QUICK, opened)
     sample = Sample("p00", squares / "images/p00.png", ())
     patches = module.patches_of(Localizer(opened, settings.masks), sample, settings, 0, 10**6)
     assert len(patches.label_NL) == 16

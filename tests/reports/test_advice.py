@@ -20,7 +20,7 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set, write_mask
 from tag2mask.reports import page
 from tag2mask.reports.advice import Advice, advise
-from tag2mask.reports.figures import Figures, gather
+from tag2mask.reports.figures import Figures, gather_figures
 from tag2mask.reports.page import write_report
 from tag2mask.training.run import open_run
 from tag2mask.training.settings import TrainSettings
@@ -135,7 +135,7 @@ def test_the_figures_of_a_run_are_counted_from_tags_and_masks(trained: Path, tmp
     run, masks = open_run(trained / "run"), open_mask_set(made.path)
     spoiled = read_mask(masks.mask("p08"))
     write_mask(masks.mask("p08"), np.zeros_like(spoiled), run.classes)
-    figures = gather(run, masks, run.metrics(), None, [])
+    figures = gather_figures(run, masks, run.metrics(), None, [])
     tags = masks.manifest["image_tags"]
     wanted = {name: sum(name in own for own in tags.values()) for name in run.classes.names}
     assert figures.tagged == figures.read == wanted

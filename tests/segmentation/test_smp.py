@@ -18,7 +18,7 @@ from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.model import Built
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.smp import STATISTICS, networks, statistics
-from tag2mask.segmentation.train import resolved
+from tag2mask.segmentation.train import resolve_segmenter
 from tag2mask.tensors import write_tensors
 from tag2mask.training.run import open_run
 from tag2mask.vit.weights import Weights, WeightsReport
@@ -38,9 +38,9 @@ def test_every_architecture_of_smp_is_there_by_its_own_name() -> None:
 
 def test_settings_come_from_smp_unless_given(run: Path) -> None:
     opened = open_run(run)
-    chosen = resolved(SegmentSettings(architecture="unet"), opened)
+    chosen = resolve_segmenter(SegmentSettings(architecture="unet"), opened)
     assert (chosen.encoder, chosen.weights, chosen.crop, chosen.backbone) == ("resnet34", "hub", 32, None)
-    chosen = resolved(SegmentSettings(architecture="DPT", encoder="tu-test_vit", weights="none"), opened)
+    chosen = resolve_segmenter(SegmentSettings(architecture="DPT", encoder="tu-test_vit", weights="none"), opened)
     assert (chosen.encoder, chosen.weights) == ("tu-test_vit", "none")
 
 
@@ -55,7 +55,7 @@ def test_settings_come_from_smp_unless_given(run: Path) -> None:
 )
 def test_settings_that_do_not_go_together(run: Path, values: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        resolved(SegmentSettings.parse(values), open_run(run))
+        resolve_segmenter(SegmentSettings.parse(values), open_run(run))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_encoders_that_do_not_work_are_one_line(name: str, encoder: str, message
 def test_without_the_extra_the_error_names_the_command(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
     with pytest.raises(SettingsError, match=r"pip install 'tag2mask\[smp\]'"):
-        resolved(SegmentSettings(architecture="unet"), open_run(run))
-    assert resolved(SegmentSettings(), open_run(run)).architecture == "vit"
+        resolve_segmenter(SegmentSettings(architecture="unet"), open_run(run))
+    assert resolve_segmenter(SegmentSettings(), open_run(run)).architecture == "vit"
 
 
 def test_without_internet_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,9 @@ from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.build import build_segmenter
 from tag2mask.segmentation.folder import open_segmenter
-from tag2mask.segmentation.optimiser import optimiser_for, rate
+from tag2mask.segmentation.optimiser import optimiser_for, poly_rate
 from tag2mask.segmentation.settings import SegmenterOptimiser, SegmentSettings
-from tag2mask.segmentation.train import SegmentTrainer, resolved, segment
+from tag2mask.segmentation.train import SegmentTrainer, resolve_segmenter, segment
 from tag2mask.training.run import open_run
 from tag2mask.training.schedule import poly
 from tag2mask.workflows.rounds import segment_in_rounds
@@ -59,10 +59,10 @@ def test_poly(done: float, left: float) -> None:
 
 def test_sgd_is_the_papers() -> None:
     settings = SegmenterOptimiser.parse({"kind": "sgd"})
-    half = rate(500, 1000, settings)
+    half = poly_rate(500, 1000, settings)
     assert settings.lr * half == pytest.approx(5.822981e-5, abs=1e-11)
     assert settings.lr * settings.encoder * half == pytest.approx(5.822981e-6, abs=1e-12)
-    assert settings.lr * rate(0, 1000, settings) == pytest.approx(1e-4)
+    assert settings.lr * poly_rate(0, 1000, settings) == pytest.approx(1e-4)
     assert (settings.clip, settings.weight_decay) == (None, 0.0)
 
 
@@ -77,7 +77,7 @@ def test_the_papers_recipe() -> None:
 
 
 def test_the_default_rises_then_falls() -> None:
-    rates = [rate(step, 100, SegmenterOptimiser.parse({})) for step in range(100)]
+    rates = [poly_rate(step, 100, SegmenterOptimiser.parse({})) for step in range(100)]
     assert rates[0] == pytest.approx(0.2)
     assert rates[4] == rates[5] == 1.0
     assert rates[99] < 0.03
@@ -99,13 +99,15 @@ def test_encoder_and_decoder_have_rates_of_their_own(run: Path) -> None:
 
 def test_settings_come_from_the_run_unless_given(run: Path) -> None:
     opened = open_run(run)
-    chosen = resolved(SegmentSettings.parse({"crop": 30, "backbone": {"drop_path": 0.0}}), opened)
+    chosen = resolve_segmenter(SegmentSettings.parse({"crop": 30, "backbone": {"drop_path": 0.0}}), opened)
     assert (chosen.crop, chosen.weights) == (30, "none")
     assert chosen.backbone == opened.settings.backbone.model_copy(update={"image_size": 32, "drop_path": 0.0})
-    other = resolved(SegmentSettings.parse({"backbone": {"name": "deit_tiny_patch16_224"}}), opened)
+    other = resolve_segmenter(SegmentSettings.parse({"backbone": {"name": "deit_tiny_patch16_224"}}), opened)
     assert (other.backbone.patch, other.weights, other.crop) == (None, "hub", 32)
     assert (chosen.clipping.tile, chosen.clipping.tau) == (8, pytest.approx(1.2 * math.log(4) / math.log(21)))
-    assert resolved(SegmentSettings(), opened, fully_supervised=True).clipping.tau == 0.0  # true labels are believed
+    assert (
+        resolve_segmenter(SegmentSettings(), opened, fully_supervised=True).clipping.tau == 0.0
+    )  # true labels are believed
     with pytest.raises(SettingsError, match=r"unknown setting optimiser\.lrr; did you mean optimiser\.lr\?"):
         SegmentSettings.read({}, ["optimiser.lrr=1"])
 

@@ -9,7 +9,7 @@ from PIL import Image
 from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.check.folder import check
 from tag2mask.data.reading import read_mask
-from tag2mask.synthetic.defects import CLASSES, DEFECTS, compose, write_defects
+from tag2mask.synthetic.defects import CLASSES, DEFECTS, compose_surface, write_defects
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,6 @@ def test_defects_are_small(kind: int) -> None:
 
 
 def test_a_composition_is_gray_and_its_truth_knows_only_the_kinds() -> None:
-    image, truth = compose(64, np.random.default_rng(0))
+    image, truth = compose_surface(64, np.random.default_rng(0))
     assert (image[..., 0] == image[..., 2]).all()
     assert truth.max() <= len(CLASSES)

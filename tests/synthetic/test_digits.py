@@ -8,7 +8,7 @@ from PIL import Image
 
 from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.check.folder import check
-from tag2mask.synthetic.digits import CLASSES, NAMES, deal, enlarge, place, write_scenes
+from tag2mask.synthetic.digits import CLASSES, NAMES, deal, enlarge, paste_digit, write_scenes
 
 COUNTS = {"train": 40, "val": 8}
 
@@ -39,7 +39,7 @@ def test_truth_is_where_the_digit_is() -> None:
     generator = np.random.default_rng(0)
     for value, ink in deal(["train"], generator)["train"][:20]:
         scene, truth = np.full((64, 64, 3), 0.5), np.zeros((64, 64), np.uint8)
-        place(scene, truth, value, enlarge(ink, generator), generator)
+        paste_digit(scene, truth, value, enlarge(ink, generator), generator)
         change = np.abs(scene - 0.5).max(axis=2)
         assert set(np.unique(truth)) == {0, value + 1}
         assert (truth[change > 0.2] > 0).all()

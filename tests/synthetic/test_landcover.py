@@ -8,7 +8,7 @@ import pytest
 from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.check.folder import check
 from tag2mask.data.reading import read_image, read_mask, read_scaled
-from tag2mask.synthetic.landcover import CLASSES, SPECTRA, compose, write_landcover
+from tag2mask.synthetic.landcover import CLASSES, SPECTRA, compose_tile, write_landcover
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_statistics_are_those_of_the_train_tiles(world: Path) -> None:
 
 
 def test_a_class_looks_like_its_spectrum_and_a_seed_decides_all() -> None:
-    tile, again = (compose(64, np.random.default_rng(3)) for _ in range(2))
+    tile, again = (compose_tile(64, np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(tile.pixels, again.pixels)
     for tag in tile.tags():
         found = np.median(tile.pixels[tile.truth == tag], axis=0)

@@ -21,7 +21,7 @@ from tag2mask.settings import flat
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.loop import train
 from tag2mask.training.run import open_run
-from tag2mask.training.schedule import factor, optimiser_groups, rate
+from tag2mask.training.schedule import cosine_rate, factor, optimiser_groups
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import OptimiserSettings, TrainSettings
 from tag2mask.training.start import mixed_precision
@@ -153,11 +153,11 @@ def test_decay_works_on_the_kinds_that_are_named(recipe: str, kinds: set[str]) -
 
 def test_rate_rises_then_falls_as_a_cosine() -> None:
     settings = OptimiserSettings(warmup=0.1, final=0.0)
-    assert [rate(step, 100, settings) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
-    assert rate(10, 100, settings) == 1.0
-    assert rate(55, 100, settings) == pytest.approx(0.5)
-    assert rate(99, 100, settings) == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
-    assert rate(0, 1, settings) == 1.0
+    assert [cosine_rate(step, 100, settings) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
+    assert cosine_rate(10, 100, settings) == 1.0
+    assert cosine_rate(55, 100, settings) == pytest.approx(0.5)
+    assert cosine_rate(99, 100, settings) == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+    assert cosine_rate(0, 1, settings) == 1.0
 
 
 def test_batches_are_a_function_of_seed_and_epoch() -> None:

@@ -21,7 +21,7 @@ from tag2mask.methods.teacher import Teacher
 from tag2mask.settings import Settings
 from tag2mask.training import loop
 from tag2mask.training.run import open_run
-from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.vit import ViT
 
 MOMENTUM = 0.75
@@ -61,7 +61,7 @@ class Toy(Method):
         return {**soft_margins(evidence, tags), **evidence.terms}
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        return [*self.vit.parameter_groups(), *grouped(self.head.parameters(), "tokens", "heads")]
+        return [*self.vit.parameter_groups(), *group_parameters(self.head.parameters(), "tokens", "heads")]
 
 
 @pytest.fixture

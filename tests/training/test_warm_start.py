@@ -10,7 +10,7 @@ from tag2mask import train
 from tag2mask.errors import SettingsError
 from tag2mask.methods import build_method
 from tag2mask.training.run import open_run
-from tag2mask.training.warm_start import best_penalty, fill_readout, fit
+from tag2mask.training.warm_start import best_penalty, fill_readout, fit_logistic
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import build_backbone
 
@@ -25,7 +25,7 @@ def examples(images: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_fit_finds_what_decides_the_tags() -> None:
     read_NCD, tags_NC = examples()
-    vector_CD, bias_C = fit(read_NCD, tags_NC, penalty=1e-3)
+    vector_CD, bias_C = fit_logistic(read_NCD, tags_NC, penalty=1e-3)
     right = ((read_NCD * vector_CD).sum(-1) + bias_C > 0) == tags_NC.bool()
     assert right.float().mean() > 0.9
     assert (vector_CD[:, 0] > 5 * vector_CD[:, 1:].abs().amax(1)).all()

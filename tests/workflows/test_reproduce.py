@@ -19,7 +19,7 @@ from tag2mask.recipes import recipe_names
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows.published import PUBLISHED
-from tag2mask.workflows.reproduce import Reproduction, compared
+from tag2mask.workflows.reproduce import Reproduction, compare_scores
 
 TINY = {
     "backbone.name": "vit_tiny_patch16_224",
@@ -118,7 +118,9 @@ def test_published_numbers() -> None:
     assert {name: PUBLISHED[name].published["miou"] for name in wanted} == wanted
     without = {name for name, row in PUBLISHED.items() if row.published["miou"] is None}
     assert without == {"mctformer-plus", *(f"tokenmasking-figure6-{ratio}" for ratio in (0, 20, 50, 80, 100))}
-    assert compared({"miou": None}, {"miou": 50.0}) == {"miou": {"ours": 50.0, "published": None, "difference": None}}
+    assert compare_scores({"miou": None}, {"miou": 50.0}) == {
+        "miou": {"ours": 50.0, "published": None, "difference": None}
+    }
 
 
 def test_a_row_is_run_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

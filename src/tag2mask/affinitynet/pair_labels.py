@@ -23,7 +23,7 @@ from tag2mask.masks.paint import background_score, normalise
 from tag2mask.masks.settings import BackgroundSettings
 from tag2mask.progress import progress_bar
 from tag2mask.refine.dense_crf import crf
-from tag2mask.refine.on_image import at_refine_side, coloured, finished_maps
+from tag2mask.refine.on_image import at_refine_side, colour_bands, finished_maps
 from tag2mask.vit.grid import to_patches
 
 UNSURE = -1  # a patch's label; 0 is background, tag c is c + 1, with or without a background
@@ -55,7 +55,7 @@ def label_patches(
             tags, _ = localizer.tags_of(sample, localized.scores_C)
             maps_KYX = finished_maps(localized.maps_CYX, tags, image, settings.masks.refine)
             has_background = localizer.run.classes.background is not None
-            image = coloured(image, localizer.run.settings.data)
+            image = colour_bands(image, localizer.run.settings.data)
             labels_hw = sure_labels(maps_KYX, tags, image, patch, has_background, settings)
             labelled.append(Labelled(sample, labels_hw))
             bar.advance()

@@ -78,7 +78,7 @@ def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = Fals
     """
     start = time.monotonic()
     opened = open_run(run)
-    settings = resolved(settings, opened)
+    settings = resolve_walk(settings, opened)
     require_outside(out, images_folder(opened.data))
     resume = resume and not stopped_early(out)
     accelerator = open_accelerator(settings)
@@ -113,11 +113,11 @@ def require_same_walk(out: Path, run: Run, settings: WalkSettings) -> None:
     require_parts(out, (layout.CONFIG,), "a walk", "refine-train")
     config = read_stored(out / layout.CONFIG, WalkConfig)
     require_same_settings(out, WalkSettings.parse(config.settings, where=str(out / layout.CONFIG)), settings)
-    if config.run != origin(run):
+    if config.run != describe_teacher(run):
         raise RunError(f"{out} learned from the maps of another run, {config.run}; resume with that one")
 
 
-def resolved(settings: WalkSettings, run: Run) -> WalkSettings:
+def resolve_walk(settings: WalkSettings, run: Run) -> WalkSettings:
     """The settings with everything decided that depends on the run.
 
     Raises:
@@ -179,7 +179,7 @@ class WholeLabelled(TorchDataset[tuple[Tensor, Tensor]]):
         return pixels, one.labels_hw
 
 
-def unstacked(items: Sequence[tuple[Tensor, ...]]) -> list[list[Tensor]]:
+def collate_unstacked(items: Sequence[tuple[Tensor, ...]]) -> list[list[Tensor]]:
     """A batch of images of any sizes: their pixels, and their labels."""
     return [list(parts) for parts in zip(*items, strict=True)]
 
@@ -222,7 +222,9 @@ class WalkTrainer(EpochLoop[WalkSettings]):
             weight_decay=settings.weight_decay,
         )
         images = WholeLabelled(run, labelled, net.patch, settings, self.statistics)
-        super().__init__(accelerator, net, optimiser, images, len(labelled), settings, None, out, interrupt, unstacked)
+        super().__init__(
+            accelerator, net, optimiser, images, len(labelled), settings, None, out, interrupt, collate_unstacked
+        )
 
     def factor(self, step: int) -> float:
         """On the base rate at a step."""
@@ -278,7 +280,7 @@ def pairs_of(labels_hw: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
     return first_P, second_P, pair_kinds(labels_hw.flatten(), first_P, second_P)
 
 
-def origin(run: Run) -> dict[str, str]:
+def describe_teacher(run: Run) -> dict[str, str]:
     """Whose maps are learned from."""
     return {"name": run.path.resolve().name, "sha256": run.checkpoint_hash()}
 
@@ -292,7 +294,7 @@ def write_header(out: Path, run: Run, trainer: WalkTrainer) -> None:
             "settings": settings.model_dump(mode="json"),
             "mean": list(mean),
             "std": list(std),
-            "run": origin(run),
+            "run": describe_teacher(run),
             "data": str(run.data),
             "photographs": trainer.count,
             "labels_used": f"image tags, {settings.masks.tags}",

@@ -23,7 +23,7 @@ from tag2mask.files import file_hash
 from tag2mask.stored import damaged, read_stored
 from tag2mask.training.run import RunConfig, fill, require_parts
 from tag2mask.vit.grid import resize, to_patches, to_pixels
-from tag2mask.vit.vit import require_plain
+from tag2mask.vit.vit import require_plain_vit
 from tag2mask.vit.weights import build_backbone
 
 CONFIG, METRICS, WEIGHTS = "config.yaml", "metrics.jsonl", "walk.safetensors"
@@ -40,7 +40,7 @@ class AffinityNet(nn.Module):
             SettingsError: ``backbone`` is no plain ViT.
         """
         super().__init__()
-        plain = require_plain(backbone)
+        plain = require_plain_vit(backbone)
         self.patch = int(plain.patch_embed.patch_size[0])
         self.width = int(plain.embed_dim)
         self.layers = [math.ceil(len(plain.blocks) * third / 3) - 1 for third in (1, 2, 3)]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from tag2mask.artifacts.answers import ClassMaps, ShownLabels
 from tag2mask.data import Classes
-from tag2mask.data.in_memory import Image, pixels_of, tag_index
-from tag2mask.data.reading import scaled
+from tag2mask.data.in_memory import Image, pixels_of
+from tag2mask.data.reading import scale_values
+from tag2mask.data.tags_table import indices, tag_index
 from tag2mask.inference.arrays import Floats
 from tag2mask.masks.overlay import Picture, rgb
 from tag2mask.prediction.predict import open_predictor
@@ -105,9 +106,9 @@ class Model:
 
     def each(self, image: Any, tags: Sequence[str] | None, form: Callable[[Answer, Picture], T]) -> T | list[T]:
         """One answer or a list of them, in the form that is wanted; neighbours of one size are looked at together."""
-        known = None if tags is None else sorted({tag_index(tag, self.classes, "tags") for tag in tags})
+        known = None if tags is None else sorted({tag_index(tag, indices(self.classes.names), "tags") for tag in tags})
         found: list[T] = []
-        for alike in of_one_size(self.read(image), self.predictor.settings.look.batch_size):
+        for alike in chunk_by_size(self.read(image), self.predictor.settings.look.batch_size):
             answers = self.predictor.answer([self.scaled(pixels) for pixels in alike], known)
             pairs = zip(answers, alike, strict=True)
             found += [form(answer, rgb(pixels, self.predictor.data_settings)) for answer, pixels in pairs]
@@ -120,7 +121,7 @@ class Model:
 
     def scaled(self, pixels: NDArray[Any]) -> Floats:
         """``(bands, Y, X)`` in [0, 1]."""
-        return scaled(Path("the image"), pixels, self.predictor.data_settings)
+        return scale_values(Path("the image"), pixels, self.predictor.data_settings)
 
     def maps(self, answer: Answer, picture: Picture) -> ClassMaps:
         """The scores of the tags, by name."""
@@ -144,7 +145,7 @@ def is_batch(image: Any) -> bool:
     return isinstance(image, list | tuple) or (not isinstance(image, str | Path) and getattr(image, "ndim", 0) == 4)
 
 
-def of_one_size(images: Iterator[NDArray[Any]], batch_size: int) -> Iterator[list[NDArray[Any]]]:
+def chunk_by_size(images: Iterator[NDArray[Any]], batch_size: int) -> Iterator[list[NDArray[Any]]]:
     """Neighbours of one size together."""
     batch: list[NDArray[Any]] = []
     for pixels in images:

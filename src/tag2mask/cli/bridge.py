@@ -29,7 +29,7 @@ LAYERS: Mapping[str, list[click.Option]] = {  # by argument of Settings.read
 }
 
 
-def imported(name: str) -> Any:
+def import_name(name: str) -> Any:
     """What is called so below ``tag2mask``."""
     module, _, last = name.rpartition(".")
     return getattr(import_module(f"tag2mask.{module}"), last)
@@ -46,7 +46,7 @@ class Exposed:
 
     def options(self) -> list[click.Option]:
         """An option for every key, with the type, the default and the description of its setting."""
-        known = {setting.key: setting for setting in imported(self.settings_class).listed()}
+        known = {setting.key: setting for setting in import_name(self.settings_class).listed()}
         made = [option_for(option_name(key), known[key]) for key in self.keys]
         return [*made, *(option for layer in self.layers for option in LAYERS[layer])]
 
@@ -55,7 +55,7 @@ class Exposed:
         options = {key: given.pop(option_name(key).replace("-", "_")) for key in self.keys}
         layers = {layer: given.pop(layer) for layer in self.layers}
         chosen = {key: value for key, value in options.items() if value is not None}
-        read: Settings = imported(self.settings_class).read(chosen, **layers)
+        read: Settings = import_name(self.settings_class).read(chosen, **layers)
         return read
 
 
@@ -87,7 +87,7 @@ def verb(
 
     def call(as_json: bool, **given: Any) -> int:
         chosen = {one.into: one.read(given) for one in exposed}
-        return give(imported(function)(**chosen, **given), as_json, fails)
+        return give(import_name(function)(**chosen, **given), as_json, fails)
 
     own: list[click.Parameter] = [part for part in parts if isinstance(part, click.Parameter)]
     made = Verb(name, callback=call, params=own, help=text, hidden=hidden)

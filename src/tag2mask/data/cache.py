@@ -42,7 +42,7 @@ class Stamp:
 
 
 @dataclass(frozen=True)
-class Record:
+class CopyRecord:
     """What a copy was made from and how. ``photograph`` and ``copy`` are SHA-256 of the files."""
 
     photograph: str
@@ -101,7 +101,7 @@ class SmallCopies:
         if touched:
             self.record(sample, replace(record, stamp=stamp))
         try:
-            return decoded(path, content, self.bands)
+            return decode_lossless(path, content, self.bands)
         except DataError:  # what came with somebody's data may be anything
             return None
 
@@ -112,13 +112,13 @@ class SmallCopies:
         if min(pixels.shape[:2]) <= self.side:
             return pixels
         small = shrunk(pixels, self.side)
-        content, suffix = encoded(small)
+        content, suffix = encode_lossless(small)
         self.write(self.folder / f"{sample.name}{suffix}", content)
         copy = hashlib.sha256(content).hexdigest()
-        self.record(sample, Record(photograph, stamp, copy, suffix, self.bands, FORM))
+        self.record(sample, CopyRecord(photograph, stamp, copy, suffix, self.bands, FORM))
         return small
 
-    def record(self, sample: Sample, record: Record) -> None:
+    def record(self, sample: Sample, record: CopyRecord) -> None:
         """Write what is known of a copy."""
         self.write(self.folder / f"{sample.name}.rec", (json.dumps(asdict(record), indent=2) + "\n").encode())
 
@@ -163,11 +163,11 @@ def file_sha256(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_record(path: Path) -> Record | None:
+def read_record(path: Path) -> CopyRecord | None:
     """What is known of a copy; nothing if the file is missing or damaged."""
     try:
         content = json.loads(path.read_bytes())
-        return Record(**{**content, "stamp": Stamp(**content["stamp"])})
+        return CopyRecord(**{**content, "stamp": Stamp(**content["stamp"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -189,7 +189,7 @@ def shrunk(pixels: NDArray[Any], side: int) -> NDArray[Any]:
     return (small.round() if pixels.dtype.kind in "iu" else small).astype(pixels.dtype)
 
 
-def encoded(pixels: NDArray[Any]) -> tuple[bytes, str]:
+def encode_lossless(pixels: NDArray[Any]) -> tuple[bytes, str]:
     """The bytes of a lossless file, and its suffix."""
     file = io.BytesIO()
     if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
@@ -199,7 +199,7 @@ def encoded(pixels: NDArray[Any]) -> tuple[bytes, str]:
     return file.getvalue(), ".npy"
 
 
-def decoded(path: Path, content: bytes, bands: int) -> NDArray[Any]:
+def decode_lossless(path: Path, content: bytes, bands: int) -> NDArray[Any]:
     """Pixels ``(Y, X, bands)`` of what ``encoded`` gave, found at ``path``.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from tag2mask.stored import Stored, checked
+from tag2mask.stored import Stored, validate
 
 
 def voc_colours(count: int) -> np.ndarray:
@@ -77,7 +77,7 @@ class Classes:
         Raises:
             ValueError: it is something else.
         """
-        stored = checked(StoredClasses, content)
+        stored = validate(StoredClasses, content)
         return cls(tuple(stored.names), stored.background)
 
 

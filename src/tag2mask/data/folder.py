@@ -30,7 +30,7 @@ from tag2mask.data.tags_table import (
     TagTable,
     indices,
     not_utf8,
-    read_table,
+    read_tag_table,
     repeated_rows,
     tag_index,
     twice,
@@ -60,7 +60,7 @@ def open_folder(root: Path, settings: DataSettings, split: str | None = None) ->
     if is_class_folders(root, settings):
         return open_class_folders(root, settings, split)
     path = root / settings.labels
-    table = read_table(path)
+    table = read_tag_table(path)
     classes = read_classes(root / settings.classes, table.tags)
     images = find_images(root / "images")
     tags = read_tags(root, path, table, classes, images)

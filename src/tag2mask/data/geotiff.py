@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tag2mask.files import write_bytes
 
 
-def read_place(path: Path) -> dict[str, Any]:
+def read_georeference(path: Path) -> dict[str, Any]:
     """Where a GeoTIFF lies: CRS and transform."""
     import rasterio
 
@@ -22,10 +22,10 @@ def read_place(path: Path) -> dict[str, Any]:
 
 def write_geotiff(path: Path, pixels: NDArray[np.generic], place: dict[str, Any]) -> None:
     """Pixels ``(Y, X, bands)`` in one move."""
-    write_bytes(path, encoded(pixels, place))
+    write_bytes(path, encode_geotiff(pixels, place))
 
 
-def encoded(
+def encode_geotiff(
     pixels: NDArray[np.generic],
     profile: Mapping[str, Any],
     colours: Mapping[int, tuple[int, ...]] | None = None,

@@ -5,7 +5,6 @@ Shapes: Y X pixels.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.reading import filled, from_pillow, read_image, scaled, usable
+from tag2mask.data.reading import fill_missing, from_pillow, read_image, require_usable_pixels, scale_values
 from tag2mask.data.sample import Sample
 from tag2mask.data.settings import DataSettings
+from tag2mask.data.tags_table import indices, tag_index
 from tag2mask.errors import DataError
 
 if TYPE_CHECKING:  # ONNX files are used where torch is not
@@ -34,7 +34,7 @@ def scaled_image(image: Image, settings: DataSettings, where: str = "the image")
         DataError: it cannot be read, has another number of bands, or values whose scale is not plain.
     """
     path = Path(image) if isinstance(image, str | Path) else Path(where)
-    return scaled(path, pixels_of(image, settings, where), settings)
+    return scale_values(path, pixels_of(image, settings, where), settings)
 
 
 def pixels_of(image: Image, settings: DataSettings, where: str = "the image") -> NDArray[Any]:
@@ -52,10 +52,10 @@ def pixels_of(image: Image, settings: DataSettings, where: str = "the image") ->
     path = Path(where)
     if isinstance(image, Pillow.Image):
         pixels = from_pillow(path, image, settings.bands)
-        return filled(path, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
+        return fill_missing(path, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
     first = not isinstance(image, np.ndarray)
     values = np.asarray(image if isinstance(image, np.ndarray) else image.detach().cpu())
-    pixels = usable(path, bands_last(values, settings.bands, first, where))
+    pixels = require_usable_pixels(path, bands_last(values, settings.bands, first, where))
     if pixels.dtype.kind == "f" and settings.clip is None and (pixels.min() < 0 or pixels.max() > 1):
         low, high = pixels.min(), pixels.max()
         raise DataError(f"{where}: holds floats from {low:.4g} to {high:.4g}; give integers, or floats from 0 to 1")
@@ -117,7 +117,7 @@ class Pairs:
         Raises:
             DataError: a tag is no class.
         """
-        return tuple(sorted({tag_index(tag, self.classes, where) for tag in tags}))
+        return tuple(sorted({tag_index(tag, indices(self.classes.names), where) for tag in tags}))
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -127,16 +127,3 @@ class Pairs:
 
     def __iter__(self) -> Iterator[Sample]:
         return iter(self.samples)
-
-
-def tag_index(tag: str, classes: Classes, where: str) -> int:
-    """The index of a class.
-
-    Raises:
-        DataError: there is none of that name.
-    """
-    if tag in classes.names:
-        return classes.names.index(tag)
-    near = difflib.get_close_matches(tag, classes.names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(classes.names)}"
-    raise DataError(f"{where}: tag {tag!r} is no class; {hint}")

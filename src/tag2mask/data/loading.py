@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from tag2mask.data.cache import SmallCopies
-from tag2mask.data.reading import read_scaled, scaled
+from tag2mask.data.reading import read_scaled, scale_values
 from tag2mask.data.sample import Dataset, Sample
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError, Tag2MaskError
@@ -113,7 +113,7 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
     def photograph(self, sample: Sample) -> Tensor:
         """``(bands, Y, X)`` in [0, 1], of its smaller copy where the settings ask for one."""
         if sample.pixels is not None:
-            return torch.from_numpy(scaled(sample.image, sample.pixels, self.settings))
+            return torch.from_numpy(scale_values(sample.image, sample.pixels, self.settings))
         if self.copies is None:
             return load_image(sample.image, self.settings)
-        return torch.from_numpy(scaled(sample.image, self.copies.read(sample), self.settings))
+        return torch.from_numpy(scale_values(sample.image, self.copies.read(sample), self.settings))

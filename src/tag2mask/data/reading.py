@@ -32,10 +32,10 @@ def read_scaled(path: Path, settings: DataSettings) -> NDArray[np.float32]:
     Raises:
         DataError: missing, unreadable, cut short, of another number of bands, or without a scale.
     """
-    return scaled(path, read_image(path, settings.bands), settings)
+    return scale_values(path, read_image(path, settings.bands), settings)
 
 
-def scaled(path: Path, pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
+def scale_values(path: Path, pixels: NDArray[Any], settings: DataSettings) -> NDArray[np.float32]:
     """Raw values ``(Y, X, bands)`` of the image ``path`` as ``(bands, Y, X)`` in [0, 1].
 
     Raises:
@@ -77,7 +77,7 @@ def read_image(path: Path, bands: int, content: bytes | None = None) -> NDArray[
         DataError: missing, unreadable, cut short, or of another number of bands.
     """
     pixels = read_pixels(path, bands, content)
-    return filled(path, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
+    return fill_missing(path, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
 
 
 def read_pixels(path: Path, bands: int, content: bytes | None = None) -> NDArray[Any]:
@@ -128,7 +128,7 @@ def suffix_of(path: Path, content: bytes) -> str:
         return FORMATS[str(image.format)]
 
 
-def filled(path: Path, pixels: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+def fill_missing(path: Path, pixels: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
     """Pixels without data as the mean of the others of their band.
 
     Raises:
@@ -180,10 +180,10 @@ def deep_gray(path: Path, gray: NDArray[Any], depth: Depth | None, bands: int) -
         if gray.min() < 0 or gray.max() > np.iinfo(np.uint16).max:
             raise DataError(f"{path}: holds values outside 16 bits; store it as uint16, or as floats in .npy")
         gray = gray.astype(np.uint16)
-    return np.repeat(usable(path, gray)[..., None], bands, axis=2)
+    return np.repeat(require_usable_pixels(path, gray)[..., None], bands, axis=2)
 
 
-def usable(path: Path, pixels: NDArray[Any]) -> NDArray[Any]:
+def require_usable_pixels(path: Path, pixels: NDArray[Any]) -> NDArray[Any]:
     """Pixels whose scale is plain from their type, all of them finite.
 
     Raises:
@@ -204,14 +204,14 @@ def read_array(path: Path, bands: int) -> NDArray[Any]:
         pixels = load_array(path, file, path.stat().st_size)
     if pixels.ndim != 3 or pixels.shape[2] != bands:
         raise DataError(f"{path}: has shape {pixels.shape}, wanted (height, width, {bands}); {SET_BANDS}")
-    return usable(path, pixels)
+    return require_usable_pixels(path, pixels)
 
 
 def read_geotiff(path: Path, bands: int) -> np.ma.MaskedArray[Any, Any]:
     """A TIFF of that many bands, masked where it says that there is no data."""
     raster = read_raster(path, bands)
     pixels = np.ma.MaskedArray(np.moveaxis(raster.data, 0, 2), np.moveaxis(np.ma.getmaskarray(raster), 0, 2))
-    usable(path, pixels.data[~np.ma.getmaskarray(pixels)])
+    require_usable_pixels(path, pixels.data[~np.ma.getmaskarray(pixels)])
     return pixels
 
 

@@ -58,29 +58,29 @@ def short_side(side: int | Literal["own"], height: int, width: int, patch: int) 
     return max(round(min(height, width) / patch), 1) * patch if side == "own" else side
 
 
-def resized(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def resize_array(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """An image ``(bands, Y, X)``, bicubic and antialiased, within the range of each band: bicubic overshoots."""
-    return np.stack([resized_band(band, size).clip(band.min(), band.max()) for band in image])
+    return np.stack([resize_band(band, size).clip(band.min(), band.max()) for band in image])
 
 
-def resized_band(band: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def resize_band(band: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """One band ``(Y, X)``."""
     return np.asarray(Image.fromarray(band).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
-def bilinear(maps: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
+def resize_bilinear(maps: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
     """Maps ``(..., Y, X)`` at another size; corners are not aligned and nothing is antialiased."""
     Y, X = size
     if maps.shape[-1] != X:
-        left, right, share = neighbours(maps.shape[-1], X)
+        left, right, share = interpolation_places(maps.shape[-1], X)
         maps = maps[..., left] * (1 - share) + maps[..., right] * share
     if maps.shape[-2] != Y:
-        upper, lower, share = neighbours(maps.shape[-2], Y)
+        upper, lower, share = interpolation_places(maps.shape[-2], Y)
         maps = maps[..., upper, :] * (1 - share)[:, None] + maps[..., lower, :] * share[:, None]
     return maps
 
 
-def neighbours(old: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+def interpolation_places(old: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """For each of ``new`` places the old ones before and after it, and the share of the latter."""
     place = ((np.arange(new) + 0.5) * (old / new) - 0.5).clip(0, old - 1)
     before = place.astype(np.int64)

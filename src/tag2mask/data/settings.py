@@ -15,21 +15,21 @@ from tag2mask.settings import Bands, Settings, Side, read_yaml
 OWN = "dataset.yaml"
 
 
-def rising(pair: tuple[float, float]) -> tuple[float, float]:
+def require_rising(pair: tuple[float, float]) -> tuple[float, float]:
     """The first below the second."""
     if not pair[0] < pair[1]:
         raise ValueError("wanted two numbers, the lower one first")
     return pair
 
 
-def listed(spans: Any) -> Any:
+def wrap_pair(spans: Any) -> Any:
     """One pair of numbers as a list of it."""
     alone = isinstance(spans, list | tuple) and len(spans) == 2 and not isinstance(spans[0], list | tuple)
     return [spans] if alone else spans
 
 
-Span = Annotated[tuple[float, float], AfterValidator(rising)]
-Spans = Annotated[tuple[Span, ...], BeforeValidator(listed)]
+Span = Annotated[tuple[float, float], AfterValidator(require_rising)]
+Spans = Annotated[tuple[Span, ...], BeforeValidator(wrap_pair)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Band = Annotated[int, Field(ge=0)]
 
@@ -65,7 +65,7 @@ class DataSettings(Settings):
         None, description="Deviation of values in [0, 1], one a band [the backbone's]"
     )
     rgb: tuple[Band, Band, Band] | None = Field(None, description="Bands shown in pictures, from 0 [the first three]")
-    stretch: Annotated[tuple[Percent, Percent], AfterValidator(rising)] = Field(
+    stretch: Annotated[tuple[Percent, Percent], AfterValidator(require_rising)] = Field(
         (2.0, 98.0), description="Percentiles between which pictures of more than 8 bits are stretched"
     )
     cache: Side | None = Field(

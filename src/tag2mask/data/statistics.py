@@ -15,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from tag2mask.data.folder import open_folder
-from tag2mask.data.reading import filled, read_pixels, scaled
+from tag2mask.data.reading import fill_missing, read_pixels, scale_values
 from tag2mask.data.sample import Dataset
 from tag2mask.data.settings import OWN, DataSettings
 from tag2mask.errors import DataError, SplitMissingError
@@ -136,8 +136,8 @@ def statistics_of(dataset: Dataset, settings: DataSettings, tick: Callable[[], N
     for sample in dataset:
         pixels = read_pixels(sample.image, settings.bands)
         known = ~np.ma.getmaskarray(pixels)
-        whole = filled(sample.image, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
-        seen = scaled(sample.image, whole, settings)
+        whole = fill_missing(sample.image, pixels) if isinstance(pixels, np.ma.MaskedArray) else pixels
+        seen = scale_values(sample.image, whole, settings)
         for index, band in enumerate(bands):
             there = known[..., index]
             band.add(whole[..., index][there].astype(np.float64), seen[index][there].astype(np.float64))

@@ -39,7 +39,7 @@ class TagTable:
         return self.columns or tuple(sorted({tag for row in self.rows for tag in row.tags}))
 
 
-def read_table(path: Path) -> TagTable:
+def read_tag_table(path: Path) -> TagTable:
     """The whole table.
 
     Raises:
@@ -62,7 +62,7 @@ def open_table(path: Path) -> Iterator[tuple[tuple[str, ...] | None, Iterator[Ta
     try:
         with regular(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
-            columns = read_header(path, [name.strip() for name in next(reader, [])])
+            columns = read_tag_columns(path, [name.strip() for name in next(reader, [])])
             yield columns, parse_rows(path, columns, reader)
     except FileNotFoundError:
         raise DataError(f"{path}: the table of tags is missing; make it with the header image,labels") from None
@@ -90,7 +90,7 @@ def is_utf8(text: bytes) -> bool:
     return True
 
 
-def read_header(path: Path, header: list[str]) -> tuple[str, ...] | None:
+def read_tag_columns(path: Path, header: list[str]) -> tuple[str, ...] | None:
     """Names of the 0/1 columns; None for ``image,labels``."""
     if not any(header):
         raise DataError(f"{path}: is empty; the first line must be image,labels")
@@ -108,7 +108,7 @@ def read_header(path: Path, header: list[str]) -> tuple[str, ...] | None:
     return tuple(columns)
 
 
-class Reader(Protocol):
+class CsvReader(Protocol):
     """What ``csv.reader`` gives."""
 
     @property
@@ -119,7 +119,7 @@ class Reader(Protocol):
     def __iter__(self) -> Iterator[list[str]]: ...
 
 
-def numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
+def number_rows(reader: CsvReader) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not empty with the line that each begins in: a field in quotes may hold line breaks."""
     line = reader.line_num + 1
     for cells in reader:
@@ -128,10 +128,10 @@ def numbered(reader: Reader) -> Iterator[tuple[int, list[str]]]:
         line = reader.line_num + 1
 
 
-def parse_rows(path: Path, columns: tuple[str, ...] | None, reader: Reader) -> Iterator[TagRow]:
+def parse_rows(path: Path, columns: tuple[str, ...] | None, reader: CsvReader) -> Iterator[TagRow]:
     """The rows below a header of either form."""
     fields = 2 if columns is None else 1 + len(columns)
-    for line, cells in numbered(reader):
+    for line, cells in number_rows(reader):
         if len(cells) != fields:
             raise DataError(
                 f"{path}, line {line}: {len(cells)} fields where the header has {fields}; put names that hold a comma "
@@ -143,11 +143,11 @@ def parse_rows(path: Path, columns: tuple[str, ...] | None, reader: Reader) -> I
         if columns is None:
             tags = tuple(dict.fromkeys(tag.strip() for tag in cells[1].split(";") if tag.strip()))
         else:
-            tags = marked(path, line, columns, cells[1:])
+            tags = marked_columns(path, line, columns, cells[1:])
         yield TagRow(name, tags, line)
 
 
-def marked(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
+def marked_columns(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
     """Names of the columns that hold a 1."""
     for name, cell in zip(columns, cells, strict=True):
         if cell.strip() not in ("0", "1"):

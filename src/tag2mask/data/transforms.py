@@ -98,16 +98,16 @@ def eval_resize(
     Returns the tensor and the height and width before padding.
     """
     size = fitted_size(image.shape[1], image.shape[2], side)
-    return whole_patches(normalised(image, size, mean, std), patch), size
+    return whole_patches(normalise_image(image, size, mean, std), patch), size
 
 
-def normalised(image: Tensor, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalise_image(image: Tensor, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """``(bands, Y, X)`` in [0, 1] at another size, normalised."""
-    scaled: Tensor = v2.functional.normalize(resized(image, size), list(mean), list(std))
+    scaled: Tensor = v2.functional.normalize(resize_image(image, size), list(mean), list(std))
     return scaled
 
 
-def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     """``(bands, Y, X)`` at another size, bicubic and antialiased, within the range of each band: bicubic overshoots."""
     larger = F.interpolate(image[None], size=size, mode="bicubic", antialias=True, align_corners=False)[0]
     return larger.clamp(image.amin((1, 2), keepdim=True), image.amax((1, 2), keepdim=True))

@@ -63,10 +63,12 @@ class Scores:
         """The means and a row a class, for notebooks."""
         table = self.table
         rates = {"IoU": table.iou, "precision": table.precision, "recall": table.recall}
-        means = {name: shown(percent(mean_known(values))) for name, values in rates.items()}
+        means = {name: in_percent(percent(mean_known(values))) for name, values in rates.items()}
         lines = [{"class": f"mean of {table.averaged} classes", **means}]
         for index, name in enumerate(self.classes.pixel_names):
-            lines.append({"class": name, **{rate: shown(percent(values[index])) for rate, values in rates.items()}})
+            lines.append(
+                {"class": name, **{rate: in_percent(percent(values[index])) for rate, values in rates.items()}}
+            )
         return html_table(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def percent(share: float) -> float | None:
     return None if math.isnan(share) else round(100 * float(share), 2)
 
 
-def shown(score: float | None) -> str:
+def in_percent(score: float | None) -> str:
     """A score in percent, or that there is none."""
     return "-" if score is None else f"{score:.1f}"
 
@@ -113,10 +115,10 @@ def shown(score: float | None) -> str:
 def scores_shown(scores: Mapping[str, Any]) -> Shown:
     """A table of ``Scores`` by class, and lines with their means."""
     tables = [scores[name] for name in ("per_class", "precision_per_class", "recall_per_class")]
-    rows = [[name, *(shown(one[name]) for one in tables)] for name in scores["per_class"]]
-    low, high = map(shown, scores["miou_interval_95"])
+    rows = [[name, *(in_percent(one[name]) for one in tables)] for name in scores["per_class"]]
+    low, high = map(in_percent, scores["miou_interval_95"])
     names = ("miou", "random_miou", "pixel_accuracy", "precision", "recall", "fp", "fn")
-    by_name = {name: shown(scores[name]) for name in names}
+    by_name = {name: in_percent(scores[name]) for name in names}
     lines = [
         "mIoU {miou}, precision {precision}, recall {recall} (mIoU's 95 % interval over images {low} to {high}); "
         "painting at random among the tags: {random_miou}".format(low=low, high=high, **by_name),
@@ -143,12 +145,12 @@ def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
         raise DataError(f"{truth}: there is no such folder; give the one that holds NAME.png with true labels")
     names = opened.names()
     if split is not None:
-        wanted = set(read_names(truth, split))
+        wanted = set(read_name_list(truth, split))
         names = [name for name in names if name in wanted]
-    return score(opened, truth, names)
+    return score_masks(opened, truth, names)
 
 
-def score(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
+def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
     """Score the masks of these images.
 
     Raises:
@@ -175,7 +177,7 @@ def score(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
     )
 
 
-def read_names(truth: Path, split: str) -> list[str]:
+def read_name_list(truth: Path, split: str) -> list[str]:
     """The names in a list."""
     for path in (Path(split), truth.parent / "splits" / f"{split}.txt"):
         if path.is_file():

@@ -18,7 +18,7 @@ from tag2mask.data.sources.record import require_values
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.iou import mean_known
 from tag2mask.masks.agreement import BINS, above, in_bins
-from tag2mask.masks.localize import Localizer, batches
+from tag2mask.masks.localize import Localizer, tensor_batches
 from tag2mask.masks.paint import normalise
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings, with_paint
@@ -98,7 +98,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
     localizer = Localizer(opened, settings)
     sweep = ThresholdSweep(len(opened.classes.pixel_names), opened.classes.ignore)
     with progress_bar("tune", len(samples)) as bar:
-        for batch in batches(samples, opened.settings.data, settings.look.batch_size, {}):
+        for batch in tensor_batches(samples, opened.settings.data, settings.look.batch_size, {}):
             for (sample, image), localized in zip(batch, localizer.localize(batch), strict=True):
                 assert sample.truth is not None
                 truth = require_values(sample.truth, read_mask(sample.truth), opened.classes)

@@ -14,7 +14,7 @@ from tag2mask.data.folder import IMAGE_SUFFIXES, require_outside
 from tag2mask.errors import DataError, MaskSetError, SettingsError
 from tag2mask.exporters.coco import write_coco
 from tag2mask.exporters.cvat import write_cvat
-from tag2mask.exporters.geotiff import write_geotiff
+from tag2mask.exporters.geotiff import write_geotiffs
 from tag2mask.exporters.label_images import LabelImage, places_of_images, read_label_images
 from tag2mask.exporters.npz import write_npz
 from tag2mask.exporters.png import write_png
@@ -50,7 +50,7 @@ CONVERTERS: Mapping[str, Converter] = Registry(
         "cvat": Converter(write_cvat, ".zip"),
         "voc": Converter(write_voc),
         "png": Converter(write_png),
-        "geotiff": Converter(write_geotiff, "", "geo", "rasterio"),
+        "geotiff": Converter(write_geotiffs, "", "geo", "rasterio"),
         "npz": Converter(write_npz),
     },
 )
@@ -98,11 +98,11 @@ def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suff
     with new_place(out) as beside, progress_bar(to, total) as bar:
         if not converter.suffix:
             beside.mkdir()
-        counts = converter.write(beside, opened, counted(read_label_images(opened, images, suffix), bar))
+        counts = converter.write(beside, opened, advance_bar(read_label_images(opened, images, suffix), bar))
     return Conversion(out, to, total, counts)
 
 
-def counted(label_images: Iterable[LabelImage], bar: Bar) -> Iterator[LabelImage]:
+def advance_bar(label_images: Iterable[LabelImage], bar: Bar) -> Iterator[LabelImage]:
     """The same, each shown as done when the next is asked for."""
     for image in label_images:
         yield image

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data import Classes
-from tag2mask.data.geotiff import encoded
+from tag2mask.data.geotiff import encode_geotiff
 from tag2mask.data.opening import open_image
 from tag2mask.data.reading import is_turned
 from tag2mask.data.tiff import read_raster
@@ -27,7 +27,7 @@ DRIVERS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "BMP": "BMP", "WEBP": "W
 LONGEST_NAME = 255  # bytes, on most file systems
 
 
-def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
+def write_geotiffs(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
     """All masks as ``NAME.tif`` with the source's CRS and transform or GCPs, nodata = ignore; in 8 bits the palette.
 
     The names of the classes stand in the band's tag ``classes``, and in ``NAME.tif.aux.xml`` as GDAL's category names.
@@ -48,9 +48,9 @@ def write_geotiff(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIma
         file.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # counted instead
-            place, missing = read_place(image)
+            place, missing = read_source_place(image)
             labels = np.where(missing, classes.ignore, image.labels).astype(dtype)[..., None]
-            file.write_bytes(encoded(labels, {"nodata": classes.ignore, **place}, colours, names))
+            file.write_bytes(encode_geotiff(labels, {"nodata": classes.ignore, **place}, colours, names))
         beside = f"{file.name}.aux.xml"
         if len(os.fsencode(beside)) <= LONGEST_NAME:  # else the band's tag has to do
             file.with_name(beside).write_text(category_names(classes), encoding="utf-8")
@@ -65,7 +65,7 @@ def category_names(classes: Classes) -> str:
     return f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand></PAMDataset>\n'
 
 
-def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+def read_source_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
     """CRS and transform or GCPs of the source image, as rasterio takes them, and where it has no data, ``(Y, X)``.
 
     An array or an image that was turned upright has none: rasterio cannot read the one, and not as seen the other.
@@ -79,7 +79,7 @@ def read_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
         return nowhere
     try:
         with rasterio.open(image.photograph, driver=driver_of(image.photograph)) as source:
-            place, size = place_of(source), (source.height, source.width)
+            place, size = georeference(source), (source.height, source.width)
             turned, of_tiff = is_turned(image.photograph, source.count), source.driver == "GTiff"
         masked = np.ma.getmaskarray(read_raster(image.photograph)) if of_tiff else np.zeros((1, *size), bool)
         missing: NDArray[np.bool_] = np.logical_and.reduce(masked)
@@ -104,7 +104,7 @@ def driver_of(path: Path) -> str:
         return "GTiff"
 
 
-def place_of(source: Any) -> dict[str, Any]:
+def georeference(source: Any) -> dict[str, Any]:
     """What a file that rasterio has opened says of its place; GCPs have a CRS of their own."""
     from rasterio.crs import CRS
 

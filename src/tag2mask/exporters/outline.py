@@ -26,11 +26,11 @@ def polygons(inside: NDArray[np.bool_]) -> tuple[list[Points], int]:
     """A polygon of four points or more for every piece of a class ``(Y, X)``, and how many holes were cut open."""
     edges = dict.fromkeys(edges_around(inside))
     holes = [ring for ring in rings(edges) if is_hole(ring)]
-    cuts = dict(cut(ring, inside) for ring in holes)
+    cuts = dict(cut_hole(ring, inside) for ring in holes)
     cuts |= {parent: edge for edge, parent in cuts.items()}
     left, found = edges.copy(), []
     while left:
-        found.append(np.array(list(walk(next(iter(left)), left, edges, cuts)), np.float64))
+        found.append(np.array(list(walk_outline(next(iter(left)), left, edges, cuts)), np.float64))
     return found, len(holes)
 
 
@@ -69,14 +69,14 @@ def is_hole(ring: list[Edge]) -> bool:
     return sum(x * STEPS[direction][1] for x, _, direction in ring) < 0
 
 
-def cut(ring: list[Edge], inside: NDArray[np.bool_]) -> tuple[Edge, Edge]:
+def cut_hole(ring: list[Edge], inside: NDArray[np.bool_]) -> tuple[Edge, Edge]:
     """A hole's leftmost edge, and the first edge west of it, which is another ring's."""
     x, y, _ = edge = min(edge for edge in ring if edge[2] == SOUTH)
     outside = np.flatnonzero(~inside[y, :x])
     return edge, (int(outside[-1]) + 1 if outside.size else 0, y + 1, NORTH)
 
 
-def walk(
+def walk_outline(
     edge: Edge, left: dict[Edge, None], edges: Container[Edge], cuts: Mapping[Edge, Edge]
 ) -> Iterator[tuple[float, float]]:
     """The corners from an edge on, over the cuts and back, until it comes again; its edges are taken from ``left``."""

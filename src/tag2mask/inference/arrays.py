@@ -24,16 +24,16 @@ A = TypeVar("A", Floats, "Tensor")
 class Arrays(Protocol[A]):
     """The operations; an image is ``(bands, Y, X)``, a batch has one more axis in front."""
 
-    def resized(self, image: A, size: tuple[int, int]) -> A:
+    def resize(self, image: A, size: tuple[int, int]) -> A:
         """An image at another size, bicubic and antialiased, within the range of each band."""
 
-    def stacked(self, images: Sequence[A]) -> A:
+    def stack(self, images: Sequence[A]) -> A:
         """Images of one size as a batch, where the network is."""
 
     def whole_cells(self, batch: A, cell: int, edges: Edges) -> A:
         """A batch with sides of whole cells: the edge repeated right and below, or the rest there left out."""
 
-    def mirrored(self, batch: A) -> A:
+    def mirror(self, batch: A) -> A:
         """Left and right exchanged."""
 
     def bilinear(self, maps: A, size: Sequence[int]) -> A:
@@ -42,7 +42,7 @@ class Arrays(Protocol[A]):
     def zeros(self, shape: Sequence[int], like: A) -> A:
         """Nothing yet, in the precision and on the device of ``like``."""
 
-    def given(self, values: Floats, like: A) -> A:
+    def match(self, values: Floats, like: A) -> A:
         """These values, in the precision and on the device of ``like``."""
 
     def mean(self, parts: Sequence[A]) -> A:
@@ -58,11 +58,11 @@ class Arrays(Protocol[A]):
 class NumpyArrays:
     """Without torch."""
 
-    def resized(self, image: Floats, size: tuple[int, int]) -> Floats:
+    def resize(self, image: Floats, size: tuple[int, int]) -> Floats:
         """An image at another size, bicubic and antialiased, within the range of each band."""
-        return resizing.resized(image, size)
+        return resizing.resize_array(image, size)
 
-    def stacked(self, images: Sequence[Floats]) -> Floats:
+    def stack(self, images: Sequence[Floats]) -> Floats:
         """Images of one size as a batch, where the network is."""
         return np.stack(images)
 
@@ -74,19 +74,19 @@ class NumpyArrays:
             Y, X = batch.shape[-2:]
         return np.pad(batch, ((0, 0), (0, 0), (0, -Y % cell), (0, -X % cell)), mode="edge")
 
-    def mirrored(self, batch: Floats) -> Floats:
+    def mirror(self, batch: Floats) -> Floats:
         """Left and right exchanged."""
         return batch[..., ::-1]
 
     def bilinear(self, maps: Floats, size: Sequence[int]) -> Floats:
         """Maps ``(..., Y, X)`` at another size, corners not aligned."""
-        return resizing.bilinear(maps, size)
+        return resizing.resize_bilinear(maps, size)
 
     def zeros(self, shape: Sequence[int], like: Floats) -> Floats:
         """Nothing yet, in the precision and on the device of ``like``."""
         return np.zeros(tuple(shape), like.dtype)
 
-    def given(self, values: Floats, like: Floats) -> Floats:
+    def match(self, values: Floats, like: Floats) -> Floats:
         """These values, in the precision and on the device of ``like``."""
         return values.astype(like.dtype)
 

@@ -98,13 +98,13 @@ def looks(network: Network[A], images: Sequence[A], settings: LookSettings) -> I
     arrays = network.arrays
     for scale in settings.scales:
         size = look_size(network, images[0], settings, scale)
-        batch = arrays.stacked([arrays.resized(image, size) for image in images])
+        batch = arrays.stack([arrays.resize(image, size) for image in images])
         for flipped in (False, True) if settings.flip else (False,):
             # What is filled up or left out stays right and below: the image is mirrored before.
-            view = arrays.mirrored(batch) if flipped else batch
+            view = arrays.mirror(batch) if flipped else batch
             seen = by_windows(network, arrays.whole_cells(view, network.cell, settings.edges), settings)
-            maps = seen.maps if settings.edges == "drop" else to_pixels(network, seen.maps, size)
-            yield Seen(arrays.mirrored(maps) if flipped else maps, seen.scores)
+            maps = seen.maps if settings.edges == "drop" else maps_to_pixels(network, seen.maps, size)
+            yield Seen(arrays.mirror(maps) if flipped else maps, seen.scores)
 
 
 def look_size(network: Network[A], image: A, settings: LookSettings, scale: float) -> tuple[int, int]:
@@ -122,7 +122,7 @@ def finest_grid(settings: LookSettings, side: int, patch: int, height: int, widt
     return max(round(rows / patch), 1), max(round(columns / patch), 1)
 
 
-def to_pixels(network: Network[A], maps: A, size: tuple[int, int]) -> A:
+def maps_to_pixels(network: Network[A], maps: A, size: tuple[int, int]) -> A:
     """Maps on cells at the pixels that they were seen at, without what was filled up."""
     h, w = maps.shape[-2:]
     pixels = network.arrays.bilinear(maps, (h * network.cell, w * network.cell))
@@ -152,18 +152,18 @@ def by_windows(network: Network[A], batch: A, settings: LookSettings) -> Seen[A]
         parts = [
             batch[b, :, top * cell : (top + high) * cell, left * cell : (left + wide) * cell] for b, top, left in chosen
         ]
-        seen = network(arrays.stacked(parts))
+        seen = network(arrays.stack(parts))
         if sums is None:
             sums = arrays.zeros((B, seen.maps.shape[1], h, w), seen.maps)
-        weight = arrays.given(weights, seen.maps)
+        weight = arrays.match(weights, seen.maps)
         for (b, top, left), maps in zip(chosen, seen.maps, strict=True):
             sums[b, :, top : top + high, left : left + wide] += maps * weight
         scores += [] if seen.scores is None else list(seen.scores)
     assert sums is not None
-    sums /= arrays.given(covered_hw, sums)
+    sums /= arrays.match(covered_hw, sums)
     if not scores:
         return Seen(sums)
-    by_corner = [arrays.stacked(scores[first : first + B]) for first in range(0, len(scores), B)]
+    by_corner = [arrays.stack(scores[first : first + B]) for first in range(0, len(scores), B)]
     return Seen(sums, arrays.largest(by_corner))
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tag2mask.data.resizing import Edges
-from tag2mask.data.transforms import resized, whole_patches
+from tag2mask.data.transforms import resize_image, whole_patches
 from tag2mask.inference.arrays import Floats
 from tag2mask.vit.grid import resize
 
@@ -19,11 +19,11 @@ class TorchArrays:
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
-    def resized(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+    def resize(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         """An image at another size, bicubic and antialiased, within the range of each band."""
-        return resized(image, size)
+        return resize_image(image, size)
 
-    def stacked(self, images: Sequence[Tensor]) -> Tensor:
+    def stack(self, images: Sequence[Tensor]) -> Tensor:
         """Images of one size as a batch, where the network is."""
         return torch.stack(list(images)).to(self.device)
 
@@ -31,7 +31,7 @@ class TorchArrays:
         """A batch with sides of whole cells: the edge repeated right and below, or the rest there left out."""
         return whole_patches(batch, cell, edges)
 
-    def mirrored(self, batch: Tensor) -> Tensor:
+    def mirror(self, batch: Tensor) -> Tensor:
         """Left and right exchanged."""
         return batch.flip(-1)
 
@@ -43,7 +43,7 @@ class TorchArrays:
         """Nothing yet, in the precision and on the device of ``like``."""
         return like.new_zeros(tuple(shape))
 
-    def given(self, values: Floats, like: Tensor) -> Tensor:
+    def match(self, values: Floats, like: Tensor) -> Tensor:
         """These values, in the precision and on the device of ``like``."""
         return torch.from_numpy(values).to(like)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tag2mask.data import Sample
 from tag2mask.errors import DataError
-from tag2mask.masks.localize import Localized, Localizer, batches
+from tag2mask.masks.localize import Localized, Localizer, tensor_batches
 from tag2mask.masks.paint import normalise
 from tag2mask.masks.settings import MaskSettings, with_paint
 from tag2mask.progress import progress_bar
@@ -27,7 +27,7 @@ PHOTOGRAPHS = 200  # as many, evenly spread, are looked at
 SMALLER = 0.75  # the scale of the second view
 
 
-def agreed(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskSettings:
+def choose_by_agreement(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskSettings:
     """The settings with the background threshold at which images and their smaller mirror images agree best.
 
     Raises:
@@ -39,7 +39,7 @@ def agreed(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskS
     some = samples[:: -(-len(samples) // PHOTOGRAPHS)]
     agreement = Agreement()
     with progress_bar("agree", len(some)) as bar:
-        for batch in batches(some, run.settings.data, settings.look.batch_size, {}):
+        for batch in tensor_batches(some, run.settings.data, settings.look.batch_size, {}):
             mirrored = [(sample, image.flip(-1)) for sample, image in batch]
             views = zip(mirrored, localizer.localize(batch), other.localize(mirrored), batch, strict=True)
             for (sample, mirror), first, second, (_, image) in views:

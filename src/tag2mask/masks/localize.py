@@ -30,7 +30,7 @@ class Localized:
     maps_CYX: Tensor
 
 
-def batches(
+def tensor_batches(
     samples: Sequence[Sample], settings: DataSettings, batch_size: int, failures: dict[str, str]
 ) -> Iterator[list[tuple[Sample, Tensor]]]:
     """Images of one size together, as tensors ``(bands, Y, X)`` in [0, 1]; what cannot be read is noted."""
@@ -79,7 +79,7 @@ def localize(
 
     def read(evidence: Evidence) -> Tensor:
         assert evidence.maps_BChw is not None
-        maps_BChw = share(evidence.maps_BChw) if settings.paint.relative else evidence.maps_BChw
+        maps_BChw = share_of_classes(evidence.maps_BChw) if settings.paint.relative else evidence.maps_BChw
         return refine_patches(evidence, maps_BChw, settings.refine.names)
 
     ask = Ask(maps=True, affinity=any(name in PATCH_REFINERS for name in settings.refine.names))
@@ -88,6 +88,6 @@ def localize(
     return [Localized(*each) for each in zip(seen.scores.float().cpu(), seen.maps.float().cpu(), strict=True)]
 
 
-def share(maps_BChw: Tensor) -> Tensor:
+def share_of_classes(maps_BChw: Tensor) -> Tensor:
     """Each class's share of all classes' maps at a patch; 0 where all are 0."""
     return maps_BChw / (maps_BChw.sum(1, keepdim=True) + SHARE_EPS)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tag2mask.data.resizing import bilinear
+from tag2mask.data.resizing import resize_bilinear
 from tag2mask.masks.settings import BackgroundSettings, PaintSettings, Threshold
 
 Maps = NDArray[np.floating[Any]]
@@ -96,7 +96,7 @@ def decide(
     if not values:
         return np.full(scores_SYX.shape[-2:], 0 if has_background else BARE, np.int64)
     if settings.rule == "ordered":
-        labels = paint_ordered(scores_SYX, values, logits, chosen(own, settings.threshold, len(values)))
+        labels = paint_ordered(scores_SYX, values, logits, thresholds_by_class(own, settings.threshold, len(values)))
         kept = keeps_background(has_background, settings)
         return np.where(labels == BARE, 0, labels) if kept else fill_nearest(labels)
     if len(scores_SYX) > len(values):  # the background stands first: a tie is background
@@ -110,7 +110,7 @@ def most_probable(probabilities_KYX: NDArray[np.float32], size: Sequence[int]) -
     best_YX = np.full(tuple(size), -1, np.float32)
     labels_YX = np.zeros(tuple(size), np.int64)
     for value, small_YX in enumerate(probabilities_KYX):
-        share_YX = bilinear(small_YX, size)
+        share_YX = resize_bilinear(small_YX, size)
         labels_YX[share_YX > best_YX] = value
         np.maximum(best_YX, share_YX, out=best_YX)
     return labels_YX
@@ -129,7 +129,7 @@ def label_shares(scores_SYX: Maps, probable: bool) -> Maps:
     return shares_SYX
 
 
-def chosen(own: Sequence[Threshold | None], general: Threshold, count: int) -> list[Threshold]:
+def thresholds_by_class(own: Sequence[Threshold | None], general: Threshold, count: int) -> list[Threshold]:
     """A threshold for each of ``count`` classes: its own, or the general one."""
     return [general if threshold is None else threshold for threshold in own or [None] * count]
 
@@ -139,8 +139,8 @@ def background_score(maps_KYX: Maps, settings: BackgroundSettings, own: Sequence
     if settings.policy == "power":
         return np.asarray((1 - maps_KYX.max(0)) ** settings.value)
     assert settings.value != "agreement"  # it became a number before anything is painted
-    thresholds = chosen(own, settings.value, len(maps_KYX))
-    cuts_K = np.array([cut(*pair) for pair in zip(maps_KYX, thresholds, strict=True)], maps_KYX.dtype)
+    thresholds = thresholds_by_class(own, settings.value, len(maps_KYX))
+    cuts_K = np.array([cut_value(*pair) for pair in zip(maps_KYX, thresholds, strict=True)], maps_KYX.dtype)
     return np.asarray(cuts_K[maps_KYX.argmax(0)])
 
 
@@ -155,11 +155,11 @@ def paint_ordered(
     for index in np.argsort(np.asarray(logits), kind="stable"):
         map_YX = maps_KYX[index]
         if map_YX.mean() > 0:
-            labels[map_YX >= cut(map_YX, thresholds[index])] = values[index]
+            labels[map_YX >= cut_value(map_YX, thresholds[index])] = values[index]
     return labels
 
 
-def cut(map_YX: Maps, threshold: Threshold) -> float:
+def cut_value(map_YX: Maps, threshold: Threshold) -> float:
     """The value that a map is cut at."""
     match threshold:
         case "mean":

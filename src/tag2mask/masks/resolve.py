@@ -37,7 +37,7 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
     return settings.model_copy(update={"paint": resolve_paint(settings.paint, run.classes, str(run.path))})
 
 
-def require_tags(samples: Sequence[Sample], split: str) -> None:
+def require_all_tagged(samples: Sequence[Sample], split: str) -> None:
     """Every image has tags.
 
     Raises:

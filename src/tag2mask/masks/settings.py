@@ -19,14 +19,14 @@ BACKGROUND_WORDS = ("mean", "otsu", "agreement")
 SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
 
 
-def share(threshold: Any) -> Any:
+def require_share(threshold: Any) -> Any:
     """A threshold that is a number is a share of the normalised map."""
     if threshold in ("mean", "otsu") or (isinstance(threshold, int | float) and 0 <= threshold <= 1):
         return threshold
     raise ValueError("wanted mean, otsu or a number from 0 to 1")
 
 
-Threshold = Annotated[Literal["mean", "otsu"] | float, BeforeValidator(share)]
+Threshold = Annotated[Literal["mean", "otsu"] | float, BeforeValidator(require_share)]
 
 
 class BackgroundSettings(Settings):

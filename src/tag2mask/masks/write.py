@@ -103,7 +103,7 @@ class MaskSet:
         Raises:
             MaskSetError: it has none, or those of an image are missing.
         """
-        if not scored(self.manifest):
+        if not has_scores(self.manifest):
             raise MaskSetError(f"{self.path} has no scores, only masks: make it with tag2mask masks --scores")
         tags, first = tags_of(self), self.classes.offset
         place = {name: value for value, name in enumerate(self.classes.names, start=first)}
@@ -129,7 +129,7 @@ def mask_path(folder: Path, name: str) -> Path:
     return inside(folder / MASKS, f"{name}.png", folder)
 
 
-def scored(manifest: Mapping[str, Any]) -> bool:
+def has_scores(manifest: Mapping[str, Any]) -> bool:
     """Whether a mask set with such a manifest has scores."""
     return bool(manifest.get("settings", {}).get("scores", False))
 
@@ -276,7 +276,7 @@ class MaskSetWriter:
     def has(self, name: str) -> bool:
         """Whether an image's mask is finished, with its scores if the set has them."""
         paths = [mask_path(self.path, name)]
-        if scored(self.origin) and len(self.tags.get(name, ())) + self.classes.offset:
+        if has_scores(self.origin) and len(self.tags.get(name, ())) + self.classes.offset:
             paths.append(score_path(self.path, name))
         # Empty if power failed meanwhile.
         return name in self.tags and all(path.is_file() and path.stat().st_size > 0 for path in paths)

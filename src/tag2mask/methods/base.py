@@ -83,7 +83,7 @@ class Method(nn.Module, ABC):
     def __init__(self, classes: Classes | int) -> None:
         """A method for the tags of ``classes``: their names and the background, or no more than their number."""
         super().__init__()
-        self.classes = numbered(classes) if isinstance(classes, int) else classes
+        self.classes = unnamed_classes(classes) if isinstance(classes, int) else classes
         self.teacher: Teacher | None = None
 
     @property
@@ -118,12 +118,12 @@ class Method(nn.Module, ABC):
         """All trainable parameters, each in one group; those of one rate keep their order in the optimiser."""
 
 
-def numbered(count: int) -> Classes:
+def unnamed_classes(count: int) -> Classes:
     """Classes that nobody named."""
     return Classes(tuple(f"class {index}" for index in range(count)))
 
 
-def require_tags(tags: Tensor | None, images: int, classes: int) -> Tensor:
+def require_multi_hot(tags: Tensor | None, images: int, classes: int) -> Tensor:
     """The tags, if they are multi-hot ``(B, C)``.
 
     Raises:

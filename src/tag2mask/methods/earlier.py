@@ -30,10 +30,10 @@ def method_of_run(name: str, settings: Mapping[str, Any], where: str) -> tuple[s
     match settings.get("reads"):
         case "attended":
             require(settings, {**ATTENDED, **(PRUNED if settings.get("pruning") else {})}, where)
-            return "attended", known(settings, AttendedSettings)
+            return "attended", known_settings(settings, AttendedSettings)
         case "token":
             require(settings, TOKEN, where)
-            return name, known(settings, TokenMaskingSettings)
+            return name, known_settings(settings, TokenMaskingSettings)
         case _:
             return name, dict(settings)
 
@@ -52,6 +52,6 @@ def require(settings: Mapping[str, Any], wanted: Mapping[str, tuple[Any, ...]], 
             )
 
 
-def known(settings: Mapping[str, Any], kind: type[Settings]) -> dict[str, Any]:
+def known_settings(settings: Mapping[str, Any], kind: type[Settings]) -> dict[str, Any]:
     """The settings that ``kind`` still has."""
     return {key: value for key, value in settings.items() if key in kind.model_fields}

@@ -114,7 +114,7 @@ def unread(size: Size) -> dict[str, Shape]:
     return {"norm.weight": (D,), "norm.bias": (D,), "head.weight": (C, D), "head.bias": (C,)}
 
 
-def named(size: Size, layout: Layout) -> dict[str, Shape]:
+def find_tensors(size: Size, layout: Layout) -> dict[str, Shape]:
     """Everything that a name finds, by its released name."""
     C, D = size.classes, size.width
     return {**transformer(size), CLASS: (1, C, D), **layout.positions.shapes(C, size.side**2, D)}
@@ -126,14 +126,14 @@ def without_prefix(state: State) -> dict[str, Tensor]:
     return {name.removeprefix("module.") if wrapped else name: tensor for name, tensor in state.items()}
 
 
-def fit(state: State, layout: Layout) -> Fitted:
+def fit_state(state: State, layout: Layout) -> Fitted:
     """The tensors under our names.
 
     Raises:
         ValueError: one is missing, surplus or of another shape; the first of them, both shapes and their number.
     """
-    size = measure(state, layout)
-    wanted = named(size, layout)
+    size = measure_state(state, layout)
+    wanted = find_tensors(size, layout)
     others = {name: tensor for name, tensor in state.items() if name not in wanted}
     found = find(others, layout.layers(size))
     for layer, shapes in layout.layers(size).items():
@@ -145,7 +145,7 @@ def fit(state: State, layout: Layout) -> Fitted:
     return Fitted(size, ours(state, size, layout, found), tuple(sorted(spare)))
 
 
-def measure(state: State, layout: Layout) -> Size:
+def measure_state(state: State, layout: Layout) -> Size:
     """Classes, width, depth, patch and grid, from the tensors that say so.
 
     Raises:

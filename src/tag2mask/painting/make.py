@@ -12,9 +12,9 @@ from tag2mask.data import open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError
 from tag2mask.files import held
-from tag2mask.masks.agreement import agreed
-from tag2mask.masks.localize import batches
-from tag2mask.masks.resolve import require_tags, resolve_masks
+from tag2mask.masks.agreement import choose_by_agreement
+from tag2mask.masks.localize import tensor_batches
+from tag2mask.masks.resolve import require_all_tagged, resolve_masks
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
 from tag2mask.painting.painter import Painter
@@ -44,24 +44,24 @@ def make_masks(
             f"or list the run's {len(opened.classes)} classes in their order in classes.txt"
         )
     if settings.tags == "given":
-        require_tags(list(dataset), settings.split)
+        require_all_tagged(list(dataset), settings.split)
     if settings.paint.background.value == "agreement":
-        settings = agreed(opened, list(dataset), settings)
+        settings = choose_by_agreement(opened, list(dataset), settings)
     painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
-    made_from = {**origin(opened, settings, painter), "data": str(place.resolve())}
+    made_from = {**describe_making(opened, settings, painter), "data": str(place.resolve())}
     failures: dict[str, str] = {}
     with held(out):
         writer = MaskSetWriter(out, opened.classes, made_from)
         samples = [sample for sample in dataset if not writer.has(sample.name)]
         with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
-            for batch in batches(samples, opened.settings.data, settings.look.batch_size, failures):
+            for batch in tensor_batches(samples, opened.settings.data, settings.look.batch_size, failures):
                 for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
                     writer.add(sample.name, painted.labels, painted.tags, painted.fallback, painted.scores)
                 bar.advance(len(batch))
         return writer.finish(failures)
 
 
-def origin(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]:
+def describe_making(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]:
     """Everything that decides what the masks look like but the images."""
     return {
         "tool": f"tag2mask {__version__}",

@@ -15,7 +15,7 @@ from typing import Any
 
 from tag2mask._version import __version__
 from tag2mask.data.batches import ImageBatch
-from tag2mask.data.resizing import bilinear
+from tag2mask.data.resizing import resize_bilinear
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.inference.arrays import Arrays, Floats, NumpyArrays
 from tag2mask.inference.look import Seen, Window, finest_grid, mean_probabilities, sum_maps
@@ -26,7 +26,14 @@ from tag2mask.masks.settings import SHARE_EPS
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.new_paint import resolve_new_paint
 from tag2mask.prediction.onnx_file import OnnxModel
-from tag2mask.prediction.predictor import Answer, Predictor, answer_of, answer_of_segmenter, painted, sharpened
+from tag2mask.prediction.predictor import (
+    Answer,
+    Predictor,
+    answer_of,
+    answer_of_segmenter,
+    as_painted,
+    labels_after_crf,
+)
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.settings import CRF, GUIDED, PAMR, RefineSettings
 from tag2mask.segmentation.kinds import RUN, SEGMENTER
@@ -85,13 +92,13 @@ class OnnxSegmenter(OnnxPredictor):
     def require_usable(self) -> None:
         """It has no class maps to paint; the CRF is in torch."""
         self.settings.require_unset(["paint", "method"], f"it is for tagged runs, and {self.path} is a segmenter")
-        require_refiners(self.settings.refine, (CRF,), self.path)
+        require_onnx_refiners(self.settings.refine, (CRF,), self.path)
 
     def paint(self, batch: ImageBatch) -> list[Painted]:
         """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
         shares_BKYX = self.probabilities(images)
-        return [painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+        return [as_painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
 
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
         """Probabilities, those of ``tags`` alone if they are known; the CRF works on label images only."""
@@ -109,7 +116,7 @@ class OnnxSegmenter(OnnxPredictor):
         if not self.settings.refine.names:
             return most_probable(shares_KYX, image.shape[1:])
 
-        return sharpened(image, shares_KYX, self.settings.refine, self.data_settings)
+        return labels_after_crf(image, shares_KYX, self.settings.refine, self.data_settings)
 
 
 class RunNetwork:
@@ -138,7 +145,7 @@ class OnnxRun(OnnxPredictor):
     def require_usable(self) -> None:
         """Settings of the method, and refiners that need more than maps, are the folder's alone."""
         self.settings.require_unset(["method"], f"{self.path} was made of a {RUN}; only the folder has that")
-        require_refiners(self.settings.refine, (PAMR, GUIDED, CRF), self.path)
+        require_onnx_refiners(self.settings.refine, (PAMR, GUIDED, CRF), self.path)
         resolve_new_paint(self.settings.paint, self.classes, self.path)
 
     @cached_property
@@ -188,7 +195,7 @@ class OnnxRun(OnnxPredictor):
         """The scores that compete for the pixels of an image; refiners need torch."""
         brush, refine = self.brush, self.settings.refine
         if not refine.names or not tags:
-            return brush.competing(bilinear(maps_CYX[tags], image.shape[1:]), tags)
+            return brush.competing(resize_bilinear(maps_CYX[tags], image.shape[1:]), tags)
         import torch
 
         from tag2mask.refine.on_image import finished_maps, sharpen
@@ -200,7 +207,7 @@ class OnnxRun(OnnxPredictor):
         return sharpen(pixels, scores_SYX, grid, refine, self.data_settings).numpy()
 
 
-def require_refiners(settings: RefineSettings, possible: Sequence[str], path: Path) -> None:
+def require_onnx_refiners(settings: RefineSettings, possible: Sequence[str], path: Path) -> None:
     """A file has what these refiners need, and torch is there for them.
 
     Raises:

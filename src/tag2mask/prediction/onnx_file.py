@@ -19,7 +19,7 @@ from tag2mask.errors import RunError, SettingsError
 from tag2mask.notation import from_json
 from tag2mask.segmentation.kinds import RUN
 from tag2mask.settings import LARGEST_SIDE
-from tag2mask.stored import Number, Stored, checked
+from tag2mask.stored import Number, Stored, validate
 
 TEXTS = ("kind", "name", "model", "checkpoint_sha256", "labels_used", "truth_used")  # the others are JSON
 Side = Annotated[int, Field(strict=True, gt=0, le=LARGEST_SIDE)]
@@ -94,7 +94,7 @@ class ModelCard:
         try:
             told = {name: texts[name] for name in StoredCard.model_fields if name in texts}
             content = {name: text if name in TEXTS else from_json(text.encode()) for name, text in told.items()}
-            card = checked(StoredCard, content)
+            card = validate(StoredCard, content)
             classes = Classes.from_json(card.classes)
             data = DataSettings.parse(card.data_settings, where=str(where))
             for name, values in (("mean", card.mean), ("std", card.std)):

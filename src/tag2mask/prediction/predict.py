@@ -54,7 +54,7 @@ def predict(
         samples = split_samples(predictor, split, photographs, out)
     failures: dict[str, str] = {}
     with held(out):
-        made_from = {**predictor.origin(), **place_of(predictor, split, photographs)}
+        made_from = {**predictor.origin(), **describe_images(predictor, split, photographs)}
         writer = MaskSetWriter(out, predictor.classes, made_from)
         missing = [sample for sample in samples if not writer.has(sample.name)]
         with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
@@ -118,7 +118,7 @@ def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path],
     return list(open_dataset(predictor.data, predictor.data_settings, split))
 
 
-def place_of(predictor: Predictor, split: str | None, photographs: Sequence[Path]) -> dict[str, Any]:
+def describe_images(predictor: Predictor, split: str | None, photographs: Sequence[Path]) -> dict[str, Any]:
     """Where the images are, for the manifest."""
     if split is None:
         return {"photographs": [str(path.resolve()) for path in photographs]}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tag2mask.data import Classes, DataSettings
 from tag2mask.data.batches import ImageBatch
-from tag2mask.data.resizing import bilinear
+from tag2mask.data.resizing import resize_bilinear
 from tag2mask.inference.arrays import Floats
 from tag2mask.masks.paint import Labels, label_shares, most_probable
 from tag2mask.masks.write import Painted
@@ -82,7 +82,7 @@ def answer_of_segmenter(
     """
     places = range(len(classes)) if tags is None else tags
     values = [*range(classes.offset), *(tag + classes.offset for tag in places)]
-    own_SYX = bilinear(shares_KYX[values], size)
+    own_SYX = resize_bilinear(shares_KYX[values], size)
     own_SYX = own_SYX / own_SYX.sum(0).clip(np.finfo(np.float32).tiny)
     labels = np.full(tuple(size), classes.ignore) if not values else np.asarray(values)[own_SYX.argmax(0)]
     if tags is None:
@@ -90,13 +90,13 @@ def answer_of_segmenter(
     return Answer(tuple(values), own_SYX, own_SYX, labels, tuple(tags))
 
 
-def painted(labels: NDArray[np.int64], classes: Classes) -> Painted:
+def as_painted(labels: NDArray[np.int64], classes: Classes) -> Painted:
     """A label image with the classes that it has, without the background, as its tags."""
     present = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(classes.pixel_names))).tolist()
     return Painted(labels, [classes.names[value - classes.offset] for value in present if value >= classes.offset])
 
 
-def sharpened(image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings) -> Labels:
+def labels_after_crf(image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings) -> Labels:
     """The label image ``(Y, X)`` of an image ``(bands, Y, X)`` in [0, 1] after the CRF, which is in torch."""
     from tag2mask.refine.on_image import sharpen_winners
 

@@ -41,7 +41,7 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged:
     settings = PredictSettings()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = network_of(student, student.load(device))
-    writer = MaskSetWriter(out, student.classes, origin(student, tagged, settings))
+    writer = MaskSetWriter(out, student.classes, describe_repainting(student, tagged, settings))
     tags = tags_of(tagged)
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
     failures: dict[str, str] = {}
@@ -70,7 +70,7 @@ def most_probable_of(shares_KYX: Floats, allowed: Sequence[int], size: Sequence[
     return np.asarray(allowed, np.int64)[most_probable(own_KYX, size)]
 
 
-def origin(student: SegmenterRun, tagged: MaskSet, settings: PredictSettings) -> dict[str, Any]:
+def describe_repainting(student: SegmenterRun, tagged: MaskSet, settings: PredictSettings) -> dict[str, Any]:
     """Everything that decides what the masks look like."""
     tags = tagged.manifest.get("settings", {}).get("tags", "unknown")
     return {

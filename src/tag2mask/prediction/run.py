@@ -17,7 +17,7 @@ from tag2mask.masks.localize import Localized
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
-from tag2mask.painting.make import origin
+from tag2mask.painting.make import describe_making
 from tag2mask.painting.painter import Painter
 from tag2mask.prediction.new_paint import resolve_new_paint
 from tag2mask.prediction.predictor import Answer, Predictor, answer_of
@@ -46,7 +46,7 @@ class RunPredictor(Predictor):
 
     def origin(self) -> dict[str, Any]:
         """The run, and the settings in the words of ``masks``."""
-        return {**origin(self.run, self.masks, self.painter), "overlay": self.settings.overlay}
+        return {**describe_making(self.run, self.masks, self.painter), "overlay": self.settings.overlay}
 
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
         """The scores that compete, by class maps or a probe."""

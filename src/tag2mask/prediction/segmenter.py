@@ -23,7 +23,7 @@ from tag2mask.inference.networks import PixelNetwork
 from tag2mask.masks.paint import most_probable
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.from_pixels import FromPixels, in_numpy
-from tag2mask.prediction.predictor import Answer, Predictor, answer_of_segmenter, painted, sharpened
+from tag2mask.prediction.predictor import Answer, Predictor, answer_of_segmenter, as_painted, labels_after_crf
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import CRF
@@ -72,7 +72,7 @@ class SegmenterPredictor(Predictor):
         """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
         shares_BKYX = mean_probabilities(self.network, images, self.settings.look)
-        return [painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+        return [as_painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
 
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
         """Probabilities, those of ``tags`` alone if they are known; the CRF works on label images only."""
@@ -95,7 +95,7 @@ class SegmenterPredictor(Predictor):
     def labels(self, image: Floats, shares_KYX: Floats) -> NDArray[np.int64]:
         """The label image of an image ``(bands, Y, X)`` in [0, 1]."""
         if CRF in self.settings.refine.names:
-            return sharpened(image, shares_KYX, self.settings.refine, self.data_settings)
+            return labels_after_crf(image, shares_KYX, self.settings.refine, self.data_settings)
         return most_probable(shares_KYX, image.shape[1:])
 
 

@@ -32,7 +32,7 @@ CONFIG, WEIGHTS = "config.yaml", "probe.safetensors"
 
 
 @dataclass(frozen=True)
-class Look:
+class ProbeView:
     """An image seen by a method with some short side: evidence, patch features ``(h, w, D)``, the size before padding.
 
     Features are those after the backbone's last norm.
@@ -44,7 +44,7 @@ class Look:
 
 
 @torch.no_grad()
-def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) -> Look:
+def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) -> ProbeView:
     """Look at one image ``(bands, Y, X)`` in [0, 1], in the precision of the run's training.
 
     ``method`` is what ``run`` trained; its evidence comes with class maps, and only if they are wanted.
@@ -64,10 +64,10 @@ def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) ->
             features_MD = method.vit.norm(seen[0].patch_BMD)[0].float()
     finally:
         handle.remove()
-    return Look(evidence, features_MD.view(*seen[0].grid, -1), size)
+    return ProbeView(evidence, features_MD.view(*seen[0].grid, -1), size)
 
 
-class Origin(Stored):
+class ProbeOrigin(Stored):
     """The run that a probe was learned with."""
 
     name: str
@@ -78,7 +78,7 @@ class ProbeConfig(Stored):
     """What ``config.yaml`` of a probe has to hold."""
 
     side: Side
-    run: Origin
+    run: ProbeOrigin
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,6 @@ def rivals(maps_Khw: Tensor) -> Tensor:
     return torch.where(maps_Khw == first, second, first)
 
 
-def agreed(labels_NL: Tensor) -> Tensor:
+def unanimous_labels(labels_NL: Tensor) -> Tensor:
     """The label that all looks give a patch, or ``UNSURE``: ``(N,)``."""
     return torch.where((labels_NL == labels_NL[:, :1]).all(1), labels_NL[:, 0], UNSURE)

@@ -22,13 +22,13 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.data.loading import load_image
 from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.files import held, vacant, write_json, write_yaml
-from tag2mask.masks.localize import Localizer, share
+from tag2mask.masks.localize import Localizer, share_of_classes
 from tag2mask.masks.resolve import resolve_masks, tagged_samples
 from tag2mask.probe import probe as layout
 from tag2mask.probe.linear import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe
 from tag2mask.probe.probe import look
 from tag2mask.probe.settings import ProbeSettings
-from tag2mask.probe.sure_patches import agreed, sure_patches
+from tag2mask.probe.sure_patches import sure_patches, unanimous_labels
 from tag2mask.progress import progress_bar
 from tag2mask.settings import read_yaml
 from tag2mask.shown import Shown
@@ -91,7 +91,7 @@ def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
     """
     start = time.monotonic()
     opened = open_run(run)
-    settings = resolved(settings, opened)
+    settings = resolve_probe(settings, opened)
     require_outside(out, images_folder(opened.data))
     samples = tagged_samples(opened, settings.masks, "a probe")
     localizer = Localizer(opened, settings.masks)
@@ -102,8 +102,8 @@ def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
             return read_summary(out)
         write_yaml(out / layout.CONFIG, header)
         failures: dict[str, str] = {}
-        patches = gather(localizer, samples, settings, out, interrupt, failures)
-        learned = learn(patches, settings, opened.classes.background is not None)
+        patches = gather_patches(localizer, samples, settings, out, interrupt, failures)
+        learned = learn_layers(patches, settings, opened.classes.background is not None)
         names = opened.classes.pixel_names
         summary = ProbeSummary(
             path=out,
@@ -136,7 +136,7 @@ def read_summary(out: Path) -> ProbeSummary:
     return ProbeSummary(out, **read_stored(out / SUMMARY, StoredSummary).model_dump())
 
 
-def resolved(settings: ProbeSettings, run: Run) -> ProbeSettings:
+def resolve_probe(settings: ProbeSettings, run: Run) -> ProbeSettings:
     """The settings with everything decided that depends on the run.
 
     Raises:
@@ -190,13 +190,13 @@ class Learned:
     small: bool
 
 
-def learn(patches: Patches, settings: ProbeSettings, background: bool) -> Learned:
+def learn_layers(patches: Patches, settings: ProbeSettings, background: bool) -> Learned:
     """The last of the layers that ``ProbeSettings`` tells of.
 
     Raises:
         DataError: no patch is sure.
     """
-    labels_N = agreed(patches.label_NL.long())
+    labels_N = unanimous_labels(patches.label_NL.long())
     if not (labels_N != UNSURE).any():
         raise DataError("no patch is sure of its class: lower sure or margin, or train the run longer")
     probe, priors_S = learn_once(patches, labels_N, settings)
@@ -240,7 +240,7 @@ class Patches:
     allowed_IS: Tensor
 
 
-def gather(
+def gather_patches(
     localizer: Localizer,
     samples: Sequence[Sample],
     settings: ProbeSettings,
@@ -264,15 +264,15 @@ def gather(
                 parts.append(no_patches(1, width, looks, scores))
             bar.advance()
             if interrupt.asked or time.monotonic() - saved > 60 * settings.save_minutes:
-                parts = [joined(parts)]
+                parts = [join(parts)]
                 write_tensors(out / PATCHES, vars(parts[0]), {})
                 saved = time.monotonic()
             if interrupt.asked:
                 raise KeyboardInterrupt
-    return joined(parts)
+    return join(parts)
 
 
-def joined(parts: Sequence[Patches]) -> Patches:
+def join(parts: Sequence[Patches]) -> Patches:
     """All of them as one."""
     return Patches(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
 
@@ -312,7 +312,7 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
     labels = []
     for one, seen, scale in zip(evidence, looks, settings.scales, strict=True):
         assert one.maps_BChw is not None
-        maps_BChw = share(one.maps_BChw) if settings.masks.paint.relative else one.maps_BChw
+        maps_BChw = share_of_classes(one.maps_BChw) if settings.masks.paint.relative else one.maps_BChw
         maps_Khw = torch.zeros(0, *last.features_hwD.shape[:2])
         if tags:
             pixels_KYX = to_pixels(maps_BChw[:, tags].float(), patch, seen.size)[0]

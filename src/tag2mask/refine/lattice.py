@@ -24,7 +24,7 @@ class Lattice:
         codes, place = torch.unique(self.code(vertex_NK).flatten(), return_inverse=True)
         self.vertices = len(codes)
         self.slice_NV = rows_of(place.view(weight_NK.shape), weight_NK, self.vertices + 1)
-        self.splat_VN = transposed(place, weight_NK, self.vertices + 1)
+        self.splat_VN = transpose(place, weight_NK, self.vertices + 1)
         self.neighbours = self.find_neighbours(vertex_NK.flatten(0, 1), place, codes)
 
     def code(self, vertices: Tensor) -> Tensor:
@@ -67,18 +67,18 @@ def rows_of(column_NK: Tensor, value_NK: Tensor, columns: int) -> Tensor:
     """A sparse matrix ``(N, columns)`` with K numbers in every row."""
     N, K = column_NK.shape
     edges = torch.arange(0, N * K + 1, K, device=column_NK.device)
-    return compressed(edges, column_NK.flatten(), value_NK.flatten(), (N, columns))
+    return compress_rows(edges, column_NK.flatten(), value_NK.flatten(), (N, columns))
 
 
-def transposed(column: Tensor, value_NK: Tensor, columns: int) -> Tensor:
+def transpose(column: Tensor, value_NK: Tensor, columns: int) -> Tensor:
     """The same matrix turned over, ``(columns, N)``; ``column`` is flat."""
     order = column.argsort()
     edges = torch.cat([column.new_zeros(1), torch.bincount(column, minlength=columns).cumsum(0)])
     rows = order // value_NK.shape[1]
-    return compressed(edges, rows, value_NK.flatten()[order], (columns, len(value_NK)))
+    return compress_rows(edges, rows, value_NK.flatten()[order], (columns, len(value_NK)))
 
 
-def compressed(edges: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+def compress_rows(edges: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     """A matrix in compressed rows, which multiply several times as fast as additions by index."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tag2mask.data import DataSettings
-from tag2mask.data.resizing import bilinear, resized
+from tag2mask.data.resizing import resize_array, resize_bilinear
 from tag2mask.inference.arrays import Floats
 from tag2mask.refine.chain import PIXEL_REFINERS, refine_pixels
 from tag2mask.refine.dense_crf import CRF_ENGINES
@@ -37,7 +37,7 @@ def sharpen(
     image: Tensor, scores_SYX: Tensor, grid: tuple[int, int], settings: RefineSettings, data: DataSettings
 ) -> Tensor:
     """Scores after the refiners that compare colours; they come from a ``grid`` of patches, rows and columns."""
-    colours = coloured(image, data)
+    colours = colour_bands(image, data)
     if GUIDED in settings.names:
         scores_SYX = at_refine_side(colours, scores_SYX, settings, lambda x, y: guided(x, y, grid))
     if CRF in settings.names:
@@ -46,7 +46,7 @@ def sharpen(
     return scores_SYX
 
 
-def coloured(image: Tensor, settings: DataSettings) -> Tensor:
+def colour_bands(image: Tensor, settings: DataSettings) -> Tensor:
     """The bands that are shown as colours, of ``(bands, Y, X)``; all of them where nothing is said."""
     return image if settings.rgb is None else image[list(settings.rgb)]
 
@@ -73,6 +73,6 @@ def sharpen_winners(
     shrink = min(1.0, settings.side / max(height, width))
     small = max(round(height * shrink), 1), max(round(width * shrink), 1)
     values_S = np.unique(shares_KYX.argmax(0))
-    scores_SYX = torch.from_numpy(bilinear(shares_KYX[values_S], small))
-    colours = coloured(torch.from_numpy(resized(image, small)), data)
+    scores_SYX = torch.from_numpy(resize_bilinear(shares_KYX[values_S], small))
+    colours = colour_bands(torch.from_numpy(resize_array(image, small)), data)
     return values_S, CRF_ENGINES[settings.crf_engine](colours, scores_SYX, settings.crf).numpy()

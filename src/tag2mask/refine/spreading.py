@@ -13,9 +13,9 @@ from tag2mask.methods import Evidence
 def affinity(evidence: Evidence, maps_BChw: Tensor) -> Tensor:
     """Refined(i) = sum_k P(i, k) map(k) with patch affinity P summed over all layers (MCTformer, CVPR 2022)."""
     assert evidence.affinity_BMM is not None
-    return spread(maps_BChw, evidence.affinity_BMM)
+    return spread_by_affinity(maps_BChw, evidence.affinity_BMM)
 
 
-def spread(maps_BChw: Tensor, affinity_BMM: Tensor) -> Tensor:
+def spread_by_affinity(maps_BChw: Tensor, affinity_BMM: Tensor) -> Tensor:
     """Row i of the affinity weighs the source patches of patch i."""
     return (affinity_BMM @ maps_BChw.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(maps_BChw.shape)

@@ -105,10 +105,10 @@ def shared_maps(figures: Figures) -> Advice | None:
         for (one, other), (value, images) in sorted(figures.likeness.items(), key=lambda item: -item[1][0])
         if value > ALIKE and images >= IMAGES_ALIKE
     ]
-    signs = [f"the class maps correlate: {listed(alike)}"] if alike else []
+    signs = [f"the class maps correlate: {first_few(alike)}"] if alike else []
     together = [f"{' and '.join(names)} ({count} images)" for names, count in figures.together]
     if together:
-        signs.append(f"these tags always come together: {listed(together)}")
+        signs.append(f"these tags always come together: {first_few(together)}")
     if not signs:
         return None
     tries = (
@@ -123,10 +123,10 @@ def dead_classes(figures: Figures) -> Advice | None:
     """Classes that are never painted, or whose AP is chance."""
     read = figures.read.items()
     bare = [f"{name} ({count} images)" for name, count in read if count and not figures.painted[name]]
-    signs = [f"tagged and never painted: {listed(bare)}"] if bare else []
+    signs = [f"tagged and never painted: {first_few(bare)}"] if bare else []
     guessed = [f"{name} (AP {ap:.2f})" for name, ap in best_aps(figures).items() if is_chance(figures, name, ap)]
     if guessed:
-        signs.append(f"validation AP no better than chance: {listed(guessed)}")
+        signs.append(f"validation AP no better than chance: {first_few(guessed)}")
     if not signs:
         return None
     tries = ["Look at the tags of these classes: a wrong or missing tag teaches the opposite"]
@@ -149,7 +149,7 @@ def unbalanced_tags(figures: Figures) -> Advice | None:
     if not rare:
         return None
     rarest = sorted(rare, key=lambda name: counts[name])
-    sign = f"{most} has {counts[most]} images, but {listed([f'{name} {counts[name]}' for name in rarest])}"
+    sign = f"{most} has {counts[most]} images, but {first_few([f'{name} {counts[name]}' for name in rarest])}"
     tries = (
         "Add images of the rare classes before anything else",
         "Judge by the table of classes below: a mean hides them",
@@ -222,7 +222,7 @@ def longer(figures: Figures) -> str:
     return f"Train longer: train --epochs {2 * figures.epochs}"
 
 
-def listed(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str]) -> str:
     """The first few."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more

@@ -13,7 +13,7 @@ from tag2mask.masks.overlay import overlay, read_picture
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.reports.page import templates, write_page
 from tag2mask.reports.pictures import data_uri
-from tag2mask.reports.sheet import Key, keys_in, spread
+from tag2mask.reports.sheet import Key, choose_evenly, keys_in
 
 SHOWN = 12
 
@@ -47,15 +47,15 @@ def write_comparison(
     """Write the page: ``table`` has a line a method with shown ``cells`` by column name, ``mask_sets`` one a method."""
     sets = {method: open_finished(folder) for method, folder in mask_sets.items()}
     everywhere = set.intersection(*(set(masks.names()) for masks in sets.values()))
-    chosen = spread(sorted(everywhere), SHOWN)
-    rows = [compared(sample, sets, truth, data) for sample in photographs if sample.name in chosen]
+    chosen = choose_evenly(sorted(everywhere), SHOWN)
+    rows = [compare_image(sample, sets, truth, data) for sample in photographs if sample.name in chosen]
     columns = len(sets) + (2 if truth else 1)
     page = templates().get_template("comparison.html.j2")
     write_page(path, page.render(table=table, names=names, rows=rows, columns=columns, seed=seed))
     return path
 
 
-def compared(sample: Sample, sets: Mapping[str, MaskSet], truth: Path | None, data: DataSettings) -> ComparedRow:
+def compare_image(sample: Sample, sets: Mapping[str, MaskSet], truth: Path | None, data: DataSettings) -> ComparedRow:
     """The image, its truth if there is any, and the masks of all methods."""
     picture = read_picture(sample.image, data)
     classes = next(iter(sets.values())).classes

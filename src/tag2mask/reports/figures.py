@@ -16,7 +16,7 @@ from tag2mask.data.reading import read_mask
 from tag2mask.data.together import Company
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
-from tag2mask.reports.sheet import Row, spread
+from tag2mask.reports.sheet import SheetRow, choose_evenly
 from tag2mask.training.run import Run
 
 MASKS_READ = 400  # at most, at even distances
@@ -52,12 +52,12 @@ class Figures:
     together: Sequence[tuple[tuple[str, ...], int]]
 
 
-def gather(
+def gather_figures(
     run: Run,
     masks: MaskSet,
     metrics: Sequence[Mapping[str, Any]],
     scores: Mapping[str, Any] | None,
-    rows: Sequence[Row],
+    rows: Sequence[SheetRow],
 ) -> Figures:
     """The figures of a run and a mask set; ``scores`` are those of the page, None without truth."""
     settings = MaskSettings.parse(masks.manifest["settings"])
@@ -65,7 +65,7 @@ def gather(
     given = settings.tags == "given"
     names = run.classes.names
     tagged = Counter(tag for tags in image_tags.values() for tag in tags)
-    chosen = sorted(spread(masks.names(), MASKS_READ))
+    chosen = sorted(choose_evenly(masks.names(), MASKS_READ))
     read = Counter(tag for name in chosen for tag in image_tags.get(name, ()))
     painted, ground = painted_classes(masks, chosen)
     company = Company()

@@ -11,13 +11,13 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import escape
 
 from tag2mask.errors import MaskSetError, RunError
-from tag2mask.evaluation.evaluate import evaluate, shown
+from tag2mask.evaluation.evaluate import evaluate, in_percent
 from tag2mask.files import reserved, write_text
 from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
 from tag2mask.reports.advice import advise
 from tag2mask.reports.charts import Chart, line_chart
-from tag2mask.reports.figures import gather
-from tag2mask.reports.sheet import class_keys, contact_sheet, spread
+from tag2mask.reports.figures import gather_figures
+from tag2mask.reports.sheet import choose_evenly, class_keys, contact_sheet
 from tag2mask.settings import flat
 from tag2mask.stored import read_stored
 from tag2mask.training.run import WEIGHTS, Run, open_run
@@ -58,7 +58,7 @@ def write_report(
         .get_template("page.html.j2")
         .render(
             run=opened,
-            shown=shown,
+            in_percent=in_percent,
             masks=masks,
             metrics=metrics,
             charts=charts(metrics),
@@ -66,7 +66,7 @@ def write_report(
             heads=head_rows(metrics),
             rows=sheet.rows,
             lost=sheet.lost,
-            advices=advise(gather(opened, masks, metrics, scores, sheet.rows)),
+            advices=advise(gather_figures(opened, masks, metrics, scores, sheet.rows)),
             scores=scores,
             settings=flat(opened.settings.model_dump(mode="json")),
             weights=asdict(read_stored(run / WEIGHTS, WeightsReport)) if (run / WEIGHTS).is_file() else {},
@@ -160,7 +160,7 @@ def class_rows(run: Run, metrics: Sequence[dict[str, Any]], scores: dict[str, An
 def head_rows(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Open heads by layer for some epochs, the first and the last among them; empty for a method without gates."""
     gated = {str(row["epoch"]): row["open_heads"] for row in metrics if row.get("open_heads") is not None}
-    chosen = spread(list(gated), EPOCHS_SHOWN)
+    chosen = choose_evenly(list(gated), EPOCHS_SHOWN)
     most = max((count for row in gated.values() for count in row), default=0) or 1
     return [
         {"epoch": epoch, "cells": [(count, round(100 * count / most)) for count in row], "sum": sum(row)}

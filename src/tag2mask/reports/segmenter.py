@@ -9,12 +9,12 @@ from typing import Any
 
 from tag2mask.data import open_dataset
 from tag2mask.errors import MaskSetError, SettingsError
-from tag2mask.evaluation.evaluate import score, shown
+from tag2mask.evaluation.evaluate import in_percent, score_masks
 from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
 from tag2mask.reports.charts import Chart, line_chart
-from tag2mask.reports.comparison import SHOWN, ComparedRow, compared
+from tag2mask.reports.comparison import SHOWN, ComparedRow, compare_image
 from tag2mask.reports.page import own_truth, templates
-from tag2mask.reports.sheet import class_keys, spread
+from tag2mask.reports.sheet import choose_evenly, class_keys
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.sources import SUPERVISED, of_same_classes
 from tag2mask.training.run import CONFIG, MODEL, Run, open_run, read_metrics
@@ -34,7 +34,8 @@ class SegmenterSection:
     def line(self) -> str:
         """The scores in one line."""
         parts = [
-            f"{name} {shown(scores['miou'])} (precision {shown(scores['precision'])}, recall {shown(scores['recall'])})"
+            f"{name} {in_percent(scores['miou'])} "
+            f"(precision {in_percent(scores['precision'])}, recall {in_percent(scores['recall'])})"
             for name, scores in self.scores.items()
         ]
         if self.ratio is not None:
@@ -69,7 +70,7 @@ def segmenter_section(
     assert truth is not None
     beside = own_masks(opened, own, names)
     sets = ({} if beside is None else {OWN: beside}) | sets
-    scores = {name: score(masks, truth, names).to_json() for name, masks in sets.items()}
+    scores = {name: score_masks(masks, truth, names).to_json() for name, masks in sets.items()}
     ratio = percent_of(scores[WEAK]["miou"], scores[FULL]["miou"]) if full is not None else None
     keys = class_keys(opened.classes)
     html = (
@@ -83,7 +84,7 @@ def segmenter_section(
             classes=[(key, [row["per_class"][key.name] for row in scores.values()]) for key in keys],
             rows=sheet(opened, sets, names, truth),
             charts=[chart for name, masks in sets.items() for chart in training_charts(opened, name, masks)],
-            shown=shown,
+            in_percent=in_percent,
         )
     )
     return SegmenterSection(html, scores, ratio)
@@ -143,8 +144,8 @@ def percent_of(part: float | None, whole: float | None) -> float | None:
 def sheet(run: Run, sets: Mapping[str, MaskSet], names: Sequence[str], truth: Path) -> list[ComparedRow]:
     """Image, truth and the mask of every set, for up to twelve images of the run's data."""
     photographs = {sample.name: sample for sample in open_dataset(run.data, run.settings.data)}
-    chosen = spread([name for name in names if name in photographs], SHOWN)
-    return [compared(photographs[name], sets, truth, run.settings.data) for name in sorted(chosen)]
+    chosen = choose_evenly([name for name in names if name in photographs], SHOWN)
+    return [compare_image(photographs[name], sets, truth, run.settings.data) for name in sorted(chosen)]
 
 
 def training_charts(run: Run, name: str, masks: MaskSet) -> list[Chart]:

@@ -45,7 +45,7 @@ class Map:
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """One image; ``truth`` is None without truth. ``likeness`` is the correlation of the maps of two classes."""
 
     name: str
@@ -70,13 +70,13 @@ def class_keys(classes: Classes) -> list[Key]:
 class Sheet:
     """The images; ``lost`` is a folder of a refiner that is not there any more: maps are shown as before it."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[SheetRow, ...]
     lost: str | None = None
 
 
 def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> Sheet:
     """Up to twelve images, spread evenly over the mask set."""
-    chosen = spread(masks.names(), SHOWN)
+    chosen = choose_evenly(masks.names(), SHOWN)
     settings = MaskSettings.parse(masks.manifest["settings"])
     dataset = open_dataset(Path(masks.manifest["data"]), run.settings.data, settings.split)
     folders = [folder for folder in (settings.refine.probe, settings.refine.walk) if folder is not None]
@@ -88,12 +88,12 @@ def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> Sheet:
     return Sheet(tuple(rows), lost)
 
 
-def spread(names: Sequence[str], count: int) -> set[str]:
+def choose_evenly(names: Sequence[str], count: int) -> set[str]:
     """At most ``count`` of the names, at even distances."""
     return {names[round(i)] for i in np.linspace(0, len(names) - 1, min(count, len(names)))}
 
 
-def sheet_row(painter: Painter, masks: MaskSet, sample: Sample, truth: Path | None) -> Row:
+def sheet_row(painter: Painter, masks: MaskSet, sample: Sample, truth: Path | None) -> SheetRow:
     """One image; its maps are the scores of the tags in use that competed for its pixels, the highest logit first."""
     run = painter.run
     picture = read_picture(sample.image, run.settings.data)
@@ -105,7 +105,7 @@ def sheet_row(painter: Painter, masks: MaskSet, sample: Sample, truth: Path | No
     labels = read_mask(masks.mask(sample.name))
     path = truth / f"{sample.name}.png" if truth else None
     true = read_mask(path) if path and path.is_file() else None
-    return Row(
+    return SheetRow(
         sample.name,
         data_uri(picture),
         data_uri(overlay(picture, labels, run.classes)),

@@ -46,21 +46,21 @@ def clipped_loss(
         threshold_BYX = threshold_BYX.masked_fill(level > tau, math.inf)
         clipped_BYX = labelled_BYX & ~(energy_BYX <= threshold_BYX)
     limited_BYX = torch.where(clipped_BYX, threshold_BYX, energy_BYX)
-    loss = (limited_BYX * labelled_BYX).sum() / counted(labelled_BYX, tiles).sum().clamp_min(1)
+    loss = (limited_BYX * labelled_BYX).sum() / counted_pixels(labelled_BYX, tiles).sum().clamp_min(1)
     return Clipped(loss, labelled_BYX & ~clipped_BYX)
 
 
 def mean_parts(energy_BYX: Tensor, labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
     """The sum of G over labelled pixels, and how many pixels are counted: ``(2,)``."""
     with torch.no_grad():
-        pixels = counted(labelled_BYX, tiles).sum().to(energy_BYX.dtype)
+        pixels = counted_pixels(labelled_BYX, tiles).sum().to(energy_BYX.dtype)
         return torch.stack([(energy_BYX * labelled_BYX).sum(), pixels])
 
 
 def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Literal["image", "batch"]) -> Tensor:
     """The mean over the counted pixels of each pixel's tile, ``(B, Y, X)``; tiles at the border may be smaller."""
     B, Y, X = energy_BYX.shape
-    counted_BYX = counted(labelled_BYX, tiles).float()
+    counted_BYX = counted_pixels(labelled_BYX, tiles).float()
     sums_Buv, counts_Buv = (in_tiles(part, tile) for part in (energy_BYX * labelled_BYX, counted_BYX))
     if tiles == "batch":
         sums_Buv, counts_Buv = (part.sum(0, keepdim=True).expand(B, -1, -1) for part in (sums_Buv, counts_Buv))
@@ -68,7 +68,7 @@ def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Liter
     return means_Buv.repeat_interleave(tile, 1).repeat_interleave(tile, 2)[:, :Y, :X]
 
 
-def counted(labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
+def counted_pixels(labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
     """The pixels that means are taken over."""
     return torch.ones_like(labelled_BYX) if tiles == "batch" else labelled_BYX
 

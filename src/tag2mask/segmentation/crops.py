@@ -177,17 +177,17 @@ def distort(image: Tensor, strength: float) -> Tensor:
     if below(2):
         image = (image + strength * uniform(-0.125, 0.125)).clamp(0, 1)
     if below(2) and not contrast_last:
-        image = contrasted(image, strength)
+        image = adjust_contrast(image, strength)
     if below(2):
         image = tv.adjust_saturation(image, 1 + strength * uniform(-0.5, 0.5))
     if below(2):
         image = tv.adjust_hue(image, strength * uniform(-0.1, 0.1))
     if below(2) and contrast_last:
-        image = contrasted(image, strength)
+        image = adjust_contrast(image, strength)
     return image
 
 
-def contrasted(image: Tensor, strength: float) -> Tensor:
+def adjust_contrast(image: Tensor, strength: float) -> Tensor:
     """All values times a factor."""
     return (image * (1 + strength * uniform(-0.5, 0.5))).clamp(0, 1)
 

@@ -35,13 +35,13 @@ from tag2mask.training.run import (
     Run,
     RunConfig,
     fill,
-    read_header,
+    read_folder_header,
     require_weights,
 )
 from tag2mask.training.start import versions
 
 
-class Origin(Stored, extra="allow"):
+class LabelOrigin(Stored, extra="allow"):
     """Whose labels a segmenter learned."""
 
     labels_used: str
@@ -53,7 +53,7 @@ class SegmenterConfig(RunConfig):
 
     data: Place
     data_settings: dict[str, Any]
-    origin: Origin
+    origin: LabelOrigin
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def open_segmenter(path: Path) -> SegmenterRun:
     Raises:
         RunError: it is none, or is damaged.
     """
-    header, classes = read_header(path, "a segmenter", "segment", Header)
+    header, classes = read_folder_header(path, "a segmenter", "segment", Header)
     if header.kind != SEGMENTER:
         raise RunError(f"{path} is a run of tag2mask train; train a segmenter on its masks with tag2mask segment")
     config = read_stored(path / CONFIG, SegmenterConfig)

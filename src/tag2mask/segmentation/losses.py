@@ -38,9 +38,9 @@ def potts(logits_BKYX: Tensor, images_BCYX: Tensor, size_B2: Tensor) -> Tensor:
     """
     p_BKYX = logits_BKYX.softmax(1)
     inside_BYX = within(size_B2, logits_BKYX.shape[2], logits_BKYX.shape[3])
-    contrast_BN = paired(lambda i, j: (i - j).square().sum(1), images_BCYX)
-    differing_BN = paired(lambda i, j: 1 - (i * j).sum(1), p_BKYX)
-    pair_BN = paired(lambda i, j: (i & j)[:, 0], inside_BYX[:, None])
+    contrast_BN = compare_pairs(lambda i, j: (i - j).square().sum(1), images_BCYX)
+    differing_BN = compare_pairs(lambda i, j: 1 - (i * j).sum(1), p_BKYX)
+    pair_BN = compare_pairs(lambda i, j: (i & j)[:, 0], inside_BYX[:, None])
     variance_B1 = (contrast_BN * pair_BN).sum(1, keepdim=True) / pair_BN.sum(1, keepdim=True).clamp_min(1)
     weight_BN = (-contrast_BN / (2 * variance_B1.clamp_min(torch.finfo(contrast_BN.dtype).tiny))).exp()
     return (weight_BN * differing_BN * pair_BN).sum() / pair_count(size_B2).clamp_min(1)
@@ -58,7 +58,7 @@ def within(size_B2: Tensor, height: int, width: int) -> Tensor:
     return (row_Y[:, None] < size_B2[:, 0, None, None]) & (column_X < size_B2[:, 1, None, None])
 
 
-def paired(compare: Callable[[Tensor, Tensor], Tensor], values_BKYX: Tensor) -> Tensor:
+def compare_pairs(compare: Callable[[Tensor, Tensor], Tensor], values_BKYX: Tensor) -> Tensor:
     """``compare`` of the values of all pairs of neighbours, above each other and then side by side: ``(B, N)``."""
     found = []
     for axis in (2, 3):

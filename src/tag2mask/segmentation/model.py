@@ -21,7 +21,7 @@ from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.grid import on_grid, to_pixels
 from tag2mask.vit.settings import BackboneSettings
-from tag2mask.vit.vit import ViT, require_plain
+from tag2mask.vit.vit import ViT, require_plain_vit
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone, normalisation, patch_of
 
 
@@ -49,7 +49,7 @@ class ViTSegmenter(Segmenter):
             SettingsError: ``backbone`` is no plain ViT.
         """
         super().__init__()
-        own_tokens = 0 if require_plain(backbone).cls_token is None else 1
+        own_tokens = 0 if require_plain_vit(backbone).cls_token is None else 1
         self.encoder = ViT(backbone, own_tokens, registers=0, gated=False, token_noise=0.0)
         self.patch = self.encoder.patch
         self.decoder = MaskTransformer(self.encoder.width, classes)

@@ -29,7 +29,7 @@ def optimiser_for(
     return torch.optim.AdamW(groups, settings.lr, betas=(settings.momentum, 0.999))
 
 
-def rate(step: int, steps: int, settings: SegmenterOptimiser) -> float:
+def poly_rate(step: int, steps: int, settings: SegmenterOptimiser) -> float:
     """On the base rates at ``step`` (from 0) of ``steps``: a linear rise, then a power of what is left."""
     rise = round(settings.warmup * steps)
     if step < rise:

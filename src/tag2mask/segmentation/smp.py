@@ -143,7 +143,7 @@ def build_smp(settings: SegmentSettings, data: DataSettings, classes: int, weigh
     """One of smp's networks."""
     name, encoder = settings.architecture, settings.encoder
     assert encoder is not None
-    model = create(name, encoder, data.bands, classes, weights == "hub")
+    model = create_network(name, encoder, data.bands, classes, weights == "hub")
     segmenter = SmpSegmenter(model, SMALLEST.get(name, 0))
     mean, std = data.statistics() or statistics(encoder, weights == "hub", data.bands)
     whole = model.encoder
@@ -157,7 +157,7 @@ def build_smp(settings: SegmentSettings, data: DataSettings, classes: int, weigh
     return Built(segmenter, report, mean, std)
 
 
-def create(name: str, encoder: str, bands: int, classes: int, pretrained: bool) -> nn.Module:
+def create_network(name: str, encoder: str, bands: int, classes: int, pretrained: bool) -> nn.Module:
     """A network, its encoder filled from the hub or random.
 
     Raises:
@@ -171,11 +171,11 @@ def create(name: str, encoder: str, bands: int, classes: int, pretrained: bool) 
         model: nn.Module = smp.create_model(name, encoder, HUB if pretrained else None, bands, classes, **more)
     except OSError as error:
         raise WeightsError(
-            f"weights of {encoder} could not be had from smp's hub ({first_line(error)}); "
+            f"weights of {encoder} could not be had from smp's hub ({shorten_error(error)}); "
             "give a file with --weights FILE, or train from scratch with --weights none"
         ) from None
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise SettingsError(f"{name} does not work with encoder={encoder}: {first_line(error)}") from None
+        raise SettingsError(f"{name} does not work with encoder={encoder}: {shorten_error(error)}") from None
     return model
 
 
@@ -189,7 +189,7 @@ def require_encoder(encoder: str, known: list[str]) -> None:
         raise SettingsError(f"encoder {encoder!r} is unknown to smp; try {', '.join(near)}, or tu-NAME for timm's")
 
 
-def first_line(error: Exception) -> str:
+def shorten_error(error: Exception) -> str:
     """What an error says, shortened."""
     text = str(error.args[0]) if error.args else type(error).__name__
     return text.splitlines()[0][:200]

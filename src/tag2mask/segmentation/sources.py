@@ -70,12 +70,12 @@ def of_same_classes(path: Path, classes: Classes) -> MaskSet:
     masks = open_finished(path)
     if masks.classes != classes:
         raise MaskSetError(
-            f"{path} has other classes than the run: {shortened(masks.classes)} there, {shortened(classes)} here"
+            f"{path} has other classes than the run: {shorten(masks.classes)} there, {shorten(classes)} here"
         )
     return masks
 
 
-def shortened(classes: Classes) -> str:
+def shorten(classes: Classes) -> str:
     """Some names for a message."""
     names = classes.pixel_names
     return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")
@@ -117,7 +117,7 @@ def from_masks(masks: MaskSet, truth: Path | None, target: Target) -> dict[str, 
     return {
         "labels_used": f"{learned} {masks.path.resolve().name}, {masks.manifest.get('labels_used', 'unknown')}",
         "truth_used": "; ".join(text for text in used if text != "none") or "none",
-        "masks": described(masks),
+        "masks": describe_mask_set(masks),
         "truth": None if truth is None else str(truth.resolve()),
     }
 
@@ -127,11 +127,11 @@ def from_truth(masks: MaskSet | None, truth: Path) -> dict[str, Any]:
     return {
         "labels_used": "truth, fully supervised",
         "truth_used": SUPERVISED,
-        "masks": None if masks is None else described(masks),
+        "masks": None if masks is None else describe_mask_set(masks),
         "truth": str(truth.resolve()),
     }
 
 
-def described(masks: MaskSet) -> dict[str, str]:
+def describe_mask_set(masks: MaskSet) -> dict[str, str]:
     """A mask set by its path and its manifest's hash."""
     return {"path": str(masks.path.resolve()), "manifest_sha256": file_hash(masks.path / MANIFEST)}

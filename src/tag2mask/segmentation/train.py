@@ -18,12 +18,12 @@ from tag2mask.beginnings import require_begun_as
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.files import stopped_early
 from tag2mask.segmentation.build import architecture, build_segmenter
-from tag2mask.segmentation.clipping import clipped_loss, counted, mean_parts
+from tag2mask.segmentation.clipping import clipped_loss, counted_pixels, mean_parts
 from tag2mask.segmentation.crops import Crop, LabelledCrops
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter, write_segmenter_header
 from tag2mask.segmentation.losses import collision, pair_count, potts
 from tag2mask.segmentation.model import Segmenter
-from tag2mask.segmentation.optimiser import optimiser_for, rate
+from tag2mask.segmentation.optimiser import optimiser_for, poly_rate
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource, open_labels
 from tag2mask.shown import Shown, Table
@@ -90,15 +90,15 @@ def segment(
     """
     opened = open_run(run)
     resume = resume and not stopped_early(out)
-    settings = resolved(settings, opened, fully_supervised)
+    settings = resolve_segmenter(settings, opened, fully_supervised)
     split = settings.split or opened.settings.split
     source = open_labels(opened, masks, truth, fully_supervised, split, settings.target)
     if not resume:
         require_empty(out)
-    return learn(opened, source, out, settings, resume)
+    return train_segmenter(opened, source, out, settings, resume)
 
 
-def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, resume: bool) -> SegmentResult:
+def train_segmenter(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, resume: bool) -> SegmentResult:
     """Train one segmenter on ``source`` with settings that are ``resolved``, or go on with the one in ``out``."""
     require_outside(out, images_folder(run.data))
     settings = with_epochs(settings, len(source.photographs))
@@ -125,7 +125,7 @@ def learn(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, r
     return trainer.result(source.origin)
 
 
-def resolved(settings: SegmentSettings, run: Run, fully_supervised: bool = False) -> SegmentSettings:
+def resolve_segmenter(settings: SegmentSettings, run: Run, fully_supervised: bool = False) -> SegmentSettings:
     """The settings with everything decided that depends on the run and on whose labels are learned.
 
     Raises:
@@ -170,7 +170,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
 
     def factor(self, step: int) -> float:
         """On the base rates at a step."""
-        return rate(step, self.steps, self.settings.optimiser)
+        return poly_rate(step, self.steps, self.settings.optimiser)
 
     def terms(self, *batch: Tensor) -> dict[str, Tensor]:
         """The clipped loss on the labels of a batch of ``Crop``, and the weighted Potts loss if it has a weight.
@@ -186,7 +186,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         level = None if alone() else add_up(mean_parts(energy_BYX, labelled_BYX, clipping.tiles) * self.has_own())
         clipped = clipped_loss(energy_BYX, labelled_BYX, self.tau, self.tile, clipping.tiles, level)
         self.tally(labels_BYX, truth_BYX, clipped.kept_BYX)
-        terms = {LOSSES[settings.target]: clipped.loss * self.part(counted(labelled_BYX, clipping.tiles).sum())}
+        terms = {LOSSES[settings.target]: clipped.loss * self.part(counted_pixels(labelled_BYX, clipping.tiles).sum())}
         if settings.potts:
             smooth = potts(logits_BKYX, crop.image, crop.size)
             terms["potts"] = settings.potts * smooth * self.part(pair_count(crop.size))

@@ -33,7 +33,7 @@ def write_defects(root: Path, counts: dict[str, int], side: int = 224, seed: int
     for split, count in counts.items():
         names = [f"{split}_{index:04d}" for index in range(count)]
         for name in names:
-            image, truth = compose(side, generator)
+            image, truth = compose_surface(side, generator)
             Image.fromarray(image).save(root / "images" / f"{name}.png")
             mask = Image.fromarray(truth)
             mask.putpalette(CLASSES.palette().ravel().tolist())
@@ -45,9 +45,9 @@ def write_defects(root: Path, counts: dict[str, int], side: int = 224, seed: int
         csv.writer(file).writerows([("image", "labels"), *rows])
 
 
-def compose(side: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def compose_surface(side: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """One image ``(S, S, 3)`` and its truth ``(S, S)``: 0 sound, kind + 1 otherwise."""
-    image = ground(side, generator)
+    image = textured_ground(side, generator)
     truth = np.zeros((side, side), np.uint8)
     if generator.random() >= SOUND:
         for kind in generator.choice(len(CLASSES), generator.integers(1, 3), replace=False):
@@ -61,7 +61,7 @@ def compose(side: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8
     return np.repeat(gray[..., None], 3, 2), truth
 
 
-def ground(side: int, generator: np.random.Generator) -> Values:
+def textured_ground(side: int, generator: np.random.Generator) -> Values:
     """Brushed metal, woven cloth, concrete or wood, and uneven light."""
     y, x = np.indices((side, side)) / side
     match int(generator.integers(4)):

@@ -40,7 +40,7 @@ def write_scenes(root: Path, counts: dict[str, int], side: int = 64, seed: int =
     for split, count in counts.items():
         names = [f"{split}_{index:04d}" for index in range(count)]
         for name in names:
-            scene, truth = compose(shares[split], side, generator)
+            scene, truth = compose_scene(shares[split], side, generator)
             Image.fromarray(scene).save(root / "images" / f"{name}.png")
             mask = Image.fromarray(truth)
             mask.putpalette(CLASSES.palette().ravel().tolist())
@@ -61,21 +61,21 @@ def deal(splits: Sequence[str], generator: np.random.Generator) -> dict[str, lis
     return {split: [pool[index] for index in order[edges[i] : edges[i + 1]]] for i, split in enumerate(splits)}
 
 
-def compose(
+def compose_scene(
     digits: Sequence[tuple[int, Pixels]], side: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """One scene ``(S, S, 3)`` and its truth ``(S, S)``: 0 ground, digit + 1 otherwise."""
-    scene = ground(side, generator)
+    scene = spotted_ground(side, generator)
     clutter(scene, generator)
     truth = np.zeros((side, side), np.uint8)
     for _ in range(generator.integers(1, 4)):
         value, ink = digits[int(generator.integers(len(digits)))]
-        place(scene, truth, value, enlarge(ink, generator), generator)
+        paste_digit(scene, truth, value, enlarge(ink, generator), generator)
     scene += generator.normal(0, 0.03, scene.shape)
     return (scene.clip(0, 1) * 255).astype(np.uint8), truth
 
 
-def ground(side: int, generator: np.random.Generator) -> Pixels:
+def spotted_ground(side: int, generator: np.random.Generator) -> Pixels:
     """Dark, softly spotted ground with a tint of its own."""
     spots = ndimage.gaussian_filter(generator.normal(size=(side, side)), generator.uniform(1.5, 5), mode="wrap")
     spots = (spots - spots.min()) / np.ptp(spots)
@@ -100,7 +100,9 @@ def enlarge(ink: Pixels, generator: np.random.Generator) -> Pixels:
     return np.asarray(ndimage.zoom(turned, generator.uniform(1.8, 2.25), order=3).clip(0, 1))
 
 
-def place(scene: Pixels, truth: NDArray[np.uint8], value: int, ink: Pixels, generator: np.random.Generator) -> None:
+def paste_digit(
+    scene: Pixels, truth: NDArray[np.uint8], value: int, ink: Pixels, generator: np.random.Generator
+) -> None:
     """Stick a digit over what is there; the sticker takes its class. Of five places, the one that covers least."""
     ink = np.pad(ink, RIM)
     sticker = ndimage.binary_fill_holes(ndimage.binary_dilation(ink >= INK, iterations=RIM))

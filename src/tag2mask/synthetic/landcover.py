@@ -64,8 +64,8 @@ def write_landcover(root: Path, counts: dict[str, int], side: int = 64, seed: in
     for split, count in counts.items():
         names = [f"{split}_{index:04d}" for index in range(count)]
         for name in names:
-            tile = compose(side, generator)
-            write_geotiff(root / "images" / f"{name}.tif", tile.pixels, place_of(len(rows), side))
+            tile = compose_tile(side, generator)
+            write_geotiff(root / "images" / f"{name}.tif", tile.pixels, tile_place(len(rows), side))
             Image.fromarray(tile.truth).save(root / "masks" / f"{name}.png")
             rows.append((f"{name}.tif", ";".join(CLASSES.names[tag] for tag in tile.tags())))
         (root / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
@@ -75,12 +75,12 @@ def write_landcover(root: Path, counts: dict[str, int], side: int = 64, seed: in
     write_statistics(root)
 
 
-def place_of(number: int, side: int) -> dict[str, Any]:
+def tile_place(number: int, side: int) -> dict[str, Any]:
     """Where a tile lies: pixels of 10 m, one tile to the east of the other."""
     return {"crs": "EPSG:32632", "transform": (10, 0, 500_000 + 10 * side * number, 0, -10, 5_200_000)}
 
 
-def compose(side: int, generator: np.random.Generator) -> Tile:
+def compose_tile(side: int, generator: np.random.Generator) -> Tile:
     """One tile: regions of two to four classes, mixed at their borders, in a light and a haze of its own."""
     present = generator.choice(len(CLASSES), generator.integers(2, 5), replace=False)
     heights = np.stack([smooth(side, side / 7, generator) for _ in present])

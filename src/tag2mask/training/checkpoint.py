@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from tag2mask.errors import RunError
 from tag2mask.files import settle
 from tag2mask.notation import from_json
-from tag2mask.stored import checked, damaged
-from tag2mask.tensors import described, put_tensors, read_tensors, require_finite, write_tensors
+from tag2mask.stored import damaged, validate
+from tag2mask.tensors import describe_tensor, put_tensors, read_tensors, require_finite, write_tensors
 from tag2mask.training.run import MetricsRow
 
 STATE = "state.safetensors"
@@ -72,7 +72,7 @@ def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
         raise RunError(f"{path} is missing: nothing to resume; train without --resume into an empty folder")
     with damaged(path):
         tensors, metadata = read_tensors(path)
-        state = checked(LoopState, from_json(metadata.get("progress", "null").encode()))
+        state = validate(LoopState, from_json(metadata.get("progress", "null").encode()))
         require_whole(state)
     own = {name.removeprefix(MODEL): tensor for name, tensor in tensors.items() if name.startswith(MODEL)}
     put_tensors(model, own, path)
@@ -99,7 +99,7 @@ def optimiser_slots(tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimi
             raise ValueError(f"{name} is of no parameter; there are {len(parameters)}")
         shape = parameters[int(place)].shape
         if tensor.shape != (() if slot == "step" else shape) or not tensor.is_floating_point():
-            raise ValueError(f"{name} is {described(tensor)}, its parameter {tuple(shape)}")
+            raise ValueError(f"{name} is {describe_tensor(tensor)}, its parameter {tuple(shape)}")
         require_finite({name: tensor})
         found.setdefault(int(place), {})[slot] = tensor
         if slot not in SLOTS.get(type(optimiser), (slot,)):
@@ -122,7 +122,7 @@ def require_whole(state: LoopState) -> None:
     if (state.batch > 0) != ("images" in state.sums):
         raise ValueError(f"its progress has sums of {len(state.sums)} kinds after {state.batch} batches")
     for row in state.rows:
-        checked(MetricsRow, row)
+        validate(MetricsRow, row)
 
 
 def can_resume(run: Path) -> bool:

@@ -16,7 +16,7 @@ from tag2mask.errors import DataError, SettingsError, WeightsError
 from tag2mask.files import file_hash, in_one_move, require_new, reserved, sync
 from tag2mask.methods import method_settings
 from tag2mask.methods.mctformer import released as mctformer
-from tag2mask.methods.released import Fitted, Layout, Size, fit, without_prefix
+from tag2mask.methods.released import Fitted, Layout, Size, fit_state, without_prefix
 from tag2mask.methods.weaktr import released as weaktr
 from tag2mask.recipes import read_recipe
 from tag2mask.shown import Shown
@@ -95,11 +95,11 @@ def import_checkpoint(
         WeightsError: the checkpoint cannot be read, or is of another method or of another number of classes.
     """
     require_new(out)
-    known = released(method)
+    known = released_layout(method)
     names = read_names(classes, background)
     fitted = read_released(checkpoint, method, names, classes)
     settings = settings_for(method, known, fitted.size, image_size)
-    tensors = placed(fitted, settings.backbone)
+    tensors = resample_positions(fitted, settings.backbone)
     report = WeightsReport(f"imported from {checkpoint.name}", len(tensors), (), fitted.unread)
     origin = layout.Imported(file=checkpoint.name, sha256=file_hash(checkpoint), truth_used=known.truth_used)
     with reserved(out), in_one_move(out) as beside:
@@ -113,7 +113,7 @@ def import_checkpoint(
     )
 
 
-def released(method: str) -> Released:
+def released_layout(method: str) -> Released:
     """What is known of a method's released checkpoints.
 
     Raises:
@@ -145,7 +145,7 @@ def read_released(path: Path, method: str, classes: Classes, where: Path) -> Fit
     content, _ = read_state(path)
     state = without_prefix(content)
     try:
-        fitted = fit(state, RELEASED[method].layout)
+        fitted = fit_state(state, RELEASED[method].layout)
     except ValueError as error:
         fits = [name for name, other in RELEASED.items() if is_of(state, other.layout)]
         hint = f"it is of another method: --method {fits[0]}" if fits else f"name its method: {', '.join(RELEASED)}"
@@ -163,7 +163,7 @@ def read_released(path: Path, method: str, classes: Classes, where: Path) -> Fit
 def is_of(state: Mapping[str, Tensor], known: Layout) -> bool:
     """Whether the tensors are those of a layout."""
     try:
-        fit(state, known)
+        fit_state(state, known)
     except ValueError:
         return False
     return True
@@ -188,7 +188,7 @@ def settings_for(method: str, known: Released, size: Size, image_size: int | Non
     return TrainSettings.parse({**values, "method_settings": chosen}, where=f"--method {method}")
 
 
-def placed(fitted: Fitted, backbone: BackboneSettings) -> dict[str, Tensor]:
+def resample_positions(fitted: Fitted, backbone: BackboneSettings) -> dict[str, Tensor]:
     """The tensors with positions for the patches of ``image_size``, as the authors' code resamples them."""
     side = backbone.image_size // fitted.size.patch
     if side == fitted.size.side:

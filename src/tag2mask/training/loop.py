@@ -28,7 +28,7 @@ from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.schedule import factor, optimiser_groups
 from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import (
-    completed,
+    complete,
     open_accelerator,
     open_validation,
     own_folder,
@@ -74,7 +74,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
     images = open_dataset(data, settings.data, settings.split)
     material = Material(images, open_validation(data, settings), data)
     require_outside(out, images_folder(data))
-    return learn(material, out, settings, resume)
+    return train_on(material, out, settings, resume)
 
 
 def train_in_memory(
@@ -85,7 +85,7 @@ def train_in_memory(
     Raises:
         DataError, SettingsError, WeightsError, RunError, KeyboardInterrupt: as for ``train``.
     """
-    return learn(Material(images, validation, None), out, written_out(settings, None), resume)
+    return train_on(Material(images, validation, None), out, written_out(settings, None), resume)
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,16 @@ class Material:
 
 def written_out(settings: TrainSettings, data: Path | None) -> TrainSettings:
     """The settings in full."""
-    return completed(with_method_settings(settings), data)
+    return complete(with_method_settings(settings), data)
 
 
-def learn(material: Material, out: Path, settings: TrainSettings, resume: bool) -> TrainResult:
+def train_on(material: Material, out: Path, settings: TrainSettings, resume: bool) -> TrainResult:
     """Train on it, or go on."""
     resume = resume and not stopped_early(out)
     settings = with_epochs(settings, len(material.images))
     # Resumed weights come from the state file: the pretrained ones need not be there any more.
     weights: Weights = "none" if resume else weights_source(settings.weights)
-    accelerator, method, settings, report = prepare(settings, material.images.classes, weights)
+    accelerator, method, settings, report = prepare_method(settings, material.images.classes, weights)
     if accelerator.is_main_process:  # the others may come here when it has begun already
         require_folder(out, settings, resume)
     with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
@@ -139,7 +139,7 @@ def warm_up(
     start_warm(accelerator, method, images, settings.backbone.image_size, (mean, std), interrupt)
 
 
-def prepare(
+def prepare_method(
     settings: TrainSettings, classes: Classes, weights: Weights
 ) -> tuple[Accelerator, Method, TrainSettings, WeightsReport]:
     """The devices, the method for ``classes`` with the settings' seed, and the settings with all decided."""

@@ -223,7 +223,7 @@ def require_parts(path: Path, names: Sequence[str], what: str, verb: str) -> Non
             raise RunError(f"{path} is not {what}: {name} is missing; give the folder that tag2mask {verb} --out wrote")
 
 
-def read_header(path: Path, what: str, verb: str, kind: type[T]) -> tuple[T, Classes]:
+def read_folder_header(path: Path, what: str, verb: str, kind: type[T]) -> tuple[T, Classes]:
     """What ``config.yaml`` says as ``kind``, and the classes, in a folder that ``verb`` wrote.
 
     Raises:
@@ -242,7 +242,7 @@ def open_run(path: Path) -> Run:
         RunError: it is none, or is damaged.
         SettingsError: its settings are unknown, or its method had a form that is gone.
     """
-    header, classes = read_header(path, "a run", "train", Header)
+    header, classes = read_folder_header(path, "a run", "train", Header)
     if header.kind is not None:
         raise RunError(f"{path} is a {header.kind}, no run of tag2mask train; it is for tag2mask predict")
     config = read_stored(path / CONFIG, RunConfig)

@@ -17,11 +17,11 @@ RATES: tuple[RateName, ...] = ("backbone", "tokens", "heads", "gates")  # the or
 def factor(step: int, steps: int, epochs: int, settings: OptimiserSettings) -> float:
     """Factor on the base rates at ``step`` (from 0) of ``steps``."""
     if settings.parity:
-        return released(step * epochs // steps, epochs, settings)
-    return rate(step, steps, settings)
+        return released_rate(step * epochs // steps, epochs, settings)
+    return cosine_rate(step, steps, settings)
 
 
-def rate(step: int, steps: int, settings: OptimiserSettings) -> float:
+def cosine_rate(step: int, steps: int, settings: OptimiserSettings) -> float:
     """A linear rise from ``start``, then a cosine down to ``final``."""
     rise = round(settings.warmup * steps)
     if step < rise:
@@ -30,7 +30,7 @@ def rate(step: int, steps: int, settings: OptimiserSettings) -> float:
     return cosine(progress, settings.final)
 
 
-def released(epoch: int, epochs: int, settings: OptimiserSettings) -> float:
+def released_rate(epoch: int, epochs: int, settings: OptimiserSettings) -> float:
     """What MCTformer's and WeakTr's released code does in epoch ``epoch`` (from 0): one rate an epoch, two quirks.
 
     The rate is set after an epoch by that epoch's own index, so the first two both run at ``start``; and the cosine

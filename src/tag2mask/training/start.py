@@ -20,7 +20,7 @@ from tag2mask._version import __version__
 from tag2mask.beginnings import ELSEWHERE, require_begun_as, require_vacant
 from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
-from tag2mask.files import abandon, begin, begun, held, settle, write_json, write_yaml
+from tag2mask.files import abandon, begin, held, list_leftovers, settle, write_json, write_yaml
 from tag2mask.methods import method_settings
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import STATE
@@ -43,7 +43,7 @@ def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
     return [sample for sample in dataset if sample.tags is not None]
 
 
-def completed(settings: TrainSettings, data: Path | None) -> TrainSettings:
+def complete(settings: TrainSettings, data: Path | None) -> TrainSettings:
     """With what the data set says of itself where the settings do not, and a backbone for as many bands.
 
     Images in memory, without a folder ``data``, say nothing.
@@ -150,7 +150,9 @@ def own_folder(out: Path, resume: bool) -> Iterator[None]:
 
 def require_none(out: Path) -> None:
     """No training was begun there, but for one that was stopped before its first state."""
-    there = [name for name in (*HEADER, STATE, layout.MODEL) if (out / name).exists() and name not in begun(out)]
+    there = [
+        name for name in (*HEADER, STATE, layout.MODEL) if (out / name).exists() and name not in list_leftovers(out)
+    ]
     if there:
         raise RunError(f"{out / there[0]} is there already; choose another --out, or go on with --resume")
 

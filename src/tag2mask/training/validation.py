@@ -67,14 +67,14 @@ def score_tags(
     )
     found: list[tuple[int, NDArray[np.float32]]] = []
     for batch in of_one_size(read_batches(reader), batch_size):
-        found += zip([index for index, _ in batch], score(accelerator, method, batch), strict=True)
+        found += zip([index for index, _ in batch], logits_of(accelerator, method, batch), strict=True)
     scores = np.stack([row for _, row in sorted(collect(found), key=lambda pair: pair[0])])
     tags = np.stack([multi_hot(sample.tags or (), whole.images.classes).numpy() for sample in whole.samples])
     return tag_scores(scores, tags)
 
 
 @torch.no_grad()
-def score(accelerator: Accelerator, method: Method, batch: Sequence[Indexed]) -> NDArray[np.float32]:
+def logits_of(accelerator: Accelerator, method: Method, batch: Sequence[Indexed]) -> NDArray[np.float32]:
     """Logits ``(B, C)`` of images of one size."""
     pixels = torch.stack([image for _, image in batch]).to(accelerator.device)
     with accelerator.autocast():

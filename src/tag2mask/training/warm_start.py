@@ -60,7 +60,7 @@ def start_warm(
     readout = method.readout
     assert readout is not None
     method.to(accelerator.device).eval()
-    some = spread(images.samples, min(IMAGES, max(NUMBERS // readout.vector_CD.numel(), FOLDS)))
+    some = thin_out(images.samples, min(IMAGES, max(NUMBERS // readout.vector_CD.numel(), FOLDS)))
     read, tags = [], []
     with progress_bar("warm start", len(some), shown=accelerator.is_main_process) as bar:
         for sample in some:
@@ -74,14 +74,14 @@ def start_warm(
     fill_readout(readout, torch.stack(read), torch.stack(tags))
 
 
-def spread(samples: Sequence[Sample], count: int) -> Sequence[Sample]:
+def thin_out(samples: Sequence[Sample], count: int) -> Sequence[Sample]:
     """At most ``count`` samples, evenly from all."""
     return samples[:: -(-len(samples) // count)]
 
 
 def fill_readout(readout: Readout, read_NCD: Tensor, tags_NC: Tensor) -> None:
     """Set the head to the best penalised logistic regression of the tags."""
-    vector_CD, bias_C = fit(read_NCD, tags_NC, best_penalty(read_NCD, tags_NC))
+    vector_CD, bias_C = fit_logistic(read_NCD, tags_NC, best_penalty(read_NCD, tags_NC))
     with torch.no_grad():
         readout.vector_CD.copy_(vector_CD)
         readout.bias_C.copy_(bias_C)
@@ -95,14 +95,14 @@ def best_penalty(read_NCD: Tensor, tags_NC: Tensor) -> float:
         loss = 0.0
         for fold in range(min(FOLDS, len(read_NCD) - 1)):
             held_N = fold_N == fold
-            vector_CD, bias_C = fit(read_NCD[~held_N], tags_NC[~held_N], penalty)
+            vector_CD, bias_C = fit_logistic(read_NCD[~held_N], tags_NC[~held_N], penalty)
             logits_NC = (read_NCD[held_N] * vector_CD).sum(-1) + bias_C
             loss += F.binary_cross_entropy_with_logits(logits_NC, tags_NC[held_N], reduction="sum").item()
         losses.append(loss)
     return PENALTIES[min(range(len(losses)), key=losses.__getitem__)]
 
 
-def fit(read_NCD: Tensor, tags_NC: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+def fit_logistic(read_NCD: Tensor, tags_NC: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
     """``w (C, D)`` and ``b (C,)`` of logits w_c . r_c + b_c: mean cross-entropy + penalty / 2 |w|^2 a class, L-BFGS.
 
     Features are standardised for the penalty; the result takes them as they are.

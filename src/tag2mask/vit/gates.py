@@ -58,11 +58,11 @@ class StraightThrough(HardConcrete):
 
     def gate_at(self, u_H: Tensor) -> Tensor:
         """The training gate for given uniform draws."""
-        return opened(super().gate_at(u_H))
+        return harden(super().gate_at(u_H))
 
     def evaluation_gate(self) -> Tensor:
         """The gate without noise."""
-        return opened(super().evaluation_gate())
+        return harden(super().evaluation_gate())
 
 
 class FixedGates(nn.Module):
@@ -83,7 +83,7 @@ class FixedGates(nn.Module):
         return self.gate_H
 
 
-def opened(soft_H: Tensor) -> Tensor:
+def harden(soft_H: Tensor) -> Tensor:
     """1 where a gate is above a half, otherwise 0; the gradient is the soft gate's."""
     return (soft_H > 0.5).to(soft_H.dtype) + (soft_H - soft_H.detach())
 

@@ -32,7 +32,7 @@ class ParameterGroup:
     patches: bool = False
 
 
-def grouped(
+def group_parameters(
     parameters: Iterable[nn.Parameter],
     rate: RateName,
     matrices: ParameterKind,

@@ -14,7 +14,7 @@ ClassAttention = Literal["all", "no_classes", "readers"]
 OverLayers = Literal["mean", "product"]
 
 
-def counted(layers: Any) -> Any:
+def parse_layers(layers: Any) -> Any:
     """How many of the last layers, or a list of layers; both count from 1."""
     several = layers if isinstance(layers, list | tuple) else [layers]
     if layers is None or all(type(layer) is int and layer > 0 for layer in several):
@@ -22,7 +22,7 @@ def counted(layers: Any) -> Any:
     raise ValueError("wanted the number of last layers, or a list of layers counted from 1")
 
 
-MapLayers = Annotated[int | tuple[int, ...] | None, BeforeValidator(counted), Form("INTEGER|[INTEGER, ...]")]
+MapLayers = Annotated[int | tuple[int, ...] | None, BeforeValidator(parse_layers), Form("INTEGER|[INTEGER, ...]")]
 
 
 class BackboneSettings(Settings):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tag2mask.errors import SettingsError
 from tag2mask.vit.attention import GatedAttention, Pass
 from tag2mask.vit.gates import HardConcrete
-from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.positions import RESAMPLINGS
 from tag2mask.vit.settings import ClassAttention, MapLayers
 from tag2mask.vit.tap import Tap
@@ -65,7 +65,7 @@ class ViT(nn.Module):
             SettingsError: ``backbone`` is no plain ViT, or has fewer than ``cut`` blocks.
         """
         super().__init__()
-        plain = require_plain(backbone)
+        plain = require_plain_vit(backbone)
         if cut > len(plain.blocks):
             raise SettingsError(f"the last {cut} blocks are to be cut, the backbone has {len(plain.blocks)}")
         self.class_attention = class_attention
@@ -166,16 +166,16 @@ class ViT(nn.Module):
         groups = [
             ParameterGroup("backbone", "positions", 0, () if self.position is None else (self.position,)),
             ParameterGroup("backbone", "tokens", None, (self.backbone_registers,)),
-            *grouped(self.patch_embed.parameters(), "backbone", "backbone", layer=0, patches=True),
-            *grouped(self.norm_pre.parameters(), "backbone", "backbone", layer=0),
-            *grouped(() if self.rope is None else self.rope.parameters(), "backbone", "backbone"),
+            *group_parameters(self.patch_embed.parameters(), "backbone", "backbone", layer=0, patches=True),
+            *group_parameters(self.norm_pre.parameters(), "backbone", "backbone", layer=0),
+            *group_parameters(() if self.rope is None else self.rope.parameters(), "backbone", "backbone"),
         ]
         for layer, block in enumerate(self.blocks, start=1):
             own = (parameter for parameter in block.parameters() if id(parameter) not in ids)
-            groups += grouped(own, "backbone", "backbone", layer)
+            groups += group_parameters(own, "backbone", "backbone", layer)
         return [
             *groups,
-            *grouped(self.norm.parameters(), "backbone", "backbone"),
+            *group_parameters(self.norm.parameters(), "backbone", "backbone"),
             ParameterGroup("tokens", "tokens", None, (self.class_CD, self.registers)),
             ParameterGroup("gates", "gates", None, gates),
         ]
@@ -241,7 +241,7 @@ def last_layers(vit: ViT, count: int | None) -> frozenset[int]:
     return frozenset(range(layers - (count or layers), layers))
 
 
-def require_plain(backbone: nn.Module) -> VisionTransformer | Eva:
+def require_plain_vit(backbone: nn.Module) -> VisionTransformer | Eva:
     """``backbone`` itself if it is a plain ViT.
 
     Raises:

@@ -18,7 +18,7 @@ from tag2mask.data.settings import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
 from tag2mask.vit.hub import unreachable
 from tag2mask.vit.settings import BackboneSettings
-from tag2mask.vit.vit import PLAIN, require_plain
+from tag2mask.vit.vit import PLAIN, require_plain_vit
 from tag2mask.vit.weights_file import read_state, require_numbers
 
 Weights = Literal["hub", "none"] | Path
@@ -64,7 +64,7 @@ def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Mod
     """
     if weights == "hub" and settings.shape():
         raise SettingsError(f"{settings.name} with {settings.shape()} has no pretrained weights: use --weights none")
-    model = create(settings, pretrained=weights == "hub")
+    model = create_backbone(settings, pretrained=weights == "hub")
     if weights == "none":
         return model, WeightsReport("none (random initialisation)", 0, tuple(model.state_dict()))
     if isinstance(weights, Path):
@@ -76,13 +76,13 @@ def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Mod
 
 def draw_patches(model: nn.Module, report: WeightsReport) -> WeightsReport:
     """New random weights for the patch embedding, whatever was loaded into it; the report then says so."""
-    projection = cast(nn.Conv2d, require_plain(model).patch_embed.proj)
+    projection = cast(nn.Conv2d, require_plain_vit(model).patch_embed.proj)
     projection.reset_parameters()
     fresh = tuple(f"patch_embed.proj.{name}" for name, _ in projection.named_parameters())
     return replace(report, loaded=report.loaded - len(fresh), fresh=(*report.fresh, *fresh))
 
 
-def create(settings: BackboneSettings, pretrained: bool) -> nn.Module:
+def create_backbone(settings: BackboneSettings, pretrained: bool) -> nn.Module:
     """The empty or hub-filled timm model."""
     patch = patch_of(settings)
     if settings.image_size % patch:
@@ -160,7 +160,7 @@ def patch_of(settings: BackboneSettings) -> int:
             f"{settings.name} with {settings.shape()} has {size / 1e9:.0f} thousand million parameters, more than "
             f"{MOST_PARAMETERS / 1e9:.0f}; mend backbone.width or depth"
         )
-    return int(require_plain(model).patch_embed.patch_size[0])
+    return int(require_plain_vit(model).patch_embed.patch_size[0])
 
 
 def require_tag(name: str) -> None:
@@ -186,12 +186,12 @@ def load_file(model: nn.Module, path: Path, settings: BackboneSettings) -> Weigh
         WeightsError: unreadable, or of another model: wrong shapes, another head count, missing tensors.
     """
     state, metadata = read_state(path)
-    own_heads = cast(Attention, require_plain(model).blocks[0].attn).num_heads
+    own_heads = cast(Attention, require_plain_vit(model).blocks[0].attn).num_heads
     heads = metadata.get("num_heads", own_heads)
     if str(heads) != str(own_heads):
         raise WeightsError(f"{path} was made for {heads} attention heads a layer, {settings.name} has {own_heads}")
     wanted = model.state_dict()
-    state = fit(state, model, path, settings)
+    state = fit_positions(state, model, path, settings)
     wrong = [key for key in state.keys() & wanted.keys() if state[key].shape != wanted[key].shape]
     if wrong:
         key = sorted(wrong)[0]
@@ -213,7 +213,9 @@ def load_file(model: nn.Module, path: Path, settings: BackboneSettings) -> Weigh
     return WeightsReport(path.name, len(wanted) - len(missing), tuple(missing), tuple(unused))
 
 
-def fit(state: dict[str, Tensor], model: nn.Module, path: Path, settings: BackboneSettings) -> dict[str, Tensor]:
+def fit_positions(
+    state: dict[str, Tensor], model: nn.Module, path: Path, settings: BackboneSettings
+) -> dict[str, Tensor]:
     """Resample positions and patches to the model's grid, adapt the bands, and give the final norm its name here."""
     convert: Callable[..., dict[str, Tensor]] = (
         eva.checkpoint_filter_fn if isinstance(model, eva.Eva) else vision_transformer.checkpoint_filter_fn

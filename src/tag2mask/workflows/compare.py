@@ -36,10 +36,10 @@ from tag2mask.stored import Count, Number, Stored, read_stored
 from tag2mask.training.batches import EpochBatches
 from tag2mask.training.checkpoint import STATE, can_resume
 from tag2mask.training.interrupt import Interrupt
-from tag2mask.training.loop import Material, Trainer, prepare
+from tag2mask.training.loop import Material, Trainer, prepare_method
 from tag2mask.training.run import CONFIG, MODEL, open_run
 from tag2mask.training.settings import TrainSettings
-from tag2mask.training.start import completed, open_validation
+from tag2mask.training.start import complete, open_validation
 from tag2mask.workflows.children import run_verb
 
 PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
@@ -87,7 +87,10 @@ class ComparisonResult:
 
     def _repr_html_(self) -> str:
         """The table, for notebooks."""
-        lines = [{"method": line["method"], **{name: shown(line, name) for name in COLUMNS}} for line in self.table]
+        lines = [
+            {"method": line["method"], **{name: mean_and_deviation(line, name) for name in COLUMNS}}
+            for line in self.table
+        ]
         return html_table(lines)
 
 
@@ -139,18 +142,18 @@ def compare(plan: Comparison) -> dict[str, Any]:
             folder = plan.out / f"{method}-{seed}"
             with held(folder):
                 require_method(folder / RUN, method)
-                row = finished_row(folder) or measure(plan, method, seed, epochs[method], folder)
+                row = finished_row(folder) or measure_method(plan, method, seed, epochs[method], folder)
             rows.append(row)
             print(json.dumps(row), file=sys.stderr, flush=True)  # noqa: T201
     table = summary(rows)
     seed = plan.seeds[0]
     page = write_comparison(
         plan.out / "compare.html",
-        [{**line, "cells": {name: shown(line, name) for name in COLUMNS}} for line in table],
+        [{**line, "cells": {name: mean_and_deviation(line, name) for name in COLUMNS}} for line in table],
         tuple(COLUMNS),
         list(photographs),
         {line["method"]: plan.out / f"{line['method']}-{seed}" / MASKS for line in table},
-        truth_of(plan.out / f"{plan.methods[0]}-{seed}"),
+        find_truth(plan.out / f"{plan.methods[0]}-{seed}"),
         seed,
         data,
     )
@@ -183,10 +186,10 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
 def epochs_in(plan: Comparison, method: str) -> int:
     """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated images."""
     assert plan.budget_minutes is not None
-    settings = completed(plan.settings(method, 0, 1), plan.data)
+    settings = complete(plan.settings(method, 0, 1), plan.data)
     photographs = open_dataset(plan.data, settings.data, settings.split)
     validation = open_validation(plan.data, settings)
-    accelerator, model, settings, _ = prepare(settings, photographs.classes, "none")
+    accelerator, model, settings, _ = prepare_method(settings, photographs.classes, "none")
     validated = validation[:TIMED]
     trainer = Trainer(accelerator, model, Material(photographs, validated, plan.data), settings, plan.out, Interrupt())
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
@@ -220,14 +223,14 @@ def finished_row(folder: Path) -> dict[str, Any] | None:
     return read_stored(path, MethodRow).model_dump(by_alias=True)
 
 
-def measure(plan: Comparison, method: str, seed: int, epochs: int | None, folder: Path) -> dict[str, Any]:
+def measure_method(plan: Comparison, method: str, seed: int, epochs: int | None, folder: Path) -> dict[str, Any]:
     """Train in a process of its own, so that its peak memory is its own; paint; score where there is truth."""
     settings = plan.settings(method, seed, epochs)
     run = folder / RUN
     trained, peak = train_apart(plan.data, run, settings)
     masks = folder / MASKS
     made = make_masks(run, out=masks, settings=plan.masks)
-    truth = truth_of(folder)
+    truth = find_truth(folder)
     scores = evaluate(made.path, truth).to_json() if truth else {}
     with safe_open(run / MODEL, "pt") as file:
         numbers = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
@@ -271,7 +274,7 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
     return result, round(done.memory / 1024)
 
 
-def truth_of(folder: Path) -> Path | None:
+def find_truth(folder: Path) -> Path | None:
     """The truth of what was trained and painted in ``folder``, if the data set has any."""
     return own_truth(open_run(folder / RUN), open_mask_set(folder / MASKS))
 
@@ -299,12 +302,12 @@ def markdown(table: Sequence[Mapping[str, Any]]) -> str:
     """The table for a README."""
     lines = [f"| method | seeds | epochs | {' | '.join(COLUMNS)} |", "|---" * (3 + len(COLUMNS)) + "|"]
     for line in table:
-        cells = [shown(line, column) for column in COLUMNS]
+        cells = [mean_and_deviation(line, column) for column in COLUMNS]
         lines.append(f"| {line['method']} | {line['seeds']} | {line['epochs']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def shown(line: Mapping[str, Any], column: str) -> str:
+def mean_and_deviation(line: Mapping[str, Any], column: str) -> str:
     """A mean and its standard deviation."""
     mean, deviation, digits = line[column], line[f"{column} sd"], COLUMNS[column]
     if mean is None:

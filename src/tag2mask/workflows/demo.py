@@ -57,7 +57,7 @@ def run_demo(out: Path) -> dict[str, Any]:
     settings = TrainSettings.parse(TRAIN)
     with held(out):
         stages = Stages.of_folder(out)
-        stages.stage("scenes", data, partial(compose, data))
+        stages.stage("scenes", data, partial(compose_scenes, data))
         trained = stages.stage("train", run, lambda: train(data, run, settings, can_resume(run)).to_json())
         made = make_masks(run, settings=MaskSettings.parse(MASKS))
         scores = evaluate(made.path, data / "masks")
@@ -71,7 +71,7 @@ def run_demo(out: Path) -> dict[str, Any]:
     }
 
 
-def compose(data: Path) -> dict[str, Any]:
+def compose_scenes(data: Path) -> dict[str, Any]:
     """The scenes, from the start."""
     delete(data)
     write_scenes(data, SCENES, SIDE)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tag2mask.recipes import read_recipe, recipe_names
-from tag2mask.shown import Answer, Table
+from tag2mask.shown import PlainResult, Table
 from tag2mask.workflows.published import PUBLISHED
 from tag2mask.workflows.reproduce import Reproduction
 
 
-def recipes(name: str | None) -> Answer:
+def recipes(name: str | None) -> PlainResult:
     """All recipes, or one.
 
     Raises:
@@ -19,14 +19,14 @@ def recipes(name: str | None) -> Answer:
     """
     if name is not None:
         recipe = read_recipe(name)
-        return Answer({"name": recipe.name, **recipe.verbs}, [recipe.text.rstrip("\n")])
+        return PlainResult({"name": recipe.name, **recipe.verbs}, [recipe.text.rstrip("\n")])
     titles = {name: read_recipe(name).title for name in recipe_names()}
-    return Answer({"recipes": titles}, [Table(["recipe", "what"], [[*row] for row in titles.items()])])
+    return PlainResult({"recipes": titles}, [Table(["recipe", "what"], [[*row] for row in titles.items()])])
 
 
 def reproduce(
     row: str | None, root: Path, out: Path | None, weights: str | None, assignments: Sequence[str], go: bool
-) -> Answer:
+) -> PlainResult:
     """All rows, or the commands that lead to one; with ``go`` they run, and our number stands beside the paper's.
 
     Raises:
@@ -39,19 +39,19 @@ def reproduce(
             for name, known in PUBLISHED.items()
         ]
         result = {"rows": {name: dict(known.published) for name, known in PUBLISHED.items()}}
-        return Answer(result, [Table(["row", "what", "published"], cells)])
+        return PlainResult(result, [Table(["row", "what", "published"], cells)])
     options = [] if weights is None else ["--weights", weights]
     for assignment in assignments:
         options += ["--set", assignment]
     plan = Reproduction(row, root, out or Path(row), options)
     if not go:
-        return Answer({"row": row, "commands": plan.lines()}, plan.lines())
+        return PlainResult({"row": row, "commands": plan.lines()}, plan.lines())
     result = plan.go()
     compared = [
         f"{metric}: ours {value['ours']:.1f}, published {number(value['published'])}"
         for metric, value in result["results"].items()
     ]
-    return Answer(result, [*plan.lines(), *compared])
+    return PlainResult(result, [*plan.lines(), *compared])
 
 
 def number(published: float | None) -> str:

@@ -59,13 +59,13 @@ LOOKS = ("--scales", "0.5,0.75,1.0,1.25,1.5,1.75", "--flip", "--set", "windows=f
 CRF_VOC, CRF_COCO = (("--refine", "crf", "--set", f"crf=segmenter-{data}") for data in ("voc", "coco"))
 
 
-def put(*assignments: str) -> tuple[str, ...]:
+def set_options(*assignments: str) -> tuple[str, ...]:
     """Settings as a verb takes them."""
     return tuple(word for assignment in assignments for word in ("--set", assignment))
 
 
 # The walk learns from the maps of the recipe voc-mctformer-v2, with MCTformer's two alphas.
-PSA = put(
+PSA = set_options(
     "masks.look.side=own",
     "masks.look.edges=drop",
     "masks.look.flip=true",
@@ -126,17 +126,17 @@ def tokenmasking_ablations() -> Rows:
         title = f"TokenMasking, Table {table}: {what}, segmentation,"
         rows[f"tokenmasking-table{table}-coco"] = PublishedRow(
             f"{title} COCO 2014 val {OTHER_NETWORK}",
-            recipe="coco-tokenmasking", published={"miou": coco}, train=put(assignment), **{**COCO, **ON_VAL},
+            recipe="coco-tokenmasking", published={"miou": coco}, train=set_options(assignment), **{**COCO, **ON_VAL},
         )  # fmt: skip
         rows[f"tokenmasking-table{table}-voc"] = PublishedRow(
             f"{title} VOC val {OTHER_NETWORK}",
-            recipe="voc-tokenmasking", published={"miou": voc}, train=put(assignment), **{**VOC, **ON_VAL},
+            recipe="voc-tokenmasking", published={"miou": voc}, train=set_options(assignment), **{**VOC, **ON_VAL},
         )  # fmt: skip
     for percent in (0, 20, 50, 80, 100):
         rows[f"tokenmasking-figure6-{percent}"] = PublishedRow(
             f"TokenMasking, Figure 6: masking ratio {percent} % (a curve, no number), segmentation, VOC val",
-            recipe="voc-tokenmasking", published={"miou": None}, train=put(f"method.masking_ratio={percent / 100:g}"),
-            **{**VOC, **ON_VAL},
+            recipe="voc-tokenmasking", published={"miou": None},
+            train=set_options(f"method.masking_ratio={percent / 100:g}"), **{**VOC, **ON_VAL},
         )  # fmt: skip
     return rows
 
@@ -187,7 +187,7 @@ def mctformer_ablations() -> Rows:
         )  # fmt: skip
     rows["mctformer-table5-tscam"] = PublishedRow(
         f"MCTformer, Table 5: TS-CAM with ReLU, VOC train ({BY_TRUTH})",
-        recipe="voc-mctformer-v1", published={"miou": 41.3}, train=put("method=tscam"),
+        recipe="voc-mctformer-v1", published={"miou": 41.3}, train=set_options("method=tscam"),
         paint=("--refine", "none", "--layers", "12", *SWEPT), **NPY,
     )  # fmt: skip
     rows["mctformer-table7-average"] = PublishedRow(
@@ -216,7 +216,7 @@ def weaktr_maps() -> Rows:
     for hidden, reduction, miou in ((72, 1, 64.5), (36, 2, 65.0), (18, 4, 65.5), (9, 8, 67.2), (3, 24, 63.8)):
         rows[f"weaktr-table5-hidden{hidden}"] = PublishedRow(
             f"WeakTr, Table V: {hidden} hidden units in the fusion, CAM, VOC train",
-            published={"miou": miou}, train=put(f"method.reduction={reduction}"), paint=plain, **voc,
+            published={"miou": miou}, train=set_options(f"method.reduction={reduction}"), paint=plain, **voc,
         )  # fmt: skip
     return rows
 
@@ -231,7 +231,7 @@ RETRAINED: Mapping[str, tuple[str, tuple[str, ...], float, float, float, float, 
         ),
         "vit-s": (
             "ViT-S (IN-21k)",
-            ("--backbone", "vit_small_patch16_384", "--weights", "hub", *put("clipping.tau=1.0")),
+            ("--backbone", "vit_small_patch16_384", "--weights", "hub", *set_options("clipping.tau=1.0")),
             80.3, 78.0, 78.4, 50.3, 51.3,
         ),
         "eva02-s": (
@@ -288,7 +288,7 @@ def weaktr_ablations() -> Rows:
     return {
         f"weaktr-{name}": PublishedRow(
             f"WeakTr, {what}, DeiT-S, VOC val" if what.startswith("Table") else f"WeakTr: {what}, DeiT-S, VOC val",
-            recipe="voc-weaktr", published={"miou": miou}, segment=(*WEAKTR_SEGMENT, *put(*settings)),
+            recipe="voc-weaktr", published={"miou": miou}, segment=(*WEAKTR_SEGMENT, *set_options(*settings)),
             predict=(*LOOKS, *refine), **{**NPY, **ON_VAL},
         )
         for name, what, settings, refine, miou in chosen

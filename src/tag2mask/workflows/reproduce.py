@@ -108,11 +108,13 @@ class Reproduction:
             stages = Stages.of_folder(self.out)
             for command in self.commands():
                 stages.stage(command.name, command.product, partial(done, command))
-            scores = json.loads(printed(self.evaluate()).splitlines()[-1])
-        return {"row": self.name, "title": self.row.title, "results": compared(self.row.published, scores)}
+            scores = json.loads(capture_output(self.evaluate()).splitlines()[-1])
+        return {"row": self.name, "title": self.row.title, "results": compare_scores(self.row.published, scores)}
 
 
-def compared(published: Mapping[str, float | None], scores: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+def compare_scores(
+    published: Mapping[str, float | None], scores: Mapping[str, Any]
+) -> dict[str, dict[str, float | None]]:
     """By metric: ours, the paper's, and how far ours is above; the latter two are None where no number is known."""
     return {
         metric: {
@@ -126,11 +128,11 @@ def compared(published: Mapping[str, float | None], scores: Mapping[str, Any]) -
 
 def done(command: Command) -> dict[str, Any]:
     """Its line, when it is done."""
-    printed(command)
+    capture_output(command)
     return {"command": command.line()}
 
 
-def printed(command: Command) -> str:
+def capture_output(command: Command) -> str:
     """What a command prints to stdout; its progress and its errors go where ours go.
 
     Raises:

@@ -34,7 +34,7 @@ from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import open_labels
-from tag2mask.segmentation.train import SegmentResult, learn, resolved, segment
+from tag2mask.segmentation.train import SegmentResult, resolve_segmenter, segment, train_segmenter
 from tag2mask.stored import Count, Stored, read_stored
 from tag2mask.training.checkpoint import STATE
 from tag2mask.training.run import Run, open_run
@@ -103,7 +103,7 @@ def segment_in_rounds(
     first = open_finished(masks)
     tags_of(first)
     known = Truth(truth, *validation_truth(opened, truth, val_truth))
-    settings = resolved(settings, opened)
+    settings = resolve_segmenter(settings, opened)
     if resume:
         require_rounds(out, rounds)
     else:
@@ -136,11 +136,11 @@ def train_each(
     for number in range(1, rounds + 1):
         folder = out if number == rounds else out / ROUND.format(number)
         source = open_labels(run, labels.path, truth.labels, False, run.settings.split)
-        result = learn(run, source, folder, settings, resume and (folder / STATE).is_file())
+        result = train_segmenter(run, source, folder, settings, resume and (folder / STATE).is_file())
         if main:
             if number < rounds:
                 repaint(open_segmenter(folder), source.photographs, first, folder / REPAINTED)
-            finished.append(asdict(told(number, result, labels, before, truth)))
+            finished.append(asdict(summarise_round(number, result, labels, before, truth)))
             write_json(out / ROUNDS, {"rounds": rounds, "finished": finished})
         wait_for_first()
         if number < rounds:
@@ -148,7 +148,7 @@ def train_each(
     return replace(result, rounds=tuple(finished))
 
 
-def told(number: int, result: SegmentResult, labels: MaskSet, before: MaskSet | None, truth: Truth) -> Round:
+def summarise_round(number: int, result: SegmentResult, labels: MaskSet, before: MaskSet | None, truth: Truth) -> Round:
     """What a round came to."""
     precision, miou = None, None
     if truth.labels is not None:

@@ -25,7 +25,7 @@ from typing import Any
 from tag2mask.data.check.folder import check
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
-from tag2mask.evaluation.evaluate import evaluate, shown
+from tag2mask.evaluation.evaluate import evaluate, in_percent
 from tag2mask.files import held, write_json
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.make import make_masks
@@ -42,7 +42,7 @@ from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
 from tag2mask.training.run import open_run
 from tag2mask.workflows.plan import PLAN, PROBE, RUN, SEGMENTER, Plan, require_same_plan
-from tag2mask.workflows.stages import Stages, say
+from tag2mask.workflows.stages import Stages, announce
 
 SCORES, REPORT, TEST = "scores.json", "report.html", "test"
 
@@ -90,9 +90,9 @@ def whole_shown(result: Mapping[str, Any]) -> Shown:
         return [*lines, "nothing could be scored: the data set has no true masks of these images"]
     rows = []
     for row in result["scores"]:
-        low, high = map(shown, row["miou_interval_95"])
-        numbers = [shown(row.get(key)) for key in ("miou", "precision", "recall")]
-        chance = shown(row["random_miou"])
+        low, high = map(in_percent, row["miou_interval_95"])
+        numbers = [in_percent(row.get(key)) for key in ("miou", "precision", "recall")]
+        chance = in_percent(row["random_miou"])
         rows.append([row["mask_set"], str(row["images"]), row["tags"], *numbers, f"{low}-{high}", chance])
     return [
         *lines,
@@ -153,7 +153,7 @@ def look_over(plan: Plan) -> dict[str, Any]:
         more = f" ({len(errors) - 1} more: tag2mask check {plan.data})" if errors[1:] else ""
         raise DataError(errors[0] + more)
     if report.problems:
-        say(f"check: {len(report.problems)} warnings: tag2mask check {plan.data} lists them")
+        announce(f"check: {len(report.problems)} warnings: tag2mask check {plan.data} lists them")
     plan.out.mkdir(parents=True, exist_ok=True)
     write_json(plan.out / PLAN, plan.to_json())
     return {"photographs": report.photographs, "splits": report.splits, "warnings": len(report.problems)}

@@ -62,10 +62,10 @@ class Stages:
     def stage(self, name: str, product: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What ``make`` says, or what it said when it was finished before and ``product`` is still there."""
         if name in self.before and product.exists():
-            say(f"{name}: finished before, {product}")
+            announce(f"{name}: finished before, {product}")
             self.done[name] = self.before[name]
         else:
-            say(f"{name}: {product}")
+            announce(f"{name}: {product}")
             self.before = {}
             self.done[name] = make()
             write_json(self.path, self.done)
@@ -73,6 +73,6 @@ class Stages:
         return result
 
 
-def say(line: str) -> None:
+def announce(line: str) -> None:
     """Where it stands."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201

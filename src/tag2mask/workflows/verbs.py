@@ -14,14 +14,14 @@ from tag2mask.masks.write import MaskSetSummary
 from tag2mask.painting.make import make_masks
 from tag2mask.reports.page import write_report
 from tag2mask.reports.segmenter import segmenter_section
-from tag2mask.shown import Answer
+from tag2mask.shown import PlainResult
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as comparison
 from tag2mask.workflows.demo import run_demo
 from tag2mask.workflows.plan import Plan
 from tag2mask.workflows.run import WholeResult, run_whole
 from tag2mask.workflows.settings import WholeSettings
-from tag2mask.workflows.stages import say
+from tag2mask.workflows.stages import announce
 
 
 def run(data: Path, out: Path, settings: WholeSettings, quick: bool) -> WholeResult:
@@ -36,7 +36,7 @@ def masks(
     if tune_on_truth is not None:
         tuned = tune_background(run, data, settings, tune_on_truth)
         settings = tuned.settings
-        say(tuned.line())
+        announce(tuned.line())
     return make_masks(run, data, out, settings)
 
 
@@ -48,7 +48,7 @@ def compare(
     budget_minutes: float | None,
     painting: MaskSettings,
     settings: TrainSettings,
-) -> Answer:
+) -> PlainResult:
     """Several methods trained alike.
 
     Raises:
@@ -61,12 +61,12 @@ def compare(
     result = comparison.compare(plan)
     chance = result["table"][0]["random_miou"]
     floor = "no truth to score with" if chance is None else f"painting at random among the tags: {chance:.1f}"
-    return Answer(result, [comparison.markdown(result["table"]), f"{floor}; page: {result['report']}"])
+    return PlainResult(result, [comparison.markdown(result["table"]), f"{floor}; page: {result['report']}"])
 
 
 def report(
     run: Path, masks: Path | None, truth: Path | None, segmented: Path | None, full: Path | None, out: Path | None
-) -> Answer:
+) -> PlainResult:
     """The page about a run, with a section about a segmenter if its masks are named.
 
     Raises:
@@ -76,10 +76,10 @@ def report(
         raise SettingsError(f"--full {full} is what a segmenter is compared with: name its masks with --segmented")
     if segmented is None:
         page = write_report(run, masks, truth, out)
-        return Answer({"report": str(page)}, [str(page)])
+        return PlainResult({"report": str(page)}, [str(page)])
     section = segmenter_section(run, segmented, full, masks, truth)
     page = write_report(run, masks, truth, out, section.html)
-    return Answer({"report": str(page), "segmenter": section.to_json()}, [section.line(), str(page)])
+    return PlainResult({"report": str(page), "segmenter": section.to_json()}, [section.line(), str(page)])
 
 
 def export(run: Path, format: str, out: Path | None) -> OnnxSummary:  # noqa: A002
@@ -87,7 +87,7 @@ def export(run: Path, format: str, out: Path | None) -> OnnxSummary:  # noqa: A0
     return export_onnx(run, out or run / "model.onnx")
 
 
-def demo(out: Path) -> Answer:
+def demo(out: Path) -> PlainResult:
     """All of it on generated scenes."""
     result = run_demo(out)
-    return Answer(result, [*scores_shown(result["scores"]), f"report: {result['report']}"])
+    return PlainResult(result, [*scores_shown(result["scores"]), f"report: {result['report']}"])

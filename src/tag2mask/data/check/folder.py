@@ -33,7 +33,7 @@ from tag2mask.data.folder import (
 from tag2mask.data.reading import read_image, read_mask, require_scale
 from tag2mask.data.sample import Sample
 from tag2mask.data.settings import DataSettings
-from tag2mask.data.tags_table import indices, read_table, repeated_rows, unknown_tags
+from tag2mask.data.tags_table import indices, read_tag_table, repeated_rows, unknown_tags
 from tag2mask.data.together import Company
 from tag2mask.errors import DataError
 from tag2mask.names import split_name
@@ -52,7 +52,7 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
     require_root(root, settings)
     settings = settings.completed(root)
     try:
-        samples, classes = collect(root, settings, report)
+        samples, classes = collect_samples(root, settings, report)
     except DataError as error:
         report.error(str(error))
         return report
@@ -69,7 +69,7 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
     return report
 
 
-def collect(root: Path, settings: DataSettings, report: CheckReport) -> tuple[list[Sample], Classes]:
+def collect_samples(root: Path, settings: DataSettings, report: CheckReport) -> tuple[list[Sample], Classes]:
     """All images with the tags that are known to be good; rows that are not are noted.
 
     Raises:
@@ -79,7 +79,7 @@ def collect(root: Path, settings: DataSettings, report: CheckReport) -> tuple[li
         dataset = open_folder(root, settings, ALL)
         return list(dataset), dataset.classes
     path = root / settings.labels
-    table = read_table(path)
+    table = read_tag_table(path)
     classes = read_classes(root / settings.classes, table.tags)
     images = find_images(root / "images")
     tags: dict[str, tuple[int, ...]] = {}

@@ -76,11 +76,13 @@ def compare_with_published(source: Source, samples: Iterable[Sample], report: Ch
         counts = Counter(tag for name in source.splits[split] for tag in tags.get(name, ()))
         differing = [tag for tag, count in enumerate(published) if counts[tag] != count]
         if differing:
-            what = told(source, differing, published, counts)
+            what = describe_differences(source, differing, published, counts)
             report.warn(f"split {split}: images per class are not as published: {what}")
 
 
-def told(source: Source, differing: Sequence[int], published: Sequence[int], counts: Counter[int]) -> str:
+def describe_differences(
+    source: Source, differing: Sequence[int], published: Sequence[int], counts: Counter[int]
+) -> str:
     """The first few classes that differ."""
     first = [f"{source.classes.names[tag]} {counts[tag]} (published {published[tag]})" for tag in differing[:3]]
     return ", ".join(first) + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")

@@ -20,7 +20,7 @@ from tag2mask.data.sources.huggingface import HuggingFace
 from tag2mask.data.sources.imagefolder import ImageFolder
 from tag2mask.data.sources.labelme import LabelMe
 from tag2mask.data.sources.record import Record, Source
-from tag2mask.data.sources.table import Table
+from tag2mask.data.sources.table import TableSource
 from tag2mask.data.sources.voc import Voc
 from tag2mask.data.sources.yolo import Yolo
 from tag2mask.errors import DataError, SettingsError
@@ -39,7 +39,7 @@ SOURCES: Mapping[str, type[Source]] = Registry(
         "coco-json": CocoJson,
         "labelme": LabelMe,
         "imagefolder": ImageFolder,
-        "csv": Table,
+        "csv": TableSource,
         "huggingface": HuggingFace,
         "yolo": Yolo,
     },

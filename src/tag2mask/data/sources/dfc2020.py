@@ -42,7 +42,7 @@ class Dfc2020Settings(Settings):
 
 
 @dataclass(frozen=True)
-class Tile:
+class TileFiles:
     """Where the files of one place are: ``root`` is the season's folder, and ``folder`` ends its sensors' folders."""
 
     root: Path
@@ -99,14 +99,16 @@ class Dfc2020(Source):
         """A tile; without the label file that tags come from nothing is known of it."""
         tile = self.tiles[name]
         dfc, lc = tile.file("dfc"), tile.file("lc")
-        truth = partial(read_labels, dfc, OF_DFC) if dfc.is_file() else None
-        known = truth if self.settings.tags == "dfc" else partial(read_labels, lc, OF_IGBP) if lc.is_file() else None
+        truth = partial(read_land_cover, dfc, OF_DFC) if dfc.is_file() else None
+        known = (
+            truth if self.settings.tags == "dfc" else partial(read_land_cover, lc, OF_IGBP) if lc.is_file() else None
+        )
         tags = None if known is None else large_classes(known(), self.settings.share)
         compose = partial(read_both, tile) if self.settings.radar else None
         return Record(name, tile.file("s2"), tags, truth, compose)
 
 
-def find_tiles(root: Path, season: str) -> list[Tile]:
+def find_tiles(root: Path, season: str) -> list[TileFiles]:
     """The tiles of ``SEASON_observations.csv``, or those that have an s2 file where there is no such table.
 
     Raises:
@@ -118,7 +120,7 @@ def find_tiles(root: Path, season: str) -> list[Tile]:
         found = []
         for path in folder.glob(f"s2_{season}/*.tif" if together else "s2_*/*.tif"):
             scene, _, number = path.stem.removeprefix(f"{folder.name}_s2_").rpartition("_p")
-            found.append(Tile(folder, scene, number, season if together else scene))
+            found.append(TileFiles(folder, scene, number, season if together else scene))
         return sorted(found, key=lambda tile: tile.name)
     tiles = []
     for line, row in enumerate(csv.reader(table.read_text(encoding="utf-8").splitlines()), start=1):
@@ -128,11 +130,11 @@ def find_tiles(root: Path, season: str) -> list[Tile]:
             )
         if row:
             scene, number = row[1].strip(), row[2].strip()
-            tiles.append(Tile(folder, scene, number, season if together else scene))
+            tiles.append(TileFiles(folder, scene, number, season if together else scene))
     return tiles
 
 
-def read_labels(path: Path, classes: LabelImage) -> LabelImage:
+def read_land_cover(path: Path, classes: LabelImage) -> LabelImage:
     """The first band of a label file in our classes' values, ``(Y, X)``.
 
     Raises:
@@ -151,7 +153,7 @@ def large_classes(labels: LabelImage, share: float) -> tuple[int, ...]:
     return tuple(np.flatnonzero((counts > 0) & (counts >= share * labels.size)).tolist())
 
 
-def read_both(tile: Tile) -> NDArray[np.float32]:
+def read_both(tile: TileFiles) -> NDArray[np.float32]:
     """15 bands in raw units, ``(Y, X, 15)``: 13 of Sentinel-2, then Sentinel-1's VV and VH in dB.
 
     Raises:

@@ -57,7 +57,7 @@ class EndoTect(Source):
         self.classes = Classes(NAMES, "background")
         tract = root / "labeled-images/lower-gi-tract"
         self.images = {path.stem: path for path in sorted(tract.glob("*/*/*")) if is_image(path)}
-        for name, group, finding in read_labels(root / "labeled-images/image-labels.csv"):
+        for name, group, finding in read_findings(root / "labeled-images/image-labels.csv"):
             # A row without image is an image that is missing.
             missing = inside(tract, f"{group}/{finding}/{name}.jpg", root / "labeled-images/image-labels.csv")
             self.images.setdefault(name, missing)
@@ -86,7 +86,7 @@ class EndoTect(Source):
         return np.where(bright, NAMES.index("polyps") + self.classes.offset, 0).astype(np.int64)
 
 
-def read_labels(path: Path) -> Iterator[tuple[str, str, str]]:
+def read_findings(path: Path) -> Iterator[tuple[str, str, str]]:
     """Image, group and class of the rows of the lower tract, if the table is there.
 
     Raises:

@@ -66,7 +66,7 @@ class HuggingFace(Source):
         self.rows = open_rows(first)
         columns = columns_of(first, root, self.rows.schema)
         tops = set(self.rows.schema.names)
-        self.settings, self.bands = chosen(first, columns, tops, settings), settings.bands
+        self.settings, self.bands = choose_columns(first, columns, tops, settings), settings.bands
         self.entries: dict[str, Entry] = {}
         splits: dict[str, list[str]] = {}
         for split, paths in files.items():
@@ -103,17 +103,19 @@ class HuggingFace(Source):
         if entry.path != self.rows.path:
             self.rows = open_rows(entry.path)
         row = self.rows.row(entry.row, [image, *([mask] if mask else [])])
-        found = located(self.root, entry, image, row[image])
+        found = locate_image(self.root, entry, image, row[image])
         if found is None:
             raise DataError(f"{entry.where(image)}: the image is missing")
         path, content = found
-        drawn = located(self.root, entry, mask, row[mask]) if mask else None
+        drawn = locate_image(self.root, entry, mask, row[mask]) if mask else None
         truth = (lambda: require_values(drawn[0], read_mask(*drawn), self.classes)) if drawn else None
         tags = {self.index[label] for label in entry.labels or () if label in self.index}
         return Record(name, path, None if entry.labels is None else tuple(sorted(tags)), truth, content=content)
 
 
-def located(root: Path, entry: Entry, column: str, cell: Mapping[str, Any] | None) -> tuple[Path, bytes | None] | None:
+def locate_image(
+    root: Path, entry: Entry, column: str, cell: Mapping[str, Any] | None
+) -> tuple[Path, bytes | None] | None:
     """An image's bytes and the name of its cell, or its own file below ``root`` where it has one; None for neither.
 
     Raises:
@@ -126,7 +128,7 @@ def located(root: Path, entry: Entry, column: str, cell: Mapping[str, Any] | Non
     return entry.where(column), cell["bytes"]
 
 
-def chosen(
+def choose_columns(
     path: Path, columns: Mapping[str, Column], tops: Collection[str], settings: HuggingFaceSettings
 ) -> HuggingFaceSettings:
     """The settings with the columns that nobody named; ``tops`` are those that are not parts of others.
@@ -229,7 +231,7 @@ def labels_of(value: Any, column: Column) -> Labels:
     """
     if value is None or (value == -1 and column.kind != "text"):
         return None
-    values = [one for one in flat(value) if one is not None]
+    values = [one for one in flatten(value) if one is not None]
     if column.kind != "class":
         texts = (str(text).strip() for text in values)
         return tuple(text for text in texts if text)
@@ -239,13 +241,13 @@ def labels_of(value: Any, column: Column) -> Labels:
     return tuple(column.names[value] for value in values)
 
 
-def flat(value: Any) -> Iterator[Any]:
+def flatten(value: Any) -> Iterator[Any]:
     """The values of lists in lists."""
     if not isinstance(value, list):
         yield value
         return
     for inner in value:
-        yield from flat(inner)
+        yield from flatten(inner)
 
 
 def classes_of(path: Path, column: Column, entries: Iterable[Entry], background: bool) -> Classes:

@@ -47,10 +47,10 @@ def columns_of(path: Path, root: Path, schema: Any) -> dict[str, Column]:
     except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise DataError(f"{where}: its features cannot be understood ({' '.join(str(error).split())})") from None
     stored = {name: column for field in schema for name, column in of_type(field.name, field.type).items()}
-    return {name: agreed(described.get(name), column) for name, column in stored.items()}
+    return {name: resolve_column(described.get(name), column) for name, column in stored.items()}
 
 
-def agreed(described: Column | None, stored: Column) -> Column:
+def resolve_column(described: Column | None, stored: Column) -> Column:
     """What is written down, but images have to be stored as such: bare bytes or paths are not read."""
     if described is None:
         return stored
@@ -59,10 +59,10 @@ def agreed(described: Column | None, stored: Column) -> Column:
 
 def of_features(features: Mapping[str, Any] | None) -> dict[str, Column]:
     """From the library's JSON."""
-    return merged(of_feature(name, feature) for name, feature in (features or {}).items())
+    return merge_columns(of_feature(name, feature) for name, feature in (features or {}).items())
 
 
-def merged(parts: Iterable[dict[str, Column]]) -> dict[str, Column]:
+def merge_columns(parts: Iterable[dict[str, Column]]) -> dict[str, Column]:
     """Columns of several."""
     return {name: column for part in parts for name, column in part.items()}
 
@@ -73,7 +73,7 @@ def of_feature(name: str, feature: Any) -> dict[str, Column]:
         return in_list(of_feature(name, feature[0]))
     kind = feature.get("_type")
     if not isinstance(kind, str):  # a group; one of its parts may be called _type
-        return merged(of_feature(f"{name}.{part}", inner) for part, inner in feature.items())
+        return merge_columns(of_feature(f"{name}.{part}", inner) for part, inner in feature.items())
     if kind in LISTS:
         return in_list(of_feature(name, feature["feature"]))
     if kind == "ClassLabel":
@@ -102,7 +102,7 @@ def of_card(text: str) -> dict[str, Column]:
     info = (from_yaml(head.encode()) or {}).get("dataset_info")
     if isinstance(info, list):
         info = info[0] if len(info) == 1 else None
-    return merged(of_card_row(row["name"], row) for row in (info or {}).get("features") or ())
+    return merge_columns(of_card_row(row["name"], row) for row in (info or {}).get("features") or ())
 
 
 def of_card_row(name: str, row: Mapping[str, Any]) -> dict[str, Column]:
@@ -116,7 +116,7 @@ def of_card_row(name: str, row: Mapping[str, Any]) -> dict[str, Column]:
 def of_card_inner(name: str, kind: Any) -> dict[str, Column]:
     """What stands behind ``dtype``, ``struct`` or the word for a list."""
     if isinstance(kind, list):
-        return merged(of_card_row(f"{name}.{row['name']}", row) for row in kind)
+        return merge_columns(of_card_row(f"{name}.{row['name']}", row) for row in kind)
     if isinstance(kind, dict) and "class_label" in kind:
         names = kind["class_label"]["names"]
         return {name: Column("class", tuple(str(names[key]) for key in sorted(names, key=int)))}
@@ -134,7 +134,7 @@ def of_type(name: str, kind: Any) -> dict[str, Column]:
     if types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         return {name: Column("image")}
     if types.is_struct(kind):
-        return merged(of_type(f"{name}.{field.name}", field.type) for field in kind)
+        return merge_columns(of_type(f"{name}.{field.name}", field.type) for field in kind)
     return {name: Column("number") if types.is_integer(kind) else of_word(str(kind))}
 
 

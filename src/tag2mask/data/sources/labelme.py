@@ -130,12 +130,12 @@ def embedded_image(path: Path, content: Mapping[str, Any]) -> bytes:
         DataError: it is no base64.
     """
     try:
-        return decoded(content["imageData"])
+        return decode_base64(content["imageData"])
     except (ValueError, AttributeError) as error:
         raise DataError(f"{path}: imageData is no base64 ({error}), and imagePath leads to no file") from None
 
 
-def decoded(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
     """Bytes from base64, which old writers break into lines."""
     return base64.b64decode("".join(text.split()), validate=True)
 
@@ -169,15 +169,15 @@ def region(shape: Mapping[str, Any], kind: str, size: tuple[int, ...]) -> NDArra
     points = [(float(x), float(y)) for x, y in shape["points"]]
     require_near(points, size)
     if kind == "mask":
-        return pasted(shape["mask"], points, size)
+        return paste_mask(shape["mask"], points, size)
     canvas = Image.new("1", (size[1], size[0]))
     BRUSHES[kind](ImageDraw.Draw(canvas), points)
     return np.asarray(canvas)
 
 
-def pasted(coded: str, points: Sequence[Point], size: tuple[int, ...]) -> NDArray[np.bool_]:
+def paste_mask(coded: str, points: Sequence[Point], size: tuple[int, ...]) -> NDArray[np.bool_]:
     """A PNG in base64, laid with its corner at the first point; every value but 0 is inside: labelme writes 0 and 1."""
-    with open_image(Path("mask"), decoded(coded)) as image:
+    with open_image(Path("mask"), decode_base64(coded)) as image:
         if len(image.getbands()) > 1:
             raise ValueError(f"a mask of {len(image.getbands())} bands")
         stamp = Image.fromarray(np.asarray(image) != 0)

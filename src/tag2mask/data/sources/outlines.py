@@ -42,12 +42,12 @@ def require_runs(coded: Mapping[str, Any], size: Sequence[int]) -> None:
     if list(coded["size"]) != list(size):
         raise ValueError(f"a run-length code for {str(coded['size'])[:40]}")
     counts = coded["counts"]
-    runs = np.asarray(counts, np.int64) if isinstance(counts, list) else decompressed(counts)
+    runs = np.asarray(counts, np.int64) if isinstance(counts, list) else decompress_runs(counts)
     if runs.ndim != 1 or (runs < 0).any() or runs.sum() != size[0] * size[1]:
         raise ValueError(f"a run-length code that does not fill {size[1]} x {size[0]} pixels")
 
 
-def decompressed(text: str | bytes) -> np.ndarray:
+def decompress_runs(text: str | bytes) -> np.ndarray:
     """The runs of a compressed code: numbers of 5 bits a character, lowest first, from the third run on differences.
 
     Raises:

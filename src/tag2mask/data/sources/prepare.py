@@ -26,7 +26,7 @@ from pydantic import BeforeValidator, Field
 from tag2mask._version import __version__
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import BACKGROUND
-from tag2mask.data.geotiff import read_place, write_geotiff
+from tag2mask.data.geotiff import read_georeference, write_geotiff
 from tag2mask.data.sources import Record, Source, open_source
 from tag2mask.data.statistics import STATISTICS, write_statistics
 from tag2mask.data.writing import write_mask
@@ -84,7 +84,7 @@ class Done:
     mask: bool
 
 
-def parted(lists: Any) -> Any:
+def split_at_commas(lists: Any) -> Any:
     """A text with commas is a list of names."""
     return tuple(name.strip() for name in lists.split(",")) if isinstance(lists, str) else lists
 
@@ -94,7 +94,7 @@ class PrepareSettings(Settings):
 
     called: ClassVar[str] = "prepare"
 
-    splits: Annotated[tuple[str, ...], BeforeValidator(parted), Form("A,B")] = Field(
+    splits: Annotated[tuple[str, ...], BeforeValidator(split_at_commas), Form("A,B")] = Field(
         (), description="Only these lists [all]"
     )
     limit: int | None = Field(None, gt=0, description="Only the first N images of each list, for a trial [all]")
@@ -252,7 +252,7 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
     target = inside(out / "images", image, record.image)
     target.parent.mkdir(parents=True, exist_ok=True)
     if record.compose is not None:
-        write_geotiff(target, pixels, read_place(record.image))
+        write_geotiff(target, pixels, read_georeference(record.image))
     elif record.content is not None:
         write_bytes(target, record.content)
     else:

@@ -79,7 +79,7 @@ ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class Reader(pickle._Unpickler):  # the one in C believes the lengths and indices that a file gives
+class SafeUnpickler(pickle._Unpickler):  # the one in C believes the lengths and indices that a file gives
     """An unpickler that knows the operations in ``OPERATIONS``, the names in ``ALLOWED`` and no others."""
 
     stack: list[Any]
@@ -130,7 +130,7 @@ def read_label_vectors(path: Path) -> dict[str, NDArray[Any]]:
         version = formats.read_magic(file)
         header = formats.read_array_header_1_0 if version[0] == 1 else formats.read_array_header_2_0
         header(file)
-        outer = Reader(file, encoding="latin-1").load()
+        outer = SafeUnpickler(file, encoding="latin-1").load()
         ((vectors,), kind) = outer.state[4], outer.state[2].code
         if kind not in ("O", "O8") or not isinstance(vectors, dict):
             raise ValueError("no dictionary")

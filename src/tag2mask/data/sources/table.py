@@ -15,7 +15,7 @@ from tag2mask.data.folder import SPLITS, read_classes, split_called, strip_suffi
 from tag2mask.data.reading import read_mask
 from tag2mask.data.sources.own import OwnSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_layout, require_values
-from tag2mask.data.tags_table import indices, numbered, tag_index
+from tag2mask.data.tags_table import indices, number_rows, tag_index
 from tag2mask.errors import DataError
 from tag2mask.files import regular
 from tag2mask.names import inside
@@ -51,7 +51,7 @@ class TableSettings(OwnSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One row: its first line, the image as written there, its labels, its list if there is a column."""
 
     line: int
@@ -60,7 +60,7 @@ class Row:
     split: str
 
 
-class Table(Source):
+class TableSource(Source):
     """Classes are those of ``classes.txt``, else the 0/1 columns in order, else the labels in use, sorted.
 
     Names stay text: zeros in front count.
@@ -100,7 +100,7 @@ class Table(Source):
         self.tags = {name: tuple(sorted({index[label] for label in row})) for name, row in self.labels.items()}
         self.splits = splits or read_splits(root, self.images)
 
-    def add(self, path: Path, row: Row, folder: Path, prefix: str) -> str | None:
+    def add(self, path: Path, row: TableRow, folder: Path, prefix: str) -> str | None:
         """Note a row; the image's name, if no row before was of it.
 
         Raises:
@@ -142,7 +142,7 @@ def find_tables(root: Path, settings: TableSettings) -> dict[Path, str]:
     return {path: split_called(path.parent.name) for path in below} or {root / NAMES_OF_TABLES[0]: ""}
 
 
-def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list[Row]]:
+def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list[TableRow]]:
     """The names of the 0/1 columns, if the table has such, and all rows.
 
     Raises:
@@ -152,7 +152,7 @@ def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list
         with regular(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=settings.delimiter)
             header = [name.strip() for name in next(reader, [])]
-            lines = [(line, [cell.strip() for cell in cells]) for line, cells in numbered(reader)]
+            lines = [(line, [cell.strip() for cell in cells]) for line, cells in number_rows(reader)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: is no CSV in UTF-8: {error}") from None
     except OSError as error:
@@ -169,11 +169,11 @@ def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list
         if not cells[of_image]:
             raise DataError(f"{path}, line {line}, column {image}: names no image")
         if flagged:
-            labels = marked(path, line, [(header[column], cells[column]) for column in of_labels])
+            labels = read_flags(path, line, [(header[column], cells[column]) for column in of_labels])
         else:
             labels = [name.strip() for name in cells[of_labels[0]].split(settings.separator)]
         split = "" if of_split is None else cells[of_split]
-        rows.append(Row(line, cells[of_image], [name for name in labels if name], split))
+        rows.append(TableRow(line, cells[of_image], [name for name in labels if name], split))
     return [header[column] for column in of_labels] if flagged else [], rows
 
 
@@ -197,7 +197,7 @@ def label_columns(
     return [column_of(path, named or LABELS, header)], False
 
 
-def marked(path: Path, line: int, cells: Iterable[tuple[str, str]]) -> list[str]:
+def read_flags(path: Path, line: int, cells: Iterable[tuple[str, str]]) -> list[str]:
     """Names of the columns that hold a 1.
 
     Raises:

@@ -89,9 +89,9 @@ class Voc(Source):
         mask = next((path for folder in self.masks if (path := folder / f"{name}.png").is_file()), None)
         truth = None if mask is None else lambda: self.read_truth(mask)
         if self.settings.tags == "xml":
-            tags: tuple[int, ...] | None = read_objects(self.folder / "Annotations" / f"{name}.xml")
+            tags: tuple[int, ...] | None = read_annotation(self.folder / "Annotations" / f"{name}.xml")
         elif self.settings.tags == "npy":
-            tags = marked(self.vectors.get(name), f"{self.settings.npy}, {name}")
+            tags = read_class_vector(self.vectors.get(name), f"{self.settings.npy}, {name}")
         else:
             tags = None if truth is None else tags_in(truth(), self.classes)
         return Record(name, self.folder / "JPEGImages" / f"{name}.jpg", tags, truth)
@@ -117,7 +117,7 @@ def read_lists(folder: Path) -> dict[str, list[str]]:
     return {path.stem: [Path(line.split()[0]).stem for line in read_lines(path) if line] for path in paths}
 
 
-def read_objects(path: Path) -> tuple[int, ...]:
+def read_annotation(path: Path) -> tuple[int, ...]:
     """The classes of an annotation's objects, difficult ones too.
 
     Raises:
@@ -133,7 +133,7 @@ def read_objects(path: Path) -> tuple[int, ...]:
     return tuple(sorted(tag_index(name, indices(NAMES), str(path)) for name in found))
 
 
-def marked(vector: NDArray[Any] | None, where: str) -> tuple[int, ...] | None:
+def read_class_vector(vector: NDArray[Any] | None, where: str) -> tuple[int, ...] | None:
     """The classes that a vector marks; None without a vector."""
     if vector is None:
         return None

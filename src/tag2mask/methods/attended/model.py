@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
 from tag2mask.methods.attended.settings import AttendedSettings
-from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Readout, Views, require_tags
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Readout, Views, require_multi_hot
 from tag2mask.methods.masking import mask_absent
 from tag2mask.vit.grid import on_grid
-from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import Features, ViT, chosen_layers, last_layers
 
@@ -79,7 +79,7 @@ class Attended(Method):
         features = self.vit(images, tap)
         read_BCD = self.read(features, tap)
         if self.training:
-            tags_BC = require_tags(tags, len(images), len(self.vit.class_CD))
+            tags_BC = require_multi_hot(tags, len(images), len(self.vit.class_CD))
             read_BCD = mask_absent(read_BCD, tags_BC, self.settings.masking_ratio)
         with torch.autocast(images.device.type, enabled=False):
             logits_BC = self.head(read_BCD.float())
@@ -129,4 +129,4 @@ class Attended(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The transformer's, and the head, which may start warm."""
-        return [*self.vit.parameter_groups(), *grouped(self.head.parameters(), "heads", "heads")]
+        return [*self.vit.parameter_groups(), *group_parameters(self.head.parameters(), "heads", "heads")]

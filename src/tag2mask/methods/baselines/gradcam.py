@@ -13,7 +13,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, soft_margins
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
-from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -67,4 +67,4 @@ class GradCAM(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The transformer's, and the head, which learns as fast as the class token."""
-        return [*self.vit.parameter_groups(), *grouped(self.head.parameters(), "tokens", "heads")]
+        return [*self.vit.parameter_groups(), *group_parameters(self.head.parameters(), "tokens", "heads")]

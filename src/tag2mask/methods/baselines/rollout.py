@@ -40,7 +40,7 @@ class Rollout(Method):
         return Evidence(
             scores_BC=logits_BC,
             logits={"class_tokens": logits_BC},
-            maps_BChw=on_grid(rolled_out(tap), features.grid) if ask.maps else None,
+            maps_BChw=on_grid(roll_out(tap), features.grid) if ask.maps else None,
             affinity_BMM=tap.affinity_BMM,
         )
 
@@ -53,7 +53,7 @@ class Rollout(Method):
         return self.vit.parameter_groups()
 
 
-def rolled_out(tap: Tap) -> Tensor:
+def roll_out(tap: Tap) -> Tensor:
     """Class rows ``(B, C, M)`` of the product, from the last layer to the first: one layer's attention at a time."""
     row_BCN: Tensor | None = None
     for q, k, tokens in reversed(tap.projections):

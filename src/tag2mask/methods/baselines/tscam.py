@@ -14,7 +14,7 @@ from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.settings import Settings
 from tag2mask.vit.grid import on_grid
-from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.settings import MapLayers, OverLayers
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, chosen_layers, last_layers
@@ -76,4 +76,4 @@ class TSCAM(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The transformer's, and the patch head, which learns as fast as the class token."""
-        return [*self.vit.parameter_groups(), *grouped(self.patch_head.parameters(), "tokens", "heads")]
+        return [*self.vit.parameter_groups(), *group_parameters(self.patch_head.parameters(), "tokens", "heads")]

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, require_tags, soft_margins
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, require_multi_hot, soft_margins
 from tag2mask.methods.mctformer.settings import MCTformerSettings
 from tag2mask.methods.patch_head import PatchHead, mean_pooling, rank_pooling
 from tag2mask.vit.grid import on_grid
-from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
@@ -70,7 +70,7 @@ class MCTformer(Method):
     def contrast(self, tap: Tap, tags: Tensor | None) -> Tensor:
         """The weighted contrast of class tokens."""
         class_BCD = tap.class_tokens[0]
-        return self.settings.contrast * contrast(tap.class_tokens, require_tags(tags, *class_BCD.shape[:2]))
+        return self.settings.contrast * contrast(tap.class_tokens, require_multi_hot(tags, *class_BCD.shape[:2]))
 
     def fuse(self, tap: Tap, activations_BChw: Tensor | None, grid: tuple[int, int]) -> Tensor:
         """S = sum_l A_l over the map layers (V1); S relu(F) (V2); sqrt(mean_l A_l relu(F)) (+)."""
@@ -83,7 +83,7 @@ class MCTformer(Method):
     def parameter_groups(self) -> list[ParameterGroup]:
         """The transformer's, and the patch head, which learns as fast as the class tokens."""
         head = () if self.patch_head is None else self.patch_head.parameters()
-        return [*self.vit.parameter_groups(), *grouped(head, "tokens", "heads")]
+        return [*self.vit.parameter_groups(), *group_parameters(head, "tokens", "heads")]
 
 
 def contrast(tokens: Sequence[Tensor], tags_BC: Tensor) -> Tensor:

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.transforms import Crops
-from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, require_tags, soft_margins
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, require_multi_hot, soft_margins
 from tag2mask.methods.teacher import Teacher
 from tag2mask.methods.toco.settings import ToCoSettings
 from tag2mask.vit.grid import on_grid
-from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
@@ -32,7 +32,7 @@ NOTHING = -1e4  # a logit that no softmax sees, and whose gradient is 0
 
 
 @dataclass(frozen=True)
-class Look:
+class BackboneOutput:
     """What the backbone says of images, after its last norm, in float32.
 
     ``class_BD`` and ``patch_BMD`` leave the last block, ``inner_BMD`` the auxiliary layer.
@@ -119,19 +119,19 @@ class ToCo(Method):
         affinity_layers = self.all_layers if ask.affinity else frozenset()
         return Tap(affinity_layers=affinity_layers, patch_layers=frozenset({self.inner_layer}))
 
-    def look(self, images: Tensor, tap: Tap) -> Look:
+    def look(self, images: Tensor, tap: Tap) -> BackboneOutput:
         """The backbone's tokens for ``(B, bands, Y, X)``; ``tap`` reads the inner layer."""
         features = self.vit(images, tap)
-        return Look(
+        return BackboneOutput(
             class_BD=self.vit.norm(features.class_BCD[:, 0]).float(),
             patch_BMD=self.vit.norm(features.patch_BMD).float(),
             inner_BMD=self.vit.norm(tap.patches[self.inner_layer]).float(),
             grid=features.grid,
         )
 
-    def contrasts(self, whole: Look, tags: Tensor | None, views: Views) -> dict[str, Tensor]:
+    def contrasts(self, whole: BackboneOutput, tags: Tensor | None, views: Views) -> dict[str, Tensor]:
         """L_ptc, and L_ctc where there are local crops ``(B, K, bands, side, side)``; neither is weighted yet."""
-        tags_BC = require_tags(tags, len(whole.class_BD), len(self.classes))
+        tags_BC = require_multi_hot(tags, len(whole.class_BD), len(self.classes))
         with torch.no_grad(), torch.autocast(tags_BC.device.type, enabled=False):
             maps_BCM = self.auxiliary_head.maps(whole.inner_BMD) * tags_BC.unsqueeze(-1)
         peak_BC = maps_BCM.amax(-1)
@@ -141,7 +141,7 @@ class ToCo(Method):
             terms["class_contrast"] = self.contrast_crops(whole, crops, peak_BC, tags_BC)
         return terms
 
-    def contrast_crops(self, whole: Look, crops: Tensor, peak_BC: Tensor, tags_BC: Tensor) -> Tensor:
+    def contrast_crops(self, whole: BackboneOutput, crops: Tensor, peak_BC: Tensor, tags_BC: Tensor) -> Tensor:
         """L_ctc of crops ``(B, K, bands, side, side)``, judged by the auxiliary classifier on the image's scale."""
         local = self.look(crops.flatten(0, 1), self.tap())
         count = crops.shape[:2]
@@ -159,7 +159,7 @@ class ToCo(Method):
         new = (self.head, self.auxiliary_head, self.projector)
         return [
             *self.vit.parameter_groups(),
-            *grouped((parameter for module in new for parameter in module.parameters()), "tokens", "heads"),
+            *group_parameters((parameter for module in new for parameter in module.parameters()), "tokens", "heads"),
         ]
 
 

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
-from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, require_tags
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, require_multi_hot
 from tag2mask.methods.masking import mask_absent
 from tag2mask.methods.tokenmasking.settings import TokenMaskingSettings
 from tag2mask.vit.gates import HardConcrete, StraightThrough
 from tag2mask.vit.grid import on_grid
-from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
@@ -101,7 +101,7 @@ class TokenMasking(Method):
         features = self.vit(images, tap)
         class_BCD = self.vit.norm(features.class_BCD) if self.settings.final_norm else features.class_BCD
         if self.training:
-            tags_BC = require_tags(tags, len(images), len(self.vit.class_CD))
+            tags_BC = require_multi_hot(tags, len(images), len(self.vit.class_CD))
             class_BCD = mask_absent(class_BCD, tags_BC, self.settings.masking_ratio)
         with torch.autocast(images.device.type, enabled=False):
             logits_BC = self.head(class_BCD.float())
@@ -131,4 +131,4 @@ class TokenMasking(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The transformer's, and the head."""
-        return [*self.vit.parameter_groups(), *grouped(self.head.parameters(), "heads", "heads")]
+        return [*self.vit.parameter_groups(), *group_parameters(self.head.parameters(), "heads", "heads")]

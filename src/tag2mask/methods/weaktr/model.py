@@ -18,7 +18,7 @@ from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views
 from tag2mask.methods.patch_head import PatchHead, mean_pooling
 from tag2mask.methods.weaktr.settings import WeakTrSettings
 from tag2mask.vit.grid import on_grid
-from tag2mask.vit.groups import ParameterGroup, grouped
+from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.tap import Tap, softmax_rows
 from tag2mask.vit.vit import ViT, last_layers
 
@@ -170,4 +170,4 @@ class WeakTr(Method):
         """The transformer's; the patch head and the fusion, which learn as fast as the class tokens."""
         scale = () if self.fine_scale is None else (self.fine_scale,)
         new = (*self.patch_head.parameters(), *self.fusion.parameters(), *scale)
-        return [*self.vit.parameter_groups(), *grouped(new, "tokens", "heads")]
+        return [*self.vit.parameter_groups(), *group_parameters(new, "tokens", "heads")]
