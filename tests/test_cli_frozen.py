@@ -14,7 +14,7 @@ import pytest
 
 from command import call
 from tag2mask.cli import app
-from tag2mask.cli.bridge import Exposed, import_name, option_name
+from tag2mask.cli.bridge import Options, import_name, option_name
 from tag2mask.methods import METHODS
 from tag2mask.recipes import recipe_names
 from tag2mask.refine.settings import CRF_RECIPES
@@ -89,10 +89,10 @@ def settings_in(context: click.Context) -> Any:
     return read[-1] if read else None
 
 
-def exposed_of(command: click.Command) -> list[Exposed]:
+def exposed_of(command: click.Command) -> list[Options]:
     """What a verb shows of settings classes."""
     assert command.callback is not None
-    found: list[Exposed] = inspect.getclosurevars(command.callback).nonlocals["exposed"]
+    found: list[Options] = inspect.getclosurevars(command.callback).nonlocals["exposed"]
     return found
 
 
@@ -116,7 +116,7 @@ def test_a_verb_hands_its_function_what_it_takes(verb: str) -> None:
 
 
 @pytest.mark.parametrize(("verb", "exposed", "key"), KEYS, ids=lambda value: value if isinstance(value, str) else "")
-def test_an_option_is_its_setting(verb: str, exposed: Exposed, key: str) -> None:
+def test_an_option_is_its_setting(verb: str, exposed: Options, key: str) -> None:
     """Its help is the setting's, with the default that an instance has."""
     settings: type[Settings] = import_name(exposed.settings_class)
     option = options_of(verb)[f"--{option_name(key)}"]

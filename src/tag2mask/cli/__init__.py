@@ -14,8 +14,7 @@ from tag2mask.training.interrupt import Terminated, stopped_by_signals
 
 __all__ = ["app", "main", "reconfigure_streams"]
 
-INTERRUPTED, TERMINATED = 130, 143
-AGAIN = "goes on (train, segment, refine-train: with --resume, if their folder is there)"
+AGAIN = "the same command goes on (train, segment, refine-train: with --resume, if their folder is there)"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -35,12 +34,9 @@ def main() -> None:
     except OSError as error:  # a full disk, a folder that cannot be made or written to
         fail(f"error: {of_system(error)}", 2)
     except (KeyboardInterrupt, click.Abort):  # click makes one of the other
-        code = INTERRUPTED
+        fail(f"interrupted: what is finished is saved; {AGAIN}", 130)
     except Terminated:
-        code = TERMINATED
-    if code in (INTERRUPTED, TERMINATED):
-        how = "interrupted" if code == INTERRUPTED else "terminated"
-        fail(f"{how}: what is finished is saved; the same command {AGAIN}", code)
+        fail(f"terminated: what is finished is saved; {AGAIN}", 143)
     sys.exit(code)
 
 
@@ -49,7 +45,7 @@ def of_system(error: OSError) -> str:
     what = error.strerror or str(error)
     if error.errno in FULL:
         place = "" if error.filename is None else f"{error.filename} cannot be written: "
-        return f"{place}{what}; make room, then the same command {AGAIN}"
+        return f"{place}{what}; make room, then {AGAIN}"
     place = "" if error.filename is None else f"{error.filename} cannot be made or opened: "
     return f"{place}{what}; if that is in --out, choose another --out"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,23 +37,23 @@ def import_name(name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Exposed:
-    """A verb's argument ``into`` that is settings: their class, the keys that have options, and ``LAYERS``."""
+class Options:
+    """Options for a verb's argument ``into`` that is settings: their class, the keys that have options, ``LAYERS``."""
 
     settings_class: str
-    keys: tuple[str, ...]
-    into: str
-    layers: tuple[str, ...]
+    keys: str
+    layers: Sequence[str] = tuple(LAYERS)
+    into: str = "settings"
 
-    def options(self) -> list[click.Option]:
+    def made(self) -> list[click.Option]:
         """An option for every key, with the type, the default and the description of its setting."""
         known = {setting.key: setting for setting in import_name(self.settings_class).listed()}
-        made = [option_for(option_name(key), known[key]) for key in self.keys]
+        made = [option_for(option_name(key), known[key]) for key in self.keys.split()]
         return [*made, *(option for layer in self.layers for option in LAYERS[layer])]
 
     def read(self, given: dict[str, Any]) -> Settings:
         """The settings that the options ask for, which are taken out of ``given``."""
-        options = {key: given.pop(option_name(key).replace("-", "_")) for key in self.keys}
+        options = {key: given.pop(option_name(key).replace("-", "_")) for key in self.keys.split()}
         layers = {layer: given.pop(layer) for layer in self.layers}
         chosen = {key: value for key, value in options.items() if value is not None}
         read: Settings = import_name(self.settings_class).read(chosen, **layers)
@@ -80,10 +81,10 @@ class Verbs(click.Group):
 
 
 def verb(
-    name: str, function: str, text: str, *parts: click.Parameter | Exposed, fails: str = "", hidden: bool = False
+    name: str, function: str, text: str, *parts: click.Parameter | Options, fails: str = "", hidden: bool = False
 ) -> Verb:
     """A command that calls a function below ``tag2mask``; ``fails`` names what in its result means exit code 1."""
-    exposed = [part for part in parts if isinstance(part, Exposed)]
+    exposed = [part for part in parts if isinstance(part, Options)]
 
     def call(as_json: bool, **given: Any) -> int:
         chosen = {one.into: one.read(given) for one in exposed}
@@ -91,18 +92,8 @@ def verb(
 
     own: list[click.Parameter] = [part for part in parts if isinstance(part, click.Parameter)]
     made = Verb(name, callback=call, params=own, help=text, hidden=hidden)
-    made.waiting = lambda: [*(option for one in exposed for option in one.options()), JSON]
+    made.waiting = lambda: [*(option for one in exposed for option in one.made()), JSON]
     return made
-
-
-def settings(
-    settings_class: str,
-    keys: str,
-    into: str = "settings",
-    layers: tuple[str, ...] = ("recipe", "config", "assignments"),
-) -> Exposed:
-    """Options for these keys and shorthands, and for the layers that lead to the same settings."""
-    return Exposed(settings_class, tuple(keys.split()), into, layers)
 
 
 def option_name(key: str) -> str:
@@ -124,14 +115,12 @@ def argument(name: str, metavar: str, text: str, **more: Any) -> click.Argument:
     return click.Argument([name], **{"type": PATH, "metavar": metavar, "help": text, **more})
 
 
-def path(name: str, metavar: str, text: str, **more: Any) -> click.Option:
-    """An option that is a path."""
-    return click.Option([f"--{name}"], type=PATH, metavar=metavar, help=text, **more)
-
-
 def word(name: str, metavar: str, text: str, **more: Any) -> click.Option:
     """An option that is a word or, by its ``type``, a number."""
     return click.Option([f"--{name}"], metavar=metavar, help=text, **more)
+
+
+path = partial(word, type=PATH)
 
 
 def flag(name: str, text: str) -> click.Option:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from tag2mask.cli.bridge import SET, Verbs, argument, flag, path, settings, verb, word
+from tag2mask._version import __version__
+from tag2mask.cli.bridge import SET, Options, Verbs, argument, flag, path, verb, word
 
 DATA = argument("data", "DATA", "The folder that holds images/ and labels.csv.")
 RUN = argument("run", "RUN", "The folder that train wrote.")
 MASKSET = argument("mask_set", "MASKSET", "The folder that masks wrote.")
 RESUME = flag("resume", "Continue what is in --out.")
-ALL = path("out", "DIR", "A folder for everything; called again, it continues there.", required=True)
+WHOLE = path("out", "DIR", "A folder for everything; called again, it continues there.", required=True)
 ONLY_SET = ("assignments",)
 
 VERBS = (
@@ -21,19 +22,16 @@ VERBS = (
         "The whole way from tags to masks of new images, and a report.\n\n"
         "It checks, trains, learns a probe, paints masks, trains a segmenter, predicts, scores and reports.\n"
         "--set names the stage (train, probe, masks, segment, predict), as in --set train.epochs=5.",
-        DATA, ALL,
+        DATA, WHOLE,
         flag("quick", "A first look in about ten minutes on two cores."),
-        settings(
-            "workflows.settings.WholeSettings", "train.method train.backbone.name train.weights seed", layers=ONLY_SET
-        ),
+        Options("workflows.settings.WholeSettings", "train.method train.backbone.name train.weights seed", ONLY_SET),
         fails="failures",
     ),
     verb(
         "check", "workflows.datasets.check",
         "Look a data set over: counts, and what is wrong.\n\n"
         "Exit code 1 if training could not work. --set takes settings of the data, or of the source.",
-        DATA,
-        word("source", "SOURCE", "In another layout, such as voc or coco; see prepare."),
+        DATA, word("source", "SOURCE", "In another layout, such as voc or coco; see prepare."),
         flag("quick", "Look at tables, lists and file names only; open no image."),
         SET,
         fails="fatal",
@@ -42,24 +40,19 @@ VERBS = (
         "prepare", "workflows.datasets.prepare",
         "Write any data set as a folder that train reads.\n\n"
         "Exit code 1 if images could not be used. --set takes settings of the source.",
-        argument(
-            "source", "SOURCE",
-            "voc, coco, ade20k, dfc2020, endotect, coco-json, labelme, imagefolder, csv, huggingface, yolo.", type=str,
-        ),
+        argument("source", "SOURCE", "voc, coco, ade20k, dfc2020, endotect, coco-json, labelme, imagefolder, csv, "
+                "huggingface, yolo.", type=str),
         path("root", "DIR", "Where the data set lies.", required=True),
         path("out", "DATA", "A new folder.", required=True),
-        settings("data.sources.prepare.PrepareSettings", "splits limit link", layers=()),
+        Options("data.sources.prepare.PrepareSettings", "splits limit link", ()),
         SET,
         fails="failures",
     ),
     verb(
         "train", "training.loop.train", "Learn from tags; leaves a run.",
-        DATA,
-        path("out", "RUN", "A new folder for the run.", required=True),
-        settings(
-            "training.settings.TrainSettings",
-            "method backbone.name weights backbone.image_size split epochs batch_size seed precision",
-        ),
+        DATA, path("out", "RUN", "A new folder for the run.", required=True),
+        Options("training.settings.TrainSettings",
+                "method backbone.name weights backbone.image_size split epochs batch_size seed precision"),
         RESUME,
     ),
     verb(
@@ -76,52 +69,43 @@ VERBS = (
         "train-probe", "probe.train.train_probe",
         "Learn what patches show, over the whole data set.\n\n"
         "The probe refines masks (--refine probe). It learns from the run's own class maps, without truth.",
-        RUN,
-        path("out", "PROBE", "A new folder for the probe; called again, it continues there.", required=True),
-        settings("probe.settings.ProbeSettings", "masks.split", layers=ONLY_SET),
+        RUN, path("out", "PROBE", "A new folder for the probe; called again, it continues there.", required=True),
+        Options("probe.settings.ProbeSettings", "masks.split", ONLY_SET),
     ),
     verb(
         "refine-train", "affinitynet.train.train_walk",
         "Learn which patches belong together.\n\n"
         "The walk refines masks (--refine walk). It learns from the run's own class maps, without truth.",
-        RUN,
-        path("out", "WALK", "A new folder for the walk.", required=True),
-        settings("affinitynet.settings.WalkSettings", "masks.split backbone.name weights epochs", layers=ONLY_SET),
+        RUN, path("out", "WALK", "A new folder for the walk.", required=True),
+        Options("affinitynet.settings.WalkSettings", "masks.split backbone.name weights epochs", ONLY_SET),
         RESUME,
     ),
     verb(
         "masks", "workflows.verbs.masks", "Paint the masks of a split; leaves a mask set.",
-        RUN,
-        path("data", "DATA", "Another data set than the run's."),
+        RUN, path("data", "DATA", "Another data set than the run's."),
         path("out", "DIR", "A new folder [RUN/masks-SPLIT]."),
-        settings(
-            "masks.settings.MaskSettings",
-            "split tags look.scales look.flip refine.names layers heads refine.probe refine.walk threshold scores "
-            "paint.unsure",
-            layers=("recipe", "assignments"),
-        ),
+        Options("masks.settings.MaskSettings",
+                "split tags look.scales look.flip refine.names layers heads refine.probe refine.walk threshold scores "
+                "paint.unsure", ("recipe", "assignments")),
         word("tune-on-truth", "SPLIT", "Choose the background's threshold by this split's true masks."),
         fails="failures",
     ),
     verb(
         "compare", "workflows.verbs.compare", "Train and score several methods alike.",
-        DATA, ALL,
+        DATA, WHOLE,
         word("methods", "A,B,C", "Methods, with commas between.", required=True),
         word("seeds", "0,1,2", "Seeds, with commas between [0].", default="0"),
         word("budget-minutes", "M", "Training time of each [until its epochs are done].", type=click.FloatRange(0.01)),
-        settings("masks.settings.MaskSettings", "refine.names threshold", into="painting", layers=()),
-        settings("training.settings.TrainSettings", "weights", layers=("config", "assignments")),
+        Options("masks.settings.MaskSettings", "refine.names threshold", (), into="painting"),
+        Options("training.settings.TrainSettings", "weights", ("config", "assignments")),
     ),
     verb(
         "segment", "workflows.rounds.segment_in_rounds",
         "Train a segmentation network on masks; leaves a segmenter.",
-        RUN,
-        path("out", "SEGMENTER", "A new folder for the segmenter.", required=True),
+        RUN, path("out", "SEGMENTER", "A new folder for the segmenter.", required=True),
         path("masks", "MASKSET", "What to learn: a finished mask set."),
-        settings(
-            "segmentation.settings.SegmentSettings",
-            "epochs batch_size crop architecture backbone.name weights target potts seed",
-        ),
+        Options("segmentation.settings.SegmentSettings",
+                "epochs batch_size crop architecture backbone.name weights target potts seed"),
         word("rounds", "N", "Times to train, each on masks that the segmenter before repainted [1].", default=1),
         path("truth", "DIR", "True labels, only to score the precision of the masks."),
         path("val-truth", "DIR", "True validation labels, only to score the rounds [--truth]."),
@@ -134,29 +118,24 @@ VERBS = (
         argument("photographs", "IMAGES|FOLDER", "Images of any size.", nargs=-1),
         path("out", "DIR", "A new folder for the mask set.", required=True),
         word("split", "NAME", "Instead of images: a split of the data that the model learned from."),
-        settings(
-            "prediction.settings.PredictSettings", "look.scales look.flip refine.names overlay", layers=ONLY_SET
-        ),
+        Options("prediction.settings.PredictSettings", "look.scales look.flip refine.names overlay", ONLY_SET),
         fails="failures",
     ),
     verb(
         "evaluate", "evaluation.evaluate.evaluate", "Score a mask set against truth and against chance.",
-        MASKSET,
-        path("truth", "DIR", "Label images NAME.png.", required=True),
+        MASKSET, path("truth", "DIR", "Label images NAME.png.", required=True),
         word("split", "NAME|FILE", "Score these images alone: splits/NAME.txt, or a file of names."),
     ),
     verb(
         "convert", "exporters.convert", "Write a mask set in another tool's format.",
-        MASKSET,
-        word("to", "coco|yolo|cvat|voc|png|geotiff|npz", "The format.", required=True),
+        MASKSET, word("to", "coco|yolo|cvat|voc|png|geotiff|npz", "The format.", required=True),
         path("out", "PATH", "A new folder; for coco FILE.json, for cvat FILE.zip.", required=True),
         path("images", "DIR", "Where the images are now, for coco and geotiff [where they were]."),
         word("suffix", ".jpg", "Suffix of images that are gone, for coco."),
     ),
     verb(
         "report", "workflows.verbs.report", "Write one HTML page: pictures, curves, tables.",
-        RUN,
-        path("masks", "MASKSET", "The run's masks [RUN/masks-train, or its only ones]."),
+        RUN, path("masks", "MASKSET", "The run's masks [RUN/masks-train, or its only ones]."),
         path("truth", "DIR", "True labels [the data set's, if it has any]."),
         path("segmented", "MASKSET", "What a segmenter predicted without tags, for a section more."),
         path("full", "MASKSET", "What the fully supervised segmenter predicted: weak / full in percent."),
@@ -195,13 +174,9 @@ VERBS = (
 
 
 @click.group(cls=Verbs, commands=VERBS, invoke_without_command=True)
-@click.option("--version", is_flag=True, help="Print the version.")
+@click.version_option(__version__, message="%(version)s", help="Print the version.")
 @click.pass_context
-def app(context: click.Context, version: bool) -> None:
+def app(context: click.Context) -> None:
     """Image tags in, segmentation masks out."""
-    if version:
-        from tag2mask._version import __version__
-
-        click.echo(__version__)
-    elif context.invoked_subcommand is None:
+    if context.invoked_subcommand is None:
         click.echo(context.get_help())

@@ -12,27 +12,21 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class ToCoSettings(Settings):
-    """ToCo; the README says which values are the paper's.
+    """ToCo; the README says which values are the paper's."""
 
-    ``auxiliary_layer``, counted from 1, feeds the auxiliary classifier; None is five sixths of the way up, 10 of 12.
-    Its class map, 1 at its peak, makes a patch foreground from ``high`` on and background up to ``low``.
-    ``patch_contrast`` and ``class_contrast`` weigh the two contrasts; both are off for the first ``warmup`` of all
-    steps. ``crops`` local crops an image are ``crop_side`` pixels wide, rounded to whole patches, and show a share of
-    the image within ``crop_scale``. ``temperature`` divides the similarity of class tokens; ``momentum`` is that of the
-    averaged projector.
-    """
-
-    auxiliary_layer: int | None = Field(None, ge=1)
-    high: float = Field(0.7, gt=0, le=1)
-    low: float = Field(0.25, ge=0, lt=1)
-    patch_contrast: float = Field(0.2, ge=0)
-    class_contrast: float = Field(0.5, ge=0)
-    warmup: float = Field(0.1, ge=0, le=1)
-    crops: int = Field(4, ge=1, le=64)
-    crop_side: int = Field(96, ge=1, le=4096)
-    crop_scale: tuple[Share, Share] = (0.05, 0.2)
-    temperature: float = Field(0.5, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    auxiliary_layer: int | None = Field(
+        None, ge=1, description="Block that feeds the auxiliary classifier [five sixths of the way up]"
+    )
+    high: float = Field(0.7, gt=0, le=1, description="A patch is foreground from this value of the auxiliary map on")
+    low: float = Field(0.25, ge=0, lt=1, description="A patch is background up to this value of the auxiliary map")
+    patch_contrast: float = Field(0.2, ge=0, description="Weight of the contrast of patch tokens")
+    class_contrast: float = Field(0.5, ge=0, description="Weight of the contrast of class tokens")
+    warmup: float = Field(0.1, ge=0, le=1, description="Share of all steps before both contrasts begin")
+    crops: int = Field(4, ge=1, le=64, description="Local crops of an image")
+    crop_side: int = Field(96, ge=1, le=4096, description="Side of local crops in pixels, rounded to whole patches")
+    crop_scale: tuple[Share, Share] = Field((0.05, 0.2), description="Share of an image that a local crop shows")
+    temperature: float = Field(0.5, gt=0, description="Divides the similarity of class tokens")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the averaged projector")
 
     @model_validator(mode="after")
     def ordered(self) -> ToCoSettings:
