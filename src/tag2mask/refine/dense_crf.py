@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tag2mask.errors import SettingsError
+from tag2mask.refine.compiled_lattice import CompiledLattice
 from tag2mask.refine.lattice import Lattice
 from tag2mask.refine.settings import CRFSettings
 
@@ -41,12 +42,12 @@ def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, 
     if len(scores_SYX) < 2:
         return torch.ones_like(scores_SYX)
     negative_NS = -unary(scores_SYX, settings).flatten(1).T
-    kernels = [(weight, NormalisedKernel(features)) for weight, features in pairwise(image, settings)]
+    kernels = [(weight, normalised_kernel(features)) for weight, features in pairwise(image, settings)]
     q_NS = negative_NS.softmax(1)
     for _ in range(settings.iterations):
         pulled_NS = negative_NS.clone()
         for weight, kernel in kernels:
-            pulled_NS += weight * kernel(q_NS)
+            pulled_NS.add_(kernel.filter(q_NS), alpha=weight)
         q_NS = pulled_NS.softmax(1)
     return q_NS.T.reshape(scores_SYX.shape)
 
@@ -91,17 +92,13 @@ def pairwise(image: Tensor, settings: CRFSettings) -> list[tuple[float, Tensor]]
     return [(weight, features_NF) for weight, features_NF in both if weight > 0]
 
 
-class NormalisedKernel:
-    """A Gaussian kernel between all pairs of points, D^-1/2 K D^-1/2."""
-
-    def __init__(self, features: Tensor) -> None:
-        self.lattice = Lattice(features)
-        degree_N1 = self.lattice.filter(torch.ones(len(features), 1, device=features.device))
-        self.norm_N1 = (degree_N1 + EPS).rsqrt()
-
-    def __call__(self, q_NS: Tensor) -> Tensor:
-        """``(N, S)`` to ``(N, S)``."""
-        return self.norm_N1 * self.lattice.filter(q_NS * self.norm_N1)
+def normalised_kernel(features_NF: Tensor) -> CompiledLattice | Lattice:
+    """A Gaussian kernel between all pairs of points, D^-1/2 K D^-1/2: compiled where the features are on a CPU."""
+    build = CompiledLattice if features_NF.device.type == "cpu" else Lattice
+    lattice = build(features_NF)
+    degree_N1 = lattice.filter(torch.ones(len(features_NF), 1, device=features_NF.device))
+    lattice.weigh((degree_N1[:, 0] + EPS).rsqrt())
+    return lattice
 
 
 def unary(scores_SYX: Tensor, settings: CRFSettings) -> Tensor:

@@ -53,6 +53,11 @@ class Lattice:
         found: Tensor = torch.where(codes[place] == wanted, place, self.vertices)
         return found
 
+    def weigh(self, factor_N: Tensor) -> None:
+        """Multiply each point's values by its factor before and after every filtering."""
+        self.slice_NV.values().mul_(factor_N.repeat_interleave(self.dimensions + 1))
+        self.splat_VN.values().mul_(factor_N[self.splat_VN.col_indices()])
+
     def filter(self, values_NC: Tensor) -> Tensor:
         """Each point's Gaussian-weighted sum over all points, ``(N, C)``: splat, blur along every axis, slice."""
         lattice_VC = self.splat_VN @ values_NC  # the last row stays 0: vertices that the lattice does not have
