@@ -112,7 +112,7 @@ def test_the_whole_way(
         (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),
         (
             ["train", "{data}", "--out", "/dev/null/run", *SMALL],
-            "/dev/null/run cannot be made or opened: Not a directory",
+            "/dev/null/run cannot be created or opened: Not a directory",
         ),
         (["prepare", "csv", "--root", "{data}", "--out", "/dev/null/run"], "in --out, choose another --out"),
         (["train"], "Missing argument"),

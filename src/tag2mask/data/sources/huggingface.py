@@ -31,8 +31,8 @@ class HuggingFaceSettings(OwnSettings):
     image: str | None = Field(None, description="Column of images [found]")
     tags: str | None = Field(None, description="Column of tags [found]")
     mask: str | None = Field(None, description="Column of true masks")
-    name: str | None = Field(None, description="Column of names [numbers]")
-    background: bool = Field(False, description="Masks have 0 for pixels of no class, and 1 for the first class")
+    name: str | None = Field(None, description="Column of names [split and row number]")
+    background: bool = Field(False, description="Mask value 0 means no class, and 1 is the first class")
 
 
 @dataclass(frozen=True, slots=True)
