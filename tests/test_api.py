@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 import timm
 import torch
 
@@ -69,3 +72,11 @@ def test_import_costs_no_torch() -> None:
     code = "import sys, tag2mask; print([name for name in ('torch', 'timm', 'scipy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("verb", "key"), [("train", "epochs"), ("segment", "target"), ("make_masks", "paint.unsure")])
+def test_signatures_and_docstrings_list_the_settings(verb: str, key: str) -> None:
+    function = getattr(tag2mask, verb)
+    parameter = inspect.signature(function).parameters[key.partition(".")[0]]
+    assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    assert re.search(rf"^    {re.escape(key)} \(.*\): \w", function.__doc__, re.MULTILINE)

@@ -97,7 +97,7 @@ def exposed_of(command: click.Command) -> list[Options]:
 
 
 EXPOSED = {name: exposed_of(command) for name, command in app.commands.items()}
-KEYS = [(verb, one, key) for verb, exposed in EXPOSED.items() for one in exposed for key in one.keys]
+KEYS = [(verb, one, key) for verb, exposed in EXPOSED.items() for one in exposed for key in one.keys.split()]
 
 
 @pytest.mark.parametrize("verb", app.commands)
@@ -107,7 +107,7 @@ def test_a_verb_hands_its_function_what_it_takes(verb: str) -> None:
     function = import_name(inspect.getclosurevars(command.callback).nonlocals["function"])
     given = {one.name for one in options_and_arguments(verb)} - {"as_json"}
     for one in EXPOSED[verb]:
-        given -= {option_name(key).replace("-", "_") for key in one.keys} | set(one.layers)
+        given -= {option_name(key).replace("-", "_") for key in one.keys.split()} | set(one.layers)
         given.add(one.into)
     parameters = inspect.signature(function).parameters
     assert given <= parameters.keys()

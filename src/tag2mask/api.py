@@ -18,6 +18,7 @@ from tag2mask.errors import SettingsError
 from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
 from tag2mask.exporters import Conversion
+from tag2mask.fields import takes
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
 from tag2mask.painting import make
@@ -55,6 +56,7 @@ def as_path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
+@takes(WholeSettings)
 def run(data: str | Path, /, out: str | Path, *, quick: bool = False, **settings: Any) -> WholeResult:
     """All of it, or what is left of it; ``settings`` are those of the stages, such as ``train={"epochs": 5}``.
 
@@ -83,8 +85,9 @@ def prepare(
     return preparation.prepare(source, Path(root), Path(out), settings, plan)
 
 
+@takes(TrainSettings)
 def train(
-    data: str | Path | Tagged,
+    tagged: str | Path | Tagged,
     /,
     out: str | Path,
     *,
@@ -93,7 +96,7 @@ def train(
     resume: bool = False,
     **settings: Any,
 ) -> TrainResult:
-    """Learn from the tags of a folder ``data``, or of a list of (image, tags) in memory.
+    """Learn from the tags of the folder ``tagged``, or of a list of (image, tags) in memory.
 
     Images in memory are paths, Pillow images, arrays or tensors; ``val`` are more of them to keep the best weights by,
     and ``classes`` all names there may be, a first one "background" for what no tag names. ``settings`` are those of
@@ -107,11 +110,11 @@ def train(
         >>> tag2mask.train(pairs, out="run", epochs=5)  # doctest: +SKIP
     """
     parsed = TrainSettings.parse(settings)
-    if isinstance(data, str | Path):
+    if isinstance(tagged, str | Path):
         if val or classes is not None:
             raise SettingsError("val and classes are for images in memory; a folder has splits/val.txt and classes.txt")
-        return loop.train(Path(data), Path(out), parsed, resume)
-    images = Pairs(data, parsed.data, classes)
+        return loop.train(Path(tagged), Path(out), parsed, resume)
+    images = Pairs(tagged, parsed.data, classes)
     validation = Pairs(val, parsed.data, [*images.classes.pixel_names], "val")
     return loop.train_in_memory(images, list(validation), Path(out), parsed, resume)
 
@@ -133,6 +136,7 @@ def import_checkpoint(
     return imported.import_checkpoint(Path(checkpoint), method, Path(classes), Path(out), background, image_size)
 
 
+@takes(ProbeSettings)
 def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSummary:
     """Learn from a run's class maps what patches are; ``settings`` are those of ``ProbeSettings``: ``steps=600``.
 
@@ -142,6 +146,7 @@ def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSu
     return probing.train_probe(Path(run), Path(out), ProbeSettings.parse(settings))
 
 
+@takes(MaskSettings)
 def make_masks(
     run: str | Path, data: str | Path | None = None, out: str | Path | None = None, **settings: Any
 ) -> MaskSetSummary:
@@ -153,6 +158,7 @@ def make_masks(
     return make.make_masks(Path(run), as_path(data), as_path(out), MaskSettings.parse(settings))
 
 
+@takes(SegmentSettings)
 def segment(
     run: str | Path,
     masks: str | Path | None,
@@ -186,6 +192,7 @@ def segment(
     )
 
 
+@takes(PredictSettings)
 def predict(
     model: str | Path,
     photographs: str | Path | Sequence[str | Path],
@@ -205,6 +212,7 @@ def predict(
     return prediction.predict(Path(model), paths, Path(out), PredictSettings.parse(settings), split)
 
 
+@takes(DataSettings)
 def check(data: str | Path, **settings: Any) -> CheckReport:
     """Look over a data folder before training; ``settings`` are those of ``DataSettings``, such as ``bands=4``.
 
@@ -228,8 +236,10 @@ def report(
     return page.write_report(Path(run), as_path(masks), as_path(truth), as_path(out))
 
 
+@takes(TrainSettings)
 def compare(
-    data: str | Path,
+    folder: str | Path,
+    /,
     out: str | Path,
     methods: Sequence[str],
     *,
@@ -246,7 +256,7 @@ def compare(
         Tag2MaskError: what is wrong, where, and how to mend it.
     """
     train_as, paint_as = TrainSettings.parse(settings), MaskSettings.parse(masks or {})
-    plan = Comparison(Path(data), Path(out), tuple(methods), tuple(seeds), budget_minutes, train_as, paint_as)
+    plan = Comparison(Path(folder), Path(out), tuple(methods), tuple(seeds), budget_minutes, train_as, paint_as)
     return ComparisonResult(**comparing.compare(plan))
 
 

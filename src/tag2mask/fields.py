@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 FORMS: Mapping[Any, str] = {bool: "true|false", int: "INTEGER", float: "NUMBER", str: "TEXT"}
 
@@ -118,3 +121,24 @@ def format_default(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)
+
+
+def takes(settings: type[BaseModel]) -> Callable[[F], F]:
+    """Decorate a function whose ``**settings`` are those of a class: its signature and docstring then list them all."""
+
+    def list_settings(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        added = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=default_of(field), annotation=field.annotation
+            )
+            for name, field in settings.model_fields.items()
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+        lines = [f"    {one.key} ({one.form}): {one.help()}" for one in settings_of(settings)]
+        text = "\n".join(["Settings; those with a dot are keys of a dictionary:", *lines])
+        function.__doc__ = f"{inspect.getdoc(function)}\n\n{text}\n"
+        return function
+
+    return list_settings

@@ -154,6 +154,18 @@ def test_of_equally_good_epochs_the_last_is_kept(
     assert train(squares, tmp_path / "run", **{**small, "epochs": 4}).best_epoch == 3
 
 
+def test_patience_ends_a_training_that_stands_still_and_resuming_does_not_go_on(
+    squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter((0.4, 0.5, 0.3, 0.45, 0.9))
+    monkeypatch.setattr(loop.Trainer, "validate", lambda self: {"val_ap": next(scores), "val_f1": 0.0})
+    settings = {**small, "epochs": 5, "patience": 2}
+    result = train(squares, tmp_path / "run", **settings)
+    assert (result.epochs, result.best_epoch, len(rows(tmp_path / "run"))) == (4, 2, 4)
+    again = train(squares, tmp_path / "run", **settings, resume=True)
+    assert (again.epochs, again.best_epoch, next(scores)) == (4, 2, 0.9)
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_step(
     squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ INSTEAD = "replace it or take it out of the lists"
 
 
 @contextmanager
-def readable(path: Path, what: str = "photograph") -> Iterator[None]:
+def readable(path: Path, what: str = "image") -> Iterator[None]:
     """What goes wrong with a file of pixels, in our words: a damaged one can end a decoder in any of Python's errors.
 
     Raises:

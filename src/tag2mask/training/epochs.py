@@ -56,8 +56,12 @@ class EpochLoop(ABC, Generic[S]):
         out: Path,
         interrupt: Interrupt,
         collate: Callable[[list[Any]], Any] | None = None,
+        patience: int = 0,
     ) -> None:
-        """Get ready; ``count`` is how many ``items`` there are, ``clip`` the largest gradient norm."""
+        """Get ready; ``count`` is the number of ``items``, ``clip`` the largest gradient norm.
+
+        After ``patience`` epochs none of which was the best, training ends; 0 waits for the last epoch.
+        """
         self.accelerator = accelerator
         self.module = module
         self.items = items
@@ -67,6 +71,7 @@ class EpochLoop(ABC, Generic[S]):
         self.out = out
         self.interrupt = interrupt
         self.collate = collate
+        self.patience = patience
         self.state = LoopState(processes=accelerator.num_processes)
         self.model, self.optimiser = accelerator.prepare(module, optimiser)
         self.batches = self.epoch_batches()
@@ -110,8 +115,13 @@ class EpochLoop(ABC, Generic[S]):
         with progress_bar(self.title, self.steps, self.state.step, shown=main) as bar:
             for line in opening if main else ():
                 bar.say(line)
-            while self.state.epoch < self.settings.epochs:
+            while self.state.epoch < self.settings.epochs and not self.stands_still():
                 self.run_epoch(bar)
+
+    def stands_still(self) -> bool:
+        """Whether the best epoch is too long ago."""
+        best = self.state.best_epoch
+        return self.patience > 0 and best is not None and self.state.epoch - best >= self.patience
 
     def resume(self) -> None:
         """Go on where the state in ``out`` stands.

@@ -175,13 +175,24 @@ class Trainer(EpochLoop[TrainSettings]):
         if method.teacher is not None:
             follow_after(optimiser, method.teacher)
         clip = settings.optimiser.clip
-        super().__init__(accelerator, method, optimiser, self.images, len(self.images), settings, clip, out, interrupt)
+        super().__init__(
+            accelerator,
+            method,
+            optimiser,
+            self.images,
+            len(self.images),
+            settings,
+            clip,
+            out,
+            interrupt,
+            patience=settings.patience,
+        )
 
     def train(self, opening: str) -> TrainResult:
         """Train to the end from where ``state`` stands; ``opening`` is the first line to say."""
         untagged = ["no tagged validation images: the last weights are kept, not the best"]
         self.run([opening] if self.validation else [opening, *untagged])
-        best, epochs = self.state.best_epoch, self.settings.epochs
+        best, epochs = self.state.best_epoch, self.state.epoch
         return TrainResult(
             self.out,
             epochs,

@@ -91,6 +91,9 @@ class TrainSettings(LoopSettings):
     )
     optimiser: OptimiserSettings = OptimiserSettings()
     augment: AugmentSettings = AugmentSettings()
+    patience: int = Field(
+        0, ge=0, description="Stop after this many epochs without a better validation AP; 0: train all epochs"
+    )
     keep_epochs: int = Field(0, ge=0, description="Also keep the weights of every Nth epoch; 0: only the best")
 
 

@@ -165,7 +165,7 @@ def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: Prepa
     names = list(listed) if of_lists else list(source.names()[: plan.limit])
     for name in names:
         inside(Path("images"), name, "an image of the source")
-        require_utf8("photograph", name)
+        require_utf8("image", name)
     if not names:
         raise DataError(f"the source names no image; expected: {source.layout}")
     return names
