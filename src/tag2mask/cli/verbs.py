@@ -95,7 +95,7 @@ VERBS = (
         DATA, WHOLE,
         word("methods", "A,B,C", "Methods, separated by commas.", required=True),
         word("seeds", "0,1,2", "Seeds, separated by commas [0].", default="0"),
-        word("budget-minutes", "M", "Training minutes each [until its epochs are done].", type=click.FloatRange(0.01)),
+        word("budget-minutes", "M", "Training minutes per method [all epochs].", type=click.FloatRange(0.01)),
         Options("masks.settings.MaskSettings", "refine.names threshold", (), into="painting"),
         Options("training.settings.TrainSettings", "weights", ("config", "assignments")),
     ),

@@ -165,7 +165,7 @@ class MaskSettings(Settings):
         ),
     }
 
-    split: str = Field("train", description="Split to paint, or all")
+    split: str = Field("train", description="Split of the images, or all")
     tags: Literal["given", "predicted"] = Field(
         "given", description="Paint the given tags, or those that the run predicts"
     )

@@ -26,9 +26,11 @@ class CocoJsonSettings(OutlineSettings):
     """Files and folders below the root: one, or one a split (``annotations.train=FILE``)."""
 
     annotations: str | dict[str, str] | None = Field(
-        None, description="File of outlines, or one file per split [found]"
+        None, description="File of outlines, or one file per split [detected]"
     )
-    images: str | dict[str, str] | None = Field(None, description="Folder of images, or one folder per split [found]")
+    images: str | dict[str, str] | None = Field(
+        None, description="Folder of images, or one folder per split [detected]"
+    )
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,10 @@ FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true
 class TableSettings(OwnSettings):
     """A table; files and folders are below the root."""
 
-    table: str | None = Field(None, description="File of the table [found]")
-    image: str | None = Field(None, description="Column of images [found]")
+    table: str | None = Field(None, description="File of the table [detected]")
+    image: str | None = Field(None, description="Column of images [detected]")
     labels: str | tuple[str, ...] | None = Field(
-        None, description="Column of labels, or several 0/1 columns named after the classes [found]"
+        None, description="Column of labels, or several 0/1 columns named after the classes [detected]"
     )
     rows: Literal["image", "label"] = Field("image", description="Whether a row is an image, or one label of an image")
     split: str | None = Field(None, description="Column that names each image's split")
