@@ -34,9 +34,9 @@ def main() -> None:
     except OSError as error:  # a full disk, or a folder that cannot be created or written to
         fail(f"error: {of_system(error)}", 2)
     except (KeyboardInterrupt, click.Abort):  # click turns the first into the second
-        fail(f"interrupted: what is finished is saved; {AGAIN}", 130)
+        fail(f"interrupted: finished work is saved; {AGAIN}", 130)
     except Terminated:
-        fail(f"terminated: what is finished is saved; {AGAIN}", 143)
+        fail(f"terminated: finished work is saved; {AGAIN}", 143)
     sys.exit(code)
 
 
