@@ -112,7 +112,7 @@ def test_the_whole_way(
         (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),
         (
             ["train", "{data}", "--out", "/dev/null/run", *SMALL],
-            "/dev/null/run cannot be made or opened: Not a directory",
+            "/dev/null/run cannot be created or opened: Not a directory",
         ),
         (["prepare", "csv", "--root", "{data}", "--out", "/dev/null/run"], "in --out, choose another --out"),
         (["train"], "Missing argument"),
@@ -160,7 +160,7 @@ def test_ctrl_c_is_one_line_exit_code_130_and_nothing_is_lost(squares: Path, tmp
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error.splitlines()[-1].startswith("interrupted: what is finished is saved")
+    assert error.splitlines()[-1].startswith("interrupted: finished work is saved")
     assert "Traceback" not in error
     assert (tmp_path / "run/state.safetensors").exists()
 

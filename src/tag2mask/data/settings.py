@@ -37,12 +37,14 @@ Band = Annotated[int, Field(ge=0)]
 class AugmentSettings(Settings):
     """Random changes to training images."""
 
-    min_scale: float = Field(0.35, gt=0, le=1, description="Smallest share of an image that a crop shows")
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring")
+    min_scale: float = Field(0.35, gt=0, le=1, description="Smallest fraction of the image area that a crop shows")
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring an image")
     colour: float = Field(0.3, ge=0, le=1, description="Strength of the colour jitter (three bands only)")
-    hide: float = Field(0.0, ge=0, lt=1, description="Largest share of an 8 x 8 grid's cells that are covered")
-    randaugment: int = Field(0, ge=0, le=100, description="Changes by RandAugment, magnitude 9 (three bands only)")
-    erase: float = Field(0.0, ge=0, le=1, description="Probability that a rectangle becomes noise")
+    hide: float = Field(0.0, ge=0, lt=1, description="Largest fraction of the cells of an 8 x 8 grid that are covered")
+    randaugment: int = Field(
+        0, ge=0, le=100, description="Number of RandAugment operations, magnitude 9 (three bands only)"
+    )
+    erase: float = Field(0.0, ge=0, le=1, description="Probability of replacing a rectangle with noise")
     interpolation: Literal["bilinear", "bicubic"] = Field("bilinear", description="How crops are resampled")
 
 
@@ -54,22 +56,28 @@ class DataSettings(Settings):
     from the lower number, and the range is that of the clip.
     """
 
-    labels: str = Field("labels.csv", description="The table of tags")
-    classes: str = Field("classes.txt", description="The list of classes")
-    masks: str = Field("masks", description="The folder of true masks")
-    bands: Bands = Field(3, description="Bands of an image")
-    scale: Literal["range", "maximum"] = Field("range", description="How raw values come to [0, 1]")
-    clip: Spans | None = Field(None, description="Raw values that become 0 and 1, for all bands or a pair a band")
-    mean: tuple[float, ...] | None = Field(None, description="Mean of values in [0, 1], one a band [the backbone's]")
-    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
-        None, description="Deviation of values in [0, 1], one a band [the backbone's]"
+    labels: str = Field("labels.csv", description="Table of tags")
+    classes: str = Field("classes.txt", description="List of classes")
+    masks: str = Field("masks", description="Folder of true masks")
+    bands: Bands = Field(3, description="Number of bands of an image")
+    scale: Literal["range", "maximum"] = Field(
+        "range", description="Scale raw values by the range of their type, or by each band's maximum"
     )
-    rgb: tuple[Band, Band, Band] | None = Field(None, description="Bands shown in pictures, from 0 [the first three]")
+    clip: Spans | None = Field(
+        None, description="Raw values mapped to 0 and 1: one pair for all bands, or one pair per band"
+    )
+    mean: tuple[float, ...] | None = Field(None, description="Mean of the scaled values of each band [the backbone's]")
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="Standard deviation of the scaled values of each band [the backbone's]"
+    )
+    rgb: tuple[Band, Band, Band] | None = Field(
+        None, description="Bands shown in pictures, counted from 0 [the first three]"
+    )
     stretch: Annotated[tuple[Percent, Percent], AfterValidator(require_rising)] = Field(
         (2.0, 98.0), description="Percentiles between which pictures of more than 8 bits are stretched"
     )
     cache: Side | None = Field(
-        None, description="Short side of copies that train reads instead, kept in .cache [no copies]"
+        None, description="Short side of smaller copies for training, kept in .cache [no copies]"
     )
 
     def clips(self) -> tuple[tuple[float, float], ...] | None:

@@ -21,16 +21,20 @@ class LookSettings(Settings):
     strides of just that with the last one ``flush`` with the edge. A network that gives pixels needs no ``edges``.
     """
 
-    scales: Scales = Field((1.0,), description="Scales at which an image is seen, such as 1.0,1.25")
-    flip: bool = Field(False, description="Also look at the mirrored image")
-    side: LookSide = Field(None, description="Short side of images at scale 1 [the side of training]")
-    edges: Edges = Field("pad", description="What becomes of edges that do not fill a patch")
-    windows: Literal["even", "flush"] = Field("even", description="Where windows and tiles stand")
+    scales: Scales = Field((1.0,), description="Scales of the image, such as 1.0,1.25")
+    flip: bool = Field(False, description="Also use the mirrored image")
+    side: LookSide = Field(
+        None, description="Short side of images at scale 1, in pixels, or own [the side of training]"
+    )
+    edges: Edges = Field("pad", description="Pad or drop edges that do not fill a patch")
+    windows: Literal["even", "flush"] = Field(
+        "even", description="Space windows and tiles evenly, or put the last one flush with the edge"
+    )
     overlap: float | None = Field(
         None,
         ge=0,
         lt=1,
-        description="Share by which windows and tiles overlap [1/3 for windows, 1/4 for tiles]",
+        description="Fraction by which windows and tiles overlap [1/3 for windows, 1/4 for tiles]",
     )
-    max_patches: Patches = Field(4096, description="Patches that go through the network at once, at most")
-    batch_size: BatchSize = Field(8, description="Images of one size read together, fewer if they are large")
+    max_patches: Patches = Field(4096, description="Largest number of patches that go through the network at once")
+    batch_size: BatchSize = Field(8, description="Images of the same size read together, fewer if they are large")

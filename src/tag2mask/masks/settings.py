@@ -37,12 +37,12 @@ class BackgroundSettings(Settings):
     images agree best. ``power``: background scores (1 - max map) ** ``value`` and competes with the maps.
     """
 
-    policy: Literal["none", "threshold", "power"] = Field("threshold", description="How background is found")
+    policy: Literal["none", "threshold", "power"] = Field("threshold", description="How background is decided")
     value: Literal["mean", "otsu", "agreement"] | float = Field(
         0.1, description="Threshold of the background, or its power"
     )
     agreement: float | None = Field(None, description="Kappa of the two views that chose the value [written by masks]")
-    tuned_on: str | None = Field(None, description="Split whose truth chose the value [written by masks]")
+    tuned_on: str | None = Field(None, description="Split whose true masks chose the value [written by masks]")
 
     @field_validator("value", mode="before")
     @classmethod
@@ -71,11 +71,13 @@ class PaintSettings(Settings):
     background's.
     """
 
-    rule: Literal["argmax", "ordered"] = Field("argmax", description="How classes share the pixels")
-    relative: bool | None = Field(
-        None, description="Turn maps into each class's share of all classes' maps [where there is no background]"
+    rule: Literal["argmax", "ordered"] = Field(
+        "argmax", description="Give a pixel to the highest map, or paint classes in order"
     )
-    threshold: Threshold = Field("mean", description="Where the rule ordered cuts maps, as a share of their range")
+    relative: bool | None = Field(
+        None, description="Divide each class's map by the sum over all classes [if there is no background]"
+    )
+    threshold: Threshold = Field("mean", description="Where the rule ordered cuts maps, as a fraction of their range")
     class_thresholds: dict[str, Threshold] = Field(
         default_factory=dict, description="Thresholds of single classes, by name [none]"
     )
@@ -152,21 +154,23 @@ class MaskSettings(Settings):
     shorthands: ClassVar[Mapping[str, Shorthand]] = {
         "threshold": Shorthand(
             "NUMBER|mean|otsu|agreement",
-            "Where maps are cut and background begins; 0.1,cow=0.2 for a single class [0.1]",
+            "Where maps are cut off and background begins; 0.1,cow=0.2 sets a single class [0.1]",
             thresholds,
         ),
         "layers": Shorthand(
-            "K", "Maps from the attention of the last K layers [the method's]", partial(readout, "map_layers")
+            "K", "Use the attention of the last K layers for maps [the method's]", partial(readout, "map_layers")
         ),
         "heads": Shorthand(
-            "open|all", "Heads that count in maps, if they are gated [the method's]", partial(readout, "heads")
+            "open|all", "Heads used for maps, if they are gated [the method's]", partial(readout, "heads")
         ),
     }
 
-    split: str = Field("train", description="Images by the name of their split, or all")
-    tags: Literal["given", "predicted"] = Field("given", description="Which tags to paint")
+    split: str = Field("train", description="Split of the images, or all")
+    tags: Literal["given", "predicted"] = Field(
+        "given", description="Paint the given tags, or those that the run predicts"
+    )
     method: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of the run's method that its weights do not depend on [the run's]"
+        default_factory=dict, description="Settings of the run's method that do not affect its weights [the run's]"
     )
     look: LookSettings = LookSettings()
     refine: RefineSettings = RefineSettings()

@@ -37,9 +37,9 @@ class PredictSettings(Settings):
     refine: RefineSettings = RefineSettings()
     paint: PaintSettings = PaintSettings()
     method: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of the run's method that its weights do not depend on [the run's]"
+        default_factory=dict, description="Settings of the run's method that do not affect its weights [the run's]"
     )
-    overlay: bool = Field(False, description="Also write the masks over their images")
+    overlay: bool = Field(False, description="Also write pictures of the masks over their images")
 
     def require_unset(self, names: Sequence[str], reason: str) -> None:
         """None of these groups was given.

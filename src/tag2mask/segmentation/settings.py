@@ -50,15 +50,15 @@ class SegmenterOptimiser(Settings):
     (1 - final) (1 - t)^power + final.
     """
 
-    kind: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, ours, or SGD, WeakTr's")
+    kind: Literal["adamw", "sgd"] = Field("adamw", description="AdamW (our choice) or SGD (WeakTr's)")
     lr: Rate = Field(description="Learning rate of the decoder")
-    encoder: float = Field(ge=0, le=100, description="Learning rate of the encoder, as a share of lr")
-    momentum: float = Field(ge=0, lt=1, description="Nesterov's momentum with sgd, AdamW's first beta")
-    weight_decay: float = Field(ge=0, le=100, description="Weight decay of matrices")
-    power: float = Field(0.9, ge=0, description="Power by which the rates fall")
-    final: float = Field(ge=0, le=1, description="Where the rates end, as a share")
-    warmup: float = Field(ge=0, lt=1, description="Share of all steps in which the rates rise")
-    clip: float | None = Field(gt=0, description="Largest norm of the gradient")
+    encoder: float = Field(ge=0, le=100, description="Learning rate of the encoder, relative to lr")
+    momentum: float = Field(ge=0, lt=1, description="Nesterov momentum of SGD, or first beta of AdamW")
+    weight_decay: float = Field(ge=0, le=100, description="Weight decay of weight matrices")
+    power: float = Field(0.9, ge=0, description="Power of the polynomial decay of the rates")
+    final: float = Field(ge=0, le=1, description="Final rates, as a fraction of the base rates")
+    warmup: float = Field(ge=0, lt=1, description="Fraction of all steps over which the rates rise")
+    clip: float | None = Field(gt=0, description="Largest norm of the gradient; larger gradients are scaled down")
 
     @model_validator(mode="before")
     @classmethod
@@ -81,11 +81,11 @@ class ClippingSettings(Settings):
     tau: float | None = Field(
         None,
         ge=0,
-        description="Mean loss above which nothing is clipped; 0: clip never [1.2 ln K / ln 21; 0 on truth]",
+        description="Mean loss above which nothing is clipped; 0: never clip [1.2 ln K / ln 21; 0 on true masks]",
     )
     tile: Side | None = Field(None, description="Side of a tile in pixels [a quarter of the crop]")
     tiles: Literal["image", "batch"] = Field(
-        "image", description="A pixel is compared with the mean of its tile in its own image, or in the whole batch"
+        "image", description="Compare each pixel with the mean of its tile in its own image, or in the whole batch"
     )
 
     def tau_for(self, classes: int, true_labels: bool = False) -> float:
@@ -105,8 +105,8 @@ class CropSettings(Settings):
     base: Side | None = Field(None, description="Short side of an image at scale 1, in pixels [520 / 480 of the crop]")
     min_scale: float = Field(0.75, gt=0, le=LARGEST_SCALE, description="Smallest random scale")
     max_scale: float = Field(1.5, gt=0, le=LARGEST_SCALE, description="Largest random scale")
-    cat_max_ratio: float = Field(0.75, gt=0, le=1, description="Crops that one class fills to this share are redrawn")
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring")
+    cat_max_ratio: float = Field(0.75, gt=0, le=1, description="Redraw a crop if one class fills this fraction of it")
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring an image")
     distort: float = Field(
         1.0, ge=0, le=1, description="Strength of random brightness, contrast, saturation and hue (three bands only)"
     )
@@ -133,15 +133,17 @@ class SegmentSettings(LoopSettings):
 
     called: ClassVar[str] = "segment"
 
-    batch_size: BatchSize = Field(4, description="Crops in a step, per process")
-    architecture: str = Field("vit", description="vit, or a network of segmentation-models-pytorch, such as unet")
+    batch_size: BatchSize = Field(4, description="Crops per step and process")
+    architecture: str = Field("vit", description="vit, or a network from segmentation-models-pytorch, such as unet")
     backbone: BackboneSettings | None = Field(None, description="the run's own")
-    encoder: str | None = Field(None, description="Encoder of other architectures, such as resnet34 [smp's own]")
-    weights: PretrainedWeights | None = Field(None, description="Pretrained weights [what the run started with]")
+    encoder: str | None = Field(None, description="Encoder of other architectures, such as resnet34 [smp's default]")
+    weights: PretrainedWeights | None = Field(None, description="Pretrained weights [those the run started from]")
     crop: Side | None = Field(None, description="Side of crops and windows in pixels [the run's image size]")
-    split: str | None = Field(None, description="Images of a fully supervised segmenter [the run's]")
-    target: Target = Field("hard", description="Learn the masks, or the scores that masks --scores writes")
-    potts: float = Field(0.0, ge=0, le=1e6, description="Weight of a loss for smoothness within similar colours")
+    split: str | None = Field(None, description="Training split of a fully supervised segmenter [the run's]")
+    target: Target = Field("hard", description="Learn the masks, or the scores written by masks --scores")
+    potts: float = Field(
+        0.0, ge=0, le=1e6, description="Weight of the Potts loss, which smooths areas of similar colour"
+    )
     optimiser: SegmenterOptimiser = SegmenterOptimiser.parse({})
     clipping: ClippingSettings = ClippingSettings()
     augment: CropSettings = CropSettings()

@@ -23,17 +23,17 @@ class OptimiserSettings(Settings):
     lr_backbone: Rate = Field(1e-5, description="Learning rate of pretrained weights")
     lr_tokens: Rate = Field(3e-3, description="Learning rate of new tokens and heads")
     lr_heads: Rate | None = Field(
-        None, description="Learning rate of heads that may start warm [5e-4 after a warm start, else lr_tokens]"
+        None, description="Learning rate of heads that can start warm [5e-4 after a warm start, else lr_tokens]"
     )
     lr_gates: Rate = Field(2e-2, description="Learning rate of head gates")
-    layer_decay: float = Field(1.0, gt=0, le=1, description="Factor on the backbone's rate for each layer further down")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="Factor on the backbone's rate per layer towards the input")
     weight_decay: float = Field(0.05, ge=0, le=100, description="Weight decay")
-    decay: tuple[DecayKind, ...] = Field(("backbone",), description="Kinds of parameters that weight decay works on")
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of all steps in which the rate rises")
-    start: float = Field(0.0, ge=0, le=1, description="Where the rate starts, as a share of the base rate")
-    final: float = Field(0.01, ge=0, le=1, description="Where the rate ends, as a share of the base rate")
-    parity: bool = Field(False, description="Schedule rates as MCTformer's and WeakTr's released code does")
-    clip: float | None = Field(5.0, gt=0, description="Largest norm of the gradient")
+    decay: tuple[DecayKind, ...] = Field(("backbone",), description="Kinds of parameters that weight decay applies to")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Fraction of all steps over which the rate rises")
+    start: float = Field(0.0, ge=0, le=1, description="Initial rate, as a fraction of the base rate")
+    final: float = Field(0.01, ge=0, le=1, description="Final rate, as a fraction of the base rate")
+    parity: bool = Field(False, description="Schedule rates like the released code of MCTformer and WeakTr")
+    clip: float | None = Field(5.0, gt=0, description="Largest norm of the gradient; larger gradients are scaled down")
 
 
 VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs nobody set
@@ -51,11 +51,11 @@ class LoopSettings(Settings):
     """What every training has. Unless they are set, as many ``epochs`` as show 4,400 images, 5 to 50."""
 
     epochs: Epochs = Field(10, description="Passes over the images [5 to 50, depending on their number]")
-    batch_size: BatchSize = Field(8, description="Images in a step, per process")
-    accumulate: BatchSize = Field(1, description="Batches whose gradients are summed before a step")
-    seed: int = Field(0, ge=0, description="Seed of everything random")
-    precision: Precision = Field("auto", description="Floating-point numbers to compute in")
-    workers: int = Field(0, ge=0, le=128, description="Processes that read images; 0 reads in turn with training")
+    batch_size: BatchSize = Field(8, description="Images per step and process")
+    accumulate: BatchSize = Field(1, description="Batches whose gradients are accumulated before a step")
+    seed: int = Field(0, ge=0, description="Random seed")
+    precision: Precision = Field("auto", description="Floating-point precision")
+    workers: int = Field(0, ge=0, le=128, description="Processes that read images; 0: read in the training process")
     save_minutes: float = Field(2.0, ge=0, description="Minutes between saved states")
 
 
@@ -77,20 +77,22 @@ class TrainSettings(LoopSettings):
 
     data: DataSettings = DataSettings()
     backbone: BackboneSettings = BackboneSettings()
-    method: str = Field("attended", description="Such as attended, tokenmasking, mctformer-v2, weaktr or linear")
+    method: str = Field(
+        "attended", description="Method, such as attended, tokenmasking, mctformer-v2, weaktr or linear"
+    )
     method_settings: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of the method, also written method.KEY [the method's]"
+        default_factory=dict, description="Settings of the method, also given as method.KEY [the method's]"
     )
     weights: PretrainedWeights = Field("hub", description="Pretrained weights")
     split: str = Field("train", description="Images to learn from")
     val_split: str | None = Field("val", description="Images to validate on")
     warm_start: bool = Field(
-        False, description="Fit the head to the pretrained features first; tags come sooner, maps may be worse"
+        False, description="Fit the head to the pretrained features first; learns tags sooner, but maps may be worse"
     )
     optimiser: OptimiserSettings = OptimiserSettings()
     augment: AugmentSettings = AugmentSettings()
     patience: int = Field(
-        0, ge=0, description="Stop after this many epochs without a better validation AP; 0 trains all epochs"
+        0, ge=0, description="Stop after this many epochs without a better validation AP; 0: train all epochs"
     )
     keep_epochs: int = Field(0, ge=0, description="Also keep the weights of every Nth epoch; 0: only the best")
 

@@ -34,16 +34,18 @@ class BackboneSettings(Settings):
     scratch.
     """
 
-    name: str = Field("vit_small_patch14_dinov2", description="Any plain timm ViT")
+    name: str = Field("vit_small_patch14_dinov2", description="Name of a plain timm ViT")
     image_size: Side = Field(224, description="Side of training crops in pixels")
-    bands: Bands = Field(3, description="Bands of an image, as in the data")
+    bands: Bands = Field(3, description="Number of bands of an image, as in the data")
     patch_weights: Literal["adapted", "fresh"] = Field(
-        "adapted", description="Pretrained patch weights for other than three bands: repeated, or drawn anew"
+        "adapted", description="Repeat pretrained patch weights over the bands, or draw new ones"
     )
     positions: Literal["resampled", "released", "released-plus", "bilinear"] = Field(
-        "resampled", description="How position embeddings are made for another patch grid"
+        "resampled", description="How position embeddings are resized to another patch grid"
     )
-    drop_path: float = Field(0.1, ge=0, lt=1, description="Stochastic depth of the last block, rising from 0")
+    drop_path: float = Field(
+        0.1, ge=0, lt=1, description="Stochastic depth rate of the last block, rising from 0 at the first"
+    )
     patch: int | None = Field(None, gt=0, le=512, description="Side of a patch in pixels [the model's]")
     width: int | None = Field(None, gt=0, le=16_384, description="Width of tokens [the model's]")
     depth: int | None = Field(None, gt=0, le=256, description="Number of blocks [the model's]")

@@ -23,7 +23,7 @@ class WholeSettings(Settings):
 
     called: ClassVar[str] = "run"
     shorthands: ClassVar[Mapping[str, Shorthand]] = {
-        "seed": Shorthand("INTEGER", "Seed of everything random [0]", seeds),
+        "seed": Shorthand("INTEGER", "Random seed [0]", seeds),
     }
 
     train: TrainSettings = TrainSettings()

@@ -22,7 +22,7 @@ YEARS: tuple[Literal[2014, 2017], ...] = (2014, 2017)
 class CocoSettings(Settings):
     """COCO."""
 
-    year: Literal[2014, 2017] | None = Field(None, description="Year of the data set [the one that is there]")
+    year: Literal[2014, 2017] | None = Field(None, description="Year of the data set [the one found]")
 
 
 class Coco(Source):

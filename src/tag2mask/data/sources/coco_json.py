@@ -25,8 +25,12 @@ TRIED = 20  # images that are looked for before a folder is taken to be another 
 class CocoJsonSettings(OutlineSettings):
     """Files and folders below the root: one, or one a split (``annotations.train=FILE``)."""
 
-    annotations: str | dict[str, str] | None = Field(None, description="File of outlines, or a file a split [found]")
-    images: str | dict[str, str] | None = Field(None, description="Folder of images, or a folder a split [found]")
+    annotations: str | dict[str, str] | None = Field(
+        None, description="File of outlines, or one file per split [detected]"
+    )
+    images: str | dict[str, str] | None = Field(
+        None, description="Folder of images, or one folder per split [detected]"
+    )
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,11 @@ class Dfc2020Settings(Settings):
     """DFC2020. ``scale`` is that of ``DataSettings``; ``maximum`` is what TokenMasking's code does."""
 
     radar: bool = Field(False, description="Append the bands of Sentinel-1")
-    tags: Literal["dfc", "lc"] = Field("dfc", description="Labels that the tags come from")
-    share: float = Field(0.1, ge=0, le=1, description="Share of a tile that a class has to fill to be a tag")
-    scale: Literal["range", "maximum"] = Field("maximum", description="How raw values come to [0, 1]")
+    tags: Literal["dfc", "lc"] = Field("dfc", description="Label images that the tags come from")
+    share: float = Field(0.1, ge=0, le=1, description="Fraction of a tile that a class must fill to be a tag")
+    scale: Literal["range", "maximum"] = Field(
+        "maximum", description="Scale raw values by the range of their type, or by each band's maximum"
+    )
 
 
 @dataclass(frozen=True)

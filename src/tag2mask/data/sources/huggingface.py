@@ -28,11 +28,11 @@ Labels = tuple[str, ...] | None
 class HuggingFaceSettings(OwnSettings):
     """Columns by name; ``image`` and ``tags`` are found by their features where there is no choice."""
 
-    image: str | None = Field(None, description="Column of images [found]")
-    tags: str | None = Field(None, description="Column of tags [found]")
+    image: str | None = Field(None, description="Column of images [detected]")
+    tags: str | None = Field(None, description="Column of tags [detected]")
     mask: str | None = Field(None, description="Column of true masks")
-    name: str | None = Field(None, description="Column of names [numbers]")
-    background: bool = Field(False, description="Masks have 0 for pixels of no class, and 1 for the first class")
+    name: str | None = Field(None, description="Column of names [split and row number]")
+    background: bool = Field(False, description="Mask value 0 means no class, and 1 is the first class")
 
 
 @dataclass(frozen=True, slots=True)

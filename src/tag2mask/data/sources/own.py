@@ -17,7 +17,7 @@ BACKGROUND_LABEL, IGNORE_LABEL = "_background_", "__ignore__"
 class OwnSettings(Settings):
     """Own data."""
 
-    bands: int = Field(3, gt=0, description="Bands of an image")
+    bands: int = Field(3, gt=0, description="Number of bands of an image")
 
 
 class OutlineSettings(OwnSettings):

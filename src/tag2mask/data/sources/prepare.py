@@ -95,10 +95,10 @@ class PrepareSettings(Settings):
     called: ClassVar[str] = "prepare"
 
     splits: Annotated[tuple[str, ...], BeforeValidator(split_at_commas), Form("A,B")] = Field(
-        (), description="Only these lists [all]"
+        (), description="Only these splits [all]"
     )
-    limit: int | None = Field(None, gt=0, description="Only the first N images of each list, for a trial [all]")
-    link: Literal["hard", "symlink", "copy"] = Field("hard", description="How image files are taken over")
+    limit: int | None = Field(None, gt=0, description="Only the first N images of each split, for a trial [all]")
+    link: Literal["hard", "symlink", "copy"] = Field("hard", description="Link the image files, or copy them")
 
 
 def prepare(

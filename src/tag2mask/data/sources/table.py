@@ -36,17 +36,17 @@ FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true
 class TableSettings(OwnSettings):
     """A table; files and folders are below the root."""
 
-    table: str | None = Field(None, description="The file [found]")
-    image: str | None = Field(None, description="Column of images [found]")
+    table: str | None = Field(None, description="File of the table [detected]")
+    image: str | None = Field(None, description="Column of images [detected]")
     labels: str | tuple[str, ...] | None = Field(
-        None, description="Column of labels, or several of 0 and 1 that are called like the classes [found]"
+        None, description="Column of labels, or several 0/1 columns named after the classes [detected]"
     )
-    rows: Literal["image", "label"] = Field("image", description="What a row is: an image, or one label of an image")
+    rows: Literal["image", "label"] = Field("image", description="Whether a row is an image, or one label of an image")
     split: str | None = Field(None, description="Column that names each image's split")
     delimiter: str = Field(",", min_length=1, max_length=1, description="Character between columns")
-    separator: str = Field(";", min_length=1, description="Text between the labels of a cell")
+    separator: str = Field(";", min_length=1, description="Text between the labels in a cell")
     images: str = Field(".", description="Folder of images")
-    suffix: str = Field("", description="Suffix of names that have none")
+    suffix: str = Field("", description="Suffix added to names that have none")
     masks: str = Field("masks", description="Folder of true masks")
 
 

@@ -56,7 +56,7 @@ class VocSettings(Settings):
 
     tags: Literal["xml", "npy", "masks"] = Field("xml", description="Where the tags come from")
     npy: str = Field("cls_labels.npy", description="File of label vectors, if tags is npy")
-    lists: str | None = Field(None, description="Folder of lists [VOC2012/ImageSets/Segmentation]")
+    lists: str | None = Field(None, description="Folder of split lists [VOC2012/ImageSets/Segmentation]")
 
 
 class Voc(Source):

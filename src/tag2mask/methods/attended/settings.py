@@ -20,15 +20,19 @@ class AttendedSettings(Settings):
     A_c(m) max(w_c . x_m, 0).
     """
 
-    class_attention: ClassAttention = Field("all", description="Which tokens class tokens see")
-    masking_ratio: float = Field(0.5, ge=0, le=1, description="Probability of masking the token of an absent class")
-    registers: int = Field(1, ge=0, le=1000, description="Register tokens")
-    pruning: bool = Field(False, description="Prune attention heads by gates")
-    gate_penalty: float = Field(0.01, ge=0, description="Weight of the gates' penalty, with pruning")
-    attended_layers: int = Field(3, ge=1, description="Last layers whose attention reads the classes")
-    map_layers: MapLayers = Field(
-        3, description="Layers whose attention makes the maps: the last K, or a list from 1; null: all"
+    class_attention: ClassAttention = Field(
+        "all", description="Hide class tokens from nobody, each other (no_classes) or all (readers)"
     )
-    over_layers: OverLayers = Field("mean", description="Arithmetic or geometric mean over the layers")
-    cut: int = Field(0, ge=0, description="Last blocks in which class tokens do not see each other in evaluation")
-    maps: Literal["contribution", "attention"] = Field("contribution", description="What the maps show")
+    masking_ratio: float = Field(0.5, ge=0, le=1, description="Probability of masking the token of an absent class")
+    registers: int = Field(1, ge=0, le=1000, description="Number of register tokens")
+    pruning: bool = Field(False, description="Prune attention heads with learned gates")
+    gate_penalty: float = Field(0.01, ge=0, description="Weight of the gate penalty, with pruning")
+    attended_layers: int = Field(3, ge=1, description="Number of last layers whose attention reads the classes")
+    map_layers: MapLayers = Field(
+        3, description="Layers whose attention makes the maps: the last K, or a list counted from 1; null: all"
+    )
+    over_layers: OverLayers = Field("mean", description="Arithmetic mean over the layers, or geometric (product)")
+    cut: int = Field(0, ge=0, description="Number of last blocks that hide class tokens from each other in evaluation")
+    maps: Literal["contribution", "attention"] = Field(
+        "contribution", description="Each patch's contribution to the logit, or its attention alone"
+    )

@@ -24,9 +24,9 @@ class TSCAMSettings(Settings):
     """TS-CAM; the paper takes all layers."""
 
     map_layers: MapLayers = Field(
-        None, description="Layers whose attention makes the maps: the last K, or a list from 1 [all]"
+        None, description="Layers whose attention makes the maps: the last K, or a list counted from 1 [all]"
     )
-    over_layers: OverLayers = Field("mean", description="Arithmetic or geometric mean over the layers")
+    over_layers: OverLayers = Field("mean", description="Arithmetic mean over the layers, or geometric (product)")
 
 
 class TSCAM(Method):

@@ -20,9 +20,11 @@ class MCTformerSettings(Settings):
         "mean", description="Patch branch: none (V1), mean pooling (V2) or rank pooling (+)"
     )
     contrast: float = Field(0.0, ge=0, description="Weight of the loss that keeps class tokens apart in all layers (+)")
-    fusion: Literal["product", "root"] = Field("product", description="How attention and activations become maps")
-    map_layers: MapLayers = Field(
-        3, description="Layers whose attention makes the maps: the last K, or a list from 1; null: all"
+    fusion: Literal["product", "root"] = Field(
+        "product", description="Attention times activations, or the square root of that"
     )
-    over_layers: OverLayers = Field("mean", description="Arithmetic or geometric mean over the layers")
-    cut: int = Field(0, ge=0, description="Last blocks in which class tokens do not see each other in evaluation")
+    map_layers: MapLayers = Field(
+        3, description="Layers whose attention makes the maps: the last K, or a list counted from 1; null: all"
+    )
+    over_layers: OverLayers = Field("mean", description="Arithmetic mean over the layers, or geometric (product)")
+    cut: int = Field(0, ge=0, description="Number of last blocks that hide class tokens from each other in evaluation")

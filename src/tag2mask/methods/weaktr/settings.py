@@ -18,6 +18,8 @@ class WeakTrSettings(Settings):
     (share of absent tags) ln 2; ``learned`` gives them a scale and a bias.
     """
 
-    reduction: int = Field(8, ge=1, le=16_384, description="Heads per unit of the fusion's hidden layer")
-    query: Literal["peaks", "slices", "random"] = Field("peaks", description="What heads are weighed by")
-    fine_scale: Literal["none", "learned"] = Field("none", description="Scale and bias of the fine logits")
+    reduction: int = Field(8, ge=1, le=16_384, description="Number of heads per unit of the fusion's hidden layer")
+    query: Literal["peaks", "slices", "random"] = Field("peaks", description="What the heads are weighted by")
+    fine_scale: Literal["none", "learned"] = Field(
+        "none", description="Whether the fine logits have a learned scale and bias"
+    )
