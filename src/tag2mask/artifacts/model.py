@@ -31,7 +31,7 @@ def load(path: str | Path, **settings: Any) -> Model:
 
     Args:
         path: Folder written by ``train`` or ``segment``, or file written by ``export``.
-        **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}`` or, for a run,
+        **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}`` or
             ``refine={"names": "crf"}``.
 
     Returns:

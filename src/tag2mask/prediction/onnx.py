@@ -21,7 +21,7 @@ from tag2mask.inference.arrays import Arrays, Floats, NumpyArrays
 from tag2mask.inference.look import Seen, Window, finest_grid, mean_probabilities, sum_maps
 from tag2mask.inference.networks import TILE_OVERLAP, PixelNetwork
 from tag2mask.masks.brush import Brush
-from tag2mask.masks.paint import Labels, Maps, label_shares, most_probable
+from tag2mask.masks.paint import Maps, label_shares
 from tag2mask.masks.settings import SHARE_EPS
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.new_paint import resolve_new_paint
@@ -32,7 +32,7 @@ from tag2mask.prediction.predictor import (
     answer_of,
     answer_of_segmenter,
     as_painted,
-    labels_after_crf,
+    labels_of_segmenter,
 )
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.settings import CRF, GUIDED, PAMR, RefineSettings
@@ -97,26 +97,25 @@ class OnnxSegmenter(OnnxPredictor):
     def paint(self, batch: ImageBatch) -> list[Painted]:
         """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
+        refine = self.settings.refine
         shares_BKYX = self.probabilities(images)
-        return [as_painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+        return [
+            as_painted(labels_of_segmenter(*pair, refine, self.data_settings), self.classes)
+            for pair in zip(images, shares_BKYX, strict=True)
+        ]
 
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
-        """Probabilities, those of ``tags`` alone if they are known; the CRF works on label images only."""
+        """Probabilities, those of ``tags`` alone if they are known."""
         pairs = zip(images, self.probabilities(images), strict=True)
-        return [answer_of_segmenter(shares, image.shape[1:], tags, self.classes) for image, shares in pairs]
+        return [
+            answer_of_segmenter(*pair, tags, self.classes, self.settings.refine, self.data_settings) for pair in pairs
+        ]
 
     def probabilities(self, images: Sequence[Floats]) -> Floats:
         """Of every class, ``(B, K, Y, X)`` at the size that the network sees."""
         card = self.card
         network = PixelNetwork(lambda seen: self.model(seen)[0], card.side, card.crop, card.patch)
         return mean_probabilities(network, images, self.settings.look)
-
-    def labels(self, image: Floats, shares_KYX: Floats) -> Labels:
-        """The label image of an image ``(bands, Y, X)`` in [0, 1]."""
-        if not self.settings.refine.names:
-            return most_probable(shares_KYX, image.shape[1:])
-
-        return labels_after_crf(image, shares_KYX, self.settings.refine, self.data_settings)
 
 
 class RunNetwork:

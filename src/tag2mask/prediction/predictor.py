@@ -18,7 +18,7 @@ from tag2mask.inference.arrays import Floats
 from tag2mask.masks.paint import Labels, label_shares, most_probable
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.refine.settings import RefineSettings
+from tag2mask.refine.settings import CRF, RefineSettings
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,28 @@ def answer_of(scores_SYX: Floats, probable: bool, labels: Labels, tags: Sequence
 
 
 def answer_of_segmenter(
-    shares_KYX: Floats, size: Sequence[int], tags: Sequence[int] | None, classes: Classes
+    image: Floats,
+    shares_KYX: Floats,
+    tags: Sequence[int] | None,
+    classes: Classes,
+    settings: RefineSettings,
+    data: DataSettings,
 ) -> Answer:
     """The answer of a segmenter that gave these probabilities, at the image's size, of no other classes than ``tags``.
 
-    What is left of a softmax over all classes, e_k / sum_allowed e, is the softmax over the allowed ones.
+    What is left of a softmax over all classes, e_k / sum_allowed e, is the softmax over the allowed ones. After the
+    CRF, if it is among the refiners, classes that win nowhere have probability 0.
     """
     places = range(len(classes)) if tags is None else tags
     values = [*range(classes.offset), *(tag + classes.offset for tag in places)]
-    own_SYX = resize_bilinear(shares_KYX[values], size)
+    allowed_SYX = shares_KYX[values]
+    if CRF in settings.names and values:
+        won, shares_WYX = shares_after_crf(image, allowed_SYX, settings, data)
+        allowed_SYX = np.zeros((len(values), *shares_WYX.shape[1:]), np.float32)
+        allowed_SYX[won] = shares_WYX
+    own_SYX = resize_bilinear(allowed_SYX, image.shape[1:])
     own_SYX = own_SYX / own_SYX.sum(0).clip(np.finfo(np.float32).tiny)
-    labels = np.full(tuple(size), classes.ignore) if not values else np.asarray(values)[own_SYX.argmax(0)]
+    labels = np.full(image.shape[1:], classes.ignore) if not values else np.asarray(values)[own_SYX.argmax(0)]
     if tags is None:
         tags = [value - classes.offset for value in np.unique(labels).tolist() if value >= classes.offset]
     return Answer(tuple(values), own_SYX, own_SYX, labels, tuple(tags))
@@ -96,9 +107,18 @@ def as_painted(labels: NDArray[np.int64], classes: Classes) -> Painted:
     return Painted(labels, [classes.names[value - classes.offset] for value in present if value >= classes.offset])
 
 
-def labels_after_crf(image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings) -> Labels:
-    """The label image ``(Y, X)`` of an image ``(bands, Y, X)`` in [0, 1] after the CRF, which is in torch."""
+def labels_of_segmenter(image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings) -> Labels:
+    """The label image ``(Y, X)`` of the most probable classes, after the CRF if it is among the refiners."""
+    if CRF not in settings.names:
+        return most_probable(shares_KYX, image.shape[1:])
+    values_S, shares_SYX = shares_after_crf(image, shares_KYX, settings, data)
+    return np.asarray(values_S[most_probable(shares_SYX, image.shape[1:])])
+
+
+def shares_after_crf(
+    image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings
+) -> tuple[NDArray[np.int64], Floats]:
+    """``sharpen_winners``, which needs torch: an ONNX file may have to do without."""
     from tag2mask.refine.on_image import sharpen_winners
 
-    values_S, shares_SYX = sharpen_winners(image, shares_KYX, settings, data)
-    return np.asarray(values_S[most_probable(shares_SYX, image.shape[1:])])
+    return sharpen_winners(image, shares_KYX, settings, data)

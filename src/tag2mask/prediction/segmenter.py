@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from tag2mask._version import __version__
 from tag2mask.data.batches import ImageBatch
@@ -20,10 +19,9 @@ from tag2mask.errors import RunError, SettingsError
 from tag2mask.inference.arrays import Floats
 from tag2mask.inference.look import mean_probabilities
 from tag2mask.inference.networks import PixelNetwork
-from tag2mask.masks.paint import most_probable
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.from_pixels import FromPixels, in_numpy
-from tag2mask.prediction.predictor import Answer, Predictor, answer_of_segmenter, as_painted, labels_after_crf
+from tag2mask.prediction.predictor import Answer, Predictor, answer_of_segmenter, as_painted, labels_of_segmenter
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import CRF
@@ -71,14 +69,20 @@ class SegmenterPredictor(Predictor):
     def paint(self, batch: ImageBatch) -> list[Painted]:
         """The most probable class everywhere, after the CRF if it is asked for."""
         images = [image for _, image in batch]
+        refine = self.settings.refine
         shares_BKYX = mean_probabilities(self.network, images, self.settings.look)
-        return [as_painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+        return [
+            as_painted(labels_of_segmenter(*pair, refine, self.data_settings), self.classes)
+            for pair in zip(images, shares_BKYX, strict=True)
+        ]
 
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
-        """Probabilities, those of ``tags`` alone if they are known; the CRF works on label images only."""
+        """Probabilities, those of ``tags`` alone if they are known."""
         shares_BKYX = mean_probabilities(self.network, images, self.settings.look)
         pairs = zip(images, shares_BKYX, strict=True)
-        return [answer_of_segmenter(shares, image.shape[1:], tags, self.classes) for image, shares in pairs]
+        return [
+            answer_of_segmenter(*pair, tags, self.classes, self.settings.refine, self.data_settings) for pair in pairs
+        ]
 
     def embed(self, image: Floats) -> Floats:
         """Of a ViT, after its last norm, as the segmenter trained it."""
@@ -91,12 +95,6 @@ class SegmenterPredictor(Predictor):
             features = segmenter.encoder(pixels[None].to(next(segmenter.parameters()).device))
             normed_MD = segmenter.encoder.norm(features.patch_BMD)[0].float().cpu()
         return np.asarray(normed_MD.view(*features.grid, -1))
-
-    def labels(self, image: Floats, shares_KYX: Floats) -> NDArray[np.int64]:
-        """The label image of an image ``(bands, Y, X)`` in [0, 1]."""
-        if CRF in self.settings.refine.names:
-            return labels_after_crf(image, shares_KYX, self.settings.refine, self.data_settings)
-        return most_probable(shares_KYX, image.shape[1:])
 
 
 def network_of(run: SegmenterRun, segmenter: Segmenter) -> PixelNetwork:
