@@ -37,7 +37,7 @@ class AffinityNet(nn.Module):
         """Put new layers on a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is not a plain ViT.
         """
         super().__init__()
         plain = require_plain_vit(backbone)

@@ -46,7 +46,7 @@ class ViTSegmenter(Segmenter):
         """Build the network around ``backbone``.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is not a plain ViT.
         """
         super().__init__()
         own_tokens = 0 if require_plain_vit(backbone).cls_token is None else 1

@@ -62,7 +62,7 @@ class ViT(nn.Module):
         """Build the transformer; if it is ``gated``, ``gate`` makes a layer's gates.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT, or has fewer than ``cut`` blocks.
+            SettingsError: ``backbone`` is not a plain ViT, or has fewer than ``cut`` blocks.
         """
         super().__init__()
         plain = require_plain_vit(backbone)
