@@ -185,7 +185,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_executed(tmp_path: Path, name
 
     torch.save({"model": checkpoint("weaktr"), "args": Trap()}, tmp_path / "w.pth")
     with pytest.raises(
-        WeightsError, match=r"asks to call \w+\.system, which no tensor needs; nothing of it was executed"
+        WeightsError, match=r"wants to call \w+\.system, which no tensor needs; nothing was executed"
     ):
         import_checkpoint(tmp_path / "w.pth", "weaktr", names, tmp_path / "run")
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["names.txt", "w.pth"]
