@@ -142,7 +142,7 @@ def test_a_segmenter_holds_what_later_verbs_need(run: Path, masks: Path, tmp_pat
     assert config(opened.path)["kind"] == "segmenter"
     assert opened.origin["labels_used"] == "mask set masks, image tags, given"
     assert set(rows(opened.path)[0]) == {"epoch", "step", "loss", "lr", "kept"}
-    with pytest.raises(RunError, match="student is a segmenter, no run of tag2mask train"):
+    with pytest.raises(RunError, match="student is a segmenter, not a run of tag2mask train"):
         open_run(opened.path)
     with pytest.raises(RunError, match="run is a run of tag2mask train; train a segmenter"):
         open_segmenter(run)
@@ -349,7 +349,7 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
         ("photograph", DataError, r"other\.png: its image other is missing in"),
         ("empty", MaskSetError, "masks holds no mask"),
         ("deleted", MaskSetError, r"p01\.png is missing, 1 of the 8 masks"),
-        ("full", RunError, "student is not empty; choose another --out, or go on with --resume"),
+        ("full", RunError, "student is not empty; choose another --out, or continue with --resume"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_leaves_no_folder(
