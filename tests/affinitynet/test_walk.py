@@ -442,9 +442,9 @@ def test_only_the_same_walk_is_resumed(walked: Path, trained: Path, run: Path, t
 
 def test_masks_want_the_refiner_and_its_folder_together(trained: Path, walked: Path, tmp_path: Path) -> None:
     for settings in ({"refine": "walk"}, {"walk": str(walked)}, {"refine": "crf", "walk": str(walked)}):
-        with pytest.raises(SettingsError, match="--refine walk and --walk WALK belong together"):
+        with pytest.raises(SettingsError, match="--refine walk and --walk WALK must be given together"):
             make_masks(trained / "run", out=tmp_path / "set", **settings)
-    with pytest.raises(SettingsError, match="one order: pamr,walk,crf"):
+    with pytest.raises(SettingsError, match="this order: pamr,walk,crf"):
         make_masks(trained / "run", out=tmp_path / "set", refine="crf,walk,pamr", walk=str(walked))
     assert not (tmp_path / "set").exists()
 
