@@ -249,7 +249,7 @@ def test_folders_that_are_no_probe_of_this_run(trained: Path, learned: Path, squ
         train_probe(learned, tmp_path / "probe", QUICK.model_copy(update={"steps": 61}))
     with pytest.raises(RunError, match="is not empty; choose another --out"):
         train_probe(learned, squares / "splits", QUICK)
-    with pytest.raises(SettingsError, match="a probe learns from class maps as they are"):
+    with pytest.raises(SettingsError, match="a probe learns from unrefined class maps"):
         train_probe(learned, tmp_path / "other", ProbeSettings.parse({"masks": {"refine": "pamr"}}))
 
 
