@@ -2,8 +2,8 @@
 
     python benchmarks/localize.py --image-size 224 --classes 21 --batch-size 8
 
-Every variant runs in a process of its own (peak memory is the process's); the rounds take turns, so that a noisy
-machine disturbs all alike. Random weights: they do not change the arithmetic.
+Every variant runs in its own process, because peak memory is measured per process. Rounds alternate between variants,
+so that other load affects all alike. Weights are random, which does not change the arithmetic.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VARIANTS = ("timm", "tag2mask", "tag2mask-affinity", "explicit-all-maps")
 
 
 def build(variant: str, name: str, size: int, classes: int) -> Callable[[Tensor], Tensor]:
-    """One of the variants as a function of images; the maps of all layers are summed."""
+    """Return a variant as a function of images; the maps of all layers are summed."""
     torch.manual_seed(0)
     model = timm.create_model(name, num_classes=0, img_size=size, dynamic_img_size=True).eval()
     if variant == "timm":
@@ -42,14 +42,14 @@ def build(variant: str, name: str, size: int, classes: int) -> Callable[[Tensor]
 
 
 def tapped_maps(vit: ViT, images: Tensor, layers: frozenset[int], affinity: frozenset[int]) -> Tensor:
-    """Class rows by the tap."""
+    """Class maps by the tap."""
     tap = Tap(layers, affinity)
     vit(images, tap)
     return tap.class_maps(layers)
 
 
 def explicit_maps(vit: ViT, images: Tensor) -> Tensor:
-    """Softmax spelled out, the attention of every layer kept and stacked, as the released code of the methods does."""
+    """Class maps by an explicit softmax, which keeps and stacks every layer's attention, as in released code."""
     kept: list[Tensor] = []
     fused = F.scaled_dot_product_attention
 
@@ -66,13 +66,13 @@ def explicit_maps(vit: ViT, images: Tensor) -> Tensor:
 
 
 def peak_mib() -> float:
-    """Largest resident memory of this process so far."""
+    """Peak resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @torch.inference_mode()
 def measure(arguments: argparse.Namespace) -> None:
-    """One variant: seconds of every round, and peak memory beyond the loaded model and the images."""
+    """Measure one variant: seconds of each round, and peak memory beyond the loaded model and the images."""
     forward = build(arguments.variant, arguments.backbone, arguments.image_size, arguments.classes)
     images = torch.randn(arguments.batch_size, 3, arguments.image_size, arguments.image_size)
     before = peak_mib()
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=21)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--variant", choices=VARIANTS, help="only this one, told when to run on standard input")
+    parser.add_argument("--variant", choices=VARIANTS, help="run only this one, once per line on standard input")
     arguments = parser.parse_args()
     if arguments.variant:
         measure(arguments)
@@ -119,12 +119,12 @@ def main() -> None:
         best = min(row["seconds"] for row in rows[variant])
         mib = rows[variant][-1]["mib"]
         print(
-            f"{variant:18} {best:.3f} s, {best / base:.2f} x timm; peak +{mib:.0f} MiB, {mib - timm_mib:+.0f} to timm"
+            f"{variant:18} {best:.3f} s, {best / base:.2f} x timm; peak +{mib:.0f} MiB, {mib - timm_mib:+.0f} vs timm"
         )
 
 
 def require(pipe: IO[str] | None) -> IO[str]:
-    """A pipe that was asked for."""
+    """Return the pipe, which must exist."""
     assert pipe is not None
     return pipe
 
