@@ -106,7 +106,9 @@ numbers = count(1)
 
 @contextmanager
 def together() -> Iterator[None]:
-    """All processes end, with a message, when one of them does; inside another ``together``, or alone, nothing is done.
+    """In this context, all processes end with a message when one of them ends.
+
+    Does nothing for a single process, or inside another ``together``.
 
     Raises:
         RunError: another process ended.
