@@ -229,7 +229,7 @@ def test_a_wrong_threshold_is_named_as_it_was_given(text: str) -> None:
     with pytest.raises(SettingsError) as error:
         MaskSettings.read({"threshold": text})
     wrong = text.rpartition(",")[2]
-    assert str(error.value) == f"--threshold {wrong}: wanted mean, otsu, agreement or a number above 0, 1 at most"
+    assert str(error.value) == f"--threshold {wrong}: wanted mean, otsu, agreement or a number above 0, at most 1"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_wrong_threshold_is_named_as_it_was_given(text: str) -> None:
             "background.value=0",
             "masks: paint.background.value: wanted mean, otsu, agreement or a number above 0, got 0",
         ),
-        ("background.policy=power", "masks: paint.background: the policy power wants a number as value"),
+        ("background.policy=power", "masks: paint.background: the policy power needs a number as value"),
     ],
 )
 def test_a_wrong_threshold_among_settings(assignment: str, message: str) -> None:

@@ -41,7 +41,9 @@ def paint(path: Path, names: list[str]) -> None:
 @pytest.mark.parametrize("reader", READERS)
 def test_a_deleted_mask_is_named_by_all_that_read(reader: str, run: Path, masks: Path, tmp_path: Path) -> None:
     mask_path(masks, "p01").unlink()
-    with pytest.raises(MaskSetError, match=r"masks/p01\.png is missing, 1 of the 8 masks that manifest\.json lists"):
+    with pytest.raises(
+        MaskSetError, match=r"1 of the 8 masks that manifest\.json lists are missing, such as .*masks/p01\.png"
+    ):
         READERS[reader](run, masks, tmp_path / "squares/masks", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

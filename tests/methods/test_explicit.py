@@ -182,15 +182,15 @@ def test_the_cut_is_for_evaluation_and_cannot_exceed_the_blocks() -> None:
     for one in (method, plain):
         one.train()
     torch.testing.assert_close(method.vit(images).class_BCD, plain.vit(images).class_BCD)
-    with pytest.raises(SettingsError, match=r"^the last 13 blocks are to be cut, the backbone has 12$"):
+    with pytest.raises(SettingsError, match=r"^cut=13, but the backbone has only 12 blocks$"):
         untrained("attended", {"cut": 13})
 
 
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([3, 13], "layer 13 is asked for"),
-        ([], "no layers are asked for"),
+        ([3, 13], "there is no layer 13"),
+        ([], "the list of layers is empty"),
         ([0], "wanted the number of last layers, or a list of layers counted from 1, got"),
     ],
 )

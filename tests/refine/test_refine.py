@@ -70,9 +70,9 @@ def test_chains() -> None:
     assert RefineSettings(names="none").names == ()  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=r"refiner 'crff' is unknown"):
         require_refiners(["crff"])
-    with pytest.raises(SettingsError, match="one order: affinity,pamr"):
+    with pytest.raises(SettingsError, match="this order: affinity,pamr"):
         require_refiners(["pamr", "affinity"])
-    with pytest.raises(SettingsError, match=r"^refiner affinity is named twice: it works once$"):
+    with pytest.raises(SettingsError, match=r"^refiner affinity is named twice: name it once$"):
         require_refiners(["affinity", "affinity", "crf"])
 
 

@@ -141,13 +141,13 @@ def test_a_state_whose_optimiser_was_changed_is_one_line(run: Path) -> None:
     changes: dict[str, Change] = {
         "is missing": lambda tensors, _: tensors.pop(slot(tensors, "exp_avg")),
         "its parameter": lambda tensors, _: tensors.update({slot(tensors, "exp_avg"): torch.ones(2, 5)}),
-        "is of no parameter": lambda tensors, _: tensors.update({"optimiser.999.step": torch.ones(())}),
-        "is of no parameter; ": lambda tensors, _: tensors.update({"optimiser.x.step": torch.ones(())}),
-        "is nothing that AdamW keeps": lambda tensors, _: tensors.update(
+        "belongs to no parameter": lambda tensors, _: tensors.update({"optimiser.999.step": torch.ones(())}),
+        "belongs to no parameter; ": lambda tensors, _: tensors.update({"optimiser.x.step": torch.ones(())}),
+        "is not part of the state of AdamW": lambda tensors, _: tensors.update(
             {slot(tensors, "exp_avg") + "2": tensors[slot(tensors, "exp_avg")].clone()}
         ),
         "holds what is no finite number": lambda tensors, _: tensors[slot(tensors, "exp_avg")].fill_(torch.nan),
-        "rows after": lambda _, progress: progress.update(epoch=7),
+        "rows of metrics after": lambda _, progress: progress.update(epoch=7),
         "after 3 batches": lambda _, progress: progress.update(batch=3),
         "best_ap: Input should be a valid number": lambda _, progress: progress.update(best_ap="high"),
         "rows.0: Input should be a valid dictionary": lambda _, progress: progress.update(rows=[1, 2]),

@@ -95,7 +95,7 @@ def test_a_training_that_was_killed_is_told_from_one_that_failed(
 
 
 def test_unknown_methods_are_named_before_anything_is_made(squares: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="'weaktor' is unknown; there are attended, "):
+    with pytest.raises(SettingsError, match="'weaktor' is unknown; choose one of attended, "):
         compare(plan(squares, tmp_path / "out", ("linear", "weaktor")))
     for refine, message in (("walk", "learned from one run's maps"), ("pamrr", "'pamrr' is unknown")):
         masks = MaskSettings.parse({"refine": refine})

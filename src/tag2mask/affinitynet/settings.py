@@ -1,4 +1,4 @@
-"""How a random walk is learned and walked."""
+"""Settings of a random walk."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tag2mask.vit.settings import BackboneSettings
 
 
 class WalkSettings(LoopSettings):
-    """How a walk is learned and walked.
+    """How a walk is trained and applied.
 
-    ``masks`` says which images, and how the run makes their class maps; how they would be painted does not matter.
+    ``masks`` sets the images and how the run computes their class maps; its paint settings have no effect.
     Foreground is sure where a class beats (1 - max map) ** ``low_alpha`` after the CRF, background where
-    (1 - max map) ** ``high_alpha`` beats the classes; 4 and 32 are AffinityNet's, MCTformer has 1 and 12 for broader
-    maps. Without a background a patch is sure where the CRF's best probability is at least ``trust``.
-    SGD's rate falls by (1 - step / steps) ** ``power``. The papers' rate is 0.1 for new layers over some 6,600 steps;
-    ours is 1 since a few hundred images give a few dozen. The released code passed its weight decay as the momentum by
-    mistake, so it had next to none; 0.9 is what was meant.
+    (1 - max map) ** ``high_alpha`` beats the classes. The defaults 4 and 32 are AffinityNet's; MCTformer uses 1 and 12
+    for broader maps. Without a background, a patch is sure where the CRF's best probability is at least ``trust``.
+    The learning rate of SGD decays by (1 - step / steps) ** ``power``. The papers use 0.1 for new layers over about
+    6,600 steps; our default is 1, since a few hundred images give only a few dozen steps. By mistake, the released code
+    passed its weight decay as the momentum, which was therefore close to 0; 0.9 was intended.
     """
 
     called: ClassVar[str] = "walk"

@@ -1,6 +1,7 @@
-"""The methods by name, and how one is built.
+"""The registry of methods, and how to build one.
 
-A new method is a folder here and a line in ``METHODS``, or an entry point ``tag2mask.methods`` of another package.
+To add a method, add a folder here and a line to ``METHODS``, or declare an entry point ``tag2mask.methods`` in another
+package.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method: its settings class, the settings in which it differs from that class's defaults, and what builds it."""
+    """A method: its settings class, its deviations from that class's defaults, and the function that builds it."""
 
     settings_class: type[Settings]
     settings: Mapping[str, Any]
@@ -72,11 +73,11 @@ METHODS: Mapping[str, MethodEntry] = Registry(
 def build_method(
     name: str, classes: Classes, backbone: BackboneSettings, method: Mapping[str, Any], weights: Weights
 ) -> tuple[Method, WeightsReport]:
-    """A method for the tags of ``classes`` around a backbone filled with ``weights``; ``method`` changes its settings.
+    """Build a method for ``classes`` on a backbone with these ``weights``; ``method`` overrides its settings.
 
     Raises:
         SettingsError: unknown method, backbone or setting.
-        WeightsError: weights that cannot be had or do not fit.
+        WeightsError: the weights are not available or do not fit.
     """
     settings = method_settings(name, method)
     model, report = build_backbone(backbone, weights)
@@ -88,12 +89,12 @@ def build_method(
 
 
 def method_settings(name: str, method: Mapping[str, Any]) -> Settings:
-    """All settings of a method: its class's defaults, its own, then ``method``.
+    """Return all settings of a method: its class's defaults, then the method's own, then ``method``.
 
     Raises:
         SettingsError: unknown method or setting.
     """
     if name not in METHODS:
-        raise SettingsError(f"method {name!r} is unknown; there are {', '.join(METHODS)}")
+        raise SettingsError(f"method {name!r} is unknown; choose one of {', '.join(METHODS)}")
     entry = METHODS[name]
     return entry.settings_class.parse({**entry.settings, **method}, where=f"method {name}")

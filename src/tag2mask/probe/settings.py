@@ -1,4 +1,4 @@
-"""How a probe is learned."""
+"""Settings of a probe."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from tag2mask.settings import Scales, Settings
 
 
 class ProbeSettings(Settings):
-    """How a probe is learned.
+    """How a probe is trained.
 
-    ``masks`` says which images, with which tags, and how the run makes their class maps. A backbone that was trained
-    from nothing knows one scale. Features come from the last look.
-    In a look, a patch is surely of a class where that class's normalised map is above ``sure`` and ``margin`` above the
-    second, and surely background where all maps are below ``bare`` times the scale: a larger look spreads less. Nothing
-    is learned in between. A layer learns what all looks agree on, and how common each class is. In each of more
-    ``rounds`` a new layer learns what the one before gives a probability above ``confidence``. But if the classes fill
-    less than ``small`` of the images that show them, on average, there is one round and the last look alone labels the
-    patches: it sees small things best, and each round would let them grow. Without a background there is one round.
+    ``masks`` sets the images, their tags, and how the run computes their class maps. Every image is processed at all
+    ``scales``, and features come from the last one. A backbone trained from scratch only works at one scale.
+
+    At a scale, a patch surely shows a class if that class's normalised map is above ``sure`` and exceeds the second
+    highest by ``margin``. It is surely background if all maps are below ``bare`` times the scale, since maps at larger
+    scales spread less. Other patches are not learned from.
+
+    In the first round, a layer learns the patches on which all scales agree, and the frequency of each class is
+    estimated. In each further one of ``rounds``, a new layer learns the patches to which the previous one gives a
+    probability above ``confidence``. If the classes fill less than ``small`` of the images that show them, on average,
+    there is only one round, and the last scale alone labels the patches: it detects small objects best, and further
+    rounds would enlarge them. Without a background there is only one round.
     """
 
     called: ClassVar[str] = "probe"

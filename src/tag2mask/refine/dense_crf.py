@@ -1,4 +1,4 @@
-"""Fully connected CRF: pixels of alike colour and place pull each other to one class; mean field on a lattice.
+"""Fully connected CRF by mean field on a lattice: nearby pixels of similar colour pull each other to one class.
 
 Krähenbühl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials", NeurIPS 2011.
 Shapes: S classes (the background first if there is one), Y X pixels, N pixels.
@@ -24,14 +24,14 @@ EPS = 1e-20
 
 
 def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, **constants: Any) -> Tensor:
-    """Class probabilities ``(S, Y, X)`` after mean field; ``image (bands, Y, X)`` in [0, 1], ``scores`` at least 0.
+    """Class probabilities ``(S, Y, X)`` after mean field; ``image (bands, Y, X)`` is in [0, 1], ``scores`` >= 0.
 
     Q <- softmax(-U + w_1 K_1 Q + w_2 K_2 Q), both kernels normalised symmetrically (Potts model): Kraehenbuehl and
     Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials", NeurIPS 2011, equation 6.
-    ``constants`` are fields of ``CRFSettings``, for those who have no settings object.
+    Without ``settings``, ``constants`` are fields of ``CRFSettings``.
 
     Raises:
-        SettingsError: there is no such constant.
+        SettingsError: a constant is unknown or invalid.
 
     Example:
         >>> image, scores = torch.rand(3, 32, 48), torch.rand(2, 32, 48)
@@ -53,7 +53,7 @@ def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, 
 
 
 def crf_in_cpp(image: Tensor, scores_SYX: Tensor, settings: CRFSettings) -> Tensor:
-    """The same by pydensecrf2, on one CPU core: faster there."""
+    """The same with pydensecrf2, which is faster on a single CPU core."""
     from pydensecrf import densecrf
 
     if len(scores_SYX) < 2:
@@ -72,7 +72,7 @@ CRF_ENGINES: Mapping[str, Callable[[Tensor, Tensor, CRFSettings], Tensor]] = Map
 
 
 def require_engine(name: str) -> None:
-    """What the engine needs is installed.
+    """Check that the package of the engine is installed.
 
     Raises:
         SettingsError: it is not.
@@ -82,7 +82,7 @@ def require_engine(name: str) -> None:
 
 
 def pairwise(image: Tensor, settings: CRFSettings) -> list[tuple[float, Tensor]]:
-    """The kernels that count: their weights, and every pixel's features ``(N, F)`` in units of their deviations."""
+    """Kernels with a positive weight: the weight, and the pixels' features ``(N, F)`` in units of their deviations."""
     scale = 1.0 if settings.size is None else max(image.shape[1:]) / settings.size
     places_N2 = places(image.shape[1], image.shape[2], image) / scale
     both = [
@@ -102,7 +102,7 @@ def normalised_kernel(features_NF: Tensor) -> CompiledLattice | Lattice:
 
 
 def unary(scores_SYX: Tensor, settings: CRFSettings) -> Tensor:
-    """Energies ``(S, Y, X)``: minus the logarithm of a probability."""
+    """Unary energies ``(S, Y, X)``: minus the logarithm of a probability."""
     S = len(scores_SYX)
     if settings.unary == "scores":
         total_1YX = scores_SYX.sum(0, keepdim=True)
@@ -124,6 +124,6 @@ def places(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def coloured_places(image: Tensor, places_N2: Tensor, settings: CRFSettings) -> Tensor:
-    """Place and colour of every pixel in units of their deviations, ``(N, 2 + bands)``; three bands at most."""
+    """Place and colour of every pixel in units of their deviations, ``(N, 2 + bands)``; at most three bands."""
     colours = (image[:3] * 255).flatten(1).T / settings.colour
     return torch.cat([places_N2 / settings.colour_place, colours], 1)

@@ -1,4 +1,4 @@
-"""Which refiners work on maps, and the fully connected CRF's constants, ours and the papers'."""
+"""Settings of the refiners, and constants of the fully connected CRF, ours and the papers'."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ AFFINITY, PAMR, PROBE, WALK, GUIDED, CRF = "affinity", "pamr", "probe", "walk", 
 class CRFSettings(Settings):
     """Constants of the fully connected CRF: a Gaussian kernel (``place``) and a bilateral one (``colour``).
 
-    The defaults are for a ViT's maps, which are smooth and mostly right: beside MCTformer's constants, the bilateral
-    kernel reaches half as far, weighs half and wants colours more alike, and there are half as many iterations. They
-    were chosen by their scores against the true masks of 45 images of msrc21.
+    The defaults suit a ViT's maps, which are smooth and mostly right: compared with MCTformer's constants, the
+    bilateral kernel has half the reach and half the weight and requires more similar colours, and there are half as
+    many iterations. They were chosen by their scores against the true masks of 45 images of msrc21.
     """
 
     place: float = Field(3.0, gt=0, description="Standard deviation of the Gaussian kernel in pixels")
@@ -35,7 +35,7 @@ class CRFSettings(Settings):
     iterations: int = Field(5, ge=1, le=1000, description="Mean-field iterations")
 
 
-# The papers' constants, the CRF recipes; what a paper leaves out is as in the first.
+# CRF recipes: the papers' constants. Constants that a paper does not state are MCTformer's.
 MCTFORMER: Mapping[str, Any] = {
     "place": 3.0,
     "place_weight": 3.0,
@@ -67,7 +67,7 @@ CRF_RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def named_constants(crf: Any) -> Any:
-    """A name stands for a CRF recipe."""
+    """Replace the name of a CRF recipe by its constants."""
     if not isinstance(crf, str):
         return crf
     if crf not in CRF_RECIPES:
@@ -80,7 +80,7 @@ CRFConstants = Annotated[CRFSettings, BeforeValidator(named_constants)]
 
 
 def chain(refine: Any) -> Any:
-    """A text with commas is a list of refiners, ``none`` an empty one."""
+    """Parse a comma-separated list of refiners; ``none`` is an empty list."""
     if isinstance(refine, str):
         return tuple(name.strip() for name in refine.split(",") if name.strip() not in ("", "none"))
     return refine
@@ -90,7 +90,7 @@ Refiners = Annotated[tuple[str, ...], BeforeValidator(chain), Form("none|affinit
 
 
 class RefineSettings(Settings):
-    """What is done to class maps, or to the probabilities of a segmenter, before a pixel gets its class."""
+    """How class maps, or the probabilities of a segmenter, are refined before pixels get their classes."""
 
     names: Refiners = Field((), description="Refiners of maps, separated by commas, in this order")
     side: Side = Field(640, description="Largest long side of an image for refiners on pixels")

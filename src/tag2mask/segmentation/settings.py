@@ -1,4 +1,4 @@
-"""Everything that decides a segmenter; what its ``config.yaml`` holds."""
+"""All settings of a segmenter, as stored in its ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAPER_TAU, PAPER_CLASSES = 1.2, 21
 PAPER_TILE, PAPER_BASE, PAPER_CROP = 120, 520, 480
 OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # Ours: few steps on few photographs, a pretrained encoder that small rates suit best.
+        # Ours: for few steps on few images, with a pretrained encoder that works best with small rates.
         "adamw": {
             "lr": 3e-4,
             "encoder": 0.04,
@@ -29,7 +29,7 @@ OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "warmup": 0.05,
             "clip": 5.0,
         },
-        # WeakTr's, with Nesterov's momentum.
+        # WeakTr's, with Nesterov momentum.
         "sgd": {
             "lr": 1e-4,
             "encoder": 0.1,
@@ -44,9 +44,9 @@ OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 class SegmenterOptimiser(Settings):
-    """How the weights move; what is not given is the ``kind``'s own.
+    """The optimiser; missing settings get the defaults of its ``kind``.
 
-    Rates rise over the share ``warmup`` of all steps, then fall to the share ``final`` by
+    Rates rise over the fraction ``warmup`` of all steps, then fall to the fraction ``final`` by
     (1 - final) (1 - t)^power + final.
     """
 
@@ -63,7 +63,7 @@ class SegmenterOptimiser(Settings):
     @model_validator(mode="before")
     @classmethod
     def of_its_kind(cls, values: Any) -> Any:
-        """Fill in what the kind says."""
+        """Fill in the defaults of the kind."""
         if not isinstance(values, dict):
             return values
         return {**OPTIMISERS.get(values.get("kind", "adamw"), {}), **values}
@@ -72,10 +72,10 @@ class SegmenterOptimiser(Settings):
 class ClippingSettings(Settings):
     """Which labels are trusted.
 
-    Unless it is set, ``tau`` is the paper's 1.2 for 21 classes, and for K classes 1.2 ln K / ln 21, since guessing
-    costs less there: a fixed one would clip a network that knows nothing.
+    By default ``tau`` is 1.2 ln K / ln 21 for K classes, which is the paper's 1.2 for 21 classes. With fewer classes,
+    guessing has a lower loss, so a fixed ``tau`` would clip an untrained network.
     ``tiles`` of the ``image`` are the paper's; those of the ``batch`` are the released code's, which also counts pixels
-    without a label, such as a crop's padding, as pixels with a loss of 0.
+    without a label, such as padding, as pixels with a loss of 0.
     """
 
     tau: float | None = Field(
@@ -89,13 +89,13 @@ class ClippingSettings(Settings):
     )
 
     def tau_for(self, classes: int, true_labels: bool = False) -> float:
-        """Where clipping starts for so many classes; true labels are not doubted unless asked to."""
+        """Mean loss at which clipping starts; by default, true labels are never clipped."""
         if self.tau is not None:
             return self.tau
         return 0.0 if true_labels else PAPER_TAU * math.log(max(classes, 2)) / math.log(PAPER_CLASSES)
 
     def tile_for(self, crop: int) -> int:
-        """Side of a tile in crops of that side."""
+        """Side of a tile for a crop of this side."""
         return self.tile or math.ceil(crop * PAPER_TILE / PAPER_CROP)
 
 
@@ -113,21 +113,21 @@ class CropSettings(Settings):
 
     @model_validator(mode="after")
     def ordered(self) -> CropSettings:
-        """The larger scale is the larger."""
+        """Check that the scales are in order."""
         if self.min_scale > self.max_scale:
             raise ValueError("min_scale is above max_scale")
         return self
 
     def base_for(self, crop: int) -> int:
-        """The short side at scale 1, in training and later."""
+        """Short side of an image at scale 1, in training and in prediction."""
         return self.base or round(crop * PAPER_BASE / PAPER_CROP)
 
 
 class SegmentSettings(LoopSettings):
-    """A segmenter's training.
+    """Settings of a segmenter's training.
 
-    A vit learns from its pretrained weights, not from what the run made of them. Other architectures have an
-    ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's own ImageNet weights.
+    A vit starts from the pretrained weights, not from the run's trained weights. Other architectures have an
+    ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's ImageNet weights.
     ``target``: ``hard`` learns the masks, ``soft`` the mask set's scores where its masks are not ignore.
     """
 
@@ -151,5 +151,5 @@ class SegmentSettings(LoopSettings):
     @field_validator("architecture")
     @classmethod
     def in_small_letters(cls, name: str) -> str:
-        """However it is written, it is the same."""
+        """Ignore the case of the name."""
         return name.lower()

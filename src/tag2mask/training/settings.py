@@ -1,4 +1,4 @@
-"""Everything that decides a training run; what ``config.yaml`` holds."""
+"""All settings of a training run, as stored in ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tag2mask.vit.settings import BackboneSettings, DecayKind
 
 
 class OptimiserSettings(Settings):
-    """AdamW with warm-up and cosine; one learning rate each for pretrained weights, new tokens and heads, and gates.
+    """AdamW with warm-up and cosine; separate learning rates for pretrained weights, new tokens and heads, and gates.
 
-    ``decay``: the backbone's matrices, those of new heads, tokens, position embeddings, and vectors (biases and norms);
-    never gates. The rate rises from ``start`` and falls to ``final``.
-    ``parity`` is explained in ``schedule.released``.
+    ``decay`` may name the backbone's matrices, those of new heads, tokens, position embeddings, and vectors (biases and
+    norms); gates never decay. The rate rises from ``start`` and falls to ``final``.
+    ``parity`` is explained in ``schedule.released_rate``.
     """
 
     lr_backbone: Rate = Field(1e-5, description="Learning rate of pretrained weights")
@@ -36,11 +36,11 @@ class OptimiserSettings(Settings):
     clip: float | None = Field(5.0, gt=0, description="Largest norm of the gradient; larger gradients are scaled down")
 
 
-VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs nobody set
+VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs are not set
 
 
 def epochs_for(views: int, images: int, fewest: int = 1) -> int:
-    """Epochs in which about so many ``views`` of all ``images`` are seen, ``MOST_EPOCHS`` at most."""
+    """Number of epochs in which ``images`` images are shown about ``views`` times in total, at most ``MOST_EPOCHS``."""
     return min(max(round(views / max(images, 1)), fewest), MOST_EPOCHS)
 
 
@@ -48,7 +48,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class LoopSettings(Settings):
-    """What every training has. Unless they are set, as many ``epochs`` as show 4,400 images, 5 to 50."""
+    """Settings shared by all trainings. If ``epochs`` is not set, 5 to 50 epochs show about 4,400 images in total."""
 
     epochs: Epochs = Field(10, description="Passes over the images [5 to 50, depending on their number]")
     batch_size: BatchSize = Field(8, description="Images per step and process")
@@ -63,14 +63,14 @@ S = TypeVar("S", bound=LoopSettings)
 
 
 def with_epochs(settings: S, images: int) -> S:
-    """The settings with as many epochs as so many images need, unless they were set."""
+    """Set the epochs from the number of images, unless they were set."""
     if "epochs" in settings.model_fields_set:
         return settings
     return settings.model_copy(update={"epochs": epochs_for(VIEWS, images, FEWEST_EPOCHS)})
 
 
 class TrainSettings(LoopSettings):
-    """A training run."""
+    """Settings of a training run."""
 
     called: ClassVar[str] = "train"
     moved: ClassVar[Mapping[str, str]] = {"method.*": "method_settings.*"}
@@ -97,11 +97,11 @@ class TrainSettings(LoopSettings):
     keep_epochs: int = Field(0, ge=0, description="Also keep the weights of every Nth epoch; 0: only the best")
 
 
-WARM_RATE = 5e-4  # of a fitted head: more would undo the fit
+WARM_RATE = 5e-4  # of a fitted head: a higher rate would undo the fit
 
 
 def with_heads_rate(settings: TrainSettings) -> TrainSettings:
-    """The settings with ``lr_heads`` decided."""
+    """Return the settings with ``lr_heads`` set."""
     own = settings.optimiser
     rate = own.lr_heads or (WARM_RATE if settings.warm_start else own.lr_tokens)
     return settings.model_copy(update={"optimiser": own.model_copy(update={"lr_heads": rate})})

@@ -1,4 +1,4 @@
-"""Our own method, the default."""
+"""Our own method and the default."""
 
 from tag2mask.methods.attended.model import Attended
 from tag2mask.methods.attended.settings import AttendedSettings

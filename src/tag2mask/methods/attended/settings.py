@@ -1,4 +1,4 @@
-"""What can be chosen in our own method."""
+"""Settings of our own method."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tag2mask.vit.settings import ClassAttention, MapLayers, OverLayers
 class AttendedSettings(Settings):
     """Each class is read through its token's attention in the last ``attended_layers``.
 
-    ``class_attention``: ``no_classes`` hides the other class tokens from class tokens; ``readers`` also hides class
-    tokens from everybody else.
-    ``masking_ratio``, ``registers`` and ``pruning`` are TokenMasking's three ablations.
-    ``maps`` are the attention of ``map_layers`` alone, or each patch's ``contribution`` to the logit,
-    A_c(m) max(w_c . x_m, 0).
+    ``class_attention``: ``no_classes`` hides class tokens from each other; ``readers`` hides them from all other
+    tokens as well.
+    ``masking_ratio``, ``registers`` and ``pruning`` are the three ablations of TokenMasking.
+    ``maps``: ``attention`` is the attention of ``map_layers`` alone; ``contribution`` is each patch's part of the
+    logit, A_c(m) max(w_c . x_m, 0).
     """
 
     class_attention: ClassAttention = Field(

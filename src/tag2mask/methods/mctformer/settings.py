@@ -1,4 +1,4 @@
-"""What can be chosen in MCTformer."""
+"""Settings of MCTformer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tag2mask.vit.settings import MapLayers, OverLayers
 
 
 class MCTformerSettings(Settings):
-    """MCTformer: V1, V2 and + differ in these settings.
+    """Settings of MCTformer; V1, V2 and + differ in them.
 
-    ``fusion`` joins attention S and activations F to maps: ``product`` S relu(F) (V2) or ``root`` sqrt(S relu(F)) (+).
+    ``fusion`` combines attention S and activations F: ``product`` is S relu(F) (V2), ``root`` is sqrt(S relu(F)) (+).
     """
 
     patches: Literal["none", "mean", "rank"] = Field(

@@ -1,4 +1,4 @@
-"""What can be chosen in ToCo."""
+"""Settings of ToCo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class ToCoSettings(Settings):
-    """ToCo; the README says which values are the paper's."""
+    """Settings of ToCo; the README states which values come from the paper."""
 
     auxiliary_layer: int | None = Field(
         None, ge=1, description="Block that feeds the auxiliary classifier [at five sixths of the depth]"
@@ -32,9 +32,9 @@ class ToCoSettings(Settings):
 
     @model_validator(mode="after")
     def ordered(self) -> ToCoSettings:
-        """Of two thresholds and of two scales the second name is the larger."""
+        """Check that ``low`` is below ``high`` and that the scales are in ascending order."""
         if self.low >= self.high:
-            raise ValueError(f"low is {self.low}, it has to be below high, {self.high}")
+            raise ValueError(f"low is {self.low}, but must be below high, {self.high}")
         if self.crop_scale[0] > self.crop_scale[1]:
-            raise ValueError("crop_scale wants the smaller share first")
+            raise ValueError("crop_scale: give the smaller fraction first")
         return self

@@ -1,4 +1,4 @@
-"""What can be chosen in TokenMasking: the paper's ablations, and what the paper leaves open."""
+"""Settings of TokenMasking: the paper's ablations, and choices that the paper leaves open."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from tag2mask.vit.settings import MapLayers
 
 
 class TokenMaskingSettings(Settings):
-    """TokenMasking (ICCV 2025). ``masking_ratio``, ``registers`` and ``pruning`` are the paper's Tables 4 to 6.
+    """Settings of TokenMasking (ICCV 2025).
 
-    ``gates`` are ``soft``, as their penalty assumes, or ``hard``: 0 or 1 with the soft gate's gradient. With
+    ``masking_ratio``, ``registers`` and ``pruning`` are the ablations of the paper's Tables 4 to 6.
+    ``gates``: ``soft`` as their penalty assumes, or ``hard``: 0 or 1 with the soft gate's gradient. With
     ``gate_start: xavier`` about half of all heads start closed.
-    ``head``: ``concat`` is one linear layer over all class tokens together, which grows with the square of the
-    classes; ``per_token`` has a vector for each class and suits more than 40 classes.
+    ``head``: ``concat`` is one linear layer over all class tokens, whose size grows with the square of the number of
+    classes; ``per_token`` has one vector per class and suits more than 40 classes.
     """
 
     masking_ratio: float = Field(0.5, ge=0, le=1, description="Probability of masking the token of an absent class")
