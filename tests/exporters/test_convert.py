@@ -25,7 +25,7 @@ from tag2mask.data.reading import read_image
 from tag2mask.errors import DataError, MaskSetError, SettingsError, Tag2MaskError
 from tag2mask.exporters import CONVERTERS, Conversion, convert
 from tag2mask.exporters.outline import polygons
-from tag2mask.masks.write import MaskSetWriter, mask_path, open_mask_set, write_mask
+from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set, write_mask
 
 Labels = NDArray[np.int64]
 CRS = "EPSG:32633"
@@ -60,7 +60,7 @@ def awkward(last: int, ignore: int) -> dict[str, Labels]:
 def write_set(path: Path, classes: Classes, images: dict[str, Labels], data: Path) -> Path:
     writer = MaskSetWriter(path, classes, {"data": str(data), "settings": {"split": "val"}})
     for name, labels in images.items():
-        writer.add(name, labels, [], False)
+        writer.add(name, Painted(labels, [], False))
     writer.finish({})
     return path
 
@@ -302,7 +302,7 @@ def test_predicted_photographs_are_found_where_they_were(tmp_path: Path, monkeyp
     origin = {"settings": {}, "photographs": [str(tmp_path / place) for place in ("folder", "single/e.Jpg")]}
     writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), origin)
     for name in filter(None, places.values()):
-        writer.add(name, np.zeros((2, 3), np.int64), [], False)
+        writer.add(name, Painted(np.zeros((2, 3), np.int64), [], False))
     writer.finish({})
     monkeypatch.chdir(tmp_path / "here")
     assert file_names(convert(tmp_path / "set", "coco", tmp_path / "1.json")) == ["a.bmp", "b.c/d.TIF", "e.Jpg"]
@@ -317,7 +317,7 @@ def test_a_mask_set_that_names_no_place_finds_nothing_in_the_current_folder(
 ) -> None:
     require_extra("coco")
     writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), photographs)
-    writer.add("a", np.zeros((2, 3), np.int64), [], False)
+    writer.add("a", Painted(np.zeros((2, 3), np.int64), [], False))
     writer.finish({})
     (tmp_path / "a.png").touch()
     monkeypatch.chdir(tmp_path)

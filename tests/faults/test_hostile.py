@@ -29,7 +29,7 @@ from tag2mask.data import DataSettings
 from tag2mask.data.cache import FORM, SmallCopies, file_sha256, stamp_of
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import open_folder
-from tag2mask.masks.write import MaskSetWriter
+from tag2mask.masks.write import MaskSetWriter, Painted
 
 SECONDS, MEBIBYTES = 20, 600  # a case takes well under one second and no memory to speak of
 
@@ -286,7 +286,7 @@ def test_a_hostile_tree_stays_inside_and_ends(kind: str, around: Path, verb: Ver
 @pytest.mark.parametrize("split", ["../../up", "/tmp/up", "..", "a/b", "", "x" * 300])
 def test_a_mask_set_names_no_path_of_a_conversion(split: str, around: Path, verb: Verb) -> None:
     writer = MaskSetWriter(around / "tree/set", Classes(("cat",)), {"settings": {"split": split}})
-    writer.add("a", np.zeros((4, 4), np.int64), ["cat"], fallback=False)
+    writer.add("a", Painted(np.zeros((4, 4), np.int64), ["cat"], fallback=False))
     writer.finish({})
     code, printed = verb("convert", around / "tree/set", "--to", "voc", "--out", around / "out")
     assert code == 2

@@ -20,7 +20,7 @@ from tag2mask.masks.brush import Brush
 from tag2mask.masks.paint import label_shares
 from tag2mask.masks.scores import ScoreFile, score_path, write_scores
 from tag2mask.masks.settings import MaskSettings, PaintSettings
-from tag2mask.masks.write import MaskSet, MaskSetWriter, open_finished, open_mask_set
+from tag2mask.masks.write import MaskSet, MaskSetWriter, Painted, open_finished, open_mask_set
 from tag2mask.painting.painter import Painter
 from tag2mask.training.run import open_run
 
@@ -97,7 +97,7 @@ def test_planes_are_means_over_patches_and_cover_the_image_alone(run: Path) -> N
 def test_what_is_written_is_read(tmp_path: Path, classes: Classes, values: tuple[int, ...]) -> None:
     writer = MaskSetWriter(tmp_path / "set", classes, SCORED)
     tags = ["cat"] if classes.background else ["cat", "dog"]
-    writer.add("deep/a", np.zeros((3, 5), np.int64), tags, fallback=False, scores=PLANES)
+    writer.add("deep/a", Painted(np.zeros((3, 5), np.int64), tags, fallback=False, scores=PLANES))
     writer.finish({})
     [scores] = files(open_finished(tmp_path / "set")).values()
     assert scores.path == tmp_path / "set/scores/deep/a.png"
@@ -108,7 +108,7 @@ def test_what_is_written_is_read(tmp_path: Path, classes: Classes, values: tuple
 
 def test_an_image_without_anything_that_competes_has_no_file(tmp_path: Path) -> None:
     writer = MaskSetWriter(tmp_path / "set", BARE_CLASSES, SCORED)
-    writer.add("a", np.full((3, 5), 255, np.int64), [], fallback=False)
+    writer.add("a", Painted(np.full((3, 5), 255, np.int64), [], fallback=False))
     assert writer.has("a")
     writer.finish({})
     [scores] = files(open_finished(tmp_path / "set")).values()
@@ -130,7 +130,7 @@ def test_stopped_between_scores_and_row_it_ends_the_same(run: Path, monkeypatch:
     def interrupted(self: MaskSetWriter, *mask: Any) -> None:
         calls.append(mask)
         if len(calls) == 4:
-            write_scores(score_path(self.path, mask[0]), mask[4])
+            write_scores(score_path(self.path, mask[0]), mask[1].scores)
             raise KeyboardInterrupt
         add(self, *mask)
 

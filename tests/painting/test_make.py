@@ -249,7 +249,7 @@ def test_above_254_classes_masks_have_16_bits(tmp_path: Path) -> None:
     assert classes.ignore == 65535
     writer = MaskSetWriter(tmp_path / "set", classes, {"settings": {}})
     labels = np.array([[0, 299], [255, 65535]])
-    writer.add("deep/a", labels, ["c0"], False)
+    writer.add("deep/a", Painted(labels, ["c0"], False))
     writer.finish({})
     made = open_mask_set(tmp_path / "set")
     assert made.names() == ["deep/a"]

@@ -22,7 +22,7 @@ from tag2mask.data.writing import write_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError, Tag2MaskError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.scores import write_scores
-from tag2mask.masks.write import MANIFEST, MaskSetWriter
+from tag2mask.masks.write import MANIFEST, MaskSetWriter, Painted
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.build import build_segmenter
@@ -158,7 +158,9 @@ def scored(run: Path) -> Path:
         values = np.unique(labels).tolist()
         true = np.asarray(Image.fromarray(labels.astype(np.uint8)).resize((14, 12), Image.Resampling.NEAREST))
         planes = np.stack([np.where(true == value, 205, 25) for value in (0, *values)]).astype(np.uint8)
-        writer.add(name, labels, [classes.pixel_names[value] for value in values], fallback=False, scores=planes)
+        writer.add(
+            name, Painted(labels, [classes.pixel_names[value] for value in values], fallback=False, scores=planes)
+        )
     writer.finish({})
     return path
 

@@ -283,17 +283,15 @@ class MaskSetWriter:
         # A file may be empty after a power failure.
         return name in self.tags and all(path.is_file() and path.stat().st_size > 0 for path in paths)
 
-    def add(
-        self, name: str, labels: NDArray[np.int64], tags: list[str], fallback: bool, scores: Planes | None = None
-    ) -> None:
+    def add(self, name: str, painted: Painted) -> None:
         """Write the scores and the mask of an image, and record the tags it was painted with."""
-        if scores is not None:
-            write_scores(score_path(self.path, name), scores)
-        write_mask(mask_path(self.path, name), labels, self.classes)
-        append_line(self.path / TAGS, {"name": name, "tags": tags, "fallback": fallback})
-        if fallback and name not in self.tags:  # otherwise its mask was deleted and is painted again
+        if painted.scores is not None:
+            write_scores(score_path(self.path, name), painted.scores)
+        write_mask(mask_path(self.path, name), painted.labels, self.classes)
+        append_line(self.path / TAGS, {"name": name, "tags": painted.tags, "fallback": painted.fallback})
+        if painted.fallback and name not in self.tags:  # otherwise its mask was deleted and is painted again
             self.fallbacks.append(name)
-        self.tags[name] = tags
+        self.tags[name] = painted.tags
 
     def finish(self, failures: Mapping[str, str]) -> MaskSetSummary:
         """Write the complete manifest, after all files it lists are on disk."""

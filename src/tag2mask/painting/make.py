@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tag2mask._version import __version__
+from tag2mask.beside import read_ahead, write_behind
 from tag2mask.data import open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError
@@ -53,10 +54,11 @@ def make_masks(
     with held(out):
         writer = MaskSetWriter(out, opened.classes, made_from)
         samples = [sample for sample in dataset if not writer.has(sample.name)]
-        with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
-            for batch in tensor_batches(samples, opened.settings.data, settings.look.batch_size, failures):
+        batches = tensor_batches(samples, opened.settings.data, settings.look.batch_size, failures)
+        with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar, write_behind() as later:
+            for batch in read_ahead(batches):
                 for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
-                    writer.add(sample.name, painted.labels, painted.tags, painted.fallback, painted.scores)
+                    later(writer.add, sample.name, painted)
                 bar.advance(len(batch))
         return writer.finish(failures)
 

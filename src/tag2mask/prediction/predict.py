@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.data import Classes, Sample, open_dataset
-from tag2mask.data.batches import ImageBatch, batches
+from tag2mask.beside import read_ahead, write_behind
+from tag2mask.data import Classes, DataSettings, Sample, open_dataset
+from tag2mask.data.batches import batches
 from tag2mask.data.folder import images_folder, passed_over, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.files import held, write_bytes
 from tag2mask.masks.overlay import Picture, overlay, read_picture
-from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
+from tag2mask.masks.write import MaskSetSummary, MaskSetWriter, Painted
 from tag2mask.prediction.images import found_samples
 from tag2mask.prediction.predictor import Predictor
 from tag2mask.prediction.settings import PredictSettings
@@ -60,9 +61,12 @@ def predict(
         with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
             for line in itertools.chain.from_iterable(map(passed_over, folders)):
                 bar.say(line)
-            for batch in batches(missing, predictor.data_settings, settings.look.batch_size, failures):
-                write(batch, predictor, writer, settings.overlay)
-                bar.advance(len(batch))
+            found = batches(missing, predictor.data_settings, settings.look.batch_size, failures)
+            with write_behind() as later:
+                for batch in read_ahead(found):
+                    for (sample, _), painted in zip(batch, predictor.paint(batch), strict=True):
+                        later(write, sample, painted, predictor.data_settings, writer, settings.overlay)
+                    bar.advance(len(batch))
         return writer.finish(failures)
 
 
@@ -125,13 +129,12 @@ def describe_images(predictor: Predictor, split: str | None, photographs: Sequen
     return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
 
 
-def write(batch: ImageBatch, predictor: Predictor, writer: MaskSetWriter, overlays: bool) -> None:
-    """The masks of images of one size."""
-    for (sample, _), painted in zip(batch, predictor.paint(batch), strict=True):
-        if overlays:
-            picture = read_picture(sample.image, predictor.data_settings)
-            write_overlay(writer.path / OVERLAYS / f"{sample.name}.jpg", picture, painted.labels, writer.classes)
-        writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
+def write(sample: Sample, painted: Painted, data: DataSettings, writer: MaskSetWriter, overlays: bool) -> None:
+    """Write the mask of one image, after its overlay if ``overlays`` are asked for."""
+    if overlays:
+        picture = read_picture(sample.image, data)
+        write_overlay(writer.path / OVERLAYS / f"{sample.name}.jpg", picture, painted.labels, writer.classes)
+    writer.add(sample.name, painted)
 
 
 def write_overlay(path: Path, picture: Picture, labels: NDArray[np.int64], classes: Classes) -> None:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tag2mask._version import __version__
+from tag2mask.beside import read_ahead
 from tag2mask.data import Sample
 from tag2mask.data.batches import batches
 from tag2mask.errors import DataError
@@ -21,7 +22,7 @@ from tag2mask.evaluation.evaluate import paintable
 from tag2mask.inference.arrays import Floats
 from tag2mask.inference.look import mean_probabilities
 from tag2mask.masks.paint import most_probable
-from tag2mask.masks.write import MaskSet, MaskSetWriter, tags_of
+from tag2mask.masks.write import MaskSet, MaskSetWriter, Painted, tags_of
 from tag2mask.prediction.segmenter import network_of
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
@@ -46,12 +47,12 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged:
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
     failures: dict[str, str] = {}
     with progress_bar("repaint", len(photographs), len(photographs) - len(missing)) as bar:
-        for batch in batches(missing, student.data_settings, settings.look.batch_size, failures):
+        for batch in read_ahead(batches(missing, student.data_settings, settings.look.batch_size, failures)):
             shares = mean_probabilities(network, [image for _, image in batch], settings.look)
             for (sample, image), shares_KYX in zip(batch, shares, strict=True):
                 allowed = paintable(student.classes, tags[sample.name])
                 labels = most_probable_of(shares_KYX, allowed, image.shape[-2:], student.classes.ignore)
-                writer.add(sample.name, labels, tags[sample.name], fallback=False)
+                writer.add(sample.name, Painted(labels, tags[sample.name]))
             bar.advance(len(batch))
     if failures:
         raise DataError(next(iter(failures.values())))

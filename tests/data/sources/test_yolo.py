@@ -13,7 +13,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.sources import open_source
 from tag2mask.errors import DataError
 from tag2mask.exporters import convert
-from tag2mask.masks.write import MaskSetWriter
+from tag2mask.masks.write import MaskSetWriter, Painted
 
 EDGES = 16 + 8 + 16 + 12 + 2  # right and lower sides of two boxes
 BROKEN = {
@@ -78,7 +78,7 @@ def test_what_convert_writes_is_read_again(tmp_path: Path) -> None:
     labels[4:12, 4:20] = 1
     labels[16:28, 8:24] = 2
     writer = MaskSetWriter(tmp_path / "set", classes, {"data": str(tmp_path / "data"), "settings": {"split": "val"}})
-    writer.add("1", labels, [], False)
+    writer.add("1", Painted(labels, [], False))
     writer.finish({})
     convert(tmp_path / "set", "yolo", tmp_path / "out")
     save_photograph(tmp_path / "out/images/1.jpg", 0)
