@@ -89,7 +89,7 @@ def test_the_whole_way(
         (["train", "{data}", "--out", "{tmp}/run", "--weights", "{tmp}/none.pth"], "none.pth does not exist"),
         (["train", "{data}", "--out", "{data}", "--weights", "none"], "is not empty"),
         (["train", "{data}", "--out", "{tmp}/run", "--set", "epoch=1"], "did you mean epochs?"),
-        (["train", "{tmp}/none", "--out", "{tmp}/run"], "there is no such folder"),
+        (["train", "{tmp}/none", "--out", "{tmp}/run"], "the folder does not exist"),
         (["masks", "{tmp}"], "is not a run"),
         (["refine-train", "{tmp}", "--out", "{tmp}/run"], "is not a run"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linear", "--seeds", "a"], "wanted whole numbers"),

@@ -88,7 +88,7 @@ def test_a_line_without_its_end_is_cut_off(tmp_path: Path, rest: str) -> None:
     ("content", "reason"),
     [
         ({"names": []}, "names: List should have at least 1 item"),
-        ({"names": ["a", "a"], "background": None}, "names: a name stands there twice"),
+        ({"names": ["a", "a"], "background": None}, "names: a name is repeated"),
         ({"names": ["a"]}, "'background' is missing"),
         ({"names": ["a"], "background": 0}, "background: Input should be a valid string, got 0"),
     ],

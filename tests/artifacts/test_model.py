@@ -115,8 +115,8 @@ def test_settings_reach_the_model(models: dict[str, Path], photo: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((5, 6, 4), np.uint8), r"has shape \(5, 6, 4\), wanted \(height, width, 3\)"),
-        (np.zeros((5, 6, 3), np.float32) + 7, "holds floats from 7 to 7; give integers, or floats from 0 to 1"),
+        (np.zeros((5, 6, 4), np.uint8), r"has shape \(5, 6, 4\), expected \(height, width, 3\)"),
+        (np.zeros((5, 6, 3), np.float32) + 7, "holds floats from 7 to 7; pass integers, or floats from 0 to 1"),
         (np.full((5, 6, 3), np.nan, np.float32), "holds values that are not finite"),
         (np.zeros((5, 6, 3), np.int64), "holds int64"),
         ("nowhere.jpg", "nowhere.jpg: the image is missing"),

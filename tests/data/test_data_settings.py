@@ -23,7 +23,7 @@ def test_the_data_set_says_what_the_user_leaves_open(tmp_path: Path) -> None:
 def test_mean_and_std_are_of_values_that_are_taken_alike(tmp_path: Path, change: dict[str, object]) -> None:
     (tmp_path / "dataset.yaml").write_text(OWN)
     with pytest.raises(
-        SettingsError, match=f"mean and std were measured with {next(iter(change))} = .*; give data.mean"
+        SettingsError, match=f"mean and std were measured with {next(iter(change))} = .*; set data.mean"
     ):
         DataSettings.parse(change).completed(tmp_path)
     given = DataSettings.parse({**change, "mean": [0, 0], "std": [1, 1]}).completed(tmp_path)

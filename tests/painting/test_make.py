@@ -295,7 +295,7 @@ def test_truth_that_does_not_fit_is_named(run: Path, trained: Path, tmp_path: Pa
     Image.new("L", (3, 3)).save(truth / "p08.png")
     with pytest.raises(DataError, match=r"truth/p08\.png does not fit .*truth is \(3, 3\)"):
         evaluate(run / "masks-val", truth=truth)
-    with pytest.raises(DataError, match="there is no such folder"):
+    with pytest.raises(DataError, match="the folder does not exist"):
         evaluate(run / "masks-val", truth=tmp_path / "none")
     with pytest.raises(MaskSetError, match="none of its 4 masks has a truth of the same name"):
         evaluate(run / "masks-val", truth=run)

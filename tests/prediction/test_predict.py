@@ -66,7 +66,7 @@ def test_what_a_folder_holds_beside_photographs_is_told(
     summary = predict(student, [folder], tmp_path / "out", FIRST)
     assert (summary.images, sorted(summary.failures)) == (1, ["dangling", "loop"])
     assert "dangling.jpg: the image is missing" in summary.failures["dangling"]
-    told = "new: 3 images of kinds that are not read (.gif 2, .heic 1); save them as .png or .jpg"
+    told = "new: 3 images of unsupported formats (.gif 2, .heic 1) are not read; save them as .png or .jpg"
     assert capsys.readouterr().err.count(told) == 1
 
 
@@ -91,7 +91,7 @@ def test_what_is_wrong_is_one_line(student: Path, trained: Path, tmp_path: Path)
         ([tmp_path / "empty"], None, DataError, "holds no image"),
         ([tmp_path / "full/mine.txt"], None, DataError, "is no image by its name"),
         ([photograph, photograph], None, DataError, "has the same name"),
-        ([], "none", DataError, "there is no such split"),
+        ([], "none", DataError, "the split does not exist"),
     ):
         with pytest.raises(error, match=message):
             predict(student, given, out, FIRST, split)

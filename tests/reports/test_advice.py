@@ -76,7 +76,7 @@ SYMPTOMS: list[tuple[dict[str, Any], str, str]] = [
         "no better than chance: cow (AP 0.41)",
     ),
     ({"likeness": {("cow", "grass"): (0.95, 3)}}, "Classes share a map", "cow and grass (0.95 in 3 images)"),
-    ({"together": [(("cow", "grass"), 40)]}, "Classes share a map", "always come together: cow and grass (40 images)"),
+    ({"together": [(("cow", "grass"), 40)]}, "Classes share a map", "always occur together: cow and grass (40 images)"),
     ({"tagged": {**EVEN, "cow": 2}}, "Unbalanced tags", "Sky has 50 images, but cow 2"),
 ]
 

@@ -17,9 +17,9 @@ BROKEN = {
     "image,label\na.jpg,cat\n": "there is no column labels; did you mean label",
     "": "there is no column image; there are none",
     "image,labels\n": "has no rows",
-    "image,labels\na.jpg,cat,dog\n": "line 2: 3 fields where the header has 2",
+    "image,labels\na.jpg,cat,dog\n": "line 2: 3 fields, but the header has 2",
     "image,labels\n,cat\n": "line 2, column image: names no image",
-    "image,labels\na.jpg,cat\na.png,dog\n": "line 3: a.png stands there already; take one row out, or, if each row is",
+    "image,labels\na.jpg,cat\na.png,dog\n": "line 3: a.png has a row already; remove one, or if each row holds one",
     "image,cat,dog\na.jpg,1,0\nb.jpg,2,0\n": "there is no column labels; there are image, cat, dog",
 }
 

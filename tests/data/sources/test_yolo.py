@@ -24,8 +24,8 @@ BROKEN = {
     "0 0.5 0.5 0.1": "3 numbers are neither a box",
     "0 0.5 0.5 0.1 0.1 0.9": "5 numbers are neither a box",
     "0 0.5 0.5 0.1 0.1 0.9 0.9 0.8": "7 numbers are neither a box",
-    "0 0 0 320 0 0 320": "a number is no share of the side",
-    "0 nan 0.5 0.1 0.1": "a number is no share of the side",
+    "0 0 0 320 0 0 320": "a coordinate is not a fraction of the side",
+    "0 nan 0.5 0.1 0.1": "a coordinate is not a fraction of the side",
 }
 
 
