@@ -108,7 +108,7 @@ def test_the_whole_way(
         (["predict", "{tmp}", "{data}/images", "--out", "{tmp}/p"], "is neither a segmenter nor a run"),
         (["export", "{tmp}"], "is neither a segmenter nor a run"),
         (["export", "{tmp}", "--format", "coreml"], "'coreml' is not"),
-        (["predict", "{tmp}", "--out", "{tmp}/p", "--scales", "0"], "wanted one scale or more, all from 0.01 to 32"),
+        (["predict", "{tmp}", "--out", "{tmp}/p", "--scales", "0"], "expected one scale or more, all from 0.01 to 32"),
         (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),
         (
             ["train", "{data}", "--out", "/dev/null/run", *SMALL],

@@ -68,5 +68,5 @@ def test_a_pipe_is_named_and_not_waited_for(name: str, verb: str, data: Path, tm
     child = run(verb, data, *(["--out", tmp_path / "run", "--weights=none"] if verb == "train" else []))
     assert child.code in ((1, 2) if name in READ else (0,)), child.said  # a mask is a warning
     assert "Traceback" not in child.said
-    words = "is not a file" if name == "dataset.yaml" else "it is a pipe, a socket or a device, no file"
+    words = "is not a file" if name == "dataset.yaml" else "it is a pipe, a socket or a device, not a file"
     assert any(str(data / name) in line and words in line for line in child.said.splitlines()), child.said

@@ -258,8 +258,8 @@ COCO = "an outline of image id 1 cannot be drawn"
 BOMBS: Mapping[str, Tree] = {
     "polygon to infinity": ("coco-json", coco_tree(outline=[[1, 1, 1e300, 1, 9, 9]]), COCO),
     "polygon past 32 bits": ("coco-json", coco_tree(outline=[[1, 1, 4e9, 1, 9, 9]]), COCO),
-    "polygon of 1e400": ("coco-json", coco_tree(outline=[[1, 1, float("inf"), 1, 9, 9]]), "no finite number"),
-    "polygon of nothing": ("coco-json", coco_tree(outline=[[1, 1, float("nan"), 1, 9, 9]]), "no finite number"),
+    "polygon of 1e400": ("coco-json", coco_tree(outline=[[1, 1, float("inf"), 1, 9, 9]]), "not a finite number"),
+    "polygon of nothing": ("coco-json", coco_tree(outline=[[1, 1, float("nan"), 1, 9, 9]]), "not a finite number"),
     "polygon to and fro": ("coco-json", coco_tree(outline=[[0, 0, 280, 280] * 20_000]), "an outline longer than"),
     "runs that are too long": ("coco-json", coco_tree(outline={"size": [32, 32], "counts": [9, 2**31]}), COCO),
     "runs that are negative": ("coco-json", coco_tree(outline={"size": [32, 32], "counts": [1034, -10]}), COCO),
@@ -299,9 +299,9 @@ OWN = {
     "a table elsewhere": ("labels: /etc/passwd\n", "labels: /etc/passwd points outside"),
     "aliases of aliases": (
         "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40)) + "bands: *a39\n",
-        "dataset.yaml: is no YAML",
+        "dataset.yaml: is not valid YAML",
     ),
-    "a tag of Python's": ("bands: !!python/object/apply:os.system ['touch mark']\n", "dataset.yaml: is no YAML"),
+    "a tag of Python's": ("bands: !!python/object/apply:os.system ['touch mark']\n", "dataset.yaml: is not valid YAML"),
 }
 
 

@@ -156,7 +156,7 @@ def spoiled(tmp_path: Path) -> dict[str, tuple[Path, str]]:
         "cut": (cut, "cannot be read: it is damaged"),
         "text": (text, "cannot be read: it is damaged"),
         "gone": (gone, "does not exist"),
-        "no number": (odd, "holds what is no finite number"),
+        "no number": (odd, "holds values that are not finite"),
         "missing": (
             save(
                 {name: state[name] for name in state if name != "norm.bias" and "blocks.2" not in name},
@@ -215,7 +215,7 @@ def test_classes_that_do_not_fit(tmp_path: Path, names: Path, case: str) -> None
 def test_a_place_that_is_taken_and_a_method_without_checkpoints(tmp_path: Path, names: Path) -> None:
     path = save(checkpoint("mctformer-v1"), tmp_path / "w.pth")
     (tmp_path / "run").mkdir()
-    with pytest.raises(RunError, match="run is already there; choose another --out"):
+    with pytest.raises(RunError, match="run already exists; choose another --out"):
         import_checkpoint(path, "mctformer-v1", names, tmp_path / "run")
     assert not any((tmp_path / "run").iterdir())
     with pytest.raises(SettingsError, match="of method 'tokenmasking' are known; there are weaktr, mctformer-v1"):
@@ -232,7 +232,7 @@ def test_import_on_the_command_line(
     assert (result["run"], result["classes"], result["image_size"]) == (str(run), 3, 48)
     assert (result["recipe"], result["unread"]) == ("voc-mctformer-v2", ["norm.bias", "norm.weight"])
     assert call(monkeypatch, *words) == 2
-    assert "already there" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert call(monkeypatch, *words[:-1], tmp_path / "run") == 0
     assert f"tag2mask masks {tmp_path / 'run'} --data DATA --recipe voc-mctformer-v2" in capsys.readouterr().out
     assert (of_run(run).card.side, of_run(run).card.checkpoint_sha256) == (48, file_hash(run / "model.safetensors"))
