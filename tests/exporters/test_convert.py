@@ -281,7 +281,7 @@ def test_file_names_have_the_photographs_suffix(simple: Path, tmp_path: Path) ->
     Image.new("RGB", (3, 2)).save(tmp_path / "photos/b/c.JPG", format="JPEG")
     with pytest.raises(DataError, match=r"^a: its image was not found.* --images DIR, .* gone.* --suffix \.jpg"):
         convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos")
-    with pytest.raises(SettingsError, match=r"--suffix jpg: images have one of \.bmp, \.jpeg"):
+    with pytest.raises(SettingsError, match=r"--suffix jpg: expected one of \.bmp, \.jpeg"):
         convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", "jpg")
     assert not (tmp_path / "out.json").exists()
     conversion = convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", ".png")
@@ -368,7 +368,7 @@ def test_mask_sets_that_cannot_be_converted(simple: Path, tmp_path: Path) -> Non
         convert(simple, "koko", tmp_path / "out")
     with pytest.raises(SettingsError, match=r"give a name that ends in \.zip"):
         convert(simple, "cvat", tmp_path / "out")
-    with pytest.raises(DataError, match="there is no such folder; give the one that holds the images"):
+    with pytest.raises(DataError, match="the folder does not exist; give the one that holds the images"):
         convert(simple, "npz", tmp_path / "out", tmp_path / "nowhere")
     manifest = simple / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "complete": False}))
@@ -385,7 +385,7 @@ def test_geotiff_wants_sources_of_the_masks_size(simple: Path, tmp_path: Path) -
     assert convert(simple, "geotiff", tmp_path / "out").counts == {"without_crs": 1, "pixels_without_data": 0}
     sources = {"a": np.zeros((2, 3)), "b/c": np.zeros((2, 2))}
     write_sources(tmp_path / "other", sources)
-    with pytest.raises(DataError, match=r"c\.tif: is 2 x 2 pixels, its mask 1 x 1"):
+    with pytest.raises(DataError, match=r"c\.tif: is 2 x 2 pixels, but its mask is 1 x 1"):
         convert(simple, "geotiff", tmp_path / "again", tmp_path / "other/images")
     (tmp_path / "other/images/b/c.tif").write_text("no image")
     with pytest.raises(DataError, match=r"c\.tif: cannot be read by rasterio"):
@@ -418,7 +418,7 @@ def test_photographs_turned_by_exif_have_masks_as_seen_and_no_place(
             np.testing.assert_array_equal(file.read(1), labels)
             assert (file.crs, file.transform) == (None, rasterio.Affine.identity())
     write_set(tmp_path / "other", Classes(("cat", "dog")), {"a": np.zeros((4, 4), np.int64)}, tmp_path / "data")
-    with pytest.raises(DataError, match=rf"images/a\{suffix}: is 5 x 3 pixels, its mask 4 x 4"):
+    with pytest.raises(DataError, match=rf"images/a\{suffix}: is 5 x 3 pixels, but its mask is 4 x 4"):
         convert(tmp_path / "other", "geotiff", tmp_path / "again")
 
 
@@ -513,7 +513,7 @@ def test_a_colour_that_is_also_that_of_ignore_is_in_no_labelmap(tmp_path: Path) 
 @pytest.mark.parametrize("names", [("a:b",), ("#1",), ("background",)])
 def test_names_that_a_labelmap_cannot_hold(names: tuple[str], tmp_path: Path) -> None:
     mask_set = write_set(tmp_path / "set", Classes(names), {"a": np.zeros((1, 1))}, tmp_path / "data")
-    with pytest.raises(DataError, match=r"cannot stand in labelmap\.txt"):
+    with pytest.raises(DataError, match=r"cannot be written to labelmap\.txt"):
         convert(mask_set, "cvat", tmp_path / "out.zip")
     assert convert(mask_set, "voc", tmp_path / "voc").counts == {"bits": 8, "labelmap": 0}
     assert not (tmp_path / "voc/labelmap.txt").exists()

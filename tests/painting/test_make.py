@@ -295,7 +295,7 @@ def test_truth_that_does_not_fit_is_named(run: Path, trained: Path, tmp_path: Pa
         evaluate(run / "masks-val", truth=truth)
     with pytest.raises(DataError, match="the folder does not exist"):
         evaluate(run / "masks-val", truth=tmp_path / "none")
-    with pytest.raises(MaskSetError, match="none of its 4 masks has a truth of the same name"):
+    with pytest.raises(MaskSetError, match="none of its 4 masks has truth of the same name"):
         evaluate(run / "masks-val", truth=run)
 
 
@@ -350,7 +350,7 @@ def test_truth_that_is_all_void_scores_nothing_and_is_no_error(
     assert call(monkeypatch, "evaluate", run / "masks-val", "--truth", truth) == 0
     told = capsys.readouterr().out
     assert "mIoU -, precision -, recall - (mIoU's 95 % interval over images - to -)" in told
-    assert "nothing could be scored: no pixel of the truth has a class" in told
+    assert "no scores: no pixel of the truth has a class" in told
     assert call(monkeypatch, "report", run, "--masks", run / "masks-val", "--truth", truth) == 0
     assert "<b>-</b>mIoU of the pseudo-masks" in (run / "report.html").read_text()
     shutil.copytree(truth, tmp_path / "squares/masks", dirs_exist_ok=True)

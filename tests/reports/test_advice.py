@@ -180,4 +180,4 @@ def test_the_page_shows_the_advice_and_opens_no_truth_for_it(
     assert "no truth was used" not in with_truth
     monkeypatch.setattr(page, "advise", lambda figures: [])
     quiet = write_report(trained / "run", made.path, out=tmp_path / "quiet.html").read_text()
-    assert "None of the figures stands out" in quiet
+    assert "Nothing stands out" in quiet

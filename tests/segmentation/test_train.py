@@ -238,7 +238,7 @@ def test_soft_labels_that_are_not_there_are_one_line(
         segment(run, masks, tmp_path / "student", soft)
     with pytest.raises(SettingsError, match="--target soft learns a mask set's scores, and --fully-supervised truth"):
         segment(run, scored, tmp_path / "student", soft, truth, fully_supervised=True)
-    with pytest.raises(SettingsError, match="--rounds 2 repaints masks, without scores: leave --target soft out"):
+    with pytest.raises(SettingsError, match="--rounds 2 repaints masks without scores: remove --target soft"):
         segment_in_rounds(run, scored, tmp_path / "student", soft, rounds=2)
     with pytest.raises(SettingsError, match="target: Input should be 'hard' or 'soft'"):
         SegmentSettings.read({"target": "softer"})
