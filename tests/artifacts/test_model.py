@@ -103,7 +103,7 @@ def test_features_have_a_row_a_patch(models: dict[str, Path], photo: Path) -> No
     one, other = run.embed([photo, photo])
     assert np.array_equal(one, other)
     assert opened(models, "segmenter").embed(photo).ndim == 3
-    with pytest.raises(RunError, match="gives no features of patches"):
+    with pytest.raises(RunError, match="has no patch features"):
         opened(models, "run.onnx").embed(photo)
 
 

@@ -249,7 +249,7 @@ def test_round_trip(to: str, kind: str, tmp_path: Path) -> None:
     if to == "geotiff":
         write_sources(tmp_path / "data", images)
     if (to, kind) == ("cvat", "300 classes"):
-        with pytest.raises(DataError, match="CVAT's masks know 255 labels, not 300; use coco"):
+        with pytest.raises(DataError, match="CVAT's masks can have 255 labels, but there are 300; use coco"):
             converted(mask_set, to, tmp_path / "out")
         return
     conversion = converted(mask_set, to, tmp_path / "out")
@@ -433,7 +433,7 @@ def test_a_place_that_exif_turns_away_from_is_named(tmp_path: Path) -> None:
     Image.new("RGB", (5, 3)).save(path, exif=exif)
     path.with_suffix(".jgw").write_text("10\n0\n0\n-10\n500000\n4649000\n")
     mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": np.zeros((3, 5), int)}, tmp_path / "data")
-    with pytest.raises(DataError, match=r"a\.jpg: has a place, and EXIF turns it away from there"):
+    with pytest.raises(DataError, match=r"a\.jpg: has a georeference and an EXIF rotation"):
         convert(mask_set, "geotiff", tmp_path / "out")
     Image.new("RGB", (5, 3)).save(path)
     convert(mask_set, "geotiff", tmp_path / "out")

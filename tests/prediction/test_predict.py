@@ -87,9 +87,9 @@ def test_what_is_wrong_is_one_line(student: Path, trained: Path, tmp_path: Path)
     for given, split, error, message in (
         ([], None, SettingsError, "no images: name files or a folder"),
         ([photograph], "val", SettingsError, "give images or a split, not both"),
-        ([tmp_path / "none.png"], None, DataError, "there is no such file or folder"),
+        ([tmp_path / "none.png"], None, DataError, "does not exist"),
         ([tmp_path / "empty"], None, DataError, "holds no image"),
-        ([tmp_path / "full/mine.txt"], None, DataError, "is no image by its name"),
+        ([tmp_path / "full/mine.txt"], None, DataError, "does not have the suffix of an image"),
         ([photograph, photograph], None, DataError, "has the same name"),
         ([], "none", DataError, "the split does not exist"),
     ):

@@ -14,7 +14,7 @@ from tag2mask.evaluation.confusion import Counts
 
 
 def random_counts(counts: Counts, values: Sequence[int]) -> NDArray[np.float64]:
-    """Return expected counts ``(K, K + 1)`` if each pixel drew one of ``values`` uniformly; ``counts`` have the truth."""
+    """Return expected counts ``(K, K + 1)`` if each pixel drew uniformly from ``values``; ``counts`` have the truth."""
     expected = np.zeros(counts.shape)
     if values:
         expected[:, list(values)] = counts.sum(1, keepdims=True) / len(values)
