@@ -97,7 +97,9 @@ def test_a_segmenters_too(assignment: str) -> None:
     "key", ["look.side", "refine.side", "look.max_patches", "look.batch_size", "refine.crf.iterations"]
 )
 def test_masks_and_predictions_too(key: str) -> None:
-    limit = "expected an integer from 1 to 8192, or own" if key == "look.side" else "Input should be less than"
+    limit = "Input should be less than"
+    if key == "look.side":
+        limit = r"expected an integer from 1 to 8192 \(pixels\), or own"
     with pytest.raises(SettingsError, match=f" {key}: {limit}"):
         MaskSettings.read({}, [f"{key}=100000000"])
     with pytest.raises(SettingsError, match=f" {key}: {limit}"):

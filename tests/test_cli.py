@@ -192,7 +192,7 @@ def test_no_verb_writes_among_the_photographs(
     before = set((data / "images").rglob("*"))
     filled = [argument.format(data=data, run=run, masks=masks) for argument in arguments]
     assert call(monkeypatch, *filled, "--out", str(data / "images/new/out")) == 2
-    assert "images: images there are images; choose one outside" in capsys.readouterr().err
+    assert "images, where files are read as images; choose a folder outside" in capsys.readouterr().err
     assert set((data / "images").rglob("*")) == before
 
 
@@ -257,5 +257,5 @@ def test_file_names_that_are_no_utf8_are_named_on_a_terminal_of_ascii(squares: P
     prepared = [*tool, "prepare", "imagefolder", "--root", folders, "--out", tmp_path / "out"]
     refused = subprocess.run(prepared, env=environment, capture_output=True, check=False)
     assert refused.returncode == 2
-    assert refused.stderr == b"error: class 'k\\udcff': the name is no UTF-8; rename it\n"
+    assert refused.stderr == b"error: class 'k\\udcff': the name is not UTF-8; rename it\n"
     assert not (tmp_path / "out").exists()

@@ -48,10 +48,10 @@ def test_without_such_a_file_nothing_changes(tmp_path: Path) -> None:
         ("clip: [[0, 1], [0, 2]]", r"dataset\.yaml: clip has 2 values, bands is 3"),
         ("clip: [1, 0]", r"dataset\.yaml: clip\.0: .*the lower one first"),
         ("std: [0, 1, 1]", r"dataset\.yaml: std\.0: .*greater than 0"),
-        ("rgb: [0, 1, 3]", r"dataset\.yaml: rgb names band 3; there are 0 to 2"),
+        ("rgb: [0, 1, 3]", r"dataset\.yaml: rgb names band 3, but the bands are 0 to 2"),
         ("stretch: [0, 101]", r"dataset\.yaml: stretch\.1"),
         ("scale: crop", r"dataset\.yaml: scale"),
-        ("a: [", r"dataset\.yaml: is no YAML"),
+        ("a: [", r"dataset\.yaml: is not valid YAML"),
     ],
 )
 def test_what_it_says_wrong_is_one_line(tmp_path: Path, content: str, message: str) -> None:

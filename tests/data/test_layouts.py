@@ -45,9 +45,9 @@ def test_folders_that_are_called_like_splits_are_some(train: str, val: str, tmp_
 
 
 AMBIGUOUS = {
-    "stray": (("train/cat/a.png", "val/cat/a.png", "train/b.png"), r"train/b\.png: lies beside the class folders"),
-    "flat": (("train/cat/a.png", "val/a.png"), "val: is called like a split and holds images, but no folder per"),
-    "alone": (("train/a.png",), "train: is called like a split and holds images, but no folder per class"),
+    "stray": (("train/cat/a.png", "val/cat/a.png", "train/b.png"), r"train/b\.png: is beside the class folders"),
+    "flat": (("train/cat/a.png", "val/a.png"), "val: is named like a split and holds images, but no class folders"),
+    "alone": (("train/a.png",), "train: is named like a split and holds images, but no class folders"),
     "others": (
         ("train/cat/a.png", "test/cat/a.png", "extra/a.png"),
         "test, train are named like splits, but extra are not",

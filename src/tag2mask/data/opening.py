@@ -56,7 +56,7 @@ def readable(path: Path, what: str = "image") -> Iterator[None]:
     try:
         regular(path)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")  # Pillow goes on reading, or raises an error
+            warnings.filterwarnings("ignore", module="PIL")  # Pillow continues, or raises an error
             yield
     except DataError:
         raise

@@ -129,7 +129,7 @@ def test_a_training_split_without_tags_is_fatal(squares: Path) -> None:
     (squares / "labels.csv").write_text("image,labels\np00.png,red\n")
     report = check(squares, DataSettings())
     assert not report.fatal
-    assert "7 images of split train have no tags, p01 first" in messages(report, "warning")
+    assert "7 images of split train have no tags and are not used, p01 first" in messages(report, "warning")
 
 
 def test_rows_and_columns_are_checked_like_opening_does(squares: Path) -> None:
@@ -157,7 +157,7 @@ def test_class_folders_are_counted_by_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("look", [check, check_names])
 def test_a_missing_folder_is_an_error_and_no_report(tmp_path: Path, look: Callable[..., CheckReport]) -> None:
-    with pytest.raises(DataError, match="none: there is no such folder; give the one that holds images/"):
+    with pytest.raises(DataError, match="none: the folder does not exist; give the one that holds images/"):
         look(tmp_path / "none", DataSettings())
 
 

@@ -61,7 +61,7 @@ def test_the_validation_season_may_have_a_folder_a_scene(tree: Tree, listed: boo
 
 def test_tables_are_read_line_by_line(tree: Tree) -> None:
     (tree.root / "test_observations.csv").write_text("Seasons.TESTSET,31,1\n\nSeason,Scene,ID\n")
-    with pytest.raises(DataError, match=r"test_observations\.csv, line 3: Season,Scene,ID is no observation"):
+    with pytest.raises(DataError, match=r"test_observations\.csv, line 3: Season,Scene,ID is not an observation"):
         open_source("dfc2020", tree.root, {})
 
 

@@ -169,7 +169,7 @@ def test_whole_numbers_get_their_names_from_a_list(tmp_path: Path) -> None:
     assert source.classes.names == ("2", "10")
     assert [source.record(name).tags for name in source.names()] == [(1,), (0,), None, None]
     write_text(tmp_path / "classes.txt", "ant\nbee\ncow\n")
-    with pytest.raises(DataError, match=r"train\.parquet, row 0, column label: 10 is none of 3 classes"):
+    with pytest.raises(DataError, match=r"train\.parquet, row 0, column label: 10 is not one of 3 classes"):
         open_hf(tmp_path)
     write_text(tmp_path / "classes.txt", "background\n" + "".join(f"c{number}\n" for number in range(1, 11)))
     source = open_hf(tmp_path)
@@ -205,7 +205,7 @@ def test_classes_may_stand_in_the_readme(word: str, value: Any, tmp_path: Path) 
     ):
         open_hf(tmp_path)
     write_text(tmp_path / "README.md", CARD.format(word).replace("'10'", "'2'"))
-    with pytest.raises(DataError, match=r"train\.parquet, row 0, column species: 10 is none of 3 classes"):
+    with pytest.raises(DataError, match=r"train\.parquet, row 0, column species: 10 is not one of 3 classes"):
         open_hf(tmp_path)
     names = "".join(f"          '{number}': c{number}\n" for number in range(2, 10))
     write_text(tmp_path / "README.md", CARD.format(word).replace("          '10'", f"{names}          '10'"))
@@ -264,7 +264,7 @@ def test_files_that_cannot_be_used_say_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"val\.parquet: column label is missing, or differs from the first"):
         open_hf(tmp_path / "hub")
     write_text(tmp_path / "hub/val.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    with pytest.raises(DataError, match=r"val\.parquet: is a pointer of git-lfs, not the data; run git lfs pull"):
+    with pytest.raises(DataError, match=r"val\.parquet: is a git-lfs pointer, not the data; run git lfs pull"):
         open_hf(tmp_path / "hub")
     (tmp_path / "hub/val.parquet").write_bytes((tmp_path / "hub/train.parquet").read_bytes()[:-9])
     with pytest.raises(DataError, match=r"val\.parquet: cannot be read .* download the file again"):

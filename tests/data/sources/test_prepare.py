@@ -81,7 +81,7 @@ def test_it_goes_on_where_it_was(tree: Tree, kind: str, tmp_path: Path, monkeypa
     prepare(kind, tree.root, out, tree.settings)
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
     assert len(set(read)) == len(tree.tags) - 2  # once or, where outlines are shares of the sides, twice
-    with pytest.raises(DataError, match="prepared with another plan"):
+    with pytest.raises(DataError, match="prepared with a different plan"):
         prepare(kind, tree.root, out, tree.settings, PrepareSettings(limit=1))
 
 
@@ -172,6 +172,6 @@ def test_what_was_changed_since_is_not_overwritten(tmp_path: Path) -> None:
     assert prepare("csv", tree.root, out, tree.settings).failures
     assert (out / "labels.csv").read_text() == "mine"
     tree.photograph.write_bytes(whole)
-    with pytest.raises(DataError, match=r"labels\.csv was changed since it was prepared"):
+    with pytest.raises(DataError, match=r"labels\.csv was edited since it was prepared"):
         prepare("csv", tree.root, out, tree.settings)
     assert (out / "labels.csv").read_text() == "mine"

@@ -82,7 +82,7 @@ def test_a_named_column_that_holds_something_else_says_where(tmp_path: Path) -> 
 def test_a_row_a_label(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text("ImageID,LabelName,XMin\na,cat,1\nb,dog,2\na,dog,3\na,cat,4\nc,,\n")
     settings = {"table": "boxes.csv", "image": "ImageID", "labels": "LabelName"}
-    with pytest.raises(DataError, match=r"line 4: a stands there already; .* --set rows=label"):
+    with pytest.raises(DataError, match=r"line 4: a has a row already; .* --set rows=label"):
         tags_of(tmp_path, **settings)
     assert tags_of(tmp_path, **settings, rows="label") == {"a": ("cat", "dog"), "b": ("dog",), "c": ()}
 
