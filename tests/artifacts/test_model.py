@@ -125,7 +125,7 @@ def test_settings_reach_the_model(models: dict[str, Path], photo: Path) -> None:
 def test_what_is_no_image_is_said(models: dict[str, Path], image: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         opened(models, "run").predict(image)
-    with pytest.raises(DataError, match=r"tag 'redd' is no class; did you mean red\?"):
+    with pytest.raises(DataError, match=r"tag 'redd' is not a class; did you mean red\?"):
         opened(models, "run").predict(np.zeros((32, 32, 3), np.uint8), tags=["redd"])
 
 

@@ -338,14 +338,14 @@ def test_an_empty_folder_may_be_filled_and_nothing_else(to: str, simple: Path, t
 @pytest.mark.parametrize("to", CONVERTERS)
 def test_what_goes_wrong_leaves_nothing(to: str, simple: Path, tmp_path: Path) -> None:
     write_mask(mask_path(simple, "b/c"), np.array([[3]]), Classes(("cat", "dog"), "background"))
-    with pytest.raises(MaskSetError, match=r"c\.png: holds 3, which is none of the classes"):
+    with pytest.raises(MaskSetError, match=r"c\.png: holds the value 3, which is not a class"):
         converted(simple, to, tmp_path / "out")
     assert not [path for path in tmp_path.iterdir() if path.name not in ("set", "data")]
 
 
 def test_a_negative_label_is_none_of_the_classes(simple: Path, tmp_path: Path) -> None:
     Image.fromarray(np.array([[-1]], np.int32)).save(mask_path(simple, "b/c"), "TIFF")
-    with pytest.raises(MaskSetError, match=r"c\.png: holds -1, which is none of the classes"):
+    with pytest.raises(MaskSetError, match=r"c\.png: holds the value -1, which is not a class"):
         converted(simple, "npz", tmp_path / "out")
 
 

@@ -155,7 +155,7 @@ def test_a_photograph_that_cannot_be_read_is_noted_and_the_others_go_on(
     (data / "images/p09.png").write_bytes(b"no image")
     summary = make_masks(run, data, tmp_path / "set", split="val")
     assert (summary.images, list(summary.failures)) == (3, ["p09"])
-    assert "p09.png: is no image" in open_mask_set(tmp_path / "set").manifest["failures"]["p09"]
+    assert "p09.png: is not an image" in open_mask_set(tmp_path / "set").manifest["failures"]["p09"]
 
 
 def test_given_tags_must_be_there_and_predicted_ones_need_none(run: Path, trained: Path, tmp_path: Path) -> None:

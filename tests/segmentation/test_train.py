@@ -243,7 +243,7 @@ def test_soft_labels_that_are_not_there_are_one_line(
     with pytest.raises(SettingsError, match="target: Input should be 'hard' or 'soft'"):
         SegmentSettings.read({"target": "softer"})
     (scored / "scores/p03.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"scores/p03\.png: is no image"):
+    with pytest.raises(DataError, match=r"scores/p03\.png: is not an image"):
         segment(run, scored, tmp_path / "student", soft)
     (scored / "scores/p03.png").unlink()
     with pytest.raises(MaskSetError, match=r"scores/p03\.png is missing, 1 of the scores of 8 images"):

@@ -194,7 +194,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_executed(tmp_path: Path, name
 LISTS = {
     "more": ("red\ngreen\nblue\ngrey\n", False, r"the head has 3 classes, .*names\.txt has 4; name the classes"),
     "background counted": ("background\nred\ngreen\n", False, r"the head has 3 classes, .* has 2; .* --background"),
-    "twice": ("red\nred\nblue\n", False, "red stands there twice"),
+    "twice": ("red\nred\nblue\n", False, "red is listed twice"),
     "empty": ("\n", True, "names no class"),
 }
 

@@ -90,7 +90,7 @@ def test_a_training_that_was_killed_is_told_from_one_that_failed(
     killed.write_text("#!/bin/sh\nkill -9 $$\n")
     killed.chmod(0o700)
     monkeypatch.setattr(module.sys, "executable", str(killed))
-    with pytest.raises(RunError, match="seed 0 was killed by signal 9, perhaps for lack of memory; call compare again"):
+    with pytest.raises(RunError, match="seed 0 was killed by signal 9, perhaps for lack of memory; run compare again"):
         compare(plan(squares, tmp_path / "out", ("linear",)))
 
 

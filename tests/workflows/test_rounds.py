@@ -140,7 +140,7 @@ def test_mistakes_are_named_before_anything_is_written(
             segment_in_rounds(run, masks, out, tiny, rounds, **more)
     with pytest.raises(DataError, match="splits: holds the truth of none of the 4 images of the run's split val"):
         segment_in_rounds(run, masks, out, tiny, 2, val_truth=run.parent / "squares/splits")
-    with pytest.raises(RunError, match="out: no round was begun there"):
+    with pytest.raises(RunError, match="out: has no round to resume"):
         segment_in_rounds(run, masks, out, tiny, 2, resume=True)
     manifest = json.loads((masks / MANIFEST).read_text())
     del manifest["image_tags"]["p03"]
