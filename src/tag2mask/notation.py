@@ -59,7 +59,7 @@ def from_yaml(content: bytes) -> Any:
         raise ValueError("is nested too deeply") from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # an explicit tag on a foreign value
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # an explicit tag does not fit its value
         raise ValueError(f"holds a value that does not fit its tag ({error})") from None
     require_plain_values(value)
     return value

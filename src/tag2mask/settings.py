@@ -55,7 +55,7 @@ Scales = Annotated[
 PretrainedWeights = Annotated[str, Form("hub|FILE|none")]
 Rate = Annotated[float, Field(gt=0, le=100)]  # learning rate; torch multiplies it in float32
 # Larger values can only be typing errors, and are found before anything is built.
-Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # of images and crops, in pixels
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # side of images and crops, in pixels
 Epochs = Annotated[int, Field(gt=0, le=100_000)]
 BatchSize = Annotated[int, Field(gt=0, le=16_384)]
 Patches = Annotated[int, Field(gt=0, le=1_000_000)]

@@ -68,7 +68,7 @@ class Classes:
         return colours
 
     def to_json(self) -> dict[str, Any]:
-        """The content of ``classes.json``."""
+        """Return the content of ``classes.json``."""
         return {"names": list(self.names), "background": self.background, "ignore": self.ignore}
 
     @classmethod

@@ -106,7 +106,7 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
         image = self.photograph(sample)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            crop = self.transform(image)  # first: it is the same with and without other views
+            crop = self.transform(image)  # first, so that it is the same with and without further views
             views = self.views(image)
         return crop, multi_hot(sample.tags or (), self.classes), *views
 

@@ -34,7 +34,7 @@ class Dataset(Protocol):
 
     @property
     def classes(self) -> Classes:
-        """Names of the tags."""
+        """The classes, which are the possible tags."""
         ...
 
     def __len__(self) -> int: ...

@@ -114,7 +114,7 @@ class CsvReader(Protocol):
 
     @property
     def line_num(self) -> int:
-        """Lines read so far."""
+        """Number of lines read so far."""
         ...
 
     def __iter__(self) -> Iterator[list[str]]: ...

@@ -24,7 +24,7 @@ from tag2mask.exporters.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
 
 DRIVERS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "BMP": "BMP", "WEBP": "WEBP"}  # others follow links and URLs
-LONGEST_NAME = 255  # bytes, on most file systems
+LONGEST_NAME = 255  # in bytes, on most file systems
 
 
 def write_geotiffs(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:

@@ -21,7 +21,7 @@ from tag2mask.segmentation.kinds import RUN
 from tag2mask.settings import LARGEST_SIDE
 from tag2mask.stored import Number, Stored, validate
 
-TEXTS = ("kind", "name", "model", "checkpoint_sha256", "labels_used", "truth_used")  # the others are JSON
+TEXTS = ("kind", "name", "model", "checkpoint_sha256", "labels_used", "truth_used")  # all other metadata are JSON
 Side = Annotated[int, Field(strict=True, gt=0, le=LARGEST_SIDE)]
 
 

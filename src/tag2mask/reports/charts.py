@@ -29,7 +29,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """One series."""
+    """One series of points."""
 
     name: str
     points: tuple[Point, ...]

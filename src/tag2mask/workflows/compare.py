@@ -261,7 +261,7 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
     """
     config = run.parent / "train.json"
     run.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config, settings.model_dump(mode="json", exclude_unset=True))  # JSON is YAML
+    write_json(config, settings.model_dump(mode="json", exclude_unset=True))  # JSON is valid YAML
     words = ["train", str(data), "--out", str(run), "--config", str(config), "--json"]
     if can_resume(run):
         words.append("--resume")

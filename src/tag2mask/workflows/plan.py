@@ -75,5 +75,5 @@ def require_same_plan(plan: Plan) -> None:
     require_begun_as(out, before, wanted, ignored=unused, missing="its default")
     if changed:
         write_json(path, plan.to_json())
-    if changed and not (out / RUN).exists():  # it may be other data
+    if changed and not (out / RUN).exists():  # the data may have changed
         (out / DONE).unlink(missing_ok=True)

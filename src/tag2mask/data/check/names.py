@@ -27,7 +27,7 @@ from tag2mask.errors import DataError
 from tag2mask.names import split_name
 
 TAGGED, THERE, IN_LISTS = 1, 2, 4  # the bits; each split list has its own bit, from IN_LISTS up
-EVERY = 1000  # rows and files between two ticks
+EVERY = 1000  # rows or files between two calls of tick
 
 
 def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] = lambda count: None) -> CheckReport:

@@ -79,7 +79,7 @@ class CheckReport:
                 yield f"{problem.severity}: {counts[alike] - SHOWN} more like {problem.message}"
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the report for ``--json``."""
         return {**asdict(self), "single_tag_images": self.single_tag_images, "fatal": self.fatal}
 
     def shown(self) -> Shown:

@@ -20,7 +20,7 @@ YEARS: tuple[Literal[2014, 2017], ...] = (2014, 2017)
 
 
 class CocoSettings(Settings):
-    """COCO."""
+    """Settings of COCO."""
 
     year: Literal[2014, 2017] | None = Field(None, description="Year of the data set [the one that is there]")
 

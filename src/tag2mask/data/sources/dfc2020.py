@@ -62,7 +62,7 @@ class TileFiles:
 
 
 class Dfc2020(Source):
-    """The contest's two seasons."""
+    """The two seasons of the contest."""
 
     settings_class = Dfc2020Settings
     settings: Dfc2020Settings

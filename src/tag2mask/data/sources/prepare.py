@@ -64,11 +64,11 @@ class Prepared:
     failures: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the result for ``--json``."""
         return {**asdict(self), "path": str(self.path)}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the result for printing."""
         counts = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
         line = f"{self.path}: {self.photographs} images, {self.tagged} with tags, {self.masks} masks"
         return [line, f"splits: {counts}"]
@@ -131,7 +131,7 @@ def prepare(
         done = start(out, origin)
         failures = add_all(source, [photograph for photograph in names if photograph not in done], out, plan, done)
         if not done:
-            if not (out / TABLE).exists():  # nothing worth keeping was ever written
+            if not (out / TABLE).exists():  # nothing worth keeping was written
                 shutil.rmtree(out)
             first = next(iter(failures.values()))
             raise DataError(f"{root}: none of {len(names)} images could be used; first: {first}")
