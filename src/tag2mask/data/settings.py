@@ -49,9 +49,9 @@ class AugmentSettings(Settings):
 class DataSettings(Settings):
     """How the files of a data set are read; file names are relative to its folder.
 
-    Values are scaled to [0, 1] by ``scale``: ``range`` divides by the range of their dtype (floats stay), ``maximum``
-    divides by each band's maximum in the image, as TokenMasking's code does. With ``clip``, values are clipped first
-    and scaled by the range of the clip.
+    Values are scaled to [0, 1] by ``scale``: ``range`` divides integers by the largest value of their dtype (floats
+    stay), ``maximum`` then divides by each band's maximum in the image, as TokenMasking's code does. With ``clip``,
+    values are clipped and scaled by the range of the clip instead of that of the dtype.
     """
 
     labels: str = Field("labels.csv", description="The table of tags")
