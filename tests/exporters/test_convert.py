@@ -279,7 +279,9 @@ def test_file_names_have_the_photographs_suffix(simple: Path, tmp_path: Path) ->
     require_extra("coco")
     (tmp_path / "photos/b").mkdir(parents=True)
     Image.new("RGB", (3, 2)).save(tmp_path / "photos/b/c.JPG", format="JPEG")
-    with pytest.raises(DataError, match=r"^a: its image was not found.* --images DIR, .* no longer exist.* --suffix \.jpg"):
+    with pytest.raises(
+        DataError, match=r"^a: its image was not found.* --images DIR, .* no longer exist.* --suffix \.jpg"
+    ):
         convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos")
     with pytest.raises(SettingsError, match=r"--suffix jpg: expected one of \.bmp, \.jpeg"):
         convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", "jpg")

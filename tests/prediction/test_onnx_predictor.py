@@ -112,7 +112,7 @@ def test_what_is_wrong_is_one_line(
     ):
         with pytest.raises(SettingsError, match=message):
             predict(model, photographs, out, PredictSettings.parse(setting))
-    with pytest.raises(SettingsError, match=r"an \.onnx file or an imported run has no data of its own"):
+    with pytest.raises(SettingsError, match=r"an \.onnx file or an imported run has no data set of its own"):
         predict(segmenter, [], out, FIRST, "val")
     with pytest.raises(RunError, match="the file does not exist; write it with tag2mask export"):
         predict(tmp_path / "none.onnx", photographs, out, FIRST)
@@ -138,7 +138,7 @@ def test_what_is_wrong_is_one_line(
         ({"classes": "{}"}, "'names' is missing"),
         ({"data_settings": "[]"}, "data_settings: Input should be a valid dictionary"),
         ({"data_settings": '{"bandz": 3}'}, "unknown setting bandz; did you mean bands"),
-        ({"classes": '{"names": ["red"], "background": null}'}, "run.onnx: has 3 classes, its metadata say 1"),
+        ({"classes": '{"names": ["red"], "background": null}'}, "run.onnx: has 3 classes, but its metadata say 1"),
     ],
 )
 def test_metadata_that_were_changed_are_one_line(
