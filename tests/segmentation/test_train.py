@@ -372,7 +372,7 @@ def test_options_that_contradict_each_other(run: Path, masks: Path, tmp_path: Pa
         segment(run, masks, tmp_path / "student", tiny, fully_supervised=True)
     with pytest.raises(SettingsError, match="--masks MASKSET is missing"):
         segment(run, None, tmp_path / "student", tiny)
-    with pytest.raises(DataError, match="the folder does not exist"):
+    with pytest.raises(DataError, match="there is no such folder"):
         segment(run, masks, tmp_path / "student", tiny, tmp_path / "none")
     for fully_supervised in (False, True):
         with pytest.raises(DataError, match="splits: holds the truth of none of the 8 images"):
