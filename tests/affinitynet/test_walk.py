@@ -469,7 +469,7 @@ def test_a_damaged_walk_is_one_error(
 ) -> None:
     folder = Path(shutil.copytree(walked, tmp_path / "walk"))
     damage(folder)
-    with pytest.raises(RunError, match=r"walk/\S+ (is damaged \(.*\); put back|does not fit the model: )"):
+    with pytest.raises(RunError, match=r"walk/\S+ (is damaged \(.*\); restore|does not fit the model: )"):
         make_masks(trained / "run", out=tmp_path / "set", refine="walk", walk=str(folder))
     assert not (tmp_path / "set").exists()
 

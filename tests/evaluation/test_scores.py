@@ -53,7 +53,7 @@ def test_a_prediction_that_is_no_class_is_a_miss() -> None:
 
 
 def test_shapes_and_foreign_values_are_errors() -> None:
-    with pytest.raises(ValueError, match=r"truth is \(1, 2\), prediction \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"truth is \(1, 2\), prediction is \(2, 1\)"):
         confusion(np.zeros((1, 2)), np.zeros((2, 1)), 2, 255)
     with pytest.raises(ValueError, match="value 7, which is neither one of 2 classes nor 255"):
         confusion(np.array([[7]]), np.array([[0]]), 2, 255)

@@ -240,12 +240,12 @@ def test_soft_labels_that_are_not_there_are_one_line(
         segment(run, masks, tmp_path / "student", soft)
     with pytest.raises(SettingsError, match="--target soft learns a mask set's scores, but --fully-supervised learns"):
         segment(run, scored, tmp_path / "student", soft, truth, fully_supervised=True)
-    with pytest.raises(SettingsError, match="--rounds 2 repaints masks, without scores: leave --target soft out"):
+    with pytest.raises(SettingsError, match="--rounds 2 repaints masks without scores: remove --target soft"):
         segment_in_rounds(run, scored, tmp_path / "student", soft, rounds=2)
     with pytest.raises(SettingsError, match="target: Input should be 'hard' or 'soft'"):
         SegmentSettings.read({"target": "softer"})
     (scored / "scores/p03.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"scores/p03\.png: is no image"):
+    with pytest.raises(DataError, match=r"scores/p03\.png: is not an image"):
         segment(run, scored, tmp_path / "student", soft)
     (scored / "scores/p03.png").unlink()
     with pytest.raises(MaskSetError, match=r"the scores of 1 of 8 images are missing, such as .*scores/p03\.png: run"):

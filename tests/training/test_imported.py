@@ -101,7 +101,7 @@ def test_an_imported_run_paints_any_folder_with_its_classes(
     predicted = predict(run, squares / "images", tmp_path / "predicted")
     assert predicted.images == 12
     for verb in (lambda: make_masks(run), lambda: predict(run, [], tmp_path / "other", split="val")):
-        with pytest.raises(Tag2MaskError, match=r"imported (and|run) has no (data set|images) of its own"):
+        with pytest.raises(Tag2MaskError, match=r"imported (and|run) has no data set of its own"):
             verb()
 
 
@@ -158,7 +158,7 @@ def spoiled(tmp_path: Path) -> dict[str, tuple[Path, str]]:
         "cut": (cut, "cannot be read: it is damaged"),
         "text": (text, "cannot be read: it is damaged"),
         "gone": (gone, "does not exist"),
-        "no number": (odd, "holds what is no finite number"),
+        "no number": (odd, "holds values that are not finite"),
         "missing": (
             save(
                 {name: state[name] for name in state if name != "norm.bias" and "blocks.2" not in name},
@@ -194,7 +194,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_executed(tmp_path: Path, name
 LISTS = {
     "more": ("red\ngreen\nblue\ngrey\n", False, r"the head has 3 classes, .*names\.txt lists 4; list the classes"),
     "background counted": ("background\nred\ngreen\n", False, r"the head has 3 classes, .* lists 2; .* --background"),
-    "twice": ("red\nred\nblue\n", False, "red stands there twice"),
+    "twice": ("red\nred\nblue\n", False, "red is listed twice"),
     "empty": ("\n", True, "names no class"),
 }
 
@@ -215,7 +215,7 @@ def test_classes_that_do_not_fit(tmp_path: Path, names: Path, case: str) -> None
 def test_a_place_that_is_taken_and_a_method_without_checkpoints(tmp_path: Path, names: Path) -> None:
     path = save(checkpoint("mctformer-v1"), tmp_path / "w.pth")
     (tmp_path / "run").mkdir()
-    with pytest.raises(RunError, match="run is already there; choose another --out"):
+    with pytest.raises(RunError, match="run already exists; choose another --out"):
         import_checkpoint(path, "mctformer-v1", names, tmp_path / "run")
     assert not any((tmp_path / "run").iterdir())
     with pytest.raises(SettingsError, match="of method 'tokenmasking' are known; choose one of weaktr, mctformer-v1"):
@@ -232,7 +232,7 @@ def test_import_on_the_command_line(
     assert (result["run"], result["classes"], result["image_size"]) == (str(run), 3, 48)
     assert (result["recipe"], result["unread"]) == ("voc-mctformer-v2", ["norm.bias", "norm.weight"])
     assert call(monkeypatch, *words) == 2
-    assert "already there" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert call(monkeypatch, *words[:-1], tmp_path / "run") == 0
     assert f"tag2mask masks {tmp_path / 'run'} --data DATA --recipe voc-mctformer-v2" in capsys.readouterr().out
     assert (of_run(run).card.side, of_run(run).card.checkpoint_sha256) == (48, file_hash(run / "model.safetensors"))

@@ -226,7 +226,7 @@ def test_a_folder_that_another_training_writes_to_is_left_alone(
 
 def test_bad_photographs_are_named(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     (squares / "images/p03.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"p03\.png: is no image"):
+    with pytest.raises(DataError, match=r"p03\.png: is not an image"):
         train(squares, tmp_path / "run", **small)
     assert not (tmp_path / "run").exists()
 

@@ -164,7 +164,7 @@ ODD = {
     "meta": (torch.empty(4, device="meta"), "'pos_embed' is a meta tensor"),
     "complex": (torch.ones(4, dtype=torch.complex64), "is quantised or complex"),
     "float8": (torch.ones(4).to(torch.float8_e4m3fn), "is quantised or complex"),
-    "nan": (torch.full((1, 17, 192), torch.nan), "pos_embed holds what is no finite number"),
+    "nan": (torch.full((1, 17, 192), torch.nan), "pos_embed holds values that are not finite"),
     "text": ("a", "holds no state dict"),
     "list": ([torch.ones(4)], "holds no state dict"),
 }

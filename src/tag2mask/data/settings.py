@@ -1,4 +1,4 @@
-"""How a folder of data is to be read."""
+"""Settings for reading a data folder."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ OWN = "dataset.yaml"
 
 
 def require_rising(pair: tuple[float, float]) -> tuple[float, float]:
-    """The first below the second."""
+    """Check that the first number is below the second."""
     if not pair[0] < pair[1]:
-        raise ValueError("wanted two numbers, the lower one first")
+        raise ValueError("expected two numbers, the lower one first")
     return pair
 
 
 def wrap_pair(spans: Any) -> Any:
-    """One pair of numbers as a list of it."""
+    """Wrap a single pair of numbers in a list."""
     alone = isinstance(spans, list | tuple) and len(spans) == 2 and not isinstance(spans[0], list | tuple)
     return [spans] if alone else spans
 
@@ -49,11 +49,11 @@ class AugmentSettings(Settings):
 
 
 class DataSettings(Settings):
-    """How the files of a data set are read; names are relative to its folder.
+    """How the files of a data set are read; file names are relative to its folder.
 
-    Values come to [0, 1] by ``scale``: by their type's ``range`` (floats are taken as they are), or divided by each
-    band's own ``maximum`` in the image, as TokenMasking's code does. With ``clip`` they are first clipped and counted
-    from the lower number, and the range is that of the clip.
+    Values are scaled to [0, 1] by ``scale``: ``range`` divides integers by the largest value of their dtype (floats
+    stay), ``maximum`` then divides by each band's maximum in the image, as TokenMasking's code does. With ``clip``,
+    values are clipped and scaled by the range of the clip instead of that of the dtype.
     """
 
     labels: str = Field("labels.csv", description="Table of tags")
@@ -81,15 +81,15 @@ class DataSettings(Settings):
     )
 
     def clips(self) -> tuple[tuple[float, float], ...] | None:
-        """Low and high of every band."""
+        """Return low and high of every band."""
         return self.clip * self.bands if self.clip is not None and len(self.clip) == 1 else self.clip
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        """Mean and std of every band, if the data has its own."""
+        """Return mean and std of every band, if the data set has its own."""
         return None if self.mean is None or self.std is None else (self.mean, self.std)
 
     def completed(self, root: Path) -> Self:
-        """With what these settings leave open as ``dataset.yaml`` in ``root`` says, if the data set has one.
+        """Return these settings, with those not set taken from ``dataset.yaml`` in ``root`` if it exists.
 
         Raises:
             SettingsError: the file cannot be read, or a setting is unknown, wrong, or does not fit the bands or the
@@ -97,7 +97,7 @@ class DataSettings(Settings):
         """
         path = root / OWN
         if path.exists() and not path.is_file():
-            raise SettingsError(f"{path}: is no file; take it away, or put the settings of the data set there")
+            raise SettingsError(f"{path}: is not a file; remove it, or put the settings of the data set there")
         own = self.parse(read_yaml(path), where=str(path)) if path.is_file() else type(self)()
         for name in ("labels", "classes", "masks"):
             require_inside(root, name, getattr(own, name), path)
@@ -109,34 +109,38 @@ class DataSettings(Settings):
         return whole
 
     def require_fit(self, where: str) -> None:
-        """Every setting that goes by band has as many values as there are bands.
+        """Check that every per-band setting has one value per band.
 
         Raises:
-            SettingsError: one has not.
+            SettingsError: a setting has another number of values.
         """
         if (self.mean is None) != (self.std is None):
             raise SettingsError(f"{where}: mean and std belong together; give both or neither")
         for name, values in (("mean", self.mean), ("std", self.std), ("clip", self.clips())):
             if values is not None and len(values) != self.bands:
-                raise SettingsError(f"{where}: {name} has {len(values)} values, bands is {self.bands}; give one a band")
+                raise SettingsError(
+                    f"{where}: {name} has {len(values)} values, bands is {self.bands}; give one per band"
+                )
         if self.rgb is not None and max(self.rgb) >= self.bands:
-            raise SettingsError(f"{where}: rgb names band {max(self.rgb)}; there are 0 to {self.bands - 1}")
+            raise SettingsError(f"{where}: rgb names band {max(self.rgb)}, but the bands are 0 to {self.bands - 1}")
 
 
 def require_inside(root: Path, key: str, name: str, path: Path) -> None:
-    """A file's name that the data set gives itself lies in it.
+    """Check that a file named in ``dataset.yaml`` is inside the data set.
 
     Raises:
-        SettingsError: it does not.
+        SettingsError: it is not.
     """
     try:
         inside(root, name, path)
     except DataError:
-        raise SettingsError(f"{path}: {key}: {name[:100]} leads out of {root}; give it as --set data.{key}") from None
+        raise SettingsError(
+            f"{path}: {key}: {name[:100]} points outside {root}; set it with --set data.{key} instead"
+        ) from None
 
 
 def require_measured(path: Path, own: DataSettings, given: Mapping[str, Any]) -> None:
-    """Values are taken as they were when the file's mean and std were measured.
+    """Check that values are scaled as they were when the file's mean and std were measured.
 
     Raises:
         SettingsError: they are not.
@@ -146,6 +150,6 @@ def require_measured(path: Path, own: DataSettings, given: Mapping[str, Any]) ->
         wanted = given.get(name, measured)
         if wanted != measured:
             raise SettingsError(
-                f"{path}: mean and std were measured with {name} = {measured}, not {wanted}; give data.mean and "
-                "data.std, too, or measure them anew with tag2mask.data.statistics.write_statistics"
+                f"{path}: mean and std were measured with {name} = {measured}, not {wanted}; set data.mean and "
+                "data.std too, or measure them again with tag2mask.data.statistics.write_statistics"
             )

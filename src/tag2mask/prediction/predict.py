@@ -1,4 +1,4 @@
-"""A model and images in, a mask set out. Nothing here needs torch; what opens a folder does."""
+"""Prediction: a model and images in, a mask set out. This module does not need torch; opening a folder does."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def predict(
     settings: PredictSettings,
     split: str | None = None,
 ) -> MaskSetSummary:
-    """Mask images of any size: files, folders with sub-folders, or a ``split`` of the data the model came from.
+    """Write masks of images of any size: files, folders with sub-folders, or a ``split`` of the model's own data.
 
-    ``model`` is a segmenter, a tagged run, or either as an ONNX file. Stopped in between, the same call goes on.
+    ``model`` is a segmenter, a tagged run, or either as an ONNX file. After an interruption, the same call resumes.
 
     Raises:
         RunError: ``model`` is none of these, or has no weights yet.
-        DataError: images cannot be found, two have one name, or ``out`` lies among them.
+        DataError: images cannot be found, two share a name, or ``out`` is inside their folder.
         MaskSetError: ``out`` holds something else.
     """
     samples = [] if split is not None else found_samples(photographs)
     folders = list(filter(Path.is_dir, photographs))
     for folder in folders:
         require_outside(out, folder)
-    predictor = open_predictor(model, settings)  # before the writer: what cannot be loaded leaves no folder
+    predictor = open_predictor(model, settings)  # before the writer, so that a failure leaves no folder
     if split is not None:
         samples = split_samples(predictor, split, photographs, out)
     failures: dict[str, str] = {}
@@ -71,38 +71,38 @@ def predict(
 
 
 def segmenter_predictor(path: Path, settings: PredictSettings) -> Predictor:
-    """What ``segment`` wrote."""
+    """Open a folder written by ``segment``."""
     from tag2mask.prediction.segmenter import SegmenterPredictor
 
     return SegmenterPredictor(path, settings)
 
 
 def run_predictor(path: Path, settings: PredictSettings) -> Predictor:
-    """What ``train`` wrote."""
+    """Open a folder written by ``train``."""
     from tag2mask.prediction.run import RunPredictor
 
     return RunPredictor(path, settings)
 
 
 def onnx_predictor(path: Path, settings: PredictSettings) -> Predictor:
-    """What ``export`` wrote."""
+    """Open a file written by ``export``."""
     from tag2mask.prediction.onnx import open_onnx
 
     return open_onnx(path, settings)
 
 
-# Each imports what it needs when it is asked for: an ONNX file is used where torch is not.
+# Each imports its modules when it is called, since ONNX files are also used where torch is not installed.
 PREDICTORS: Mapping[str, Callable[[Path, PredictSettings], Predictor]] = MappingProxyType(
     {SEGMENTER: segmenter_predictor, RUN: run_predictor, ONNX: onnx_predictor}
 )
 
 
 def open_predictor(path: Path, settings: PredictSettings) -> Predictor:
-    """What ``path`` is, ready to paint.
+    """Open the predictor for ``path``.
 
     Raises:
-        RunError: it is nothing that can, or is damaged.
-        SettingsError: a setting is none of its kind's.
+        RunError: it cannot predict, or is damaged.
+        SettingsError: its kind does not support a setting.
     """
     kind = kind_of(path)
     if kind not in PREDICTORS:
@@ -111,19 +111,19 @@ def open_predictor(path: Path, settings: PredictSettings) -> Predictor:
 
 
 def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path], out: Path) -> list[Sample]:
-    """The images of a split, among which ``out`` does not lie."""
+    """Return the images of a split, after checking that ``out`` is outside their folder."""
     if photographs:
         raise SettingsError(f"{photographs[0]} and --split {split}: give images or a split, not both")
     if predictor.data is None:
         raise SettingsError(
-            f"--split {split}: an .onnx file or an imported run has no images of its own; name files or a folder"
+            f"--split {split}: an .onnx file or an imported run has no data set of its own; name files or a folder"
         )
     require_outside(out, images_folder(predictor.data))
     return list(open_dataset(predictor.data, predictor.data_settings, split))
 
 
 def describe_images(predictor: Predictor, split: str | None, photographs: Sequence[Path]) -> dict[str, Any]:
-    """Where the images are, for the manifest."""
+    """Return the manifest's entries about the images."""
     if split is None:
         return {"photographs": [str(path.resolve()) for path in photographs]}
     return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
@@ -138,7 +138,7 @@ def write(sample: Sample, painted: Painted, data: DataSettings, writer: MaskSetW
 
 
 def write_overlay(path: Path, picture: Picture, labels: NDArray[np.int64], classes: Classes) -> None:
-    """A mask over its image ``(Y, X, 3)``."""
+    """Write a mask drawn over its image ``(Y, X, 3)``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = BytesIO()
     Image.fromarray(overlay(picture, labels, classes)).save(content, "JPEG", quality=90)

@@ -1,4 +1,4 @@
-"""What masks images, whatever it is made of."""
+"""The interface of predictors, which produce masks of images."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tag2mask.refine.settings import CRF, RefineSettings
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one image.
+    """A model's answer for one image.
 
-    ``scores (S, Y, X)`` compete for its pixels; they are those of the pixel ``values``, the background's first if it
-    competes. ``shares`` are what they say as probabilities, ``labels (Y, X)`` what is painted, ``tags`` indices.
+    ``scores (S, Y, X)`` compete for its pixels; they belong to the pixel ``values``, the background's first if it
+    competes. ``shares`` are the scores as probabilities, ``labels (Y, X)`` the mask, ``tags`` class indices.
     """
 
     values: tuple[int, ...]
@@ -37,7 +37,7 @@ class Answer:
 
 
 class Predictor(ABC):
-    """A model and one way of looking with it; ``data`` is where its own images are, None if it cannot know."""
+    """A model with prediction settings; ``data`` is the data set that it was trained on, None if unknown."""
 
     classes: Classes
     data_settings: DataSettings
@@ -46,27 +46,27 @@ class Predictor(ABC):
 
     @abstractmethod
     def origin(self) -> dict[str, Any]:
-        """Everything that decides what the masks look like but the images, for the mask set's manifest."""
+        """Return everything except the images that determines the masks, for the mask set's manifest."""
 
     @abstractmethod
     def paint(self, batch: ImageBatch) -> list[Painted]:
-        """The masks of images of one size."""
+        """Return the masks of images of one size."""
 
     @abstractmethod
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
-        """What there is in images of one size, ``(bands, Y, X)`` in [0, 1]; nothing but ``tags``, if they are known."""
+        """Return the answers for images of one size, ``(bands, Y, X)`` in [0, 1], limited to ``tags`` if known."""
 
     @abstractmethod
     def embed(self, image: Floats) -> Floats:
-        """Features ``(h, w, D)`` of the patches of an image.
+        """Return features ``(h, w, D)`` of the patches of an image.
 
         Raises:
-            RunError: the model gives none.
+            RunError: the model has no patch features.
         """
 
 
 def answer_of(scores_SYX: Floats, probable: bool, labels: Labels, tags: Sequence[int], classes: Classes) -> Answer:
-    """The answer of a tagged run, whose scores of ``tags`` stand behind the background's if that competes."""
+    """Return the answer of a tagged run; the scores of ``tags`` follow the background's if that competes."""
     values = [tag + classes.offset for tag in tags]
     if len(scores_SYX) > len(values):
         values = [0, *values]
@@ -81,10 +81,10 @@ def answer_of_segmenter(
     settings: RefineSettings,
     data: DataSettings,
 ) -> Answer:
-    """The answer of a segmenter that gave these probabilities, at the image's size, of no other classes than ``tags``.
+    """Return the answer of a segmenter with these probabilities, at the image's size and limited to ``tags`` if known.
 
-    What is left of a softmax over all classes, e_k / sum_allowed e, is the softmax over the allowed ones. After the
-    CRF, if it is among the refiners, classes that win nowhere have probability 0.
+    Renormalising a softmax over the allowed classes, e_k / sum_allowed e, gives the softmax over these classes. After
+    the CRF, if it is among the refiners, classes that win nowhere have probability 0.
     """
     places = range(len(classes)) if tags is None else tags
     values = [*range(classes.offset), *(tag + classes.offset for tag in places)]
@@ -102,7 +102,7 @@ def answer_of_segmenter(
 
 
 def as_painted(labels: NDArray[np.int64], classes: Classes) -> Painted:
-    """A label image with the classes that it has, without the background, as its tags."""
+    """Return a label image with the classes in it, except the background, as its tags."""
     present = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(classes.pixel_names))).tolist()
     return Painted(labels, [classes.names[value - classes.offset] for value in present if value >= classes.offset])
 

@@ -1,4 +1,4 @@
-"""Images whose tags are known, painted anew by a segmenter that learned from their masks.
+"""Repainting of images with known tags by a segmenter that was trained on their masks.
 
 Shapes: K pixel classes, Y X pixels.
 """
@@ -31,9 +31,9 @@ from tag2mask.segmentation.folder import SegmenterRun
 
 
 def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged: MaskSet, out: Path) -> None:
-    """Write the student's masks of ``photographs``, of the classes alone that the mask set ``tagged`` has them for.
+    """Write the student's masks of ``photographs``, limited to each image's tags in the mask set ``tagged``.
 
-    Stopped in between, the same call goes on.
+    After an interruption, the same call resumes.
 
     Raises:
         DataError: an image cannot be read.
@@ -60,9 +60,9 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged:
 
 
 def most_probable_of(shares_KYX: Floats, allowed: Sequence[int], size: Sequence[int], ignore: int) -> NDArray[np.int64]:
-    """Label image ``(Y, X)`` by the softmax over ``allowed`` classes alone; without any, all is ``ignore``.
+    """Return the label image ``(Y, X)`` by the softmax over ``allowed`` classes; if there are none, all is ``ignore``.
 
-    What is left of a softmax over all classes, e_k / sum_allowed e, is the softmax over the allowed ones.
+    Renormalising a softmax over the allowed classes, e_k / sum_allowed e, gives the softmax over these classes.
     """
     if not allowed:
         return np.full(tuple(size), ignore, np.int64)
@@ -72,7 +72,7 @@ def most_probable_of(shares_KYX: Floats, allowed: Sequence[int], size: Sequence[
 
 
 def describe_repainting(student: SegmenterRun, tagged: MaskSet, settings: PredictSettings) -> dict[str, Any]:
-    """Everything that decides what the masks look like."""
+    """Return everything that determines the masks, for the manifest."""
     tags = tagged.manifest.get("settings", {}).get("tags", "unknown")
     return {
         "tool": f"tag2mask {__version__}",

@@ -95,4 +95,4 @@ def test_check_names_a_corrupt_photograph_and_the_command_exits_with_1(
     tree.spoil(b"no image")
     assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 1
     told = [line for line in capsys.readouterr().out.splitlines() if tree.photograph.name in line]
-    assert any(what in line for line in told for what in (": is no image", ": cannot be read"))
+    assert any(what in line for line in told for what in (": is not an image", ": cannot be read"))
