@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,15 +34,26 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
 def write_behind() -> Iterator[Callable[..., None]]:
     """Give a function that has others called by a thread, in order; all calls are done when the block ends.
 
-    What a call raises is raised by one of the next, or at the end of the block.
+    What a call raises is raised by one of the next, or at the end of the block; no call is made after it.
     """
+    failed = Event()
+
+    def call(function: Callable[..., Any], *arguments: Any) -> None:
+        if failed.is_set():
+            return
+        try:
+            function(*arguments)
+        except BaseException:
+            failed.set()
+            raise
+
     with ThreadPoolExecutor(1, "write-behind") as writer:
         waiting: deque[Future[Any]] = deque()
 
         def later(function: Callable[..., Any], *arguments: Any) -> None:
             while len(waiting) >= BEHIND:
                 waiting.popleft().result()
-            waiting.append(writer.submit(function, *arguments))
+            waiting.append(writer.submit(call, function, *arguments))
 
         yield later
         while waiting:
