@@ -23,6 +23,7 @@ Work = Callable[[], object]
 class Case:
     """Variants by name, each a function that gets ready and returns the work; the first is ours, the last the baseline.
 
+    ``clock`` is what is compared: "cpu" is steady on a busy machine, "wall" counts what threads do side by side.
     ``target`` is a ratio of times: the baseline is to take at least this many times as long as ours, or, with
     ``at_most``, ours at most this many times as long as the baseline.
     """
@@ -31,6 +32,7 @@ class Case:
     variants: Mapping[str, Callable[[], Work]]
     target: float | None = None
     at_most: bool = False
+    clock: str = "cpu"
 
 
 def peak_mib() -> float:
@@ -79,27 +81,36 @@ def opened(pipe: IO[str] | None) -> IO[str]:
 
 
 def summarise(case: Case, found: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
-    """Median, least and most CPU seconds and the peak memory of every variant, and their ratios to ours by round."""
+    """Median, least and most seconds and the peak memory of every variant, and their ratios to ours by round."""
     ours = next(iter(case.variants))
     variants: dict[str, Any] = {}
     for name, rows in found.items():
-        seconds = [row["cpu"] for row in rows]
-        ratios = [row["cpu"] / own["cpu"] for row, own in zip(rows, found[ours], strict=True)]
+        ratios = [row[case.clock] / own[case.clock] for row, own in zip(rows, found[ours], strict=True)]
         variants[name] = {
-            "cpu": {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds)},
-            "wall": statistics.median(row["wall"] for row in rows),
+            **{clock: spread([row[clock] for row in rows]) for clock in ("cpu", "wall")},
             "mib": rows[-1]["mib"],
-            "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
+            "ratio": spread(ratios),
         }
-    return {"about": case.about, "target": case.target, "at_most": case.at_most, "variants": variants}
+    return {
+        "about": case.about,
+        "clock": case.clock,
+        "target": case.target,
+        "at_most": case.at_most,
+        "variants": variants,
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """The middle, the least and the most."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def lines(name: str, row: Mapping[str, Any]) -> list[str]:
     """Lines of the table: one a variant."""
     made = []
     for variant, one in row["variants"].items():
-        ratio = one["ratio"]
-        cells = [f"{one['cpu']['median']:.4g}", f"{one['cpu']['min']:.4g} to {one['cpu']['max']:.4g}"]
+        ratio, clock = one["ratio"], one[row["clock"]]
+        cells = [row["clock"], f"{clock['median']:.4g}", f"{clock['min']:.4g} to {clock['max']:.4g}"]
         cells += [f"{one['mib']:.0f}", f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"]
         made.append(f"| {name} | {variant} | {' | '.join(cells)} |")
     return made
