@@ -14,7 +14,7 @@ from tag2mask import make_masks, predict, segment
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import MaskSetError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.masks.write import MaskSetWriter
+from tag2mask.masks.write import MaskSetWriter, Painted
 from tag2mask.reports.segmenter import FULL, OWN, WEAK, percent_of, segmenter_section
 from tag2mask.training.run import open_run
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_compared_is_one_line(place: Path, trained: Path, tmp_pat
     (tmp_path / "empty").mkdir()
     origin = {"labels_used": "image tags", "truth_used": "none", "settings": {"tags": "predicted"}}
     other = MaskSetWriter(tmp_path / "other", open_run(run).classes, origin)
-    other.add("elsewhere", read_mask(trained / "squares/masks/p00.png"), [], fallback=False)
+    other.add("elsewhere", Painted(read_mask(trained / "squares/masks/p00.png"), []))
     other.finish({})
     for segmented, supervised, truth, error, message in (
         (full, None, None, SettingsError, "--segmented .*full: its segmenter learned from truth; give it as --full"),

@@ -5,7 +5,7 @@ Shapes: B batch, C classes, h w patch grid, Y X pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,10 +50,12 @@ class Localizer:
         self.side = run.settings.backbone.image_size
         self.brush = Brush(run.classes, settings.paint)
 
-    def localize(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
-        """Compute class maps of images of equal size."""
+    def localize(self, batch: Sequence[tuple[Sample, Tensor]], classes: Collection[int] = ()) -> list[Localized]:
+        """Compute class maps of images of equal size, with those of ``classes`` even if they are unlikely."""
+        if self.settings.tags == "given":
+            classes = {tag for sample, _ in batch for tag in sample.tags or ()}
         images = [image for _, image in batch]
-        return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
+        return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings, classes)
 
     def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
         """Tags to paint, and whether the highest logit was used although none is above 0."""
@@ -71,6 +73,7 @@ def localize(
     mean: Sequence[float],
     std: Sequence[float],
     settings: MaskSettings,
+    classes: Collection[int] = (),
 ) -> list[Localized]:
     """Compute class maps of images of equal size, ``(bands, Y, X)`` in [0, 1]; ``side`` is their side in training.
 
@@ -82,7 +85,8 @@ def localize(
         maps_BChw = share_of_classes(evidence.maps_BChw) if settings.paint.relative else evidence.maps_BChw
         return refine_patches(evidence, maps_BChw, settings.refine.names)
 
-    ask = Ask(maps=True, affinity=any(name in PATCH_REFINERS for name in settings.refine.names))
+    affinity = any(name in PATCH_REFINERS for name in settings.refine.names)
+    ask = Ask(maps=True, affinity=affinity, classes=tuple(sorted(classes)))
     seen = sum_maps(MethodNetwork(method, side, mean, std, ask, read), images, settings.look)
     assert seen.scores is not None
     return [Localized(*each) for each in zip(seen.scores.float().cpu(), seen.maps.float().cpu(), strict=True)]

@@ -14,7 +14,7 @@ from torch import nn
 
 from tag2mask.data.classes import Classes
 from tag2mask.errors import SettingsError
-from tag2mask.methods.attended import Attended, AttendedSettings
+from tag2mask.methods.attended import Attended, AttendedSettings, DynamicAttended, DynamicSettings
 from tag2mask.methods.base import Ask, Evidence, Method, Progress
 from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
@@ -27,8 +27,8 @@ from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
 
 __all__ = [
-    "METHODS", "TSCAM", "Ask", "Attended", "Evidence", "GradCAM", "LinearCAM", "MCTformer", "Method", "MethodEntry",
-    "Progress", "Rollout", "ToCo", "TokenMasking", "WeakTr", "build_method", "method_settings",
+    "METHODS", "TSCAM", "Ask", "Attended", "DynamicAttended", "Evidence", "GradCAM", "LinearCAM", "MCTformer", "Method",
+    "MethodEntry", "Progress", "Rollout", "ToCo", "TokenMasking", "WeakTr", "build_method", "method_settings",
 ]  # fmt: skip
 
 
@@ -45,6 +45,7 @@ METHODS: Mapping[str, MethodEntry] = Registry(
     "tag2mask.methods",
     {
         "attended": MethodEntry(AttendedSettings, {}, Attended),
+        "attended-dynamic": MethodEntry(DynamicSettings, {}, DynamicAttended),
         "tokenmasking": MethodEntry(TokenMaskingSettings, {}, TokenMasking),
         "tokenmasking-paper": MethodEntry(TokenMaskingSettings, {}, TokenMasking),  # its name in 0.1
         "tokenmasking-released": MethodEntry(

@@ -21,10 +21,14 @@ from tag2mask.vit.vit import ViT
 
 @dataclass(frozen=True)
 class Ask:
-    """What the caller wants in addition to the logits; anything else is not computed."""
+    """What the caller wants in addition to the logits; anything else is not computed.
+
+    A method that looks only for likely classes also looks for ``classes``, given by their indices.
+    """
 
     maps: bool = False
     affinity: bool = False
+    classes: tuple[int, ...] = ()
 
 
 LOGITS = Ask()

@@ -26,7 +26,7 @@ from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.schedule import factor, optimiser_groups
-from tag2mask.training.settings import TrainSettings, with_epochs
+from tag2mask.training.settings import TrainSettings, with_epochs, with_method
 from tag2mask.training.start import (
     complete,
     open_accelerator,
@@ -70,7 +70,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
         RunError: ``out`` is not empty, or cannot be resumed with these settings.
         KeyboardInterrupt: after the current step was saved.
     """
-    settings = written_out(settings, data)
+    settings = complete(settings, data)
     images = open_dataset(data, settings.data, settings.split)
     material = Material(images, open_validation(data, settings), data)
     require_outside(out, images_folder(data))
@@ -85,7 +85,7 @@ def train_in_memory(
     Raises:
         DataError, SettingsError, WeightsError, RunError, KeyboardInterrupt: as for ``train``.
     """
-    return train_on(Material(images, validation, None), out, written_out(settings, None), resume)
+    return train_on(Material(images, validation, None), out, complete(settings, None), resume)
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,11 @@ class Material:
         return {"data": None if self.root is None else str(self.root.resolve()), "photographs": len(self.images)}
 
 
-def written_out(settings: TrainSettings, data: Path | None) -> TrainSettings:
-    """Return the settings with all values filled in."""
-    return complete(with_method_settings(settings), data)
-
-
 def train_on(material: Material, out: Path, settings: TrainSettings, resume: bool) -> TrainResult:
     """Train on the material, or resume."""
     resume = resume and not stopped_early(out)
-    settings = with_epochs(settings, len(material.images))
+    settings = with_method(with_epochs(settings, len(material.images)), len(material.images.classes))
+    settings = with_method_settings(settings)
     # Resumed weights come from the state file, so the pretrained ones are no longer needed.
     weights: Weights = "none" if resume else weights_source(settings.weights)
     accelerator, method, settings, report = prepare_method(settings, material.images.classes, weights)

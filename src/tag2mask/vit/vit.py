@@ -40,12 +40,18 @@ class Features:
     grid: tuple[int, int]
 
 
+# From features before the class tokens enter, with the own class token as ``(B, 1, D)``, to class indices ``(B, S)``.
+Choose = Callable[[Features], Tensor]
+
+
 class ViT(nn.Module):
     """Wraps a timm model, whose modules it takes over and modifies in place.
 
     ``class_attention``: ``all`` is plain attention; with ``no_classes`` class tokens do not see each other; with
     ``readers`` no other token sees them either.
     In evaluation, class tokens do not see each other in the last ``cut`` blocks, whatever ``class_attention`` is.
+    With ``token_blocks`` class tokens pass through that many last blocks alone, as ``readers``. They enter as the
+    backbone's own class token plus an offset for each class, ``class_CD``, so each is exact without the others.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class ViT(nn.Module):
         token_noise: float = TOKEN_STD,
         gate: Callable[[int], HardConcrete] = HardConcrete,
         cut: int = 0,
+        token_blocks: int | None = None,
     ) -> None:
         """Build the transformer; if ``gated``, ``gate`` creates the gates of a layer.
 
@@ -80,8 +87,10 @@ class ViT(nn.Module):
         class_1D, own_RD, self.position = split_positions(plain)
         self.resample = RESAMPLINGS["resampled"].later
         noise_CD = token_noise * nn.init.trunc_normal_(torch.empty(classes, self.width))
-        self.class_CD = nn.Parameter(class_1D + noise_CD)
-        self.backbone_registers = nn.Parameter(own_RD)
+        self.enter = None if token_blocks is None else len(plain.blocks) - token_blocks
+        late = self.enter is not None
+        self.class_CD = nn.Parameter(noise_CD if late else class_1D + noise_CD)
+        self.backbone_registers = nn.Parameter(torch.cat([class_1D, own_RD]) if late else own_RD)
         self.registers = nn.Parameter(nn.init.trunc_normal_(torch.empty(registers, self.width), std=TOKEN_STD))
         self.norm_pre = plain.norm_pre
         self.rope: nn.Module | None = plain.rope if isinstance(plain, Eva) else None
@@ -94,8 +103,10 @@ class ViT(nn.Module):
             block.attn = attention
         self.norm = plain.fc_norm if isinstance(plain.norm, nn.Identity) else plain.norm
 
-    def forward(self, images: Tensor, tap: Tap | None = None) -> Features:
+    def forward(self, images: Tensor, tap: Tap | None = None, choose: Choose | None = None) -> Features:
         """Compute features of images ``(B, bands, Y, X)``, sides multiples of the patch; ``tap`` collects on the way.
+
+        With ``token_blocks``, ``choose`` selects the class tokens that enter; None selects all.
 
         Raises:
             SettingsError: a side is not a multiple of the patch.
@@ -110,6 +121,9 @@ class ViT(nn.Module):
         cut_NN = allowed("no_classes", tokens, x_BND) if cuts else allowed_NN
         ropes = self.rotations(grid)
         for layer, block in enumerate(self.blocks):
+            if layer == self.enter:
+                x_BND, tokens = self.insert(x_BND, tokens, grid, choose)
+                cut_NN = allowed_NN = allowed("readers", tokens, x_BND)
             visible_NN = cut_NN if layer >= len(self.blocks) - self.cut else allowed_NN
             passing = Pass(replace(tokens, allowed_NN=visible_NN), tap, layer)
             rope = {} if ropes is None else {"rope": ropes[layer]}
@@ -124,7 +138,8 @@ class ViT(nn.Module):
         patch_BMD = self.patch_embed(images).flatten(1, 2)
         if self.position is not None:
             patch_BMD = patch_BMD + self.positions_at(grid)
-        before_KD = torch.cat([self.class_CD, self.backbone_registers])
+        class_CD = self.class_CD if self.enter is None else self.class_CD[:0]
+        before_KD = torch.cat([class_CD, self.backbone_registers])
         x_BND = torch.cat(
             [
                 before_KD.expand(images.shape[0], -1, -1).to(patch_BMD.dtype),
@@ -133,7 +148,18 @@ class ViT(nn.Module):
             ],
             1,
         )
-        return self.norm_pre(x_BND), Tokens(len(self.class_CD), len(before_KD), grid[0] * grid[1])
+        return self.norm_pre(x_BND), Tokens(len(class_CD), len(before_KD), grid[0] * grid[1])
+
+    def insert(
+        self, x_BND: Tensor, tokens: Tokens, grid: tuple[int, int], choose: Choose | None
+    ) -> tuple[Tensor, Tokens]:
+        """Put the chosen class tokens before the others."""
+        own_B1D = x_BND[:, :1]
+        before = Features(own_B1D, x_BND[:, tokens.patch_slice], grid)
+        offset_SD = self.class_CD if choose is None else self.class_CD[choose(before)]
+        class_BSD = own_B1D + offset_SD.to(x_BND.dtype)
+        classes = class_BSD.shape[1]
+        return torch.cat([class_BSD, x_BND], 1), Tokens(classes, classes + tokens.first, tokens.patches)
 
     def positions_at(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings ``(1, M, D)`` for a patch grid, resampled from their own grid."""

@@ -36,3 +36,14 @@ class AttendedSettings(Settings):
     maps: Literal["contribution", "attention"] = Field(
         "contribution", description="Each patch's contribution to the logit, or its attention alone"
     )
+
+
+class DynamicSettings(Settings):
+    """Tokens for likely classes alone, which pass through the last ``attended_layers`` and are read there."""
+
+    sampled: int = Field(64, ge=1, description="Number of class tokens in a training step")
+    shortlist: int = Field(20, ge=1, description="Number of class tokens for an image in evaluation")
+    registers: int = Field(1, ge=0, le=1000, description="Number of register tokens")
+    pruning: bool = Field(False, description="Prune attention heads with learned gates")
+    gate_penalty: float = Field(0.01, ge=0, description="Weight of the gate penalty, with pruning")
+    attended_layers: int = Field(3, ge=1, description="Number of last layers that class tokens pass and that read them")
