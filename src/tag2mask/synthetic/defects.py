@@ -5,7 +5,6 @@ Many images show no defect, as on a real production line. Shapes: S side of an i
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from scipy import ndimage
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.noise import smooth
+from tag2mask.synthetic.folder import Composed, write_folder
 
 CLASSES = Classes(("scratch", "crack", "pit", "stain"), "background")
 SOUND = 0.25  # fraction of images without any defect
@@ -26,26 +26,10 @@ Values = NDArray[np.float64]
 def write_defects(root: Path, counts: dict[str, int], side: int = 224, seed: int = 0) -> None:
     """Write a ``folder`` data set of gray images, ``counts`` per split, with at most two kinds of defects each."""
     generator = np.random.default_rng(seed)
-    for folder in ("images", "masks", "splits"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    (root / "classes.txt").write_text("\n".join(CLASSES.pixel_names) + "\n")
-    rows = []
-    for split, count in counts.items():
-        names = [f"{split}_{index:04d}" for index in range(count)]
-        for name in names:
-            image, truth = compose_surface(side, generator)
-            Image.fromarray(image).save(root / "images" / f"{name}.png")
-            mask = Image.fromarray(truth)
-            mask.putpalette(CLASSES.palette().ravel().tolist())
-            mask.save(root / "masks" / f"{name}.png")
-            tags = [CLASSES.names[value - 1] for value in np.unique(truth) if value > 0]
-            rows.append((f"{name}.png", ";".join(tags)))
-        (root / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
-    with (root / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image", "labels"), *rows])
+    write_folder(root, CLASSES, counts, lambda _: compose_surface(side, generator))
 
 
-def compose_surface(side: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def compose_surface(side: int, generator: np.random.Generator) -> Composed:
     """Compose one image ``(S, S, 3)`` and its truth ``(S, S)``: 0 is sound, kind + 1 a defect."""
     image = textured_ground(side, generator)
     truth = np.zeros((side, side), np.uint8)

@@ -5,7 +5,6 @@ Shapes: S side of a scene in pixels, y x pixels of a digit.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 
 from tag2mask.data.classes import Classes
+from tag2mask.synthetic.folder import Composed, write_folder
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CLASSES = Classes(NAMES, "background")
@@ -32,23 +32,8 @@ def write_scenes(root: Path, counts: dict[str, int], side: int = 64, seed: int =
     Every scene has one to three digits, which may overlap slightly, and clutter.
     """
     generator = np.random.default_rng(seed)
-    for folder in ("images", "masks", "splits"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    (root / "classes.txt").write_text("\n".join(CLASSES.pixel_names) + "\n")
     shares = deal(list(counts), generator)
-    rows = []
-    for split, count in counts.items():
-        names = [f"{split}_{index:04d}" for index in range(count)]
-        for name in names:
-            scene, truth = compose_scene(shares[split], side, generator)
-            Image.fromarray(scene).save(root / "images" / f"{name}.png")
-            mask = Image.fromarray(truth)
-            mask.putpalette(CLASSES.palette().ravel().tolist())
-            mask.save(root / "masks" / f"{name}.png")
-            rows.append((f"{name}.png", ";".join(NAMES[value - 1] for value in np.unique(truth) if value > 0)))
-        (root / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
-    with (root / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image", "labels"), *rows])
+    write_folder(root, CLASSES, counts, lambda split: compose_scene(shares[split], side, generator))
 
 
 def deal(splits: Sequence[str], generator: np.random.Generator) -> dict[str, list[tuple[int, Pixels]]]:
@@ -61,9 +46,7 @@ def deal(splits: Sequence[str], generator: np.random.Generator) -> dict[str, lis
     return {split: [pool[index] for index in order[edges[i] : edges[i + 1]]] for i, split in enumerate(splits)}
 
 
-def compose_scene(
-    digits: Sequence[tuple[int, Pixels]], side: int, generator: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def compose_scene(digits: Sequence[tuple[int, Pixels]], side: int, generator: np.random.Generator) -> Composed:
     """Compose one scene ``(S, S, 3)`` and its truth ``(S, S)``: 0 is ground, digit + 1 a digit."""
     scene = spotted_ground(side, generator)
     clutter(scene, generator)
