@@ -54,6 +54,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "image": ({"annotations": [{"id": 1, "image_id": 4, "category_id": 7}]}, "of image id 4, which stands for nothing"),
     "category": ({"annotations": [{"id": 1, "image_id": 5, "category_id": 1}]}, "of category id 1, which stands"),
     "caption": ({"annotations": [{"id": 1, "image_id": 5, "caption": "a leaf"}]}, "annotation 0 has no image_id and"),
+    "listless": ({"annotations": None}, "is no COCO file of instances"),
     "captions": ({"categories": 5}, "is no COCO file of instances"),
     "classless": ({"categories": [], "annotations": []}, "names no category"),
     "twice": (

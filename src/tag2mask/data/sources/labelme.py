@@ -159,7 +159,9 @@ def draw(path: Path, content: Mapping[str, Any], size: tuple[int, int], classes:
             if kind not in BRUSHES and kind != "mask":
                 raise DataError(f"{path}: shape_type {kind!r} is unknown; there are mask, {', '.join(BRUSHES)}")
             labels[region(shape, kind, labels.shape)] = values[str(shape["label"])]
-    except (KeyError, TypeError, ValueError, LookupError, ArithmeticError, OSError, SyntaxError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a damaged mask can end its decoder in any of Python's errors
         raise DataError(f"{path}: a shape cannot be drawn ({error!r})") from None
     return labels
 
