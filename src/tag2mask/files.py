@@ -183,9 +183,13 @@ def vacant(folder: Path) -> bool:
 
 
 def list_leftovers(folder: Path) -> list[str]:
-    """The names of what was written there before there was anything to go on from; none once there is."""
+    """The names of what was written there before there was anything to go on from; none once there is.
+
+    They lie in the folder itself: whatever else a marker that came from elsewhere names is not ours to delete.
+    """
     marker = folder / BEGUN
-    return marker.read_text(encoding="utf-8").splitlines() if marker.is_file() else []
+    names = marker.read_text(encoding="utf-8", errors="replace").splitlines() if marker.is_file() else []
+    return [name for name in names if name not in ("", ".", "..") and not set("/\\\0") & set(name)]
 
 
 def stopped_early(folder: Path) -> bool:
