@@ -296,6 +296,21 @@ def test_a_mask_set_names_no_path_of_a_conversion(split: str, around: Path, verb
     assert not (around / "out").exists()
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("npy")])
+def test_a_hostile_source_of_a_geotiff_is_named(kind: str, around: Path, port: int, verb: Verb) -> None:
+    name, content, _ = KINDS[kind]
+    (around / "images").mkdir()
+    (around / "images" / name).write_bytes(content(around / "secret.png", port, around / "mark"))
+    writer = MaskSetWriter(around / "tree/set", Classes(("cat",)), {"settings": {"split": "train"}})
+    writer.add("x", np.zeros((32, 32), np.int64), ["cat"], fallback=False)
+    writer.finish({})
+    words = ["convert", around / "tree/set", "--to", "geotiff", "--images", around / "images", "--out", around / "out"]
+    code, printed = verb(*words)
+    assert code == 2
+    assert f"{name}: cannot be read" in " ".join(printed.split())
+    assert not (around / "mark").exists()
+
+
 OWN = {
     "masks above": ("masks: ../..\n", "masks: ../.. leads out of"),
     "a table elsewhere": ("labels: /etc/passwd\n", "labels: /etc/passwd leads out of"),

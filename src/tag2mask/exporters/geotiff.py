@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tag2mask.data import Classes
 from tag2mask.data.geotiff import encode_geotiff
-from tag2mask.data.opening import open_image
+from tag2mask.data.opening import open_image, readable
 from tag2mask.data.reading import is_turned
 from tag2mask.data.tiff import read_raster
 from tag2mask.errors import DataError
@@ -98,9 +98,9 @@ def read_source_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.boo
 def driver_of(path: Path) -> str:
     """The one driver of GDAL's that may open an image."""
     try:
-        with open_image(path) as image:
+        with readable(path), open_image(path) as image:
             return DRIVERS.get(str(image.format), "GTiff")
-    except (OSError, ValueError, SyntaxError):  # deeper than what Pillow knows
+    except DataError:  # deeper or larger than what Pillow knows
         return "GTiff"
 
 
