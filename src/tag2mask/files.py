@@ -157,6 +157,11 @@ def regular(path: Path) -> Path:
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Whether it is a file; one whose name is longer than the system takes is not there."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path's own raises for such a name
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:

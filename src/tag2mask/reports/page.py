@@ -49,6 +49,8 @@ def write_report(
     masks = open_finished(mask_set or own_mask_set(run))
     if not {"run", "data", "settings", "image_tags"} <= masks.manifest.keys():
         raise MaskSetError(f"{masks.path} was not painted by tag2mask masks; a segmenter's are shown with --segmented")
+    if masks.classes != opened.classes:
+        raise MaskSetError(f"{masks.path}: its classes are not those of {run}; give masks that this run painted")
     truth = truth or own_truth(opened, masks)
     scores = evaluate(masks.path, truth).to_json() if truth else None
     metrics = opened.metrics()

@@ -17,6 +17,7 @@ from tag2mask.data.sources.own import OwnSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_layout, require_values
 from tag2mask.data.tags_table import indices, number_rows, open_csv, tag_index
 from tag2mask.errors import DataError
+from tag2mask.files import is_file
 from tag2mask.names import inside
 
 IMAGE_COLUMNS = (
@@ -126,7 +127,7 @@ class TableSource(Source):
     def record(self, name: str) -> Record:
         """An image; its mask is ``masks/NAME.png``, if there is one."""
         mask = inside(self.root / self.settings.masks, f"{name}.png", self.settings.table)
-        truth = (lambda: require_values(mask, read_mask(mask), self.classes)) if mask.is_file() else None
+        truth = (lambda: require_values(mask, read_mask(mask), self.classes)) if is_file(mask) else None
         return Record(name, self.images[name], self.tags[name], truth)
 
 
