@@ -1,9 +1,9 @@
-"""The evidence for attended and TokenMasking: variants times seeds on a data set, each trained, painted, scored.
+"""Ablation of attended and TokenMasking: train, paint and score every variant with every seed on one data set.
 
     python benchmarks/ablate.py DATA --weights FILE --out DIR [--variants a,b] [--seeds 0,1,2] [--set KEY=VALUE]...
 
-Every variant and seed has a run in DIR; what is finished is not made again. ``--table`` prints mean and standard
-deviation of what is there.
+Every variant and seed gets a run in DIR; finished ones are not repeated. ``--table`` prints mean and standard deviation
+of the finished ones.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ VARIANTS: dict[str, list[str]] = {
         *("method.head=per_token", "method.map_layers=3"),
     ],
 }
-# How each run is painted: by class tokens' attention, or by what patches contribute to the logit, which attended knows.
+# How each run is painted: by the class tokens' attention, or by the patches' contributions to the logit (attended).
 MASKS = ("attention", "contribution")
 
 
 def main() -> None:
-    """Make the rows that are missing, or print the table."""
+    """Compute the missing rows, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--weights")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--variants", default=",".join(VARIANTS), help="with commas between")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="comma-separated")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--table", action="store_true")
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, variant: str, seed: int) -> dict[str, Any]:
-    """Train, paint the training split with its tags, score; every part only if it is not there yet."""
+    """Train, paint the training split with its tags, and score; skip the parts that are finished."""
     run = arguments.out / f"{variant.replace(' ', '_').replace('%', '').replace('+', '')}-{seed}"
     if not (run / ROW).exists():
         shutil.rmtree(run, ignore_errors=True)

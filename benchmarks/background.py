@@ -1,10 +1,10 @@
-"""Backgrounds that never see truth, on several data sets: which would be chosen on the others, and what it loses.
+"""Ways to find background without truth, compared on several data sets by leaving each one out.
 
     python benchmarks/background.py RUN=PROBE... --out DIR [--split train]
 
-RUN is a tagged run whose data set has a background and truth, PROBE what ``train-probe`` learned with it. Every
-candidate paints the split with the tags given. For each set the candidate with the lowest mean loss on the *other* sets
-is taken; its loss against the best single threshold by truth is the figure.
+RUN is a tagged run whose data set has a background and truth; PROBE is the probe that ``train-probe`` trained with it.
+Every candidate paints the split with given tags. For each data set, the candidate with the lowest mean loss on the
+*other* sets is chosen. The result is its loss against the best single threshold by truth.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Print what each candidate reaches, and what leaving each set out chooses."""
+    """Print the score of each candidate, and the choice when each set is left out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN=PROBE")
     parser.add_argument("--out", type=Path, required=True)
@@ -58,12 +58,12 @@ def main() -> None:
 
 
 def loss(row: dict[str, float], kind: str) -> float:
-    """Points of mIoU below the best threshold by truth; below 0 it is better."""
+    """Points of mIoU below the best threshold by truth; negative if better."""
     return row["best"] - row[kind]
 
 
 def scores_of(run: Path, probe: str, out: Path, split: str) -> dict[str, float]:
-    """The mIoU of the best threshold by truth and of every candidate."""
+    """Return the mIoU of the best threshold by truth and of every candidate."""
     best = tune_background(run, None, MaskSettings(split=split), split).settings
     row = {"best": score(run, best, out / f"{run.name}-best")}
     for kind, changes in CANDIDATES.items():

@@ -1,10 +1,10 @@
-"""How far the epoch that the tags choose is from the one that truth would choose.
+"""Compare the epoch chosen by tags with the one that truth would choose.
 
     tag2mask train DATA --out RUN --set keep_epochs=1
     python benchmarks/choice.py RUN --truth DIR [--split train] [--set KEY=VALUE]...
 
-Paints the split with the weights of every epoch that was kept, image tags given, and prints validation AP beside mIoU.
-Settings are those of ``masks``.
+Paints the split, with given tags, with the weights of every saved epoch, and prints validation AP and mIoU. ``--set``
+takes settings of ``masks``.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def main() -> None:
 
 
 def score_epochs(run: Path, truth: Path, settings: MaskSettings) -> Iterator[tuple[int, float, float]]:
-    """Each epoch whose weights ``run`` kept, with its validation AP and the mIoU of masks painted with them."""
+    """Yield each epoch whose weights ``run`` saved, its validation AP, and the mIoU of masks painted with them."""
     for row in layout.open_run(run).metrics():
         if (run / layout.epoch_model(row["epoch"])).is_file():
             yield row["epoch"], row["val_ap"], score_epoch(run, row["epoch"], truth, settings)
 
 
 def score_epoch(run: Path, epoch: int, truth: Path, settings: MaskSettings) -> float:
-    """The mIoU of masks painted with the weights that ``run`` kept of an epoch."""
+    """Return the mIoU of masks painted with an epoch's weights."""
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder) / "run"
         at.mkdir()

@@ -1,9 +1,9 @@
-"""How soon a mask transformer tells classes apart, by how far from each other its class tokens start.
+"""How fast a mask transformer learns to distinguish classes, by the initial spread of its class tokens.
 
     python benchmarks/decoder.py RUN MASKSET [--start 0.02 1] [--steps 120] [--batch 4] [--crops 320]
 
-Features of random crops are computed once by the pretrained backbone; decoders then learn the labels of the mask set.
-No truth is opened.
+The pretrained backbone computes features of random crops once; decoders then learn the labels of the mask set. No truth
+is opened.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIDE, RATE = 168, 3e-4
 
 
 def features(arguments: argparse.Namespace) -> tuple[Tensor, Tensor, int]:
-    """Patch tokens ``(B, M, D)`` of crops, the label at each patch's centre ``(B, M)``, and the number of classes."""
+    """Return patch tokens ``(B, M, D)`` of crops, labels at patch centres ``(B, M)``, and the number of classes."""
     run = open_run(arguments.run)
     settings = resolve_segmenter(SegmentSettings.parse({"crop": SIDE}), run)
     labels = open_labels(run, arguments.masks, None, False, run.settings.split)
@@ -50,7 +50,7 @@ def features(arguments: argparse.Namespace) -> tuple[Tensor, Tensor, int]:
 
 
 def learn(start: float, x_BMD: Tensor, labels_BM: Tensor, classes: int, arguments: argparse.Namespace) -> list[float]:
-    """The cross-entropy of every step."""
+    """Train a decoder and return the cross-entropy of every step."""
     torch.manual_seed(0)
     decoder = MaskTransformer(x_BMD.shape[2], classes)
     nn.init.trunc_normal_(decoder.class_KD, std=start, a=-2 * start, b=2 * start)

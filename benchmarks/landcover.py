@@ -1,10 +1,10 @@
-"""Methods on a generated land-cover world of 13 bands, where truth is known: trained on tags, painted, scored.
+"""Methods on generated land-cover images with 13 bands and known truth: train on tags, paint and score.
 
     python benchmarks/landcover.py OUT [--methods attended,tscam,linear] [--train 400] [--side 64] [--seed 0]
                                    [--scale range|maximum] [--weights FILE] [--set KEY=VALUE]...
 
-From scratch a tiny ViT is trained; with ``--weights`` (a ViT-S/14) the patch embedding is adapted to 13 bands.
-Prints the mIoU of masks painted from given tags, and of those from predicted tags on val, beside chance.
+By default, a tiny ViT is trained from scratch; with ``--weights`` (a ViT-S/14), the patch embedding is adapted to 13
+bands. Prints the mIoU of masks painted with given tags, and with predicted tags on val, each next to chance.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--methods", default="attended,tscam,linear", help="with commas between")
-    parser.add_argument("--train", type=int, default=400, help="tiles to learn from; val has a quarter of them")
+    parser.add_argument("--methods", default="attended,tscam,linear", help="comma-separated")
+    parser.add_argument("--train", type=int, default=400, help="training tiles; val has a quarter as many")
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", default="range", help="of the raw values, as in dataset.yaml: range or maximum")
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def row(arguments: argparse.Namespace, data: Path, method: str) -> str:
-    """Train, paint and score one method; chance stands in brackets."""
+    """Train, paint and score one method; chance is in parentheses."""
     named = COMMON | (SCRATCH | {"backbone.image_size": arguments.side} if arguments.weights == "none" else PRETRAINED)
     named |= {"method": method, "weights": arguments.weights, "seed": arguments.seed}
     clock = time.monotonic()

@@ -1,9 +1,9 @@
-"""How long ``tag2mask check --quick`` takes on a table of a million lines, and how much memory.
+"""Time and memory of ``tag2mask check --quick`` on a table with a million lines.
 
     python benchmarks/large_csv.py DIR [--rows 1000000] [--classes 80]
 
-Writes the table, lists and as many empty files into DIR (inodes, no bytes), unless they are there, then checks them in
-a process of its own. The full check decodes every image and takes as long as that takes.
+Writes the table, split lists and as many empty files into DIR (inodes, no bytes), unless they exist, then checks them
+in a separate process. The full check decodes every image, which dominates its time.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def main() -> None:
     report = json.loads(done.stdout.splitlines()[-1])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{report['tagged']} rows, {report['photographs']} files, {len(report['problems'])} problems")
-    print(f"{seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, {used.ru_maxrss / 1024:.0f} MiB at most")
+    print(f"{seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU time, peak {used.ru_maxrss / 1024:.0f} MiB")
 
 
 def write_table(root: Path, rows: int, classes: int) -> None:
-    """One to three of ``classes`` tags a row, 1000 files a folder, nine tenths of them for training."""
+    """Write rows with one to three of ``classes`` tags; 1000 files per folder, nine tenths of them for training."""
     chance = random.Random(0)
     names = [f"class {number}" for number in range(classes)]
     files = [f"{number // 1000:04d}/photograph_{number:07d}.jpg" for number in range(rows)]

@@ -1,13 +1,13 @@
-"""Images a second: the loader by size, workers and cache, beside the training step that it has to feed.
+"""Throughput of the loader by image size, workers and cache, compared with the training step that it feeds.
 
     python benchmarks/loader.py [--images 24] [--reads 240] [--steps 3] [--threads N]
 
-Writes JPEGs of two sizes into a folder of its own, reads them as ``tag2mask train`` does (decode, crop to 224 px,
-colours, normalise), and takes forward and backward steps of the default method on ViT-S/14, 8 images each. ``clock`` is
-images a second by the clock, ``CPU`` a second of one processor (workers included), and the last column says how
-many seconds of processor reading takes for each that the step takes: that one hardly changes on a machine that is busy.
-Large images are read once in a row, small ones and copies over and over, ``--reads`` in all, since the start of
-the workers counts too. The row ``first`` is the making of the copies.
+Writes JPEGs of two sizes into a temporary folder, reads them as ``tag2mask train`` does (decode, crop to 224 px, jitter
+colours, normalise), and runs forward and backward steps of the default method on ViT-S/14 with 8 images each. The
+columns give images per second of wall-clock time, images per second of CPU time (workers included), and the CPU time of
+reading divided by that of the step, which hardly changes on a busy machine. Large images are read once each. Small
+images and cached copies are read repeatedly, ``--reads`` times in total, because the start of the workers counts too.
+Rows marked ``first`` include making the cached copies.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SIZES = ((500, 375), (4000, 3000))  # width, height
 
 @dataclass
 class Rate:
-    """Seconds for an image, by the clock and of processor."""
+    """Seconds per image, in wall-clock and CPU time."""
 
     clock: float
     cpu: float
@@ -60,9 +60,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     load, cores = os.getloadavg()[0], os.cpu_count()
-    print(f"{cores} cores, load {load:.1f} at the start, {arguments.threads} threads, batches of {BATCH}\n")
+    print(f"{cores} cores, initial load {load:.1f}, {arguments.threads} threads, batches of {BATCH}\n")
     step = step_rate(arguments.steps)
-    print("| images | cache | workers | a second, clock | a second of CPU | CPU of reading / of the step |")
+    print("| images | cache | workers | images / s | images / s of CPU | CPU of reading / of the step |")
     print("|---|---|---|---|---|---|")
     show("the training step", "", "", step, step)
     for size in SIZES:
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def rows(size: tuple[int, int]) -> Iterator[tuple[int | None, bool, int]]:
-    """Cache, whether it is made, and workers for a size; copies are only kept of images that are larger."""
+    """Yield cache, whether it is being filled, and workers for a size; only larger images are cached."""
     for cache in (None, SIDE) if min(size) > SIDE else (None,):
         if cache is not None:
             yield cache, True, 0
@@ -84,12 +84,12 @@ def rows(size: tuple[int, int]) -> Iterator[tuple[int | None, bool, int]]:
 
 
 def show(what: str, cache: str, workers: str, rate: Rate, step: Rate) -> None:
-    """A line of the table."""
+    """Print a row of the table."""
     print(f"| {what} | {cache} | {workers} | {1 / rate.clock:.1f} | {1 / rate.cpu:.1f} | {rate.cpu / step.cpu:.2f} |")
 
 
 def write_photographs(root: Path, size: tuple[int, int], count: int) -> None:
-    """JPEGs of smooth shapes with a little noise, about as heavy as a camera's; one tag each."""
+    """Write JPEGs of smooth shapes with some noise, about as large as a camera's; one tag each."""
     chance = np.random.default_rng(0)
     (root / "images").mkdir()
     (root / "classes.txt").write_text("\n".join(NAMES) + "\n")
@@ -104,7 +104,7 @@ def write_photographs(root: Path, size: tuple[int, int], count: int) -> None:
 
 
 def loader_rate(root: Path, cache: int | None, workers: int, reads: int) -> Rate:
-    """So many images one after the other, the start of the workers included."""
+    """Time ``reads`` images in sequence, including the start of the workers."""
     settings = DataSettings(cache=cache)
     transform = train_transform(BACKBONE.image_size, (0.5,) * 3, (0.25,) * 3, AugmentSettings())
     images = TaggedImages(root, open_dataset(root, settings), settings, transform)
@@ -118,7 +118,7 @@ def loader_rate(root: Path, cache: int | None, workers: int, reads: int) -> Rate
 
 
 def step_rate(steps: int) -> Rate:
-    """Forward and backward of the default method, in the precision that ``auto`` is here, after one step to warm up."""
+    """Time forward and backward of the default method, in precision ``auto``, after one warm-up step."""
     method, _ = build_method("attended", Classes(NAMES), BACKBONE, {}, "none")
     images, tags = torch.rand(BATCH, 3, 224, 224), torch.eye(len(NAMES))[:BATCH]
     learn(method, images, tags)
@@ -129,7 +129,7 @@ def step_rate(steps: int) -> Rate:
 
 
 def learn(method: Method, images: Tensor, tags: Tensor) -> None:
-    """One step, without the optimiser's."""
+    """Run forward and backward, without the optimiser."""
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision("auto") == "bf16"):
         terms = method.loss(method(images, tags), tags, Progress(step=0, steps=1, epoch=0, epochs=1))
     torch.autograd.backward(torch.stack(list(terms.values())).sum())
@@ -137,7 +137,7 @@ def learn(method: Method, images: Tensor, tags: Tensor) -> None:
 
 @contextmanager
 def timed(count: int) -> Iterator[Rate]:
-    """Filled in at the end, for ``count`` images."""
+    """Measure the time per image over ``count`` images; the rate is filled in at the end."""
     rate = Rate(time.perf_counter(), cpu_seconds())
     yield rate
     rate.clock = (time.perf_counter() - rate.clock) / count
@@ -145,7 +145,7 @@ def timed(count: int) -> Iterator[Rate]:
 
 
 def cpu_seconds() -> float:
-    """Of this process and the workers that have ended."""
+    """CPU time of this process and its finished workers."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

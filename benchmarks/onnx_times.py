@@ -1,11 +1,11 @@
-"""A segmenter in torch against its ONNX file in onnxruntime: seconds of one thread an image.
+"""A segmenter in torch compared with its ONNX file in onnxruntime: seconds per image on one thread.
 
     python benchmarks/onnx_times.py [SEGMENTER] [--rounds 9] [--size 224 320] [--crop 224] [--large]
 
-Without SEGMENTER it is a ViT-S/14 with random weights and 21 classes: time does not depend on what was learned. Both
-work in turn on the same image, all of ``predict`` but reading and writing files; seconds are the processor's, so
-waiting for other work is not counted, and a ratio is that of one round. ``--large`` then predicts one image of
-6000 x 4000 pixels with overlay, by folder and by file, and prints the peak memory of each process.
+Without SEGMENTER, a ViT-S/14 with random weights and 21 classes is used, since time does not depend on the weights.
+Both predict the same image in turn, as ``predict`` does but without reading and writing files. Seconds are CPU time, so
+other load does not count; ratios are computed per round. ``--large`` then predicts one image of 6000 x 4000 pixels with
+an overlay, from the folder and from the file, and prints the peak memory of each process.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LARGE = (4000, 6000)
 
 
 def main() -> None:
-    """Print the times, and the memory if it is asked for."""
+    """Print the times, and the memory if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("segmenter", type=Path, nargs="?")
     parser.add_argument("--rounds", type=int, default=9)
@@ -57,14 +57,14 @@ def main() -> None:
         folder = Path(name)
         segmenter = arguments.segmenter or write_random_segmenter(folder / "segmenter", arguments.crop)
         summary = export_onnx(segmenter, folder / "model.onnx")
-        print(f"{summary.bytes / 2**20:.0f} MiB, differs by {summary.largest_difference:.1e}")
+        print(f"{summary.bytes / 2**20:.0f} MiB, largest difference {summary.largest_difference:.1e}")
         compare_times(segmenter, summary.path, tuple(arguments.size), arguments.rounds)
         if arguments.large:
             measure_large(folder, [segmenter, summary.path])
 
 
 def write_random_segmenter(path: Path, crop: int) -> Path:
-    """A segmenter's folder as ``segment`` leaves it, but untrained."""
+    """Write a segmenter's folder as ``segment`` does, but untrained."""
     settings = SegmentSettings(backbone=BackboneSettings(image_size=crop), crop=crop)
     segmenter = build_segmenter(settings, DataSettings(), len(CLASSES.pixel_names), "none").segmenter
     path.mkdir()
@@ -86,7 +86,7 @@ def write_random_segmenter(path: Path, crop: int) -> Path:
 
 
 def one_thread(path: Path) -> OnnxModel:
-    """The file, run on one thread."""
+    """Open the file with one thread."""
     model = OnnxModel(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -95,7 +95,7 @@ def one_thread(path: Path) -> OnnxModel:
 
 
 def compare_times(segmenter: Path, file: Path, size: tuple[int, ...], rounds: int) -> None:
-    """Seconds an image of both, in turn; images go one by one."""
+    """Print the seconds per image of both, measured in turn, one image at a time."""
     settings = PredictSettings()
     by_torch, by_onnx = SegmenterPredictor(segmenter, settings), OnnxSegmenter(file, one_thread(file), settings)
     image = np.random.default_rng(0).random((3, *size), np.float32)
@@ -104,21 +104,22 @@ def compare_times(segmenter: Path, file: Path, size: tuple[int, ...], rounds: in
     pairs = [(seconds(lambda: by_torch.paint(batch)), seconds(lambda: by_onnx.paint(batch))) for _ in range(rounds)]
     torches, files = zip(*pairs, strict=True)
     ratios = [first / second for first, second in pairs]
-    print(f"{size[0]} x {size[1]}, seconds of one thread, best and median of {rounds} rounds; equal pixels {equal:.4f}")
+    print(f"{size[0]} x {size[1]}, CPU seconds on one thread, best and median of {rounds} rounds")
+    print(f"equal pixels: {equal:.4f}")
     print(f"torch {min(torches):.3f} s, {statistics.median(torches):.3f} s")
     print(f"onnxruntime {min(files):.3f} s, {statistics.median(files):.3f} s")
     print(f"torch / onnxruntime: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Of the processor."""
+    """CPU time of a call."""
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
 def measure_large(folder: Path, models: list[Path]) -> None:
-    """Predict one large image in a process of its own and print that process's peak memory."""
+    """Predict one large image in a separate process and print its peak memory."""
     coarse = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     Image.fromarray(coarse).resize(LARGE[::-1], Image.Resampling.BICUBIC).save(folder / "large.jpg")
     for model in models:
@@ -131,7 +132,7 @@ def measure_large(folder: Path, models: list[Path]) -> None:
         if process.returncode:
             raise SystemExit(process.returncode)
         took = usage.ru_utime + usage.ru_stime
-        print(f"{model.name}: 6000 x 4000, peak {usage.ru_maxrss / 1024:.0f} MiB, {took:.0f} s of the processor in all")
+        print(f"{model.name}: 6000 x 4000, peak {usage.ru_maxrss / 1024:.0f} MiB, {took:.0f} s of CPU time")
 
 
 if __name__ == "__main__":

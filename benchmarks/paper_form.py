@@ -1,10 +1,10 @@
-"""The published forms trained long: do their maps get better than chance?
+"""Do the maps of the methods as published become better than chance after long training?
 
     python benchmarks/paper_form.py DATA --weights FILE --out DIR [--variants "A;B"] [--seed 0] [--set KEY=VALUE]...
 
-Each variant trains for 150 epochs at 126 px; every tenth epoch paints the val split, image tags given, and is scored.
-DIR gets one run per variant, and ``rows.json`` as rows come. Run the same command again to resume. ``--set`` goes to
-``train``.
+Each variant trains for 150 epochs at 126 px. Every tenth epoch paints the val split with given tags and is scored. DIR
+gets one run per variant, and ``rows.json``, which grows row by row. Run the same command again to resume. ``--set``
+takes settings of ``train``.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ VARIANTS: dict[str, list[str]] = {
 
 
 def main() -> None:
-    """Make the rows that are missing and print the table."""
+    """Compute the missing rows and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--variants", default=";".join(VARIANTS), help="with semicolons between")
+    parser.add_argument("--variants", default=";".join(VARIANTS), help="semicolon-separated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, variant: str) -> list[dict[str, Any]]:
-    """A row for each epoch that was kept."""
+    """Train a variant and return a row for each saved epoch."""
     run: Path = arguments.out / f"{variant.replace(' ', '-').replace(',', '').replace('%', '')}{arguments.seed}"
     named = {"weights": arguments.weights, "seed": arguments.seed}
     settings = TrainSettings.read(named, [*ALL, *VARIANTS[variant], *arguments.set])

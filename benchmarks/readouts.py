@@ -1,9 +1,9 @@
-"""Ways to read class maps out of a trained run: layers, their mean or product, class tokens cut off, size of the image.
+"""Ways to read class maps from a trained run: layers, their mean or product, isolated class tokens, image size.
 
     python benchmarks/readouts.py RUN... --out DIR [--split train] [--every N]
 
-RUN is a run of attended whose data set has truth. Every way paints every N-th image of the split with the tags
-given and no refiner; truth only scores. Cells and resuming are those of ``refiners.py``.
+RUN is a run of attended whose data set has truth. Each way paints every N-th image of the split with given tags and
+without refiners; truth is only used for scoring. Cells and resuming are as in ``refiners.py``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ READOUTS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Fill in the cells that are missing and print the table."""
+    """Compute the missing cells and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, "RUN")
     arguments = parser.parse_args()

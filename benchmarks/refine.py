@@ -1,11 +1,11 @@
-"""Refiners: seconds an image with the classes that are there against all, and memory at 6000 x 4000 pixels.
+"""Refiners: seconds per image with present classes only and with all classes, and memory at 6000 x 4000 pixels.
 
     python benchmarks/refine.py [--rounds 3] [--classes 21] [--present 3] [--size 375 500]
     python benchmarks/refine.py --large RUN
 
-The first prints a table on noise with smooth maps; if pydensecrf2 is installed, its CRF stands beside ours. The second
-writes one image of 6000 x 4000 pixels, paints it with RUN (``masks --tags predicted``, PAMR and CRF; the second
-time by tiles at a short side of 1400) in a process of its own, and prints that process's peak memory.
+The first command prints a table for random images and smooth maps; if pydensecrf2 is installed, its CRF is included.
+The second writes one image of 6000 x 4000 pixels, paints it with RUN in a separate process (``masks --tags predicted``,
+PAMR and CRF), and prints that process's peak memory; it then repeats this in tiles at a short side of 1400.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PATCH = 14  # pixels
 
 
 def main() -> None:
-    """Print the table, or the memory."""
+    """Print the table, or the peak memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--classes", type=int, default=21)
@@ -49,7 +49,7 @@ def main() -> None:
         return
     torch.manual_seed(0)
     image, maps = smooth(3, arguments.size, 12), smooth(arguments.classes, arguments.size, 8)
-    print(f"{torch.get_num_threads()} threads, {arguments.size[0]} x {arguments.size[1]} pixels, seconds an image")
+    print(f"{torch.get_num_threads()} threads, {arguments.size[0]} x {arguments.size[1]} pixels, seconds per image")
     print(f"| refiner | {arguments.present} classes | {arguments.classes} classes |\n|---|---|---|")
     grid = arguments.size[0] // PATCH, arguments.size[1] // PATCH
     ways: dict[str, Callable[[Tensor, Tensor], object]] = {
@@ -66,12 +66,12 @@ def main() -> None:
 
 
 def smooth(channels: int, size: tuple[int, int], cells: int) -> Tensor:
-    """Soft random fields ``(channels, Y, X)`` in [0, 1]."""
+    """Smooth random fields ``(channels, Y, X)`` in [0, 1]."""
     return F.interpolate(torch.rand(1, channels, cells, cells), size=tuple(size), mode="bicubic")[0].clamp(0, 1)
 
 
 def best_of(rounds: int, refine: Callable[[Tensor, Tensor], object], image: Tensor, maps: Tensor) -> float:
-    """The shortest of some runs."""
+    """Return the shortest time of several runs."""
     seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -81,7 +81,7 @@ def best_of(rounds: int, refine: Callable[[Tensor, Tensor], object], image: Tens
 
 
 def measure_large(run: Path) -> None:
-    """Paint one large image and print the peak memory of the process that did."""
+    """Paint one large image in a separate process and print its peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         (data / "images").mkdir(parents=True)

@@ -1,11 +1,11 @@
-"""Refiners x data sets: when does each help?
+"""Refiners on several data sets: when does each one help?
 
     python benchmarks/refiners.py RUN=[PROBE]... --out DIR [--split train] [--every N] [--crf NAME,...]
 
-RUN is a tagged run whose data set has truth, PROBE what ``train-probe`` learned with it, if anything. Every refiner
-paints every N-th image of the split with the tags given; truth only scores. ``--crf`` adds rows with papers' constants.
-Cells are mIoU (precision / recall). DIR gets ``rows.json`` as cells come; stopped, the same command goes on, and a
-changed run, split or N starts a new column.
+RUN is a tagged run whose data set has truth; PROBE, if given, is the probe that ``train-probe`` trained with it. Each
+refiner paints every N-th image of the split with given tags; truth is only used for scoring. ``--crf`` adds rows with
+constants from papers. Cells are mIoU (precision / recall). DIR gets ``rows.json``, which grows cell by cell; run the
+same command again to resume. A different run, split or N starts a new column.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Rows = dict[str, dict[str, dict[str, float]]]
 
 
 def main() -> None:
-    """Fill in the cells that are missing and print the table."""
+    """Compute the missing cells and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, "RUN=[PROBE]")
     parser.add_argument("--crf", default="")
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser, runs: str) -> None:
-    """The arguments that both tables of variants share."""
+    """Add the arguments that both benchmarks share."""
     parser.add_argument("runs", nargs="+", metavar=runs)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", default="train")
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser, runs: str) -> None:
 def fill_in(
     columns: Mapping[str, tuple[Run, Mapping[str, dict[str, Any]]]], names: list[str], arguments: argparse.Namespace
 ) -> None:
-    """Measure each column's variants, by name those settings of ``masks`` that differ, and print the table."""
+    """Measure the variants of each column, given as changed settings of ``masks`` by name, and print the table."""
     path = arguments.out / "rows.json"
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows: Rows = read_plain(path) if path.is_file() else {}
@@ -76,7 +76,7 @@ def fill_in(
                 settings = MaskSettings.parse({"split": arguments.split, **changes})
                 column[name] = measure(run, settings, arguments.every)
                 write_json(path, rows)
-                print(f"{shown} {name}: {cell(column[name])}, {column[name]['seconds']:.2f} s an image", flush=True)
+                print(f"{shown} {name}: {cell(column[name])}, {column[name]['seconds']:.2f} s per image", flush=True)
         heads.append((f"{shown} ({column[names[0]]['images']:.0f} images)", column))
     print("\n| | " + " | ".join(head for head, _ in heads) + " |\n" + "|---" * (1 + len(heads)) + "|")
     for name in names:
@@ -84,14 +84,14 @@ def fill_in(
 
 
 def cell(scores: Mapping[str, float] | None) -> str:
-    """The scores of one variant on one set."""
+    """Format the scores of one variant on one data set."""
     if scores is None:
         return "-"
     return f"{scores['miou']:.1f} ({scores['precision']:.1f} / {scores['recall']:.1f})"
 
 
 def measure(run: Run, settings: MaskSettings, every: int) -> dict[str, float]:
-    """Paint every ``every``-th image and score in percent; ``seconds`` of CPU an image, reading it included.
+    """Paint every ``every``-th image; return scores in percent and CPU ``seconds`` per image, including reading.
 
     Raises:
         SystemExit: no image of the split has truth.

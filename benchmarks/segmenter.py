@@ -1,10 +1,10 @@
-"""Weak against full: segmenters trained on masks from tags, and the same ones trained on true masks.
+"""Weak and full supervision: segmenters trained on masks from tags, and on true masks.
 
     python benchmarks/segmenter.py RUN... --truth DIR --out DIR [--mask KEY=VALUE]... [--segment KEY=VALUE]...
 
-Each RUN is a tagged run; the segmenters take its seed. Its own masks of split train (tags given) are learned, and those
-of val (tags predicted) stand beside the segmenters', which see the image only. Truth scores; the reference learns
-it. Stopped, the same command goes on; what is finished is not done again.
+Each RUN is a tagged run, whose seed its segmenters use. They learn the run's masks of split train (given tags). On val,
+the run's own masks (predicted tags) are compared with those of the segmenters, which see only the image. Truth is used
+for scoring, and only the reference learns it. Run the same command again to resume; finished parts are not repeated.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ COLUMNS = ("masks, train", "own masks, val", "weak, val", "full, val", "weak / f
 
 
 class Trial:
-    """One run, and all that is made from it."""
+    """One run, and everything made from it."""
 
     def __init__(self, run: Path, arguments: argparse.Namespace) -> None:
         self.run, self.arguments = run, arguments
         self.seed = open_run(run).settings.seed
 
     def painted(self, name: str, split: str, tags: str) -> Path:
-        """The run's own masks."""
+        """Paint masks with the run itself."""
         out: Path = self.arguments.out / f"{name}-{self.seed}"
         settings = MaskSettings.read({"split": split, "tags": tags}, self.arguments.mask)
         make_masks(self.run, out=out, settings=settings)
         return out
 
     def segmented(self, name: str, masks: Path | None) -> Path:
-        """A segmenter's masks of val; without ``masks`` it is fully supervised."""
+        """Train a segmenter and predict masks for val; without ``masks`` it is fully supervised."""
         out: Path = self.arguments.out / f"{name}-{self.seed}"
         settings = SegmentSettings.read({"seed": self.seed}, self.arguments.segment)
         segment(self.run, masks, out, settings, self.arguments.truth, masks is None, can_resume(out))
@@ -50,7 +50,7 @@ class Trial:
         return out.with_name(f"{out.name}-val")
 
     def row(self) -> dict[str, float]:
-        """Scores in percent."""
+        """Return the scores in percent."""
         masks = self.painted("masks", "train", "given")
         sets = [masks, self.painted("own", "val", "predicted"), self.segmented("weak", masks)]
         sets.append(self.segmented("full", None))
@@ -59,7 +59,7 @@ class Trial:
 
 
 def main() -> None:
-    """Print the table, a row a seed as it comes."""
+    """Print the table, one row per seed as soon as it is finished."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--truth", type=Path, required=True)

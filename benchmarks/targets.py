@@ -1,11 +1,11 @@
-"""Hard against soft labels, with and without gradient clipping and the Potts loss: what segmenters predict for val.
+"""Hard and soft labels, with and without gradient clipping and the Potts loss: scores of segmenters on val.
 
     python benchmarks/targets.py RUN MASKSET --out DIR [--seeds 0,1,2] [--potts 1.0] [--truth DIR] [--set KEY=VALUE]...
 
-MASKSET is one of RUN's with scores (``tag2mask masks RUN --scores``). Each row of the table is one way to learn it, and
-holds the mIoU in percent of what the segmenter of each seed predicts for val. Truth only scores; it is that of RUN's
-data unless ``--truth`` names it. ``--set`` reaches every segmenter. DIR gets a segmenter and its predictions a row and
-seed, and ``rows.json`` as numbers come. Stopped, the same command goes on, and what is finished is not made again.
+MASKSET is a mask set of RUN with scores (``tag2mask masks RUN --scores``). Each row of the table is one way to learn it
+and holds the mIoU in percent on val for each seed. Truth is only used for scoring; by default it is that of RUN's data.
+``--set`` applies to every segmenter. DIR gets a segmenter and its predictions per row and seed, and ``rows.json``,
+which grows number by number. Run the same command again to resume; finished parts are not repeated.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ UNCLIPPED = {"clipping.tau": 0.0}
 
 
 def ways(potts: float) -> dict[str, dict[str, Any]]:
-    """The rows of the table, and the settings that each of them stands for."""
+    """Rows of the table, with the settings of each."""
     return {
         "hard": {"target": "hard"},
         "hard without clipping": {"target": "hard", **UNCLIPPED},
@@ -44,7 +44,7 @@ def ways(potts: float) -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    """Make the numbers that are missing and print the table, a row as soon as it is whole."""
+    """Compute the missing numbers and print the table, each row as soon as it is complete."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("masks", type=Path)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, name: str, seed: int, options: Mapping[str, Any]) -> float:
-    """The mIoU of one segmenter's predictions; what is finished on disk is taken as it is."""
+    """Return the mIoU of one segmenter's predictions; finished parts on disk are reused."""
     out: Path = arguments.out / f"{name.replace(' + ', '-').replace(' ', '-').lower()}-{seed}"
     settings = SegmentSettings.read({**options, "seed": seed}, arguments.set)
     segment(arguments.run, arguments.masks, out, settings, resume=can_resume(out))

@@ -1,9 +1,9 @@
-"""Background thresholds that never see truth, beside the one that truth would choose.
+"""Background thresholds chosen without truth, compared with the best one by truth.
 
     python benchmarks/threshold.py RUN --truth DIR [--split val] [--kinds 0.1,otsu,agreement] [--set KEY=VALUE]...
 
-Paints the split, image tags given, with every kind of threshold, and prints the threshold and the mIoU. Settings are
-those of ``masks``.
+Paints the split, with given tags, with every kind of threshold, and prints the threshold and the mIoU. ``--set`` takes
+settings of ``masks``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--split", default="val")
-    parser.add_argument("--kinds", default="0.05,0.1,0.2,mean,otsu,agreement", help="with commas between")
+    parser.add_argument("--kinds", default="0.05,0.1,0.2,mean,otsu,agreement", help="comma-separated")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     settings = MaskSettings.read({"split": arguments.split}, arguments.set)
-    print("| threshold | is | mIoU |\n|---|---|---|")
+    print("| threshold | value | mIoU |\n|---|---|---|")
     for kind in arguments.kinds.split(","):
         background = settings.paint.background.model_copy(update={"value": from_word(kind)})
         report(arguments, kind, with_paint(settings, background=background))
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def report(arguments: argparse.Namespace, name: str, settings: MaskSettings) -> None:
-    """Paint, score, print a row."""
+    """Paint, score, and print a row."""
     with tempfile.TemporaryDirectory() as folder:
         masks = make_masks(arguments.run, out=Path(folder) / "masks", settings=settings).path
         value = open_mask_set(masks).manifest["settings"]["paint"]["background"]["value"]

@@ -1,10 +1,10 @@
-"""``tag2mask run`` with all defaults, over seeds, and beside its segmenter the same one learned from truth.
+"""``tag2mask run`` with all defaults over several seeds, compared with a segmenter trained on truth.
 
     python benchmarks/whole.py DATA --weights FILE --out DIR [--seeds 0,1,2] [--set STAGE.KEY=VALUE]...
 
-DIR gets a ``run-SEED`` and a ``full-SEED`` a seed, and ``rows.json`` as rows come. Stopped, the same command goes on,
-and what is finished is not made again. Image tags are given for split train and predicted for val. Truth scores, and
-nothing but ``full`` learns it.
+DIR gets ``run-SEED`` and ``full-SEED`` for each seed, and ``rows.json``, which grows row by row. Run the same command
+again to resume; finished parts are not repeated. Image tags are given for split train and predicted for val. Truth is
+used for scoring, and only ``full`` learns it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COLUMNS = (
 
 
 def main() -> None:
-    """Make the rows that are missing and print the table."""
+    """Compute the missing rows and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", default="hub")
@@ -67,14 +67,14 @@ def main() -> None:
 
 
 def cell(name: str, values: list[float]) -> str:
-    """Mean and standard deviation over seeds."""
+    """Format mean and standard deviation over seeds."""
     digits = 3 if name == "val AP" else 1
     mean = f"{statistics.mean(values):.{digits}f}"
     return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
 def measure(arguments: argparse.Namespace, seed: int) -> dict[str, float]:
-    """One row; minutes are those of this process, so a row that was stopped counts its last part only."""
+    """Compute one row; minutes are measured in this process, so a resumed row only counts its last part."""
     options = {"train.weights": arguments.weights, "seed": seed}
     given = {key: value for key, value in options.items() if value is not None}
     settings = WholeSettings.read(given, arguments.set)
@@ -101,7 +101,7 @@ def measure(arguments: argparse.Namespace, seed: int) -> dict[str, float]:
 
 
 def learned_from_truth(run: Path, out: Path, weak: Path, settings: SegmentSettings) -> float:
-    """The mIoU of a fully supervised segmenter on the images that ``weak`` predicts."""
+    """Return the mIoU of a fully supervised segmenter on the images of the mask set ``weak``."""
     opened = open_run(run)
     truth = own_truth(opened, open_mask_set(weak))
     assert truth is not None

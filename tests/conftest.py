@@ -12,7 +12,7 @@ import torch
 
 from squares import SMALL, write_squares
 from tag2mask.data.reading import read_mask
-from tag2mask.masks.write import MaskSetWriter
+from tag2mask.masks.write import MaskSetWriter, Painted
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import segment
 from tag2mask.training.run import open_run
@@ -90,7 +90,7 @@ def masks(run: Path) -> Path:
     origin = {"labels_used": "image tags, given", "truth_used": "none", "settings": {"tags": "given"}}
     writer = MaskSetWriter(path, open_run(run).classes, origin)
     for name in (data / "splits/train.txt").read_text().split():
-        writer.add(name, read_mask(data / f"masks/{name}.png"), ["red"], fallback=False)
+        writer.add(name, Painted(read_mask(data / f"masks/{name}.png"), ["red"], fallback=False))
     writer.finish({})
     return path
 

@@ -72,8 +72,8 @@ def test_the_command_line_wins(world: Path, tmp_path: Path, monkeypatch: pytest.
     ("chosen", "message"),
     [
         ("backbone.bands=3", "data.bands is 13, backbone.bands 3: set only data.bands"),
-        ("data.bands=4", "mean has 13 values, bands is 4; give one a band"),
-        ("data.rgb=[13,2,1]", "rgb names band 13; there are 0 to 12"),
+        ("data.bands=4", "mean has 13 values, bands is 4; give one per band"),
+        ("data.rgb=[13,2,1]", "rgb names band 13, but the bands are 0 to 12"),
     ],
 )
 def test_contradictions_are_one_line(
@@ -91,5 +91,5 @@ def test_contradictions_are_one_line(
 
 def test_a_wrong_number_of_bands_names_the_setting_of_every_verb(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((8, 8, 4), np.uint8))
-    with pytest.raises(DataError, match=r"--set bands=N in check and prepare, --set data\.bands=N in train"):
+    with pytest.raises(DataError, match=r"--set bands=N for check and prepare, --set data\.bands=N for train"):
         read_image(tmp_path / "a.npy", 13)

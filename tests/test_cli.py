@@ -89,10 +89,10 @@ def test_the_whole_way(
         (["train", "{data}", "--out", "{tmp}/run", "--weights", "{tmp}/none.pth"], "none.pth does not exist"),
         (["train", "{data}", "--out", "{data}", "--weights", "none"], "is not empty"),
         (["train", "{data}", "--out", "{tmp}/run", "--set", "epoch=1"], "did you mean epochs?"),
-        (["train", "{tmp}/none", "--out", "{tmp}/run"], "there is no such folder"),
+        (["train", "{tmp}/none", "--out", "{tmp}/run"], "the folder does not exist"),
         (["masks", "{tmp}"], "is not a run"),
         (["refine-train", "{tmp}", "--out", "{tmp}/run"], "is not a run"),
-        (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linear", "--seeds", "a"], "wanted whole numbers"),
+        (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linear", "--seeds", "a"], "expected integers"),
         (["compare", "{data}", "--out", "{tmp}/c", "--methods", "linar", "--weights", "none"], "'linar' is unknown"),
         (["prepare", "vok", "--root", "{tmp}", "--out", "{tmp}/d"], "did you mean voc"),
         (["prepare", "voc", "--root", "{tmp}", "--out", "{tmp}/d"], "expected: ROOT/VOCdevkit/VOC2012/"),
@@ -100,7 +100,7 @@ def test_the_whole_way(
         (["evaluate", "{tmp}", "--truth", "{tmp}"], "is not a mask set"),
         (["convert", "{tmp}", "--to", "npz", "--out", "{tmp}/run"], "is not a mask set"),
         (["report", "{tmp}"], "is not a run"),
-        (["report", "{tmp}", "--full", "{tmp}"], "is what a segmenter is compared with"),
+        (["report", "{tmp}", "--full", "{tmp}"], "needs masks to compare with"),
         (["run", "{data}", "--out", "{tmp}/run", "--set", "epochs=1"], "did you mean train.epochs?"),
         (["run", "{data}", "--out", "{data}"], "is not empty"),
         (["segment", "{tmp}", "--masks", "{tmp}", "--out", "{tmp}/s"], "is not a run"),
@@ -108,11 +108,11 @@ def test_the_whole_way(
         (["predict", "{tmp}", "{data}/images", "--out", "{tmp}/p"], "is neither a segmenter nor a run"),
         (["export", "{tmp}"], "is neither a segmenter nor a run"),
         (["export", "{tmp}", "--format", "coreml"], "'coreml' is not"),
-        (["predict", "{tmp}", "--out", "{tmp}/p", "--scales", "0"], "wanted one scale or more, all from 0.01 to 32"),
+        (["predict", "{tmp}", "--out", "{tmp}/p", "--scales", "0"], "expected one scale or more, all from 0.01 to 32"),
         (["train", "{data}", "--out", "{data}/classes.txt/run", *SMALL], "Not a directory"),
         (
             ["train", "{data}", "--out", "/dev/null/run", *SMALL],
-            "/dev/null/run cannot be made or opened: Not a directory",
+            "/dev/null/run cannot be created or opened: Not a directory",
         ),
         (["prepare", "csv", "--root", "{data}", "--out", "/dev/null/run"], "in --out, choose another --out"),
         (["train"], "Missing argument"),
@@ -160,7 +160,7 @@ def test_ctrl_c_is_one_line_exit_code_130_and_nothing_is_lost(squares: Path, tmp
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error.splitlines()[-1].startswith("interrupted: what is finished is saved")
+    assert error.splitlines()[-1].startswith("interrupted: finished work is saved")
     assert "Traceback" not in error
     assert (tmp_path / "run/state.safetensors").exists()
 
@@ -192,7 +192,7 @@ def test_no_verb_writes_among_the_photographs(
     before = set((data / "images").rglob("*"))
     filled = [argument.format(data=data, run=run, masks=masks) for argument in arguments]
     assert call(monkeypatch, *filled, "--out", str(data / "images/new/out")) == 2
-    assert "images: images there are images; choose one outside" in capsys.readouterr().err
+    assert "images, where files are read as images; choose a folder outside" in capsys.readouterr().err
     assert set((data / "images").rglob("*")) == before
 
 
@@ -239,7 +239,7 @@ def test_class_names_that_look_like_markup_are_printed_as_they_are(
         assert name in printed
     assert ("Kühe" if encoding == "utf-8" else "K\\xfche") in printed
     assert "(mIoU's 95 % interval over images - to -)" in printed
-    assert "nothing could be scored: no pixel of the truth has a class" in printed
+    assert "no scores: no pixel of the truth has a class" in printed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
@@ -257,5 +257,5 @@ def test_file_names_that_are_no_utf8_are_named_on_a_terminal_of_ascii(squares: P
     prepared = [*tool, "prepare", "imagefolder", "--root", folders, "--out", tmp_path / "out"]
     refused = subprocess.run(prepared, env=environment, capture_output=True, check=False)
     assert refused.returncode == 2
-    assert refused.stderr == b"error: class 'k\\udcff': the name is no UTF-8; rename it\n"
+    assert refused.stderr == b"error: class 'k\\udcff': the name is not UTF-8; rename it\n"
     assert not (tmp_path / "out").exists()

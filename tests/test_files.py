@@ -52,7 +52,7 @@ def test_another_process_is_told_so(tmp_path: Path) -> None:
     )
     with held(tmp_path / "out"):
         second = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=False)
-    assert "out is in use by another tag2mask; let that one end" in second.stderr
+    assert "out is in use by another tag2mask process; wait for it" in second.stderr
     assert subprocess.run([sys.executable, "-c", call], check=False).returncode == 0
 
 

@@ -119,5 +119,5 @@ def test_our_own_names_are_not_given_away(other_package: None) -> None:
 def test_what_cannot_be_loaded_is_named(other_package: None, squares: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"tag2mask\.methods: broken \(other_nowhere:ENTRY\) cannot be loaded"):
         tag2mask.train(squares, tmp_path / "run", method="broken")
-    with pytest.raises(SettingsError, match=r"method 'minne' is unknown; there are .*mine"):
+    with pytest.raises(SettingsError, match=r"method 'minne' is unknown; choose one of .*mine"):
         tag2mask.train(squares, tmp_path / "run", method="minne")

@@ -37,10 +37,10 @@ class Line:
         ('{"name": "a", "count": "5"}', "count: Input should be a valid integer, got '5'"),
         ('{"name": "a", "count": true}', "count: Input should be a valid integer, got True"),
         ('{"name": "a", "count": -1}', "count: Input should be greater than or equal to 0, got -1"),
-        ('{"name": "a", "share": NaN}', "holds NaN, which is no finite number"),
-        ('{"name": "a", "share": 1e400}', "holds 1e400, which is no finite number"),
+        ('{"name": "a", "share": NaN}', "holds NaN, which is not a finite number"),
+        ('{"name": "a", "share": 1e400}', "holds 1e400, which is not a finite number"),
         ('{"name": "a", "ready": 1}', "ready: Input should be a valid boolean, got 1"),
-        ('{"name": "a", "place": "a\\u0000b"}', r"place: wanted a path, got 'a\x00b'"),
+        ('{"name": "a", "place": "a\\u0000b"}', r"place: expected a path, got 'a\x00b'"),
         ('{"name": "a", "parts": {"x": [1]}}', "parts.x.0: Input should be a valid string, got 1"),
         ('{"name": "a", "parts": ' + "[" * 200 + "]" * 200 + "}", "is nested more than 50 levels deep"),
         ("\udcff", "'utf-8' codec can't decode byte 0xff"),
@@ -52,7 +52,7 @@ def test_damage_is_one_line_that_names_file_field_and_way_out(tmp_path: Path, te
     with pytest.raises(MaskSetError) as error:
         read_stored(path, Sheet, MaskSetError)
     assert str(error.value).startswith(f"{path} is damaged ({reason}")
-    assert str(error.value).endswith(f"); put back a whole copy, or make {tmp_path} again")
+    assert str(error.value).endswith(f"); restore an intact copy, or create {tmp_path} again")
 
 
 def test_what_is_whole_is_read_and_what_nobody_knows_stays(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_line_without_its_end_is_cut_off(tmp_path: Path, rest: str) -> None:
     ("content", "reason"),
     [
         ({"names": []}, "names: List should have at least 1 item"),
-        ({"names": ["a", "a"], "background": None}, "names: a name stands there twice"),
+        ({"names": ["a", "a"], "background": None}, "names: a name is repeated"),
         ({"names": ["a"]}, "'background' is missing"),
         ({"names": ["a"], "background": 0}, "background: Input should be a valid string, got 0"),
     ],

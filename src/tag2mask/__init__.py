@@ -46,7 +46,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the verbs when they are asked for: torch costs two seconds."""
+    """Import the API when it is first used, since importing torch takes two seconds."""
     if name in __all__:
         from tag2mask import api
 

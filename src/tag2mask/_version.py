@@ -1,3 +1,3 @@
-"""The version, where everything may import it."""
+"""The version, in a module that every other one may import."""
 
 __version__ = "0.2.0.dev0"

@@ -1,4 +1,4 @@
-"""The verbs as Python functions: paths may be text, settings are keywords, groups of them dictionaries."""
+"""The verbs as Python functions. Paths may be strings, settings are keyword arguments, groups of settings dicts."""
 
 from __future__ import annotations
 
@@ -52,16 +52,25 @@ Tagged = Sequence[tuple[Image, Sequence[str]]]
 
 
 def as_path(path: str | Path | None) -> Path | None:
-    """A path, if there is one."""
+    """Convert to a ``Path``; None stays None."""
     return None if path is None else Path(path)
 
 
 @takes(WholeSettings)
 def run(data: str | Path, /, out: str | Path, *, quick: bool = False, **settings: Any) -> WholeResult:
-    """All of it, or what is left of it; ``settings`` are those of the stages, such as ``train={"epochs": 5}``.
+    """Run all steps: check, train, probe, masks, segment, predict, evaluate, report. Called again, it continues.
+
+    Args:
+        data: Folder with ``images/`` and ``labels.csv``, or with one folder per class.
+        out: Folder for all results: ``run``, ``probe``, ``segmenter``, ``predicted-val``, ``report.html``, ...
+        quick: Whether to use small crops and few epochs, for a first result.
+        **settings: Settings of the steps, as in ``train={"epochs": 5}, masks={"look": {"flip": True}}``.
+
+    Returns:
+        The results of all steps in ``stages``, and ``scores`` with one row per mask set that has true masks.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return run_whole(Plan(Path(data), Path(out), WholeSettings.parse(settings), quick))
 
@@ -76,10 +85,23 @@ def prepare(
     link: str = "hard",
     **settings: Any,
 ) -> Prepared:
-    """Write a published or own data set as a folder for ``train``; ``settings`` are the source's: ``tags="xml"``.
+    """Convert a data set in another layout to a folder that ``train`` reads. Called again, it continues.
+
+    Args:
+        source: ``voc``, ``coco``, ``ade20k``, ``dfc2020``, ``endotect``, ``coco-json``, ``labelme``, ``imagefolder``,
+            ``csv``, ``huggingface``, ``yolo``, or a source of another package.
+        root: Folder of the data set.
+        out: New folder to write.
+        splits: Splits to convert; all if empty.
+        limit: Only the first ``limit`` images of each split.
+        link: ``"hard"``, ``"symlink"`` or ``"copy"``: how image files get into ``out``.
+        **settings: Settings of the source, such as ``tags="xml"`` of ``voc``.
+
+    Returns:
+        Numbers of images, tagged images, masks and images per split, and the images that failed.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     plan = PrepareSettings.parse({"splits": splits, "limit": limit, "link": link})
     return preparation.prepare(source, Path(root), Path(out), settings, plan)
@@ -96,14 +118,23 @@ def train(
     resume: bool = False,
     **settings: Any,
 ) -> TrainResult:
-    """Learn from the tags of the folder ``tagged``, or of a list of (image, tags) in memory.
+    """Train on tags and write a run.
 
-    Images in memory are paths, Pillow images, arrays or tensors; ``val`` are more of them to keep the best weights by,
-    and ``classes`` all names there may be, a first one "background" for what no tag names. ``settings`` are those of
-    ``TrainSettings``, such as ``epochs=10``.
+    Args:
+        tagged: A data folder, or a list of (image, tags) in memory. Images are paths, Pillow images, arrays or tensors
+            of shape ``(Y, X)``, ``(Y, X, bands)`` or ``(bands, Y, X)``; tags are lists of class names.
+        out: New folder for the run.
+        val: More (image, tags) in memory. The epoch with the best tags on them is kept, without them the last one.
+        classes: All class names, for images in memory; a first name ``"background"`` means that pixels may have no
+            class. None uses the tags that occur, sorted, without a background.
+        resume: Whether to continue the training in ``out``.
+        **settings: Settings of ``TrainSettings``, such as ``epochs=10``.
+
+    Returns:
+        The run's folder, the number of epochs, and the best epoch with its validation average precision.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
 
     Example:
         >>> pairs = [(Image.open("a.jpg"), ["cow"]), (Image.open("b.jpg"), ["cow", "dog"])]  # doctest: +SKIP
@@ -128,20 +159,39 @@ def import_checkpoint(
     background: bool = False,
     image_size: int | None = None,
 ) -> ImportResult:
-    """Make a run of weights that a method's authors released; ``classes`` is a file with a name a line.
+    """Turn weights released by a method's authors into a run, without executing anything in the file.
+
+    Args:
+        checkpoint: The ``.pth`` file.
+        method: ``weaktr``, ``mctformer-v1``, ``mctformer-v2`` or ``mctformer-plus``.
+        classes: Text file with one class name per line, in the order of training.
+        out: New folder for the run.
+        background: Whether pixels may have no class; a first line ``background`` in ``classes`` means the same.
+        image_size: Side of images in pixels; None keeps that of training.
+
+    Returns:
+        The run's folder, what was read, and the recipe for painting masks like the authors'.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return imported.import_checkpoint(Path(checkpoint), method, Path(classes), Path(out), background, image_size)
 
 
 @takes(ProbeSettings)
 def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSummary:
-    """Learn from a run's class maps what patches are; ``settings`` are those of ``ProbeSettings``: ``steps=600``.
+    """Train a probe: a linear layer that classifies patches, learned from the class maps of a run.
+
+    Args:
+        run: Folder written by ``train``.
+        out: New folder for the probe. Called again, it continues there.
+        **settings: Settings of ``ProbeSettings``, such as ``steps=600``.
+
+    Returns:
+        The number of sure patches and the fraction of patches by class name, and the images that failed.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return probing.train_probe(Path(run), Path(out), ProbeSettings.parse(settings))
 
@@ -150,10 +200,19 @@ def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSu
 def make_masks(
     run: str | Path, data: str | Path | None = None, out: str | Path | None = None, **settings: Any
 ) -> MaskSetSummary:
-    """Paint the masks of a split; ``settings`` are those of ``MaskSettings``, such as ``split="val"``.
+    """Paint the masks of a split and write a mask set.
+
+    Args:
+        run: Folder written by ``train``.
+        data: A data folder other than the run's.
+        out: New folder; None writes to ``RUN/masks-SPLIT``.
+        **settings: Settings of ``MaskSettings``, such as ``split="val"`` or ``refine={"names": "pamr,crf"}``.
+
+    Returns:
+        The folder of the mask set, the number of masks, and the images that failed.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return make.make_masks(Path(run), as_path(data), as_path(out), MaskSettings.parse(settings))
 
@@ -171,13 +230,24 @@ def segment(
     resume: bool = False,
     **settings: Any,
 ) -> SegmentResult:
-    """Train a segmenter on a mask set; ``settings`` are those of ``SegmentSettings``, such as ``epochs=20``.
+    """Train a segmentation network on a mask set and write a segmenter.
 
-    In each of more ``rounds`` a new one learns from what the one before repainted. ``truth`` scores the masks'
-    precision and ``val_truth`` each round; only with ``fully_supervised`` truth is learned from.
+    Args:
+        run: Folder written by ``train``; its data and backbone are used.
+        masks: The finished mask set to learn from; None with ``fully_supervised``.
+        out: New folder for the segmenter.
+        rounds: Number of trainings. After each one but the last, the network repaints the masks for the next.
+        truth: Folder of true masks, used only to score the masks' precision unless ``fully_supervised``.
+        val_truth: Folder of true validation masks, used only to score the rounds; None uses ``truth``.
+        fully_supervised: Whether to learn from ``truth`` instead of ``masks``, as an upper bound.
+        resume: Whether to continue the training in ``out``.
+        **settings: Settings of ``SegmentSettings``, such as ``epochs=20``.
+
+    Returns:
+        The segmenter's folder, its last loss, and the fraction of labels kept by clipping and their precision.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return segment_in_rounds(
         Path(run),
@@ -200,12 +270,20 @@ def predict(
     split: str | None = None,
     **settings: Any,
 ) -> MaskSetSummary:
-    """Mask images, or with none given a split, with a segmenter, a tagged run or an ONNX file.
+    """Paint masks of new images and write a mask set.
 
-    ``settings`` are those of ``PredictSettings``, such as ``flip=True``.
+    Args:
+        model: A segmenter, a tagged run or an ONNX file.
+        photographs: One or several image files or folders, of any size; an empty list with ``split``.
+        out: New folder for the mask set.
+        split: A split of the data that the model was trained on, instead of images.
+        **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}``.
+
+    Returns:
+        The folder of the mask set, the number of masks, and the images that failed.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     given = [photographs] if isinstance(photographs, str | Path) else photographs
     paths = [Path(path) for path in given]
@@ -214,10 +292,17 @@ def predict(
 
 @takes(DataSettings)
 def check(data: str | Path, **settings: Any) -> CheckReport:
-    """Look over a data folder before training; ``settings`` are those of ``DataSettings``, such as ``bands=4``.
+    """Check a data folder before training.
+
+    Args:
+        data: Folder with ``images/`` and ``labels.csv``, or with one folder per class.
+        **settings: Settings of ``DataSettings``, such as ``bands=4``.
+
+    Returns:
+        Counts of images, tags and masks, the ``problems`` found, and ``fatal`` if training could not work.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return checking.check(Path(data), DataSettings.parse(settings))
 
@@ -228,10 +313,19 @@ def report(
     truth: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Path:
-    """Write a page about a run and a mask set of its; returns its path.
+    """Write an HTML page about a run and one of its mask sets.
+
+    Args:
+        run: Folder written by ``train``.
+        masks: A mask set of the run; None uses ``RUN/masks-train``, or the only one.
+        truth: Folder of true masks; None uses those of the data set, if there are any.
+        out: HTML file; None writes to ``RUN/report.html``.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return page.write_report(Path(run), as_path(masks), as_path(truth), as_path(out))
 
@@ -248,12 +342,22 @@ def compare(
     masks: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> ComparisonResult:
-    """Train several methods alike, paint, score.
+    """Train several methods under the same conditions, paint masks and score them. Called again, it continues.
 
-    ``masks`` are settings of ``MaskSettings``, the others those of ``TrainSettings`` for every method.
+    Args:
+        folder: The data folder.
+        out: Folder for all results.
+        methods: Names of methods, such as ``["attended", "linear"]``.
+        seeds: Seeds; every method is trained once per seed.
+        budget_minutes: Training time of each method in minutes; None trains all epochs.
+        masks: Settings of ``MaskSettings``.
+        **settings: Settings of ``TrainSettings`` for every method.
+
+    Returns:
+        ``table`` with one row per method, ``rows`` with one per method and seed, and the path of the HTML ``report``.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     train_as, paint_as = TrainSettings.parse(settings), MaskSettings.parse(masks or {})
     plan = Comparison(Path(folder), Path(out), tuple(methods), tuple(seeds), budget_minutes, train_as, paint_as)
@@ -261,10 +365,17 @@ def compare(
 
 
 def export(model: str | Path, out: str | Path) -> OnnxSummary:
-    """Write a run or a segmenter as one ONNX file.
+    """Export a run or a segmenter to one ONNX file, and compare its outputs with torch.
+
+    Args:
+        model: Folder written by ``train`` or ``segment``.
+        out: ONNX file to write.
+
+    Returns:
+        The file, its size in bytes, and the largest difference from torch.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     from tag2mask.exporters.onnx import export_onnx
 
@@ -272,10 +383,18 @@ def export(model: str | Path, out: str | Path) -> OnnxSummary:
 
 
 def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) -> Scores:
-    """Score a mask set against label images.
+    """Score a mask set against true masks.
+
+    Args:
+        mask_set: Folder written by ``make_masks`` or ``predict``.
+        truth: Folder of label images ``NAME.png``.
+        split: Score only the images of this split (``splits/NAME.txt`` next to ``truth``) or of this file of names.
+
+    Returns:
+        Scores in percent: ``miou``, ``precision``, ``recall``, ``pixel_accuracy``, and ``per_class`` with IoU by name.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return evaluation.evaluate(Path(mask_set), Path(truth), split)
 
@@ -283,11 +402,19 @@ def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) 
 def convert(
     mask_set: str | Path, to: str, out: str | Path, images: str | Path | None = None, suffix: str | None = None
 ) -> Conversion:
-    """Write a mask set as ``coco``, ``yolo``, ``cvat``, ``voc``, ``png``, ``geotiff`` or ``npz``.
+    """Write a mask set in the format of another tool.
 
-    ``images`` is where the images are now, ``suffix`` what those had that are gone (coco).
+    Args:
+        mask_set: Folder written by ``make_masks`` or ``predict``.
+        to: ``coco``, ``yolo``, ``cvat``, ``voc``, ``png``, ``geotiff`` or ``npz``.
+        out: New folder; a ``.json`` file for ``coco``, a ``.zip`` file for ``cvat``.
+        images: Folder of the images, for ``coco`` and ``geotiff``; None looks where they were.
+        suffix: File suffix of images that no longer exist, for ``coco``.
+
+    Returns:
+        The output path, the number of masks, and counts specific to the format.
 
     Raises:
-        Tag2MaskError: what is wrong, where, and how to mend it.
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return exporting.convert(Path(mask_set), to, Path(out), as_path(images), suffix)

@@ -1,7 +1,7 @@
-"""Folders that are gone on with: what one was begun to become stands in it before anything else.
+"""Checks for output folders that can be resumed; each first records what it was begun for.
 
-Training, mask sets, probes, comparisons and whole runs all open a folder this way. It is vacant, or it was begun for
-the same thing; then what is finished stays and the rest is made.
+Training, mask sets, probes, comparisons and whole runs all open a folder this way. It must be vacant, or begun for the
+same purpose; in that case, finished parts are kept and the rest is made.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ ANEW = "choose another --out or delete it"
 
 
 def require_vacant(out: Path, mend: str = ELSEWHERE, error: type[Tag2MaskError] = RunError) -> None:
-    """Something new can be made in ``out``.
+    """Check that ``out`` is vacant.
 
     Raises:
-        ``error``: something is there; ``mend`` says what to do.
+        ``error``: it is not; ``mend`` says what to do.
     """
     if not vacant(out):
         raise error(f"{out} is not empty; {mend}")
@@ -37,12 +37,12 @@ def require_begun_as(
     ignored: Container[str] = (),
     missing: Any = None,
 ) -> None:
-    """``out`` was begun to become what is wanted now.
+    """Check that ``out`` was begun with the settings ``wanted`` now.
 
-    Keys that are ``ignored`` may differ; ``missing`` stands for the value of a key that is not there.
+    Keys in ``ignored`` may differ; ``missing`` is the value of keys that are not set.
 
     Raises:
-        ``error``: one of them has another value; ``mend`` says what to do.
+        ``error``: a setting has another value; ``mend`` says what to do.
     """
     for key, was, now in differences(before, wanted, missing):
         if key not in ignored:

@@ -1,29 +1,29 @@
-"""The errors a user can cause. Each message says what is wrong, where, and how to mend it, in one line."""
+"""Errors that a user can cause. Each message says in one line what is wrong, where, and how to fix it."""
 
 
 class Tag2MaskError(Exception):
-    """Anything the user can mend; the command line prints it as one line and exits with 2."""
+    """Any error that the user can fix; the command line prints it in one line and exits with code 2."""
 
 
 class DataError(Tag2MaskError):
-    """Images, tags, masks or lists that cannot be used as they are."""
+    """Images, tags, masks or split lists cannot be used as they are."""
 
 
 class SplitMissingError(DataError):
-    """A data set has no split of that name."""
+    """The data set has no split of that name."""
 
 
 class SettingsError(Tag2MaskError):
-    """A setting that is unknown, of the wrong kind, or contradicts another."""
+    """A setting is unknown, of the wrong type, or contradicts another one."""
 
 
 class WeightsError(Tag2MaskError):
-    """A weights file that cannot be read or does not fit the model."""
+    """A weights file cannot be read or does not fit the model."""
 
 
 class RunError(Tag2MaskError):
-    """A run folder that is missing, damaged, or of another making."""
+    """A run folder is missing or damaged, or was made by something else."""
 
 
 class MaskSetError(Tag2MaskError):
-    """A mask set that is missing, damaged, or in the way of a new one."""
+    """A mask set is missing or damaged, or something else is where a new one should be written."""

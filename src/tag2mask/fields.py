@@ -1,4 +1,4 @@
-"""What a settings class offers: every setting with its key, its form, its default and its description."""
+"""The settings of a settings class, each with its key, form, default and description."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ FORMS: Mapping[Any, str] = {bool: "true|false", int: "INTEGER", float: "NUMBER",
 
 @dataclass(frozen=True)
 class Form:
-    """How a value is written by hand: put into ``Annotated`` where the type does not tell."""
+    """How a value is written on the command line; used in ``Annotated`` where the type does not show it."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its dotted ``key``, its type and how a value is written, what holds unless it is set, what it does.
+    """One setting: its dotted ``key``, type (``kind``), ``form`` of values, ``default`` and ``description``.
 
-    ``nullable``: ``null`` is a value, too. A ``description`` that ends in ``[...]`` says itself what holds unless the
-    setting is set, where the ``default`` does not tell.
+    ``nullable``: ``null`` is also a value. A ``description`` that ends in ``[...]`` states the default itself, where
+    ``default`` does not show it.
     """
 
     key: str
@@ -40,25 +40,25 @@ class Setting:
     description: str
 
     def shown_default(self) -> str:
-        """The default as one writes it, or none where the description has it or there is nothing to write."""
+        """Return the default as written on the command line; empty if the description states it or it is None."""
         if self.default is None or self.description.endswith("]"):
             return ""
         return format_default(self.default)
 
     def help(self) -> str:
-        """The description with the default in brackets."""
+        """Return the description with the default in brackets."""
         default = self.shown_default()
         return f"{self.description} [{default}]." if default else f"{self.description}."
 
 
 def settings_of(settings: type[BaseModel]) -> list[Setting]:
-    """All settings of a class, those of nested groups with dotted keys."""
+    """Return all settings of a class; those of nested groups have dotted keys."""
     defaults = {name: default_of(field) for name, field in settings.model_fields.items()}
     return list(find_settings(settings, "", defaults, ""))
 
 
 def find_settings(settings: type[BaseModel], prefix: str, defaults: Mapping[str, Any], note: str) -> Iterator[Setting]:
-    """The settings of a group whose defaults are these; ``note`` says what holds where the group is not set."""
+    """Yield the settings of a group with these defaults; ``note`` describes the default of a group that is not set."""
     for name, field in settings.model_fields.items():
         default, about = defaults.get(name), field.description or ""
         group = group_of(field.annotation)
@@ -79,29 +79,29 @@ def find_settings(settings: type[BaseModel], prefix: str, defaults: Mapping[str,
 
 
 def default_of(field: FieldInfo) -> Any:
-    """The default of a field, None if it has none."""
+    """Return the default of a field, None if it has none."""
     default = field.get_default(call_default_factory=True, validated_data={})
     return None if default is PydanticUndefined else default
 
 
 def group_of(annotation: Any) -> type[BaseModel] | None:
-    """The settings class of a field that is a group, one that may be left out included."""
+    """Return the settings class of a field that is a group, optional or not, else None."""
     kinds = [plain(kind) for kind in alternatives(annotation) if kind is not NoneType]
     return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel) else None
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:
-    """The types of a union, or the one type."""
+    """Return the types of a union, or the single type."""
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 def plain(kind: Any) -> Any:
-    """A type without what ``Annotated`` adds."""
+    """Return a type without its ``Annotated`` metadata."""
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def form_of(kind: Any) -> str:
-    """How a value of a type is written."""
+    """Return how a value of a type is written."""
     if get_origin(kind) is Annotated:
         inner, *notes = get_args(kind)
         return next((note.text for note in notes if isinstance(note, Form)), form_of(inner))
@@ -115,7 +115,7 @@ def form_of(kind: Any) -> str:
 
 
 def format_default(value: Any) -> str:
-    """A default as it stands on a command line."""
+    """Return a default as written on the command line."""
     if isinstance(value, tuple):
         return ",".join(map(format_default, value)) or "none"
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
-"""JSON and YAML as plain values, read one way everywhere: whatever cannot be read so is a ``ValueError`` of one line.
+"""Reading JSON and YAML as plain values; anything invalid raises a ``ValueError`` with a one-line message.
 
-Words are JSON's in both: ``no``, ``012`` and ``0x1F`` are texts, not false, 10 and 31 as in YAML 1.1. Numbers are
-finite, and whole ones have 64 bits.
+YAML words have JSON's meaning: ``no``, ``012`` and ``0x1F`` are texts, not false, 10 and 31 as in YAML 1.1. Numbers
+must be finite, and integers must fit in 64 bits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 LARGEST = 2**63 - 1
-LONGEST = 16 * 2**20  # bytes of YAML, which is read slowly
-DEEPEST, MOST = 50, 2_000_000  # levels, and values that the aliases of a YAML file stand for
+LONGEST = 16 * 2**20  # bytes of a YAML text, since YAML is slow to read
+DEEPEST, MOST = 50, 2_000_000  # levels, and values after a YAML text's aliases are expanded
 WHOLE = re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$")
 FRACTION = re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$")
 WORDS: Mapping[str, bool | None] = {
@@ -28,10 +28,10 @@ WORDS: Mapping[str, bool | None] = {
 
 
 def from_json(content: bytes, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """The value of a JSON text; ``hook`` replaces its objects.
+    """Parse a JSON text; ``hook`` replaces its objects.
 
     Raises:
-        ValueError: it is no UTF-8, no JSON, or holds what is no finite number.
+        ValueError: it is not UTF-8 or not JSON, or a number is not finite or too large.
     """
     try:
         return json.loads(
@@ -46,10 +46,10 @@ def from_json(content: bytes, hook: Callable[[dict[str, Any]], Any] | None = Non
 
 
 def from_yaml(content: bytes) -> Any:
-    """The value of a YAML text.
+    """Parse a YAML text.
 
     Raises:
-        ValueError: it is no UTF-8, no YAML, too large, or holds what is no plain value.
+        ValueError: it is not UTF-8, not YAML or too large, or holds a value that is not plain.
     """
     if len(content) > LONGEST:
         raise ValueError(f"is larger than {LONGEST // 2**20} MiB")
@@ -59,20 +59,20 @@ def from_yaml(content: bytes) -> Any:
         raise ValueError("is nested too deeply") from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # an explicit tag on a foreign value
-        raise ValueError(f"holds a value that its tag does not fit ({error})") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # an explicit tag does not fit its value
+        raise ValueError(f"holds a value that does not fit its tag ({error})") from None
     require_plain_values(value)
     return value
 
 
 def to_yaml(content: Mapping[str, Any]) -> str:
-    """A YAML text that ``from_yaml`` reads back, in the order given."""
+    """Return content as a YAML text that ``from_yaml`` reads back, in the given order."""
     text: str = yaml.dump(dict(content), Dumper=PlainDumper, sort_keys=False)
     return text
 
 
 def from_word(text: str) -> Any:
-    """What a word is by itself: a number, true, false, null, or else a text; lists, groups and quotes as in YAML."""
+    """Parse a word as a number, true, false, null, or else a text; lists, groups and quotes are parsed as YAML."""
     text = text.strip()
     if text in WORDS:
         return WORDS[text]
@@ -87,33 +87,33 @@ def from_word(text: str) -> Any:
 
 
 def finite(text: str) -> float:
-    """A number that is one.
+    """Parse a finite number.
 
     Raises:
-        ValueError: it is infinite or none.
+        ValueError: it is infinite or NaN.
     """
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"holds {text[:20]}, which is no finite number")
+        raise ValueError(f"holds {text[:20]}, which is not a finite number")
     return number
 
 
 def whole(text: str) -> int:
-    """A whole number of 64 bits.
+    """Parse an integer of at most 64 bits.
 
     Raises:
         ValueError: it is larger.
     """
     if len(text) > 20 or abs(int(text)) > LARGEST:
-        raise ValueError(f"holds the whole number {text[:20]}, which is too large")
+        raise ValueError(f"holds the integer {text[:20]}, which is too large")
     return int(text)
 
 
 def require_plain_values(value: Any) -> None:
-    """Nothing but texts, numbers, true, false and null in lists and groups, of a depth and number that can be shown.
+    """Check that a value holds only texts, numbers, true, false and null in lists and groups, within limits.
 
     Raises:
-        ValueError: there is something else, or too much.
+        ValueError: it holds something else, too many values or too many levels.
     """
     seen = 0
     inside: list[Iterator[Any]] = [iter([value])]
@@ -121,20 +121,20 @@ def require_plain_values(value: Any) -> None:
         for one in inside[-1]:
             seen += 1
             if seen > MOST:
-                raise ValueError(f"stands for more than {MOST} values")
+                raise ValueError(f"has more than {MOST} values")
             if isinstance(one, dict | list):
                 if len(inside) > DEEPEST:
                     raise ValueError(f"is nested more than {DEEPEST} levels deep")
                 inside.append(iter(parts(one)))
                 break
             if not isinstance(one, str | int | float | None):
-                raise ValueError(f"holds a {type(one).__name__}; wanted texts, numbers, true, false or null")
+                raise ValueError(f"holds a {type(one).__name__}; expected texts, numbers, true, false or null")
         else:
             inside.pop()
 
 
 def parts(group: dict[Any, Any] | list[Any]) -> Iterable[Any]:
-    """What is in a list or a group, whose keys are texts, or whole numbers as in lists of classes.
+    """Return the values in a list or a group, whose keys must be texts or integers (as in lists of classes).
 
     Raises:
         ValueError: a key is neither.
@@ -143,27 +143,27 @@ def parts(group: dict[Any, Any] | list[Any]) -> Iterable[Any]:
         return group
     for key in group:
         if type(key) not in (str, int):
-            raise ValueError(f"has the key {key!r}, which is no text; put it into quotes")
+            raise ValueError(f"has the key {key!r}, which is not a text; put it in quotes")
     return group.values()
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML whose words are JSON's."""
+    """YAML loader whose words have JSON's meaning."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
 class PlainDumper(yaml.SafeDumper):
-    """Puts into quotes what readers of YAML 1.1 or ``PlainLoader`` would not take for a text."""
+    """YAML dumper that quotes texts which YAML 1.1 or ``PlainLoader`` would read as something else."""
 
 
 def construct(read: Callable[[str], float], loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
-    """A number of a YAML text."""
+    """Construct a number from a YAML node."""
     return read(str(loader.construct_scalar(node)))
 
 
 def resolve() -> None:
-    """Say which words are what."""
+    """Register the words and numbers that ``PlainLoader`` and ``PlainDumper`` recognise."""
     starts = list("-+.0123456789")
     for kind in (PlainLoader, PlainDumper):
         kind.add_implicit_resolver("tag:yaml.org,2002:int", WHOLE, starts)

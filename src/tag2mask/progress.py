@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar with a rate and an ETA on a terminal, plain lines elsewhere."""
+"""Progress on stderr: a bar with rate and ETA on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from rich.text import Text
 
 
 class RateColumn(ProgressColumn):
-    """Things a second."""
+    """Items per second."""
 
     def render(self, task: Task) -> Text:
-        """The rate, or nothing before there is one."""
+        """Return the rate, or an empty text before it is known."""
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
 class Bar:
-    """One line of progress; ``say`` prints a line above it."""
+    """One progress bar; ``say`` prints a line above it."""
 
     def __init__(self, progress: Progress, task: TaskID, console: Console) -> None:
         self.progress = progress
@@ -38,19 +38,19 @@ class Bar:
         self.console = console
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
-        """``count`` more things are done."""
+        """Count ``count`` more items as done, and show a note."""
         self.progress.update(self.task, advance=count)
         if note is not None:
             self.progress.update(self.task, note=note)
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def progress_bar(description: str, total: int | None, done: int = 0, shown: bool = True) -> Iterator[Bar]:
-    """A bar for ``total`` things (None: unknown) of which ``done`` are done already; shown on a terminal only."""
+    """Show a bar for ``total`` items (None: unknown), ``done`` of them already done; drawn only on a terminal."""
     console = Console(file=sys.stderr)
     columns = [
         TextColumn("{task.description}"),

@@ -1,6 +1,6 @@
-"""What goes by a name: our own methods, sources, refiners and converters, and those of other packages.
+"""Methods, sources, refiners and converters by name: our own, and those of other packages.
 
-Another package offers one as an entry point, which is loaded when somebody asks for it by name::
+Another package registers one as an entry point, which is loaded when it is used::
 
     [project.entry-points."tag2mask.methods"]
     mine = "my_package.method:ENTRY"
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Our own by name, then the entry points of ``group``; a name that is taken is not given away."""
+    """Our own entries by name, then the entry points of ``group``, which cannot replace our own."""
 
     def __init__(self, group: str, own: Mapping[str, T]) -> None:
         self.group = group
@@ -27,7 +27,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     @cached_property
     def others(self) -> dict[str, EntryPoint]:
-        """The entry points of other packages by name."""
+        """Entry points of other packages by name."""
         return {point.name: point for point in entry_points(group=self.group) if point.name not in self.own}
 
     def __getitem__(self, name: str) -> T:
@@ -36,14 +36,14 @@ class Registry(Mapping[str, T], Generic[T]):
         return self.loaded(self.others[name])
 
     def loaded(self, point: EntryPoint) -> T:
-        """What an entry point stands for.
+        """Load an entry point.
 
         Raises:
             SettingsError: it cannot be imported.
         """
         try:
             found: T = point.load()
-        except Exception as error:  # whatever another package does
+        except Exception as error:  # another package can raise anything
             raise SettingsError(f"{self.group}: {point.name} ({point.value}) cannot be loaded: {error}") from error
         return found
 

@@ -1,4 +1,4 @@
-"""What every settings class shares: frozen, and an unknown key is an error that names the nearest known one."""
+"""The base of all settings classes: they are frozen, and unknown keys raise an error that names the nearest key."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tag2mask.fields import Form, Setting, group_of, settings_of
 from tag2mask.notation import from_word, from_yaml
 from tag2mask.recipes import read_recipe
 
-LARGEST = {int: 2**63 - 1, float: 3.4e38}  # what torch's int64 and float32 hold
+LARGEST = {int: 2**63 - 1, float: 3.4e38}  # limits of torch's int64 and float32
 SMALLEST_SCALE, LARGEST_SCALE = 0.01, 32
 LARGEST_SIDE = 8192
 SHORT = reprlib.Repr()
@@ -36,14 +36,14 @@ SHORT.maxstring = SHORT.maxother = 120
 
 
 def require_usable_scales(scales: tuple[float, ...]) -> tuple[float, ...]:
-    """At least one scale, and no image becomes nothing or fills the memory."""
+    """Check that there is at least one scale, and that all are within limits that keep images usable."""
     if not scales or not all(SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in scales):
-        raise ValueError(f"wanted one scale or more, all from {SMALLEST_SCALE} to {LARGEST_SCALE}")
+        raise ValueError(f"expected one scale or more, all from {SMALLEST_SCALE} to {LARGEST_SCALE}")
     return scales
 
 
 def parse_scales(scales: Any) -> Any:
-    """A text with commas is a list of scales, and a number one of one."""
+    """Turn a text with commas, or a single number, into a list of scales."""
     if isinstance(scales, str):
         return [from_word(scale) for scale in scales.split(",")]
     return [scales] if isinstance(scales, int | float) else scales
@@ -53,9 +53,9 @@ Scales = Annotated[
     tuple[float, ...], BeforeValidator(parse_scales), AfterValidator(require_usable_scales), Form("NUMBER,NUMBER,...")
 ]
 PretrainedWeights = Annotated[str, Form("hub|FILE|none")]
-Rate = Annotated[float, Field(gt=0, le=100)]  # of learning; torch multiplies it in float32
-# Whatever is larger can only be a typing error, and is found before anything is built.
-Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # of images and crops, in pixels
+Rate = Annotated[float, Field(gt=0, le=100)]  # learning rate; torch multiplies it in float32
+# Larger values can only be typing errors, and are found before anything is built.
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]  # side of images and crops, in pixels
 Epochs = Annotated[int, Field(gt=0, le=100_000)]
 BatchSize = Annotated[int, Field(gt=0, le=16_384)]
 Patches = Annotated[int, Field(gt=0, le=1_000_000)]
@@ -64,7 +64,7 @@ Bands = Annotated[int, Field(gt=0, le=10_000)]
 
 @dataclass(frozen=True)
 class Shorthand:
-    """A key that stands for others: how a value is written, what it does, and the keys and values that it means."""
+    """A key that sets other keys: the form of its value, its description, and the keys and values that it sets."""
 
     form: str
     description: str
@@ -72,10 +72,10 @@ class Shorthand:
 
 
 class Settings(BaseModel):
-    """Base of all settings; built from plain dicts with ``parse``, from words with ``read``.
+    """Base of all settings; built from plain dicts with ``parse``, from command-line words with ``read``.
 
-    ``called`` is what messages and recipes call a class. ``moved`` maps dotted keys of older versions, or ``GROUP.*``
-    for all keys of a group, to those of today. ``shorthands`` are keys that only ``read`` knows.
+    ``called`` is the name of the class in messages and recipes. ``moved`` maps dotted keys of older versions, or
+    ``GROUP.*`` for all keys of a group, to the present ones. ``shorthands`` are keys that only ``read`` accepts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -86,7 +86,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def relocate(cls, values: Any) -> Any:
-        """Settings under the keys of older versions; what has become a group since is taken as one."""
+        """Move settings from the keys of older versions to the present ones, unless an old key is now a group."""
         if not isinstance(values, Mapping) or not cls.moved:
             return values
         kept = copy.deepcopy(dict(values))
@@ -101,7 +101,7 @@ class Settings(BaseModel):
 
     @classmethod
     def key_now(cls, key: str) -> str:
-        """What a dotted key of an older version is called now; others stay."""
+        """Return the present name of a dotted key of an older version; other keys stay."""
         for old, new in cls.moved.items():
             whole, below = old.removesuffix(".*"), old.endswith(".*") or old not in cls.model_fields
             if (key == old) or (below and key.startswith(f"{whole}.")):
@@ -112,18 +112,18 @@ class Settings(BaseModel):
 
     @classmethod
     def listed(cls) -> list[Setting]:
-        """All settings with their form, default and description, then the shorthands."""
+        """Return all settings with their form, default and description, then the shorthands."""
         short = [Setting(name, None, one.form, False, None, one.description) for name, one in cls.shorthands.items()]
         return [*settings_of(cls), *short]
 
     @field_validator("*")
     @classmethod
     def finite(cls, value: Any) -> Any:
-        """A number, or every number of a list, is one that torch can hold."""
+        """Check that a number, or every number of a list, is finite and fits torch's types."""
         for number in value if isinstance(value, tuple) else (value,):
             largest = LARGEST.get(type(number))
             if largest is not None and not abs(number) <= largest:
-                raise ValueError(f"wanted a finite number, {largest:.3g} at most")
+                raise ValueError(f"expected a finite number, {largest:.3g} at most")
         return value
 
     @classmethod
@@ -131,7 +131,7 @@ class Settings(BaseModel):
         """Validate ``values``.
 
         Raises:
-            SettingsError: an unknown key (the nearest known one is named) or a value of the wrong kind.
+            SettingsError: a key is unknown (the message names the nearest one) or a value has the wrong type.
         """
         try:
             return cls.model_validate(dict(values))
@@ -153,11 +153,13 @@ class Settings(BaseModel):
         recipe: str | None = None,
         config: Path | None = None,
     ) -> Self:
-        """Defaults, then a recipe, a YAML file, options by dotted key or shorthand, and ``KEY=VALUE`` assignments.
+        """Combine defaults, a recipe, a YAML file, options by dotted key or shorthand, and ``KEY=VALUE`` assignments.
+
+        Later ones override earlier ones.
 
         Raises:
-            SettingsError: there is no such recipe or it has no settings for this, the file cannot be read, an
-                assignment has no ``=``, or a setting is unknown or wrong.
+            SettingsError: the recipe does not exist or has no settings for this, the file cannot be read, an assignment
+                has no ``=``, or a setting is unknown or wrong.
         """
         values = {} if recipe is None else read_recipe(recipe).of(cls.called)
         if config is not None:
@@ -170,7 +172,7 @@ class Settings(BaseModel):
 
 
 def complaint(key: str, details: ErrorDetails) -> str:
-    """What is wrong with the value of ``key``; a check of a whole group says itself of which of its keys."""
+    """Return what is wrong with the value of ``key``; checks of whole groups name the key in their own message."""
     if details["type"] == "missing":
         return f"{key!r} is missing"
     reason = str(details["ctx"]["error"]) if details["type"] == "value_error" else details["msg"]
@@ -180,7 +182,7 @@ def complaint(key: str, details: ErrorDetails) -> str:
 
 
 def nearest(key: str, known: Sequence[str]) -> str | None:
-    """The known key that is most like ``key``, as a whole, in its last part or in its group; none if none is."""
+    """Return the known key most similar to ``key`` as a whole, in its last part or in its group, or None."""
     meant: dict[str, str] = {}
     for name in known:
         group, _, last = name.rpartition(".")
@@ -190,34 +192,34 @@ def nearest(key: str, known: Sequence[str]) -> str | None:
 
 
 def assign(values: dict[str, Any], assignments: Sequence[str], settings: type[Settings] = Settings) -> dict[str, Any]:
-    """Put ``KEY=VALUE`` texts into nested values of these settings; returns them.
+    """Set ``KEY=VALUE`` assignments in nested values of the class ``settings``, and return the values.
 
     Raises:
-        SettingsError: one has no key or no ``=``.
+        SettingsError: an assignment has no key or no ``=``.
     """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
-            raise SettingsError(f"--set {assignment}: wanted KEY=VALUE, such as epochs=8")
+            raise SettingsError(f"--set {assignment}: expected KEY=VALUE, such as epochs=8")
         set_dotted(values, settings.key_now(key.strip()), from_word(text))
     return values
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping."""
+    """Read a YAML file that holds a mapping."""
     try:
         content = from_yaml(path.read_bytes())
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise SettingsError(f"{path}: is no YAML: {error}") from None
+        raise SettingsError(f"{path}: is not valid YAML: {error}") from None
     if not isinstance(content, dict):
-        raise SettingsError(f"{path}: holds no settings; wanted lines such as epochs: 8")
+        raise SettingsError(f"{path}: holds no settings; expected lines such as epochs: 8")
     return content
 
 
 def set_dotted(values: dict[str, Any], key: str, value: object) -> None:
-    """Set a dotted key."""
+    """Set a dotted key in nested values."""
     *path, last = key.split(".")
     for part in path:
         inner = values.setdefault(part, {})
@@ -230,7 +232,7 @@ def set_dotted(values: dict[str, Any], key: str, value: object) -> None:
 
 
 def take(values: dict[str, Any], key: str) -> list[Any]:
-    """The value of a dotted key, taken out, or none; a group that is empty then goes too."""
+    """Remove a dotted key and return its value in a list, empty if it is not set; empty groups are removed too."""
     first, _, rest = key.partition(".")
     if first not in values:
         return []
@@ -244,7 +246,7 @@ def take(values: dict[str, Any], key: str) -> list[Any]:
 
 
 def merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Put ``changes`` into ``values``, groups key by key."""
+    """Merge ``changes`` into ``values``, groups key by key."""
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             merge(values[key], value)
@@ -255,7 +257,7 @@ def merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], missing: Any = None
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Dotted keys of nested settings whose values differ, with the values then and now, or ``missing`` for none."""
+    """Yield the dotted keys whose values differ, with old and new values; ``missing`` is the value of unset keys."""
     was, wanted = flat(before), flat(now)
     for key in {**was, **wanted}:
         old, new = was.get(key, missing), wanted.get(key, missing)
@@ -264,7 +266,7 @@ def differences(
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings with dotted keys."""
+    """Flatten nested settings to dotted keys."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}

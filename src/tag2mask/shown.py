@@ -1,4 +1,4 @@
-"""What results show to people: lines, and tables that whoever prints them lays out."""
+"""Results for printing: lines of text, and tables that the caller lays out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Table:
-    """Cells below their columns' names."""
+    """A table of texts with column names."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -19,26 +19,26 @@ Shown = Sequence[str | Table]
 
 
 class Result(Protocol):
-    """What a verb comes to."""
+    """The result of a command."""
 
     def to_json(self) -> Mapping[str, Any]:
-        """For programs."""
+        """Return the result for ``--json``."""
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the result for printing."""
 
 
 @dataclass(frozen=True)
 class PlainResult:
-    """A result that is no object of its own."""
+    """A result without a class of its own."""
 
     content: Mapping[str, Any]
     lines: Shown
 
     def to_json(self) -> Mapping[str, Any]:
-        """For programs."""
+        """Return the result for ``--json``."""
         return self.content
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the result for printing."""
         return self.lines

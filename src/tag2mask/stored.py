@@ -1,4 +1,4 @@
-"""Files that an earlier call of ours wrote: each is read through one schema, so whatever happened to it is one line.
+"""Reading files that tag2mask wrote earlier. Each is validated by a schema, so any damage gives a one-line error.
 
 A schema is a ``Stored`` class, or any dataclass.
 """
@@ -30,34 +30,34 @@ T = TypeVar("T")
 
 
 def require_path_text(text: str) -> str:
-    """A text that can be a path.
+    """Check that a text can be a path.
 
     Raises:
         ValueError: it cannot.
     """
     if not text or "\0" in text:
-        raise ValueError("wanted a path")
+        raise ValueError("expected a path")
     return text
 
 
 Flag = StrictBool
-Number = StrictFloat  # whole ones, too
+Number = StrictFloat  # accepts integers too
 Count = Annotated[StrictInt, Field(ge=0)]
 Measured = Annotated[StrictFloat, Field(ge=-LARGEST[float], le=LARGEST[float])]
 Place = Annotated[str, AfterValidator(require_path_text)]
 
 
 class Stored(BaseModel):
-    """Base of schemas: what they do not name stays as it is."""
+    """Base of schemas; keys that a schema does not name are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
 def validate(kind: type[T], content: Any) -> T:
-    """``content`` as ``kind``.
+    """Validate ``content`` as ``kind`` and return it.
 
     Raises:
-        ValueError: something is missing or of another kind.
+        ValueError: something is missing or has another type.
     """
     require_plain_values(content)
     try:
@@ -69,17 +69,17 @@ def validate(kind: type[T], content: Any) -> T:
 
 
 def read_plain(path: Path) -> Any:
-    """The content of a JSON or YAML file.
+    """Read a JSON or YAML file.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: its content is invalid.
         OSError: it cannot be read.
     """
     return (from_yaml if path.suffix == ".yaml" else from_json)(path.read_bytes())
 
 
 def read_stored(path: Path, kind: type[T], error: type[Tag2MaskError] = RunError) -> T:
-    """A JSON or YAML file.
+    """Read a JSON or YAML file as ``kind``.
 
     Raises:
         Tag2MaskError: an ``error``; it is missing or damaged.
@@ -89,7 +89,7 @@ def read_stored(path: Path, kind: type[T], error: type[Tag2MaskError] = RunError
 
 
 def read_rows(path: Path, kind: type[T], error: type[Tag2MaskError] = RunError) -> list[T]:
-    """A file of one JSON object a line.
+    """Read a file with one JSON object per line.
 
     Raises:
         Tag2MaskError: an ``error``; it is missing or damaged.
@@ -99,7 +99,7 @@ def read_rows(path: Path, kind: type[T], error: type[Tag2MaskError] = RunError) 
 
 
 def validate_row(kind: type[T], number: int, line: bytes) -> T:
-    """One line.
+    """Parse and validate one line.
 
     Raises:
         ValueError: it is damaged.
@@ -111,7 +111,7 @@ def validate_row(kind: type[T], number: int, line: bytes) -> T:
 
 
 def drop_torn_line(path: Path) -> None:
-    """Cut off a last line that an interruption left without its end."""
+    """Cut off a last line that an interruption left incomplete."""
     content = path.read_bytes()
     if content and not content.endswith(b"\n"):
         with path.open("r+b") as file:
@@ -120,10 +120,10 @@ def drop_torn_line(path: Path) -> None:
 
 @contextmanager
 def damaged(path: Path, error: type[Tag2MaskError] = RunError) -> Iterator[None]:
-    """What goes wrong in reading a file of ours is the file's damage.
+    """Turn errors while reading one of our files into an ``error`` about a damaged file.
 
     Raises:
-        Tag2MaskError: an ``error``; something did.
+        Tag2MaskError: an ``error``; the file cannot be read or is damaged.
     """
     try:
         yield
@@ -131,4 +131,4 @@ def damaged(path: Path, error: type[Tag2MaskError] = RunError) -> Iterator[None]
         raise error(f"{path} cannot be read ({cause.strerror or cause})") from None
     except ValueError as cause:
         reason = " ".join(str(cause).split())
-        raise error(f"{path} is damaged ({reason}); put back a whole copy, or make {path.parent} again") from None
+        raise error(f"{path} is damaged ({reason}); restore an intact copy, or create {path.parent} again") from None

@@ -1,4 +1,4 @@
-"""Tensors in a file that is either whole or not there."""
+"""Tensor files, written atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tag2mask.stored import damaged
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A safetensors file.
+    """Write a safetensors file atomically.
 
     Raises:
         OSError: it cannot be written.
@@ -26,7 +26,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with in_one_move(path) as beside:
         beside.touch()
-        mode = beside.stat().st_mode  # as the user's umask says; safetensors writes for the owner alone
+        mode = beside.stat().st_mode  # follows the user's umask; safetensors writes files that only the owner can read
         try:
             save_file(whole, beside, metadata=dict(metadata))
         except SafetensorError as error:
@@ -37,38 +37,38 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def as_os_error(error: SafetensorError, path: Path) -> OSError:
-    """What the system said when safetensors could not write, such as that the disk is full."""
+    """Return the system's error behind a safetensors error, such as a full disk."""
     found = re.search(r"os error (\d+)", str(error))
     return OSError(str(error)) if found is None else OSError(int(found[1]), os.strerror(int(found[1])), str(path))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a safetensors file, and what is said beside them.
+    """Read all tensors of a safetensors file, and its metadata.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a safetensors file.
         OSError: it cannot be read.
     """
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, RuntimeError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
-        raise ValueError(str(error) or type(error).__name__) from None  # its header can say anything
+        raise ValueError(str(error) or type(error).__name__) from None  # the header can hold anything
 
 
 def require_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Every number is one.
+    """Check that all values are finite.
 
     Raises:
-        ValueError: a tensor holds infinity or what is no number.
+        ValueError: a tensor holds infinity or NaN.
     """
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{name} holds what is no finite number")
+            raise ValueError(f"{name} holds values that are not finite")
 
 
 def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Fill ``module`` with all tensors of ``path``, which are just its own.
+    """Load the tensors read from ``path`` into ``module``; names, shapes and dtypes must match exactly.
 
     Raises:
         RunError: they belong to another model, or are damaged.
@@ -80,8 +80,8 @@ def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) ->
         name = other[0]
         raise RunError(
             f"{path} does not fit the model: {len(other)} of {len(here)} tensors differ, {name} first "
-            f"({there.get(name, 'missing')} in the file, {here.get(name, 'missing')} in the model); put back the file "
-            "of this training, or keep the settings it was trained with"
+            f"({there.get(name, 'missing')} in the file, {here.get(name, 'missing')} in the model); restore the file "
+            "of this training, or use the settings it was trained with"
         )
     with damaged(path):
         require_finite(tensors)
@@ -89,5 +89,5 @@ def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) ->
 
 
 def describe_tensor(tensor: Tensor) -> str:
-    """Shape and kind of number."""
+    """Return a tensor's shape and dtype as text."""
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

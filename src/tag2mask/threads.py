@@ -1,10 +1,10 @@
 """How torch's OpenMP threads wait for each other, and how many there are: chosen before torch is imported.
 
-By default a thread that waits for another one spins. That is quickest where each thread has a core to itself. Where it
-has not, it spins away the time that the other one needs. On a busy two-core machine (load 8), 20 steps of a small ViT
-took two threads 55 to 72 s (27 to 46 s of computing). The same two threads took 1.4 to 2.1 s if they sleep while they
-wait, and one thread took 1.5 to 1.8 s. Sleeping changes no result. A number of threads by the load would: it decides
-the order of sums, and with it the last bits of the weights.
+By default, a thread that waits for another one spins. That is fastest if each thread has a core of its own; otherwise
+it uses up the time that the other thread needs. On a busy two-core machine (load 8), 20 steps of a small ViT took two
+spinning threads 55 to 72 s (27 to 46 s of computing), two sleeping threads 1.4 to 2.1 s, and one thread 1.5 to 1.8 s.
+Sleeping does not change results. Choosing the number of threads by the load would: it determines the order of sums,
+and thus the last bits of the weights.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def choose_threads(environment: MutableMapping[str, str], cgroup: Path = CGROUP) -> None:
-    """Threads sleep while they wait, and are no more than the cores that a container may use.
+    """Let threads sleep while they wait, and limit them to the cores that a container may use.
 
-    OpenMP counts the cores that a process is bound to, but not a container's share of their time. What is set already
-    stays: ``OMP_WAIT_POLICY=active`` spins, ``OMP_NUM_THREADS`` is how many there are.
+    OpenMP counts the cores that a process is bound to, but ignores a container's limit on CPU time. Variables that are
+    already set stay: ``OMP_WAIT_POLICY=active`` lets threads spin, ``OMP_NUM_THREADS`` is their number.
     """
     if not any(name in environment for name in WAITING):
         environment["OMP_WAIT_POLICY"] = "passive"
@@ -36,12 +36,12 @@ def choose_threads(environment: MutableMapping[str, str], cgroup: Path = CGROUP)
 
 
 def bound_cores() -> int:
-    """Cores that this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cores_in(cgroup: Path) -> float | None:
-    """How many cores' time a container has, by version 2 or 1 of Linux's control groups; None without a limit."""
+    """Return a container's CPU limit in cores, from version 2 or 1 of Linux's control groups; None without a limit."""
     try:
         if (cgroup / "cpu.max").is_file():
             quota, period = (cgroup / "cpu.max").read_text().split()

@@ -386,7 +386,7 @@ def test_resumed_after_any_step_it_is_the_uninterrupted_walk_bit_for_bit(
             train_walk(trained / "run", out, settings)
     with pytest.raises(RunError, match=r"is not a walk: walk\.safetensors is missing"):
         open_walk(out)
-    with pytest.raises(RunError, match="is not empty; choose another --out, or go on with --resume"):
+    with pytest.raises(RunError, match="is not empty; choose another --out, or continue with --resume"):
         train_walk(trained / "run", out, settings)
     assert train_walk(trained / "run", out, settings, resume=True).photographs == 8
     require_alike(out, walked)
@@ -442,9 +442,9 @@ def test_only_the_same_walk_is_resumed(walked: Path, trained: Path, run: Path, t
 
 def test_masks_want_the_refiner_and_its_folder_together(trained: Path, walked: Path, tmp_path: Path) -> None:
     for settings in ({"refine": "walk"}, {"walk": str(walked)}, {"refine": "crf", "walk": str(walked)}):
-        with pytest.raises(SettingsError, match="--refine walk and --walk WALK belong together"):
+        with pytest.raises(SettingsError, match="--refine walk and --walk WALK must be given together"):
             make_masks(trained / "run", out=tmp_path / "set", **settings)
-    with pytest.raises(SettingsError, match="one order: pamr,walk,crf"):
+    with pytest.raises(SettingsError, match="this order: pamr,walk,crf"):
         make_masks(trained / "run", out=tmp_path / "set", refine="crf,walk,pamr", walk=str(walked))
     assert not (tmp_path / "set").exists()
 
@@ -469,7 +469,7 @@ def test_a_damaged_walk_is_one_error(
 ) -> None:
     folder = Path(shutil.copytree(walked, tmp_path / "walk"))
     damage(folder)
-    with pytest.raises(RunError, match=r"walk/\S+ (is damaged \(.*\); put back|does not fit the model: )"):
+    with pytest.raises(RunError, match=r"walk/\S+ (is damaged \(.*\); restore|does not fit the model: )"):
         make_masks(trained / "run", out=tmp_path / "set", refine="walk", walk=str(folder))
     assert not (tmp_path / "set").exists()
 
@@ -505,7 +505,7 @@ def test_settings_of_the_verb(trained: Path, tmp_path: Path) -> None:
         WalkSettings.read({}, ["squaring=2"])
     with pytest.raises(SettingsError, match="leave walk out"):
         resolve_walk(WalkSettings.read({}, ["masks.refine=walk", "masks.walk=w"]), run)
-    with pytest.raises(SettingsError, match=r"is not a multiple of .* patch 8; try 48"):
+    with pytest.raises(SettingsError, match=r"is not a multiple of .* patch size 8; try 48"):
         train_walk(trained / "run", tmp_path / "walk", WalkSettings(side=50))
     with pytest.raises(WeightsError, match="does not exist"):
         train_walk(trained / "run", tmp_path / "walk", WalkSettings(side=48, weights=str(tmp_path / "no.pth")))

@@ -103,7 +103,7 @@ def test_features_have_a_row_a_patch(models: dict[str, Path], photo: Path) -> No
     one, other = run.embed([photo, photo])
     assert np.array_equal(one, other)
     assert opened(models, "segmenter").embed(photo).ndim == 3
-    with pytest.raises(RunError, match="gives no features of patches"):
+    with pytest.raises(RunError, match="has no patch features"):
         opened(models, "run.onnx").embed(photo)
 
 
@@ -115,8 +115,8 @@ def test_settings_reach_the_model(models: dict[str, Path], photo: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((5, 6, 4), np.uint8), r"has shape \(5, 6, 4\), wanted \(height, width, 3\)"),
-        (np.zeros((5, 6, 3), np.float32) + 7, "holds floats from 7 to 7; give integers, or floats from 0 to 1"),
+        (np.zeros((5, 6, 4), np.uint8), r"has shape \(5, 6, 4\), expected \(height, width, 3\)"),
+        (np.zeros((5, 6, 3), np.float32) + 7, "holds floats from 7 to 7; pass integers, or floats from 0 to 1"),
         (np.full((5, 6, 3), np.nan, np.float32), "holds values that are not finite"),
         (np.zeros((5, 6, 3), np.int64), "holds int64"),
         ("nowhere.jpg", "nowhere.jpg: the image is missing"),
@@ -125,7 +125,7 @@ def test_settings_reach_the_model(models: dict[str, Path], photo: Path) -> None:
 def test_what_is_no_image_is_said(models: dict[str, Path], image: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         opened(models, "run").predict(image)
-    with pytest.raises(DataError, match=r"tag 'redd' is not among the classes; did you mean red\?"):
+    with pytest.raises(DataError, match=r"tag 'redd' is not a class; did you mean red\?"):
         opened(models, "run").predict(np.zeros((32, 32, 3), np.uint8), tags=["redd"])
 
 

@@ -218,7 +218,7 @@ def test_a_folder_that_cannot_be_written_is_one_error(
     (squares / ".cache").write_text("in the way")
     code = call(monkeypatch, "train", squares, "--out", tmp_path / "run", "--weights", "none", "--set", "data.cache=24")
     assert code == 2
-    assert "leave data.cache out" in capfd.readouterr().err
+    assert "do not set data.cache" in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

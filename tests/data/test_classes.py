@@ -17,5 +17,5 @@ def test_values_that_are_neither_a_class_nor_ignore() -> None:
 
 
 def test_a_negative_label_is_no_class_of_a_source() -> None:
-    with pytest.raises(DataError, match=r"a\.png: holds -1, which is no class of 3"):
+    with pytest.raises(DataError, match=r"a\.png: holds the value -1, which is none of 3"):
         require_values(Path("a.png"), np.array([[0, -1]]), Classes(("cat", "dog"), "background"))

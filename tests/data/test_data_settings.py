@@ -23,7 +23,7 @@ def test_the_data_set_says_what_the_user_leaves_open(tmp_path: Path) -> None:
 def test_mean_and_std_are_of_values_that_are_taken_alike(tmp_path: Path, change: dict[str, object]) -> None:
     (tmp_path / "dataset.yaml").write_text(OWN)
     with pytest.raises(
-        SettingsError, match=f"mean and std were measured with {next(iter(change))} = .*; give data.mean"
+        SettingsError, match=f"mean and std were measured with {next(iter(change))} = .*; set data.mean"
     ):
         DataSettings.parse(change).completed(tmp_path)
     given = DataSettings.parse({**change, "mean": [0, 0], "std": [1, 1]}).completed(tmp_path)
@@ -48,10 +48,10 @@ def test_without_such_a_file_nothing_changes(tmp_path: Path) -> None:
         ("clip: [[0, 1], [0, 2]]", r"dataset\.yaml: clip has 2 values, bands is 3"),
         ("clip: [1, 0]", r"dataset\.yaml: clip\.0: .*the lower one first"),
         ("std: [0, 1, 1]", r"dataset\.yaml: std\.0: .*greater than 0"),
-        ("rgb: [0, 1, 3]", r"dataset\.yaml: rgb names band 3; there are 0 to 2"),
+        ("rgb: [0, 1, 3]", r"dataset\.yaml: rgb names band 3, but the bands are 0 to 2"),
         ("stretch: [0, 101]", r"dataset\.yaml: stretch\.1"),
         ("scale: crop", r"dataset\.yaml: scale"),
-        ("a: [", r"dataset\.yaml: is no YAML"),
+        ("a: [", r"dataset\.yaml: is not valid YAML"),
     ],
 )
 def test_what_it_says_wrong_is_one_line(tmp_path: Path, content: str, message: str) -> None:

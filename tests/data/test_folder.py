@@ -56,14 +56,16 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
 def test_no_out_folder_among_the_photographs(squares: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(squares / "images")
     for out in (squares / "images", squares / "images/deep/out", tmp_path / "link/out", squares / "x/../images/out"):
-        with pytest.raises(DataError, match=r"out .* lies in .*images: images there are images; choose one outs"):
+        with pytest.raises(
+            DataError, match=r"out .* is inside .*images, where files are read as images; choose a folder outs"
+        ):
             require_outside(out, images_folder(squares))
     for out in (squares / "out", squares / "images-out", tmp_path):
         require_outside(out, images_folder(squares))
     shutil.rmtree(squares / "images")
     require_outside(squares / "out", images_folder(squares))
     save_images(tmp_path / "classes", "cat/a.png")
-    with pytest.raises(DataError, match=r"out .*classes/run lies in .*classes:"):
+    with pytest.raises(DataError, match=r"out .*classes/run is inside .*classes, where"):
         require_outside(tmp_path / "classes/run", images_folder(tmp_path / "classes"))
 
 
@@ -80,7 +82,7 @@ def test_class_folders_of_all_splits_share_their_classes(tmp_path: Path) -> None
     assert [(sample.name, sample.tags) for sample in val] == [("val/dog/a", (1,))]
     assert val[0].truth == tmp_path / "masks/val/dog/a.png"
     assert len(open_dataset(tmp_path, PLAIN, None)) == 3
-    with pytest.raises(SplitMissingError, match="there is no such split; there are train, val"):
+    with pytest.raises(SplitMissingError, match="the split does not exist; there are train, val"):
         open_dataset(tmp_path, PLAIN, "test")
 
 
@@ -96,7 +98,7 @@ def test_class_folders_with_lists_masks_and_a_class_called_train(tmp_path: Path)
         ("bus/a", (1,), tmp_path / "masks/bus/a.png")
     ]
     (tmp_path / "classes.txt").write_text("train\nbuss\n")
-    with pytest.raises(DataError, match="bus: tag 'bus' is not among the classes; did you mean buss"):
+    with pytest.raises(DataError, match="bus: tag 'bus' is not a class; did you mean buss"):
         open_dataset(tmp_path, PLAIN, "train")
 
 
@@ -126,7 +128,7 @@ def test_a_list_of_classes_that_cannot_be_used(squares: Path) -> None:
     with pytest.raises(DataError, match=r"mine\.txt: the list of classes is missing; write"):
         open_dataset(squares, DataSettings(classes="mine.txt"), "val")
     (squares / "classes.txt").write_text("red;green\nblue\n")
-    with pytest.raises(DataError, match="red;green holds a ;, which stands between tags"):
+    with pytest.raises(DataError, match="red;green contains a ;, which separates tags"):
         open_dataset(squares, PLAIN, "val")
 
 
@@ -134,12 +136,12 @@ BAD_TABLES = {
     "": "is empty",
     "image,labels\n": "has no rows",
     "file,tags\np00.png,red\n": "line 1: the header is 'file,tags'",
-    "image,labels\np00.png,rad\n": "line 2: tag 'rad' is not among the classes; did you mean red",
-    "image,labels\np00.png,red\np00.png,blue\n": "line 3: p00.png stands in line 2 already",
+    "image,labels\np00.png,rad\n": "line 2: tag 'rad' is not a class; did you mean red",
+    "image,labels\np00.png,red\np00.png,blue\n": "line 3: p00.png is already on line 2",
     "image,labels\nnone.png,red\n": "line 2: none.png is not in",
-    "image,labels\np00.png,red,blue\n": "line 2: 3 fields where the header has 2",
-    "image,labels\np00.png,red\np00,blue\n": "line 3: p00 stands in line 2 already",
-    "image,red,violet\np00.png,1,0\n": "line 1: tag 'violet' is not among the classes",
+    "image,labels\np00.png,red,blue\n": "line 2: 3 fields, but the header has 2",
+    "image,labels\np00.png,red\np00,blue\n": "line 3: p00 is already on line 2",
+    "image,red,violet\np00.png,1,0\n": "line 1: tag 'violet' is not a class",
     "image,red\np00.png,yes\n": "line 2, column red: 'yes' is neither 0 nor 1",
 }
 
@@ -155,7 +157,7 @@ def test_bad_tables_are_one_line_that_says_where(squares: Path, content: str) ->
 
 
 def test_lists_that_cannot_be_used(squares: Path) -> None:
-    with pytest.raises(SplitMissingError, match="there is no such split; there are train, val"):
+    with pytest.raises(SplitMissingError, match="the split does not exist; there are train, val"):
         open_dataset(squares, PLAIN, "test")
     (squares / "splits/val.txt").write_text("p00\nnone\n")
     with pytest.raises(DataError, match=r"val\.txt, line 2: none is not in"):
@@ -166,7 +168,7 @@ def test_lists_that_cannot_be_used(squares: Path) -> None:
 
 
 def test_a_missing_root_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(Tag2MaskError, match="there is no such folder"):
+    with pytest.raises(Tag2MaskError, match="the folder does not exist"):
         open_dataset(tmp_path / "none", PLAIN, "train")
 
 

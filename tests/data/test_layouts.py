@@ -45,10 +45,13 @@ def test_folders_that_are_called_like_splits_are_some(train: str, val: str, tmp_
 
 
 AMBIGUOUS = {
-    "stray": (("train/cat/a.png", "val/cat/a.png", "train/b.png"), r"train/b\.png: lies beside the class folders"),
-    "flat": (("train/cat/a.png", "val/a.png"), "val: is called like a split and holds images, but no folder per"),
-    "alone": (("train/a.png",), "train: is called like a split and holds images, but no folder per class"),
-    "others": (("train/cat/a.png", "test/cat/a.png", "extra/a.png"), "test, train are called like splits, extra not"),
+    "stray": (("train/cat/a.png", "val/cat/a.png", "train/b.png"), r"train/b\.png: is beside the class folders"),
+    "flat": (("train/cat/a.png", "val/a.png"), "val: is named like a split and holds images, but no class folders"),
+    "alone": (("train/a.png",), "train: is named like a split and holds images, but no class folders"),
+    "others": (
+        ("train/cat/a.png", "test/cat/a.png", "extra/a.png"),
+        "test, train are named like splits, but extra are not",
+    ),
     "twice": (("train/cat/a.png", "val/cat/a.png", "valid/cat/b.png"), "two of train, val, valid are the same split"),
 }
 
@@ -70,7 +73,8 @@ def test_what_could_be_a_split_or_a_class_is_refused(case: str, tmp_path: Path) 
 def test_an_image_beside_the_class_folders_is_a_warning(tmp_path: Path) -> None:
     report = check(write(tmp_path, "cat/a.png", "dog/a.png", "b.png"), PLAIN)
     assert [problem.message for problem in report.problems] == [
-        f"{tmp_path}: 1 images lie beside the class folders and are not read, b.png first; put them into one of them"
+        f"{tmp_path}: 1 images are beside the class folders and are not read, b.png first; "
+        "move each into a class folder"
     ]
 
 
@@ -103,7 +107,7 @@ def test_another_layout_is_refused_with_the_command_that_reads_it(case: str, tmp
         with pytest.raises(DataError) as error:
             look()
         assert words in str(error.value)
-        assert shlex.split(str(error.value).split("read it with: ")[1])[-3:] == [str(root), "--out", "DATA"]
+        assert shlex.split(str(error.value).split("convert it with: ")[1])[-3:] == [str(root), "--out", "DATA"]
     with pytest.raises(DataError, match="looks like"):
         open_source("imagefolder", root, {})
 

@@ -37,9 +37,9 @@ BAD = {
     "": "is empty; the first line must be image,labels",
     "\n": "is empty; the first line must be image,labels",
     "image\na.jpg\n": "line 1: the header is 'image'",
-    "image;labels\na.jpg;cat\n": "line 1: the header is 'image;labels'; wanted image,labels",
+    "image;labels\na.jpg;cat\n": "line 1: the header is 'image;labels'; expected image,labels",
     "image,,cat\na.jpg,0,1\n": "line 1: the header is 'image,,cat'",
-    "image,cat,cat\na.jpg,0,1\n": "line 1: column cat stands there twice",
+    "image,cat,cat\na.jpg,0,1\n": "line 1: column cat is repeated",
     "image,labels\n,cat\n": "line 2: names no image",
     "image,cat\na.jpg,\n": "line 2, column cat: '' is neither 0 nor 1",
 }
@@ -59,15 +59,15 @@ def test_tables_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes("image,labels\na.jpg,café\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"labels.csv, line 2: is not UTF-8; save"):
         read_tag_table(tmp_path / "labels.csv")
-    with pytest.raises(DataError, match=r"none\.csv: the table of tags is missing; make it"):
+    with pytest.raises(DataError, match=r"none\.csv: the table of tags is missing; create it"):
         read_tag_table(tmp_path / "none.csv")
 
 
 def test_unknown_tags_name_the_nearest_or_what_there_is() -> None:
     assert tag_index("cat", {"dog": 0, "cat": 1}, "here") == 1
-    with pytest.raises(DataError, match="here: tag 'cta' is not among the classes; did you mean cat"):
+    with pytest.raises(DataError, match="here: tag 'cta' is not a class; did you mean cat"):
         tag_index("cta", {"dog": 0, "cat": 1}, "here")
-    with pytest.raises(DataError, match="known: dog, cat"):
+    with pytest.raises(DataError, match="known classes: dog, cat"):
         tag_index("zzz", {"dog": 0, "cat": 1}, "here")
 
 
@@ -86,5 +86,5 @@ def test_only_a_few_unknown_tags_get_hints_and_the_rest_is_counted() -> None:
     told = list(unknown_tags(Path("t.csv"), {f"klass {number}": number for number in range(10_000)}, index))
     assert time.process_time() - start < 10
     assert len(told) == 11
-    assert told[1] == "t.csv, line 1: tag 'klass 1' is not among the classes; did you mean class 1?"
-    assert told[-1].startswith("t.csv, line 10: tag 'klass 10' is not among the classes, nor are 9989 others")
+    assert told[1] == "t.csv, line 1: tag 'klass 1' is not a class; did you mean class 1?"
+    assert told[-1].startswith("t.csv, line 10: tag 'klass 10' is not a class, nor are 9989 others")

@@ -14,7 +14,7 @@ from tag2mask.evaluation.chance import random_counts
 from tag2mask.evaluation.confusion import confusion
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.evaluation.iou import mean_known, miou_interval, score_table
-from tag2mask.masks.write import MaskSetWriter, write_mask
+from tag2mask.masks.write import MaskSetWriter, Painted, write_mask
 
 TRUTH = np.array([[0, 0, 1, 1], [0, 255, 1, 2], [2, 2, 2, 255]])
 PREDICTION = np.array([[0, 1, 1, 1], [0, 1, 0, 2], [2, 0, 2, 2]])
@@ -53,7 +53,7 @@ def test_a_prediction_that_is_no_class_is_a_miss() -> None:
 
 
 def test_shapes_and_foreign_values_are_errors() -> None:
-    with pytest.raises(ValueError, match=r"truth is \(1, 2\), prediction \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"truth is \(1, 2\), prediction is \(2, 1\)"):
         confusion(np.zeros((1, 2)), np.zeros((2, 1)), 2, 255)
     with pytest.raises(ValueError, match="value 7, which is neither one of 2 classes nor 255"):
         confusion(np.array([[7]]), np.array([[0]]), 2, 255)
@@ -101,7 +101,7 @@ def test_precision_and_recall_stand_beside_iou_by_class_in_what_is_printed(
 ) -> None:
     classes = Classes(("cow", "grass", "sky"))
     writer = MaskSetWriter(tmp_path / "set", classes, {"settings": {"tags": "given"}})
-    writer.add("a", PREDICTION.astype(np.int64), ["cow", "grass"], fallback=False)
+    writer.add("a", Painted(PREDICTION.astype(np.int64), ["cow", "grass"], fallback=False))
     writer.finish({})
     write_mask(tmp_path / "truth/a.png", TRUTH.astype(np.int64), classes)
     scores = evaluate(tmp_path / "set", tmp_path / "truth").to_json()

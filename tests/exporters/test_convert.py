@@ -25,7 +25,7 @@ from tag2mask.data.reading import read_image
 from tag2mask.errors import DataError, MaskSetError, SettingsError, Tag2MaskError
 from tag2mask.exporters import CONVERTERS, Conversion, convert
 from tag2mask.exporters.outline import polygons
-from tag2mask.masks.write import MaskSetWriter, mask_path, open_mask_set, write_mask
+from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set, write_mask
 
 Labels = NDArray[np.int64]
 CRS = "EPSG:32633"
@@ -60,7 +60,7 @@ def awkward(last: int, ignore: int) -> dict[str, Labels]:
 def write_set(path: Path, classes: Classes, images: dict[str, Labels], data: Path) -> Path:
     writer = MaskSetWriter(path, classes, {"data": str(data), "settings": {"split": "val"}})
     for name, labels in images.items():
-        writer.add(name, labels, [], False)
+        writer.add(name, Painted(labels, [], False))
     writer.finish({})
     return path
 
@@ -249,7 +249,7 @@ def test_round_trip(to: str, kind: str, tmp_path: Path) -> None:
     if to == "geotiff":
         write_sources(tmp_path / "data", images)
     if (to, kind) == ("cvat", "300 classes"):
-        with pytest.raises(DataError, match="CVAT's masks know 255 labels, not 300; use coco"):
+        with pytest.raises(DataError, match="CVAT's masks can have 255 labels, but there are 300; use coco"):
             converted(mask_set, to, tmp_path / "out")
         return
     conversion = converted(mask_set, to, tmp_path / "out")
@@ -279,9 +279,11 @@ def test_file_names_have_the_photographs_suffix(simple: Path, tmp_path: Path) ->
     require_extra("coco")
     (tmp_path / "photos/b").mkdir(parents=True)
     Image.new("RGB", (3, 2)).save(tmp_path / "photos/b/c.JPG", format="JPEG")
-    with pytest.raises(DataError, match=r"^a: its image was not found.* --images DIR, .* gone.* --suffix \.jpg"):
+    with pytest.raises(
+        DataError, match=r"^a: its image was not found.* --images DIR, .* no longer exist.* --suffix \.jpg"
+    ):
         convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos")
-    with pytest.raises(SettingsError, match=r"--suffix jpg: images have one of \.bmp, \.jpeg"):
+    with pytest.raises(SettingsError, match=r"--suffix jpg: expected one of \.bmp, \.jpeg"):
         convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", "jpg")
     assert not (tmp_path / "out.json").exists()
     conversion = convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", ".png")
@@ -302,7 +304,7 @@ def test_predicted_photographs_are_found_where_they_were(tmp_path: Path, monkeyp
     origin = {"settings": {}, "photographs": [str(tmp_path / place) for place in ("folder", "single/e.Jpg")]}
     writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), origin)
     for name in filter(None, places.values()):
-        writer.add(name, np.zeros((2, 3), np.int64), [], False)
+        writer.add(name, Painted(np.zeros((2, 3), np.int64), [], False))
     writer.finish({})
     monkeypatch.chdir(tmp_path / "here")
     assert file_names(convert(tmp_path / "set", "coco", tmp_path / "1.json")) == ["a.bmp", "b.c/d.TIF", "e.Jpg"]
@@ -317,7 +319,7 @@ def test_a_mask_set_that_names_no_place_finds_nothing_in_the_current_folder(
 ) -> None:
     require_extra("coco")
     writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), photographs)
-    writer.add("a", np.zeros((2, 3), np.int64), [], False)
+    writer.add("a", Painted(np.zeros((2, 3), np.int64), [], False))
     writer.finish({})
     (tmp_path / "a.png").touch()
     monkeypatch.chdir(tmp_path)
@@ -338,14 +340,14 @@ def test_an_empty_folder_may_be_filled_and_nothing_else(to: str, simple: Path, t
 @pytest.mark.parametrize("to", CONVERTERS)
 def test_what_goes_wrong_leaves_nothing(to: str, simple: Path, tmp_path: Path) -> None:
     write_mask(mask_path(simple, "b/c"), np.array([[3]]), Classes(("cat", "dog"), "background"))
-    with pytest.raises(MaskSetError, match=r"c\.png: holds 3, which is none of the classes"):
+    with pytest.raises(MaskSetError, match=r"c\.png: holds the value 3, which is not a class"):
         converted(simple, to, tmp_path / "out")
     assert not [path for path in tmp_path.iterdir() if path.name not in ("set", "data")]
 
 
 def test_a_negative_label_is_none_of_the_classes(simple: Path, tmp_path: Path) -> None:
     Image.fromarray(np.array([[-1]], np.int32)).save(mask_path(simple, "b/c"), "TIFF")
-    with pytest.raises(MaskSetError, match=r"c\.png: holds -1, which is none of the classes"):
+    with pytest.raises(MaskSetError, match=r"c\.png: holds the value -1, which is not a class"):
         converted(simple, "npz", tmp_path / "out")
 
 
@@ -368,7 +370,7 @@ def test_mask_sets_that_cannot_be_converted(simple: Path, tmp_path: Path) -> Non
         convert(simple, "koko", tmp_path / "out")
     with pytest.raises(SettingsError, match=r"give a name that ends in \.zip"):
         convert(simple, "cvat", tmp_path / "out")
-    with pytest.raises(DataError, match="there is no such folder; give the one that holds the images"):
+    with pytest.raises(DataError, match="the folder does not exist; give the one that holds the images"):
         convert(simple, "npz", tmp_path / "out", tmp_path / "nowhere")
     manifest = simple / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "complete": False}))
@@ -385,7 +387,7 @@ def test_geotiff_wants_sources_of_the_masks_size(simple: Path, tmp_path: Path) -
     assert convert(simple, "geotiff", tmp_path / "out").counts == {"without_crs": 1, "pixels_without_data": 0}
     sources = {"a": np.zeros((2, 3)), "b/c": np.zeros((2, 2))}
     write_sources(tmp_path / "other", sources)
-    with pytest.raises(DataError, match=r"c\.tif: is 2 x 2 pixels, its mask 1 x 1"):
+    with pytest.raises(DataError, match=r"c\.tif: is 2 x 2 pixels, but its mask is 1 x 1"):
         convert(simple, "geotiff", tmp_path / "again", tmp_path / "other/images")
     (tmp_path / "other/images/b/c.tif").write_text("no image")
     with pytest.raises(DataError, match=r"c\.tif: cannot be read by rasterio"):
@@ -418,7 +420,7 @@ def test_photographs_turned_by_exif_have_masks_as_seen_and_no_place(
             np.testing.assert_array_equal(file.read(1), labels)
             assert (file.crs, file.transform) == (None, rasterio.Affine.identity())
     write_set(tmp_path / "other", Classes(("cat", "dog")), {"a": np.zeros((4, 4), np.int64)}, tmp_path / "data")
-    with pytest.raises(DataError, match=rf"images/a\{suffix}: is 5 x 3 pixels, its mask 4 x 4"):
+    with pytest.raises(DataError, match=rf"images/a\{suffix}: is 5 x 3 pixels, but its mask is 4 x 4"):
         convert(tmp_path / "other", "geotiff", tmp_path / "again")
 
 
@@ -433,7 +435,7 @@ def test_a_place_that_exif_turns_away_from_is_named(tmp_path: Path) -> None:
     Image.new("RGB", (5, 3)).save(path, exif=exif)
     path.with_suffix(".jgw").write_text("10\n0\n0\n-10\n500000\n4649000\n")
     mask_set = write_set(tmp_path / "set", Classes(("cat", "dog")), {"a": np.zeros((3, 5), int)}, tmp_path / "data")
-    with pytest.raises(DataError, match=r"a\.jpg: has a place, and EXIF turns it away from there"):
+    with pytest.raises(DataError, match=r"a\.jpg: has a georeference and an EXIF rotation"):
         convert(mask_set, "geotiff", tmp_path / "out")
     Image.new("RGB", (5, 3)).save(path)
     convert(mask_set, "geotiff", tmp_path / "out")
@@ -513,7 +515,7 @@ def test_a_colour_that_is_also_that_of_ignore_is_in_no_labelmap(tmp_path: Path) 
 @pytest.mark.parametrize("names", [("a:b",), ("#1",), ("background",)])
 def test_names_that_a_labelmap_cannot_hold(names: tuple[str], tmp_path: Path) -> None:
     mask_set = write_set(tmp_path / "set", Classes(names), {"a": np.zeros((1, 1))}, tmp_path / "data")
-    with pytest.raises(DataError, match=r"cannot stand in labelmap\.txt"):
+    with pytest.raises(DataError, match=r"cannot be written to labelmap\.txt"):
         convert(mask_set, "cvat", tmp_path / "out.zip")
     assert convert(mask_set, "voc", tmp_path / "voc").counts == {"bits": 8, "labelmap": 0}
     assert not (tmp_path / "voc/labelmap.txt").exists()

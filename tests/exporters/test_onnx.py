@@ -112,7 +112,7 @@ def test_a_file_that_differs_is_not_left(trained: Path, tmp_path: Path, monkeypa
 
 def test_errors_come_before_the_work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there.onnx").touch()
-    with pytest.raises(RunError, match="is already there"):
+    with pytest.raises(RunError, match="already exists"):
         export_onnx(trained / "run", tmp_path / "there.onnx")
     with pytest.raises(RunError, match="is neither a segmenter nor a run"):
         export_onnx(tmp_path, tmp_path / "model.onnx")

@@ -119,7 +119,7 @@ def test_the_metadata_are_enough_to_paint_the_same_masks(
     [
         ({}, "largest value of their type", 0.2),
         ({"clip": [50, 150]}, "[[50.0, 150.0], [50.0, 150.0], [50.0, 150.0]], subtract low", 0.01),
-        ({"scale": "maximum"}, "by its own maximum in the image", 1.0),
+        ({"scale": "maximum"}, "by its maximum in the image", 1.0),
     ],
 )
 def test_the_note_on_values_is_what_is_done(settings: dict[str, Any], note: str, value: float) -> None:

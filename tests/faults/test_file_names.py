@@ -50,7 +50,7 @@ def test_what_is_called_like_an_image_and_is_no_file_is_named(data: Path, monkey
     monkeypatch.chdir(data / "images")  # the path of a socket has 108 bytes
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.png")
-        told = "images: 3 are called like images and are no files, pipe.png first; take them away"
+        told = "images: 3 entries are named like images but are not files, pipe.png first; remove them"
         for report in (check(data, DataSettings()), check_names(data, DataSettings(), lambda count: None)):
             assert [problem.message.endswith(told) for problem in report.problems] == [True]
             assert report.photographs == 12
@@ -68,5 +68,5 @@ def test_a_pipe_is_named_and_not_waited_for(name: str, verb: str, data: Path, tm
     child = run(verb, data, *(["--out", tmp_path / "run", "--weights=none"] if verb == "train" else []))
     assert child.code in ((1, 2) if name in READ else (0,)), child.said  # a mask is a warning
     assert "Traceback" not in child.said
-    words = "is no file" if name == "dataset.yaml" else "it is a pipe, a socket or a device, no file"
+    words = "is not a file" if name == "dataset.yaml" else "it is a pipe, a socket or a device, not a file"
     assert any(str(data / name) in line and words in line for line in child.said.splitlines()), child.said

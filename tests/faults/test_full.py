@@ -36,7 +36,7 @@ def fill(work: Work, expected: dict[str, str], root: Path, size: int, counts: Co
         if child.code != 0:
             last = child.said.splitlines()[-1]
             assert last.startswith("error: "), child.said
-            assert "cannot be written: File too large; make room" in last, last
+            assert "cannot be written: File too large; free some space" in last, last
             assert not left_over(root)
         return child
 
@@ -104,7 +104,7 @@ def until_full(work: Work, place: Path) -> Child:
     """The verb on a full disk, which has room again afterwards."""
     child = run(*work.words)
     assert child.code in (0, 2), child.said
-    assert child.code == 0 or "No space left on device; make room" in child.said.splitlines()[-1], child.said
+    assert child.code == 0 or "No space left on device; free some space" in child.said.splitlines()[-1], child.said
     assert not left_over(place), content(place)
     resize(place, "50m")
     return child

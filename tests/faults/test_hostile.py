@@ -31,7 +31,7 @@ from tag2mask.data import DataSettings
 from tag2mask.data.cache import FORM, SmallCopies, file_sha256, read_record, stamp_of
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import open_folder
-from tag2mask.masks.write import MaskSetWriter
+from tag2mask.masks.write import MaskSetWriter, Painted
 
 SECONDS, MEBIBYTES = 20, 600  # a case takes well under one second and no memory to speak of
 
@@ -243,29 +243,29 @@ OUTSIDE: Mapping[str, Tree] = {
     "csv, a split": ("csv split=split", csv_tree("a.png,cat,../../up"), "'../../up' cannot name a split"),
     "csv, an absolute split": ("csv split=split", csv_tree("a.png,cat,/tmp/up"), "'/tmp/up' cannot name a split"),
     "csv, a hidden split": ("csv split=split", csv_tree("a.png,cat,..."), "'...' cannot name a split"),
-    "csv, an image above": ("csv", csv_tree("../secret.png,cat,"), "leads out of"),
-    "csv, an absolute image": ("csv", csv_tree("SECRET,cat,"), "leads out of"),
+    "csv, an image above": ("csv", csv_tree("../secret.png,cat,"), "points outside"),
+    "csv, an absolute image": ("csv", csv_tree("SECRET,cat,"), "points outside"),
     "huggingface, a path above": ("huggingface", saved_tree("../../secret.png"), "row 1, column image: the name"),
     "huggingface, an absolute path": ("huggingface", saved_tree("SECRET"), "row 1, column image: the name"),
-    "huggingface, a split above": ("huggingface", outer_split, "leads out of"),
-    "huggingface, a file above": ("huggingface", outer_file, "leads out of"),
+    "huggingface, a split above": ("huggingface", outer_split, "points outside"),
+    "huggingface, a file above": ("huggingface", outer_file, "points outside"),
     "labelme, an image above": ("labelme", labelme_tree("../secret.png"), "b.json, imagePath: the name"),
     "labelme, an absolute image": ("labelme", labelme_tree("SECRET"), "b.json, imagePath: the name"),
     "labelme, backslashes": ("labelme", labelme_tree("..\\secret.png"), "b.json, imagePath: the name"),
-    "coco-json, an image above": ("coco-json", coco_tree("../../secret.png"), "leads out of"),
-    "coco-json, an absolute image": ("coco-json", coco_tree("SECRET"), "leads out of"),
-    "endotect, a folder above": ("endotect", endotect_tree, "leads out of"),
+    "coco-json, an image above": ("coco-json", coco_tree("../../secret.png"), "points outside"),
+    "coco-json, an absolute image": ("coco-json", coco_tree("SECRET"), "points outside"),
+    "endotect, a folder above": ("endotect", endotect_tree, "points outside"),
 }
 COCO = "an outline of image id 1 cannot be drawn"
 BOMBS: Mapping[str, Tree] = {
     "polygon to infinity": ("coco-json", coco_tree(outline=[[1, 1, 1e300, 1, 9, 9]]), COCO),
     "polygon past 32 bits": ("coco-json", coco_tree(outline=[[1, 1, 4e9, 1, 9, 9]]), COCO),
-    "polygon of 1e400": ("coco-json", coco_tree(outline=[[1, 1, float("inf"), 1, 9, 9]]), "no finite number"),
-    "polygon of nothing": ("coco-json", coco_tree(outline=[[1, 1, float("nan"), 1, 9, 9]]), "no finite number"),
-    "polygon to and fro": ("coco-json", coco_tree(outline=[[0, 0, 280, 280] * 20_000]), "an outline of more than"),
+    "polygon of 1e400": ("coco-json", coco_tree(outline=[[1, 1, float("inf"), 1, 9, 9]]), "not a finite number"),
+    "polygon of nothing": ("coco-json", coco_tree(outline=[[1, 1, float("nan"), 1, 9, 9]]), "not a finite number"),
+    "polygon to and fro": ("coco-json", coco_tree(outline=[[0, 0, 280, 280] * 20_000]), "an outline longer than"),
     "runs that are too long": ("coco-json", coco_tree(outline={"size": [32, 32], "counts": [9, 2**31]}), COCO),
     "runs that are negative": ("coco-json", coco_tree(outline={"size": [32, 32], "counts": [1034, -10]}), COCO),
-    "compressed runs cut short": ("coco-json", coco_tree(outline={"size": [32, 32], "counts": "oooo"}), "cut short"),
+    "compressed runs cut short": ("coco-json", coco_tree(outline={"size": [32, 32], "counts": "oooo"}), "truncated"),
     "compressed runs past the end": ("coco-json", coco_tree(outline={"size": [32, 32], "counts": "0oooo0"}), COCO),
     "an image as large as it says": ("coco-json", coco_tree(height=10**9, width=10**9), "more than 536870912 values"),
 }
@@ -288,7 +288,7 @@ def test_a_hostile_tree_stays_inside_and_ends(kind: str, around: Path, verb: Ver
 @pytest.mark.parametrize("split", ["../../up", "/tmp/up", "..", "a/b", "", "x" * 300])
 def test_a_mask_set_names_no_path_of_a_conversion(split: str, around: Path, verb: Verb) -> None:
     writer = MaskSetWriter(around / "tree/set", Classes(("cat",)), {"settings": {"split": split}})
-    writer.add("a", np.zeros((4, 4), np.int64), ["cat"], fallback=False)
+    writer.add("a", Painted(np.zeros((4, 4), np.int64), ["cat"], fallback=False))
     writer.finish({})
     code, printed = verb("convert", around / "tree/set", "--to", "voc", "--out", around / "out")
     assert code == 2
@@ -302,7 +302,7 @@ def test_a_hostile_source_of_a_geotiff_is_named(kind: str, around: Path, port: i
     (around / "images").mkdir()
     (around / "images" / name).write_bytes(content(around / "secret.png", port, around / "mark"))
     writer = MaskSetWriter(around / "tree/set", Classes(("cat",)), {"settings": {"split": "train"}})
-    writer.add("x", np.zeros((32, 32), np.int64), ["cat"], fallback=False)
+    writer.add("x", Painted(np.zeros((32, 32), np.int64), ["cat"], fallback=False))
     writer.finish({})
     words = ["convert", around / "tree/set", "--to", "geotiff", "--images", around / "images", "--out", around / "out"]
     code, printed = verb(*words)
@@ -312,13 +312,13 @@ def test_a_hostile_source_of_a_geotiff_is_named(kind: str, around: Path, port: i
 
 
 OWN = {
-    "masks above": ("masks: ../..\n", "masks: ../.. leads out of"),
-    "a table elsewhere": ("labels: /etc/passwd\n", "labels: /etc/passwd leads out of"),
+    "masks above": ("masks: ../..\n", "masks: ../.. points outside"),
+    "a table elsewhere": ("labels: /etc/passwd\n", "labels: /etc/passwd points outside"),
     "aliases of aliases": (
         "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40)) + "bands: *a39\n",
-        "dataset.yaml: is no YAML",
+        "dataset.yaml: is not valid YAML",
     ),
-    "a tag of Python's": ("bands: !!python/object/apply:os.system ['touch mark']\n", "dataset.yaml: is no YAML"),
+    "a tag of Python's": ("bands: !!python/object/apply:os.system ['touch mark']\n", "dataset.yaml: is not valid YAML"),
 }
 
 
@@ -379,7 +379,7 @@ def test_xml_entities_do_not_multiply(around: Path, verb: Verb) -> None:
     (tree / "Annotations/a.xml").write_text(text)
     code, printed = verb("check", tree, "--source", "voc")
     assert code == 1
-    assert "a.xml: is no XML" in printed
+    assert "a.xml: is not valid XML" in printed
 
 
 def test_copies_that_came_with_a_data_set_are_not_believed(squares: Path) -> None:

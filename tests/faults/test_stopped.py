@@ -78,7 +78,7 @@ def test_a_training_saves_says_so_and_ends_with_the_code_of_the_signal(
             time.sleep(0.005)
         child.send(signum)
     assert child.code == code, child.said
-    assert child.said.splitlines()[-1].startswith(f"{word}: what is finished is saved; the same command goes on")
+    assert child.said.splitlines()[-1].startswith(f"{word}: finished work is saved; run the same command again")
     assert (out / "state.safetensors").is_file()
     assert "Traceback" not in child.said
 

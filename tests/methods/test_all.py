@@ -81,5 +81,5 @@ class TestEveryMethod:
 
 
 def test_unknown_methods_name_what_there_is() -> None:
-    with pytest.raises(SettingsError, match="method 'tokenmask' is unknown; there are attended, "):
+    with pytest.raises(SettingsError, match="method 'tokenmask' is unknown; choose one of attended, "):
         build_method("tokenmask", numbered(2), BackboneSettings(), {}, "none")

@@ -69,7 +69,7 @@ def test_gate_penalty_is_lambda_times_the_expected_number_of_open_heads() -> Non
 
 
 def test_more_map_layers_than_layers_are_refused() -> None:
-    with pytest.raises(SettingsError, match="the last 13 layers are asked for, the backbone has 12"):
+    with pytest.raises(SettingsError, match="the last 13 layers were requested, but the backbone has only 12"):
         build(map_layers=13)
 
 

@@ -96,11 +96,11 @@ def test_an_old_run_resumes(squares: Path, tmp_path: Path, small: dict[str, Any]
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        (OLD | {"head": "shared"}, "method.head=shared with reads=attended is gone"),
-        (OLD | {"final_norm": False}, "method.final_norm=False with reads=attended is gone"),
-        (OLD | {"pruning": True, "gates": "hard"}, "method.gates=hard with reads=attended is gone"),
-        (PAPER | {"head": "mean"}, "method.head=mean with reads=token is gone"),
-        (PAPER | {"class_attention": "readers"}, "method.class_attention=readers with reads=token is gone"),
+        (OLD | {"head": "shared"}, "method.head=shared with reads=attended was removed"),
+        (OLD | {"final_norm": False}, "method.final_norm=False with reads=attended was removed"),
+        (OLD | {"pruning": True, "gates": "hard"}, "method.gates=hard with reads=attended was removed"),
+        (PAPER | {"head": "mean"}, "method.head=mean with reads=token was removed"),
+        (PAPER | {"class_attention": "readers"}, "method.class_attention=readers with reads=token was removed"),
     ],
 )
 def test_forms_that_are_gone_are_named(run: Path, settings: dict[str, Any], reason: str) -> None:

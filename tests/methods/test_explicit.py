@@ -43,8 +43,11 @@ class Seen:
         return sum(self.layer(-number) for number in range(1, layers + 1))
 
 
-def look(method: Method, images: Tensor, cut: int = 0) -> Seen:
-    """A pass with softmax written out, in the last ``cut`` of 12 layers without the other classes."""
+def look(method: Method, images: Tensor, cut: int = 0, reading: bool = False) -> Seen:
+    """A pass with softmax written out, in the last ``cut`` of 12 layers without the other classes.
+
+    With ``reading`` patches and registers do not see classes there, either.
+    """
     kept: list[Tensor] = []
     outputs: list[Tensor] = []
 
@@ -52,6 +55,7 @@ def look(method: Method, images: Tensor, cut: int = 0) -> Seen:
         scores = torch.exp(q.double() @ k.double().transpose(-2, -1) / q.shape[-1] ** 0.5)
         if len(kept) >= 12 - cut:
             scores[..., :CLASSES, :CLASSES] *= torch.eye(CLASSES)
+            scores[..., CLASSES:, :CLASSES] *= not reading
         kept.append((scores / scores.sum(-1, keepdim=True)).float())
         outputs.append(kept[-1] @ v)
         return outputs[-1]
@@ -105,6 +109,7 @@ def gradient_cam(method: Method, images: Tensor) -> Tensor:
 
 EXPLICIT: dict[str, Callable[[Method, Tensor], Tensor]] = {
     "attended": lambda m, x: contribution(m, look(m, x)),
+    "attended-dynamic": lambda m, x: contribution(m, look(m, x, cut=3, reading=True)),
     "tokenmasking": lambda m, x: look(m, x).rows(12),
     "tokenmasking-paper": lambda m, x: look(m, x).rows(12),
     "tokenmasking-released": lambda m, x: look(m, x).rows(12),
@@ -182,15 +187,15 @@ def test_the_cut_is_for_evaluation_and_cannot_exceed_the_blocks() -> None:
     for one in (method, plain):
         one.train()
     torch.testing.assert_close(method.vit(images).class_BCD, plain.vit(images).class_BCD)
-    with pytest.raises(SettingsError, match=r"^the last 13 blocks are to be cut, the backbone has 12$"):
+    with pytest.raises(SettingsError, match=r"^cut=13, but the backbone has only 12 blocks$"):
         untrained("attended", {"cut": 13})
 
 
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([3, 13], "layer 13 is asked for"),
-        ([], "no layers are asked for"),
+        ([3, 13], "there is no layer 13"),
+        ([], "the list of layers is empty"),
         ([0], "wanted the number of last layers, or a list of layers counted from 1, got"),
     ],
 )

@@ -86,5 +86,5 @@ def test_plus_needs_tags_to_train_and_contrasts_every_layer() -> None:
 
 
 def test_more_map_layers_than_layers() -> None:
-    with pytest.raises(SettingsError, match="the backbone has 12"):
+    with pytest.raises(SettingsError, match="the backbone has only 12"):
         build("mctformer-v1", map_layers=13)

@@ -70,24 +70,24 @@ WRONG = {
     ),
     "another shape": (
         {"blocks.0.attn.qkv.weight": torch.zeros(3, 4), "norm1": torch.zeros(2)},
-        r"2 of \d+ tensors .* blocks\.0\.attn\.qkv\.weight first \(\(3, 4\) in the file, \(384, 128\) in the layout\)",
+        r"2 of \d+ tensors .* blocks\.0\.attn\.qkv\.weight \(\(3, 4\) in the file, \(384, 128\) in the layout\)",
     ),
-    "surplus": ({"extra": torch.zeros(2)}, r"extra first \(\(2,\) in the file, missing in the layout\)"),
-    "a norm of another width": ({"norm.weight": torch.zeros(7)}, r"norm\.weight first \(\(7,\) in the file"),
+    "surplus": ({"extra": torch.zeros(2)}, r"extra \(\(2,\) in the file, missing in the layout\)"),
+    "a norm of another width": ({"norm.weight": torch.zeros(7)}, r"norm\.weight \(\(7,\) in the file"),
     "no class tokens": ({"cls_token": None}, r"cls_token is missing in the file, \(1, C, D\) in the published layout"),
     "flat class tokens": ({"cls_token": torch.zeros(5)}, r"cls_token is \(5,\) in the file"),
     "no positions": ({"pos_embed": None}, r"pos_embed is missing in the file"),
-    "no square": ({"pos_embed": torch.zeros(1, 12, 128)}, "positions are of 7 patches, which make no square"),
-    "fewer positions than classes": ({"pos_embed": torch.zeros(1, 3, 128)}, "positions are of 0 patches"),
-    "odd width": ({"cls_token": torch.zeros(1, 5, 100)}, "tokens are 100 wide"),
+    "no square": ({"pos_embed": torch.zeros(1, 12, 128)}, "embeddings cover 7 patches, which is not a square"),
+    "fewer positions than classes": ({"pos_embed": torch.zeros(1, 3, 128)}, "embeddings cover 0 patches"),
+    "odd width": ({"cls_token": torch.zeros(1, 5, 100)}, "the token width 100 is not a multiple"),
     "gap in the blocks": (
         {f"blocks.1.{name.removeprefix('blocks.1.')}": None for name in state_of(V2) if name.startswith("blocks.1.")},
-        r"blocks\.1\.norm1\.weight first \(missing in the file",
+        r"blocks\.1\.norm1\.weight \(missing in the file",
     ),
-    "no convolution": ({"own.0.weight": None}, r"patch_head\.conv\.weight \(found by its shape\) first \(missing"),
+    "no convolution": ({"own.0.weight": None}, r"patch_head\.conv\.weight \(found by its shape\) \(missing"),
     "two convolutions": (
         {"other.weight": torch.zeros(5, 128, 3, 3), "other.bias": torch.zeros(5)},
-        r"patch_head\.conv\.weight \(found by its shape\) first",
+        r"patch_head\.conv\.weight \(found by its shape\) \(missing in the file",
     ),
 }
 

@@ -103,27 +103,27 @@ def test_what_is_wrong_is_one_line(
     photographs, out = [trained / "squares/images"], tmp_path / "out"
     segmenter, run = (files["folder"] / f"{kind}.onnx" for kind in ("segmenter", "run"))
     for model, setting, message in (
-        (segmenter, {"refine": "pamr"}, "segmenter.onnx can be refined by crf or none, not pamr"),
+        (segmenter, {"refine": "pamr"}, "segmenter.onnx supports crf or none, not pamr"),
         (segmenter, {"paint": {"rule": "ordered"}}, "paint cannot be set: it is for tagged runs"),
-        (run, {"refine": "affinity,crf"}, "run.onnx can be refined by pamr, guided, crf or none, not affinity"),
-        (run, {"method": {"map_layers": 1}}, "method cannot be set: .* was made of a run"),
+        (run, {"refine": "affinity,crf"}, "run.onnx supports pamr, guided, crf or none, not affinity"),
+        (run, {"method": {"map_layers": 1}}, "method cannot be set: .* was exported from a run"),
         (run, {"paint": {"background": {"value": "agreement"}}}, "agreement needs a whole split"),
         (run, {"paint": {"class_thresholds": {"rod": 0.5}}}, "class 'rod', which .* does not have; did you mean red"),
     ):
         with pytest.raises(SettingsError, match=message):
             predict(model, photographs, out, PredictSettings.parse(setting))
-    with pytest.raises(SettingsError, match=r"an \.onnx file or an imported run has no images of its own"):
+    with pytest.raises(SettingsError, match=r"an \.onnx file or an imported run has no data set of its own"):
         predict(segmenter, [], out, FIRST, "val")
-    with pytest.raises(RunError, match="there is no such file; write it with tag2mask export"):
+    with pytest.raises(RunError, match="the file does not exist; write it with tag2mask export"):
         predict(tmp_path / "none.onnx", photographs, out, FIRST)
     (tmp_path / "bad.onnx").write_bytes(b"no graph")
     with pytest.raises(RunError, match=r"bad\.onnx: cannot be opened"):
         predict(tmp_path / "bad.onnx", photographs, out, FIRST)
     strip_metadata(segmenter, tmp_path / "bare.onnx")
-    with pytest.raises(RunError, match=r"its metadata are not those of this tag2mask \('kind' is missing\)"):
+    with pytest.raises(RunError, match=r"its metadata are not from this version of tag2mask \('kind' is missing\)"):
         predict(tmp_path / "bare.onnx", photographs, out, FIRST)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match="run by onnxruntime, which is missing: pip install onnxruntime"):
+    with pytest.raises(SettingsError, match="needs onnxruntime, which is not installed: pip install onnxruntime"):
         predict(segmenter, photographs, out, FIRST)
     assert not out.exists()
 
@@ -131,14 +131,14 @@ def test_what_is_wrong_is_one_line(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"side": "1e400"}, "holds 1e400, which is no finite number"),
+        ({"side": "1e400"}, "holds 1e400, which is not a finite number"),
         ({"side": "-1"}, "side: Input should be greater than 0, got -1"),
-        ({"mean": "[0.5]"}, "mean has 1 values for 3 bands"),
-        ({"std": "[1, 1, NaN]"}, "holds NaN, which is no finite number"),
+        ({"mean": "[0.5]"}, "mean has 1 values, but there are 3 bands"),
+        ({"std": "[1, 1, NaN]"}, "holds NaN, which is not a finite number"),
         ({"classes": "{}"}, "'names' is missing"),
         ({"data_settings": "[]"}, "data_settings: Input should be a valid dictionary"),
         ({"data_settings": '{"bandz": 3}'}, "unknown setting bandz; did you mean bands"),
-        ({"classes": '{"names": ["red"], "background": null}'}, "run.onnx: has 3 classes, its metadata say 1"),
+        ({"classes": '{"names": ["red"], "background": null}'}, "run.onnx: has 3 classes, but its metadata say 1"),
     ],
 )
 def test_metadata_that_were_changed_are_one_line(

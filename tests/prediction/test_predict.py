@@ -66,7 +66,7 @@ def test_what_a_folder_holds_beside_photographs_is_told(
     summary = predict(student, [folder], tmp_path / "out", FIRST)
     assert (summary.images, sorted(summary.failures)) == (1, ["dangling", "loop"])
     assert "dangling.jpg: the image is missing" in summary.failures["dangling"]
-    told = "new: 3 images of kinds that are not read (.gif 2, .heic 1); save them as .png or .jpg"
+    told = "new: 3 images of unsupported formats (.gif 2, .heic 1) are not read; save them as .png or .jpg"
     assert capsys.readouterr().err.count(told) == 1
 
 
@@ -87,11 +87,11 @@ def test_what_is_wrong_is_one_line(student: Path, trained: Path, tmp_path: Path)
     for given, split, error, message in (
         ([], None, SettingsError, "no images: name files or a folder"),
         ([photograph], "val", SettingsError, "give images or a split, not both"),
-        ([tmp_path / "none.png"], None, DataError, "there is no such file or folder"),
+        ([tmp_path / "none.png"], None, DataError, "does not exist"),
         ([tmp_path / "empty"], None, DataError, "holds no image"),
-        ([tmp_path / "full/mine.txt"], None, DataError, "is no image by its name"),
+        ([tmp_path / "full/mine.txt"], None, DataError, "does not have the suffix of an image"),
         ([photograph, photograph], None, DataError, "has the same name"),
-        ([], "none", DataError, "there is no such split"),
+        ([], "none", DataError, "the split does not exist"),
     ):
         with pytest.raises(error, match=message):
             predict(student, given, out, FIRST, split)

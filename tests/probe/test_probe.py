@@ -229,8 +229,8 @@ def test_features_stay_within_their_budget(learned: Path, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"refine": "probe"}, "--refine probe and --probe PROBE belong together"),
-        ({"refine": "probe", "probe": "PROBE", "paint": "ordered"}, "leave rule=ordered out"),
+        ({"refine": "probe"}, "--refine probe and --probe PROBE must be given together"),
+        ({"refine": "probe", "probe": "PROBE", "paint": "ordered"}, "leave out rule=ordered"),
     ],
 )
 def test_settings_that_exclude_each_other(run: Path, settings: dict[str, Any], message: str) -> None:
@@ -243,13 +243,13 @@ def test_folders_that_are_no_probe_of_this_run(trained: Path, learned: Path, squ
     with pytest.raises(RunError, match=r"is not a probe: config\.yaml is missing"):
         make_masks(run, out=tmp_path / "masks", refine="probe", probe=str(squares))
     train_probe(learned, tmp_path / "probe", QUICK)
-    with pytest.raises(SettingsError, match="was learned with another run than"):
+    with pytest.raises(SettingsError, match="was trained with another run than"):
         make_masks(run, out=tmp_path / "masks", refine="probe", probe=str(tmp_path / "probe"))
     with pytest.raises(RunError, match=r"was begun with settings\.steps = 60, not 61; choose another --out"):
         train_probe(learned, tmp_path / "probe", QUICK.model_copy(update={"steps": 61}))
     with pytest.raises(RunError, match="is not empty; choose another --out"):
         train_probe(learned, squares / "splits", QUICK)
-    with pytest.raises(SettingsError, match="a probe learns from class maps as they are"):
+    with pytest.raises(SettingsError, match="a probe learns from unrefined class maps"):
         train_probe(learned, tmp_path / "other", ProbeSettings.parse({"masks": {"refine": "pamr"}}))
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tag2mask.errors import SettingsError
+from tag2mask.refine import compiled_lattice
 from tag2mask.refine.chain import PIXEL_REFINERS, require_refiners
-from tag2mask.refine.dense_crf import NormalisedKernel, crf, crf_in_cpp, pairwise, places, require_engine, unary
+from tag2mask.refine.compiled_lattice import CompiledLattice
+from tag2mask.refine.dense_crf import crf, crf_in_cpp, normalised_kernel, pairwise, places, require_engine, unary
 from tag2mask.refine.lattice import Lattice, surround
 from tag2mask.refine.pixel_adaptive import DILATIONS, neighbour_weights, neighbours, pamr
 from tag2mask.refine.settings import CRF_RECIPES, CRFSettings, RefineSettings
@@ -67,9 +70,9 @@ def test_chains() -> None:
     assert RefineSettings(names="none").names == ()  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=r"refiner 'crff' is unknown"):
         require_refiners(["crff"])
-    with pytest.raises(SettingsError, match="one order: affinity,pamr"):
+    with pytest.raises(SettingsError, match="this order: affinity,pamr"):
         require_refiners(["pamr", "affinity"])
-    with pytest.raises(SettingsError, match=r"^refiner affinity is named twice: it works once$"):
+    with pytest.raises(SettingsError, match=r"^refiner affinity is named twice: name it once$"):
         require_refiners(["affinity", "affinity", "crf"])
 
 
@@ -83,19 +86,45 @@ def test_simplices_surround_their_points() -> None:
         assert (whole % (d + 1) == whole[..., :1] % (d + 1)).all()  # all coordinates agree modulo d + 1
 
 
-def test_the_lattice_filters_like_a_gaussian() -> None:
+@pytest.mark.parametrize("build", [Lattice, CompiledLattice])
+def test_the_lattice_filters_like_a_gaussian(build: type[Lattice | CompiledLattice]) -> None:
     torch.manual_seed(0)
     points = torch.rand(600, 2) * 6
     values = torch.rand(600, 3)
     exact = torch.exp(-torch.cdist(points, points).square() / 2)
-    lattice = Lattice(points)
+    lattice = build(points)
     ones = torch.ones(600, 1)
     smooth, wanted = lattice.filter(values) / lattice.filter(ones), exact @ values / exact.sum(1, keepdim=True)
     assert (smooth - wanted).abs().mean() < 0.01
-    kernel = NormalisedKernel(points)
-    assert torch.allclose(
-        (values[:, :1] * kernel(ones)).sum(), kernel(values[:, :1]).sum(), rtol=1e-3
-    )  # nearly symmetric
+
+
+def test_the_compiled_lattice_is_the_one_in_torch() -> None:
+    """With more vertices than its table has room for in the beginning."""
+    torch.manual_seed(0)
+    points, values, factor = torch.rand(20000, 5) * 9, torch.rand(20000, 3), torch.rand(20000)
+    lattice, compiled = Lattice(points), CompiledLattice(points)
+    assert lattice.vertices == compiled.vertices > 2**15
+    torch.testing.assert_close(compiled.filter(values), lattice.filter(values), atol=1e-4, rtol=1e-4)
+    for one in (lattice, compiled):
+        one.weigh(factor)
+    torch.testing.assert_close(compiled.filter(values), lattice.filter(values), atol=1e-4, rtol=1e-4)
+
+
+def test_the_normalised_kernel_is_nearly_symmetric() -> None:
+    torch.manual_seed(0)
+    points, values, ones = torch.rand(600, 2) * 6, torch.rand(600, 1), torch.ones(600, 1)
+    kernel = normalised_kernel(points)
+    torch.testing.assert_close((values * kernel.filter(ones)).sum(), kernel.filter(values).sum(), rtol=1e-3, atol=0)
+
+
+def test_compiling_goes_without_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def njit(function: Any = None, **options: Any) -> Any:
+        if options:
+            raise RuntimeError("cannot cache function: no locator available")
+        return function
+
+    monkeypatch.setattr(compiled_lattice.numba, "njit", njit)
+    assert compiled_lattice.compiled(abs) is abs
 
 
 def test_the_crf_moves_a_wrong_edge_to_the_colours() -> None:

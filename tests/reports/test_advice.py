@@ -64,19 +64,23 @@ SYMPTOMS: list[tuple[dict[str, Any], str, str]] = [
     ({"metrics": curve([0.7, 0.69], [0.8, 0.8])}, "Training collapsed", "loss went from 0.700 to 0.690"),
     ({"metrics": curve([0.7, 0.3], [0.8, 0.5])}, "Training collapsed", "AP fell from 0.800 to 0.500"),
     ({"metrics": curve([0.7, 0.3], [0.8, 0.8], 0.0)}, "Training collapsed", "No validation image has a logit above 0"),
-    ({"metrics": curve([0.7, 0.5, 0.3], [0.6, 0.7, 0.8])}, "while it still learned", "from 0.600 to 0.800"),
-    ({"painted": {**EVEN, "cow": 5}}, "The background is greedy", "35 of 135 tags got no pixels, and 40 % of all"),
-    ({"scores": scored(90, 60)}, "The background is greedy", "precision is 90.0, their recall 60.0"),
-    ({"scores": scored(39, 84)}, "Classes spill over", "precision is 39.0, their recall 84.0"),
-    ({"background_share": 0.01}, "Classes spill over", "Only 1.0 % of all pixels are background"),
-    ({"painted": {**EVEN, "cow": 0}, "threshold": 0.2}, "Dead classes", "never painted: cow (40 images)"),
+    ({"metrics": curve([0.7, 0.5, 0.3], [0.6, 0.7, 0.8])}, "while it was still improving", "from 0.600 to 0.800"),
+    ({"painted": {**EVEN, "cow": 5}}, "The background covers parts", "35 of 135 tags got no pixels, and 40 % of all"),
+    ({"scores": scored(90, 60)}, "The background covers parts", "precision is 90.0, their recall 60.0"),
+    ({"scores": scored(39, 84)}, "Classes spill into", "precision is 39.0, their recall 84.0"),
+    ({"background_share": 0.01}, "Classes spill into", "Only 1.0 % of all pixels are background"),
+    (
+        {"painted": {**EVEN, "cow": 0}, "threshold": 0.2},
+        "Classes that were not learned",
+        "never painted: cow (40 images)",
+    ),
     (
         {"metrics": [{**row, "val_ap_per_class": [0.41, 0.6, 0.6]} for row in SOUND.metrics]},
-        "Dead classes",
+        "Classes that were not learned",
         "no better than chance: cow (AP 0.41)",
     ),
     ({"likeness": {("cow", "grass"): (0.95, 3)}}, "Classes share a map", "cow and grass (0.95 in 3 images)"),
-    ({"together": [(("cow", "grass"), 40)]}, "Classes share a map", "always come together: cow and grass (40 images)"),
+    ({"together": [(("cow", "grass"), 40)]}, "Classes share a map", "always occur together: cow and grass (40 images)"),
     ({"tagged": {**EVEN, "cow": 2}}, "Unbalanced tags", "Sky has 50 images, but cow 2"),
 ]
 
@@ -177,9 +181,9 @@ def test_the_page_shows_the_advice_and_opens_no_truth_for_it(
     for text in (with_truth, without):
         assert "<h2>What to try next</h2>" in text
         assert "&lt;b&gt;A title&lt;/b&gt;" in text
-        assert "Training collapsed or did not begin" in text  # its loss hardly fell in two epochs
-    assert "no truth was opened for it" in without
-    assert "no truth was opened for it" not in with_truth
+        assert "Training collapsed or never started" in text  # its loss hardly fell in two epochs
+    assert "no truth was used" in without
+    assert "no truth was used" not in with_truth
     monkeypatch.setattr(page, "advise", lambda figures: [])
     quiet = write_report(trained / "run", made.path, out=tmp_path / "quiet.html").read_text()
-    assert "None of the figures stands out" in quiet
+    assert "Nothing stands out" in quiet

@@ -86,7 +86,7 @@ def test_names_are_escaped(squares: Path, tmp_path: Path, small: dict[str, objec
 
 def test_without_masks_it_says_how_to_make_some(trained: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained / "run", tmp_path / "run"))
-    with pytest.raises(MaskSetError, match="has no mask set yet: make one with tag2mask masks"):
+    with pytest.raises(MaskSetError, match="has no mask set yet: paint one with tag2mask masks"):
         write_report(run)
 
 
@@ -124,7 +124,9 @@ def test_an_unfinished_mask_set_is_refused(trained: Path, tmp_path: Path) -> Non
 
 def test_masks_of_other_photographs_are_refused(trained: Path, tmp_path: Path) -> None:
     predict(trained / "run", trained / "squares/images", tmp_path / "masks")
-    with pytest.raises(MaskSetError, match="masks was not painted by tag2mask masks; a segmenter's are shown with"):
+    with pytest.raises(
+        MaskSetError, match="masks was not painted by tag2mask masks; give the masks of a segmenter with"
+    ):
         write_report(trained / "run", tmp_path / "masks")
 
 
@@ -185,11 +187,13 @@ def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(tmp_path: Path) -> None:
 def test_only_a_report_about_the_same_run_is_replaced(run: Path) -> None:
     data, masks = run.parent / "squares", make_masks(run).path
     before = (data / "labels.csv").read_text()
-    with pytest.raises(RunError, match=r"labels\.csv is there already and no report about .*run; choose another --out"):
+    with pytest.raises(
+        RunError, match=r"labels\.csv already exists and is not a report about .*run; choose another --out"
+    ):
         write_report(run, masks, out=data / "labels.csv")
     assert (data / "labels.csv").read_text() == before
     page = write_report(run, masks)
     assert write_report(run, masks) == page
     page.write_text(page.read_text().replace("<title>run:", "<title>other:"))
-    with pytest.raises(RunError, match="no report about"):
+    with pytest.raises(RunError, match="is not a report about"):
         write_report(run, masks)

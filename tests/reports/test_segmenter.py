@@ -14,7 +14,7 @@ from tag2mask import make_masks, predict, segment
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import MaskSetError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
-from tag2mask.masks.write import MaskSetWriter
+from tag2mask.masks.write import MaskSetWriter, Painted
 from tag2mask.reports.segmenter import FULL, OWN, WEAK, percent_of, segmenter_section
 from tag2mask.training.run import open_run
 
@@ -46,7 +46,7 @@ def test_both_are_scored_on_the_photographs_that_they_share(place: Path, trained
         "<th>precision</th><th>recall</th>",
         "Loss, segmenter",
         "Loss, fully supervised",
-        "right, of the kept ones",
+        "correct, of the kept ones",
         "truth, fully supervised",
     ):
         assert part in section.html
@@ -82,13 +82,13 @@ def test_what_cannot_be_compared_is_one_line(place: Path, trained: Path, tmp_pat
     (tmp_path / "empty").mkdir()
     origin = {"labels_used": "image tags", "truth_used": "none", "settings": {"tags": "predicted"}}
     other = MaskSetWriter(tmp_path / "other", open_run(run).classes, origin)
-    other.add("elsewhere", read_mask(trained / "squares/masks/p00.png"), [], fallback=False)
+    other.add("elsewhere", Painted(read_mask(trained / "squares/masks/p00.png"), []))
     other.finish({})
     for segmented, supervised, truth, error, message in (
-        (full, None, None, SettingsError, "--segmented .*full: its segmenter learned from truth; name it with --full"),
-        (weak, weak, None, SettingsError, "--full .*weak: not by a segmenter that learned from truth"),
-        (weak, full, tmp_path / "empty", MaskSetError, "weak and .*full: no image that both have has truth in"),
-        (tmp_path / "other", None, None, MaskSetError, "other: no image of it has truth in the data set"),
+        (full, None, None, SettingsError, "--segmented .*full: its segmenter learned from truth; give it as --full"),
+        (weak, weak, None, SettingsError, "--full .*weak: its segmenter did not learn from truth"),
+        (weak, full, tmp_path / "empty", MaskSetError, "weak and .*full: no image in both has truth in"),
+        (tmp_path / "other", None, None, MaskSetError, "other: no image in it has truth in the data set"),
         (tmp_path, None, None, MaskSetError, "is not a mask set"),
     ):
         with pytest.raises(error, match=message):

@@ -111,10 +111,10 @@ def test_distortion_changes_colours_and_stays_in_range() -> None:
 
 def test_labels_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     one = write(tmp_path, np.full((20, 20), 8))
-    with pytest.raises(DataError, match=r"labels\.png: holds the value 8, neither one of 8 classes nor 255"):
+    with pytest.raises(DataError, match=r"labels\.png: holds the value 8, which is neither one of 8 classes nor 255"):
         crops(one, 16)[0, 0]
     Image.fromarray(np.zeros((20, 21), np.uint8)).save(one.labels)
-    with pytest.raises(DataError, match=r"labels\.png: is \(20, 21\), its image \(20, 20\)"):
+    with pytest.raises(DataError, match=r"labels\.png: its size is \(20, 21\), but the image's is \(20, 20\)"):
         crops(one, 16)[0, 0]
 
 

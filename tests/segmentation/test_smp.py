@@ -47,10 +47,13 @@ def test_settings_come_from_smp_unless_given(run: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"architecture": "unett"}, "architecture 'unett' is unknown; there are vit, unet, unetplusplus"),
-        ({"architecture": "unet", "backbone": {"drop_path": 0}}, "--backbone is vit's alone; name the encoder of unet"),
+        ({"architecture": "unett"}, "architecture 'unett' is unknown; choose one of vit, unet, unetplusplus"),
+        (
+            {"architecture": "unet", "backbone": {"drop_path": 0}},
+            "--backbone is for vit only; name the encoder of unet",
+        ),
         ({"encoder": "resnet34"}, "encoder=resnet34: a vit's encoder is its backbone; name it with --backbone"),
-        ({"architecture": "unet", "batch_size": 1}, "batch_size 1: the BatchNorms of unet need several crops"),
+        ({"architecture": "unet", "batch_size": 1}, "batch_size 1: the BatchNorm layers of unet need several crops"),
     ],
 )
 def test_settings_that_do_not_go_together(run: Path, values: dict[str, object], message: str) -> None:
@@ -85,7 +88,9 @@ def test_without_internet_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPa
         raise FileNotFoundError("cannot find the requested files in the local cache")
 
     monkeypatch.setattr(smp, "create_model", unreachable)
-    with pytest.raises(WeightsError, match=r"weights of resnet18 could not be had .* give a file with --weights FILE"):
+    with pytest.raises(
+        WeightsError, match=r"weights of resnet18 could not be downloaded .* give a file with --weights FILE"
+    ):
         build("unet", "resnet18", "hub")
 
 
@@ -107,7 +112,7 @@ def test_an_encoders_file_fills_it_and_its_first_convolution_fits_the_bands(tmp_
 def test_a_file_of_another_encoder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "encoder.safetensors"
     write_tensors(path, build("unet").segmenter.model.encoder.state_dict(), {})
-    with pytest.raises(WeightsError, match=r"is not of the encoder resnet18: it lacks bn1\.bias; name the file's with"):
+    with pytest.raises(WeightsError, match=r"does not fit the encoder resnet18: it lacks bn1\.bias; name its own with"):
         build("unet", "resnet18", path)
 
 
@@ -119,7 +124,7 @@ def test_normalisation_is_the_encoders_own(monkeypatch: pytest.MonkeyPatch) -> N
     config = timm.get_pretrained_cfg("test_resnet")
     assert statistics(RESNET, False, 3) == (config.mean, config.std)
     monkeypatch.setitem(wanted, "input_space", "BGR")
-    with pytest.raises(WeightsError, match="resnet18 was trained on BGR"):
+    with pytest.raises(WeightsError, match="resnet18 expects BGR"):
         statistics("resnet18", True, 3)
 
 
@@ -163,5 +168,5 @@ def test_a_unet_is_trained_resumed_and_predicts_by_command(
     assert (
         call(monkeypatch, *words[:3], masks, "--out", tmp_path / "x", "--architecture", "unet", "--backbone", "a") == 2
     )
-    assert "--backbone is vit's alone" in capsys.readouterr().err
+    assert "--backbone is for vit only" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()

@@ -22,7 +22,7 @@ from tag2mask.data.writing import write_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError, Tag2MaskError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.scores import write_scores
-from tag2mask.masks.write import MANIFEST, MaskSetWriter
+from tag2mask.masks.write import MANIFEST, MaskSetWriter, Painted
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.build import build_segmenter
@@ -142,7 +142,7 @@ def test_a_segmenter_holds_what_later_verbs_need(run: Path, masks: Path, tmp_pat
     assert config(opened.path)["kind"] == "segmenter"
     assert opened.origin["labels_used"] == "mask set masks, image tags, given"
     assert set(rows(opened.path)[0]) == {"epoch", "step", "loss", "lr", "kept"}
-    with pytest.raises(RunError, match="student is a segmenter, no run of tag2mask train"):
+    with pytest.raises(RunError, match="student is a segmenter, not a run of tag2mask train"):
         open_run(opened.path)
     with pytest.raises(RunError, match="run is a run of tag2mask train; train a segmenter"):
         open_segmenter(run)
@@ -158,7 +158,9 @@ def scored(run: Path) -> Path:
         values = np.unique(labels).tolist()
         true = np.asarray(Image.fromarray(labels.astype(np.uint8)).resize((14, 12), Image.Resampling.NEAREST))
         planes = np.stack([np.where(true == value, 205, 25) for value in (0, *values)]).astype(np.uint8)
-        writer.add(name, labels, [classes.pixel_names[value] for value in values], fallback=False, scores=planes)
+        writer.add(
+            name, Painted(labels, [classes.pixel_names[value] for value in values], fallback=False, scores=planes)
+        )
     writer.finish({})
     return path
 
@@ -234,19 +236,19 @@ def test_soft_labels_that_are_not_there_are_one_line(
     run: Path, masks: Path, scored: Path, tmp_path: Path, tiny: SegmentSettings
 ) -> None:
     soft, truth = tiny.model_copy(update={"target": "soft"}), run.parent / "squares/masks"
-    with pytest.raises(MaskSetError, match="masks has no scores, only masks: make it with tag2mask masks --scores"):
+    with pytest.raises(MaskSetError, match="masks has masks but no scores: make it with tag2mask masks --scores"):
         segment(run, masks, tmp_path / "student", soft)
-    with pytest.raises(SettingsError, match="--target soft learns a mask set's scores, and --fully-supervised truth"):
+    with pytest.raises(SettingsError, match="--target soft learns a mask set's scores, but --fully-supervised learns"):
         segment(run, scored, tmp_path / "student", soft, truth, fully_supervised=True)
-    with pytest.raises(SettingsError, match="--rounds 2 repaints masks, without scores: leave --target soft out"):
+    with pytest.raises(SettingsError, match="--rounds 2 repaints masks without scores: remove --target soft"):
         segment_in_rounds(run, scored, tmp_path / "student", soft, rounds=2)
     with pytest.raises(SettingsError, match="target: Input should be 'hard' or 'soft'"):
         SegmentSettings.read({"target": "softer"})
     (scored / "scores/p03.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"scores/p03\.png: is no image"):
+    with pytest.raises(DataError, match=r"scores/p03\.png: is not an image"):
         segment(run, scored, tmp_path / "student", soft)
     (scored / "scores/p03.png").unlink()
-    with pytest.raises(MaskSetError, match=r"scores/p03\.png is missing, 1 of the scores of 8 images"):
+    with pytest.raises(MaskSetError, match=r"the scores of 1 of 8 images are missing, such as .*scores/p03\.png: run"):
         segment(run, scored, tmp_path / "student", soft)
     assert not (tmp_path / "student").exists()
 
@@ -345,11 +347,11 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
     ("kind", "error", "message"),
     [
         ("unfinished", MaskSetError, "masks is not finished: run the same tag2mask command again"),
-        ("classes", MaskSetError, r"other classes than the run: cat, dog there, background, red, green, blue here"),
-        ("photograph", DataError, r"other\.png: its image other is missing in"),
+        ("classes", MaskSetError, r"other classes than the run: cat, dog instead of background, red, green, blue"),
+        ("photograph", DataError, r"other\.png: its image other is missing from"),
         ("empty", MaskSetError, "masks holds no mask"),
-        ("deleted", MaskSetError, r"p01\.png is missing, 1 of the 8 masks"),
-        ("full", RunError, "student is not empty; choose another --out, or go on with --resume"),
+        ("deleted", MaskSetError, r"1 of the 8 masks .* are missing, such as .*p01\.png"),
+        ("full", RunError, "student is not empty; choose another --out, or continue with --resume"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_leaves_no_folder(
@@ -375,7 +377,7 @@ def test_options_that_contradict_each_other(run: Path, masks: Path, tmp_path: Pa
     with pytest.raises(DataError, match="there is no such folder"):
         segment(run, masks, tmp_path / "student", tiny, tmp_path / "none")
     for fully_supervised in (False, True):
-        with pytest.raises(DataError, match="splits: holds the truth of none of the 8 images"):
+        with pytest.raises(DataError, match="splits: holds no truth for any of the 8 images"):
             segment(run, masks, tmp_path / "student", tiny, run.parent / "squares/splits", fully_supervised)
     with pytest.raises(RunError, match="student is not a segmenter"):
         segment(run, masks, tmp_path / "student", tiny, resume=True)

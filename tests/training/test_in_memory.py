@@ -53,7 +53,11 @@ def test_it_goes_on_where_it_was(squares: Path, small: dict[str, Any], tmp_path:
     ("pairs", "options", "message"),
     [
         ([], {}, "no image of this split has tags"),
-        ([(np.zeros((40, 40, 3), np.uint8), ["redd"])], {"classes": ["red"]}, "tag 'redd' is not among the classes; did you mean"),
+        (
+            [(np.zeros((40, 40, 3), np.uint8), ["redd"])],
+            {"classes": ["red"]},
+            "tag 'redd' is not a class; did you mean",
+        ),
         ([(np.zeros((40, 40), np.int64), ["red"])], {}, "image-00000: holds int64"),
         ([("nowhere.png", ["red"])], {}, "nowhere.png: the image is missing"),
     ],

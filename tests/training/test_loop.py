@@ -197,7 +197,7 @@ def test_the_loss_knows_where_the_training_stands(
 def test_folders_in_the_way(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
-    with pytest.raises(RunError, match="full is not empty; choose another --out, or go on with --resume"):
+    with pytest.raises(RunError, match="full is not empty; choose another --out, or continue with --resume"):
         train(squares, tmp_path / "full", **small)
     with pytest.raises(RunError, match=r"full is not a run: config\.yaml is missing"):
         train(squares, tmp_path / "full", resume=True, **small)
@@ -226,7 +226,7 @@ def test_a_folder_that_another_training_writes_to_is_left_alone(
 
 def test_bad_photographs_are_named(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     (squares / "images/p03.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"p03\.png: is no image"):
+    with pytest.raises(DataError, match=r"p03\.png: is not an image"):
         train(squares, tmp_path / "run", **small)
     assert not (tmp_path / "run").exists()
 

@@ -52,7 +52,7 @@ def test_a_damaged_file_of_a_run_is_named(run: Path, name: str, damage: Callable
     with pytest.raises(RunError) as error:
         opened.get(name, open_run)(run)
     assert str(error.value).startswith(f"{run / name} is damaged (")
-    assert str(error.value).endswith(f"); put back a whole copy, or make {run} again")
+    assert str(error.value).endswith(f"); restore an intact copy, or create {run} again")
     assert "\n" not in str(error.value)
 
 
@@ -69,15 +69,15 @@ def test_weights_that_hold_what_is_no_number_are_damage(run: Path) -> None:
     tensors = load_file(run / "model.safetensors")
     tensors["head.bias"][1] = torch.inf
     save_file(tensors, run / "model.safetensors")
-    with pytest.raises(RunError, match=r"is damaged \(head\.bias holds what is no finite number\)"):
+    with pytest.raises(RunError, match=r"is damaged \(head\.bias holds values that are not finite\)"):
         open_run(run).load_method()
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"epoch": 2, "loss": {"bce": NaN}}', "line 2: holds NaN, which is no finite number"),
-        ('{"epoch": 2, "loss": {"bce": 1e400}}', "line 2: holds 1e400, which is no finite number"),
+        ('{"epoch": 2, "loss": {"bce": NaN}}', "line 2: holds NaN, which is not a finite number"),
+        ('{"epoch": 2, "loss": {"bce": 1e400}}', "line 2: holds 1e400, which is not a finite number"),
         ('{"epoch": 2, "loss": {"other": 1}}', "line 2 has other losses than line 1"),
         ('{"epoch": 2, "loss": {}}', "line 2: loss: Dictionary should have at least 1 item"),
         ('{"epoch": "2", "loss": {"bce": 1}}', "line 2: epoch: Input should be a valid integer, got '2'"),
@@ -141,13 +141,13 @@ def test_a_state_whose_optimiser_was_changed_is_one_line(run: Path) -> None:
     changes: dict[str, Change] = {
         "is missing": lambda tensors, _: tensors.pop(slot(tensors, "exp_avg")),
         "its parameter": lambda tensors, _: tensors.update({slot(tensors, "exp_avg"): torch.ones(2, 5)}),
-        "is of no parameter": lambda tensors, _: tensors.update({"optimiser.999.step": torch.ones(())}),
-        "is of no parameter; ": lambda tensors, _: tensors.update({"optimiser.x.step": torch.ones(())}),
-        "is nothing that AdamW keeps": lambda tensors, _: tensors.update(
+        "belongs to no parameter": lambda tensors, _: tensors.update({"optimiser.999.step": torch.ones(())}),
+        "belongs to no parameter; ": lambda tensors, _: tensors.update({"optimiser.x.step": torch.ones(())}),
+        "is not part of the state of AdamW": lambda tensors, _: tensors.update(
             {slot(tensors, "exp_avg") + "2": tensors[slot(tensors, "exp_avg")].clone()}
         ),
-        "holds what is no finite number": lambda tensors, _: tensors[slot(tensors, "exp_avg")].fill_(torch.nan),
-        "rows after": lambda _, progress: progress.update(epoch=7),
+        "holds values that are not finite": lambda tensors, _: tensors[slot(tensors, "exp_avg")].fill_(torch.nan),
+        "rows of metrics after": lambda _, progress: progress.update(epoch=7),
         "after 3 batches": lambda _, progress: progress.update(batch=3),
         "best_ap: Input should be a valid number": lambda _, progress: progress.update(best_ap="high"),
         "rows.0: Input should be a valid dictionary": lambda _, progress: progress.update(rows=[1, 2]),

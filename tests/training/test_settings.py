@@ -48,7 +48,7 @@ def test_defaults_then_file_then_options_then_assignments(tmp_path: Path) -> Non
         ("optimiser.lr_token=1", "unknown setting optimiser.lr_token; did you mean optimiser.lr_tokens?"),
         ("epochs=0", "epochs: Input should be greater than 0, got 0"),
         ("epochs=many", "epochs: Input should be a valid integer"),
-        ("epochs", "--set epochs: wanted KEY=VALUE"),
+        ("epochs", "--set epochs: expected KEY=VALUE"),
         ("seed.x=1", "seed"),
     ],
 )

@@ -51,7 +51,7 @@ def test_two_processes_learn_as_one_with_the_same_batch(folder: Path) -> None:
         a, b = (load_file(root / part / "model.safetensors") for root in (folder, folder.parent / "one"))
         for key in a:
             torch.testing.assert_close(a[key], b[key], atol=2e-4, rtol=1e-3)
-    with pytest.raises(RunError, match="was trained by 2 processes, not 1; resume with as many"):
+    with pytest.raises(RunError, match="was trained with 2 processes, not 1; resume with 2"):
         train(folder.parent / processes.DATA, folder / "run", resume=True, **settings_of(folder / "run"))
 
 

@@ -28,8 +28,8 @@ def test_without_network_there_is_one_try_and_one_line(
     with pytest.raises(WeightsError) as error:
         build_backbone(TINY, "hub")
     assert str(error.value) == (
-        "weights of vit_tiny_patch16_224 could not be had from timm's hub ([Errno -2] Name or service not known); "
-        "give a file with --weights FILE, or train from scratch with --weights none"
+        "weights of vit_tiny_patch16_224 could not be downloaded from timm's hub ([Errno -2] Name or service not "
+        "known); give a file with --weights FILE, or train from scratch with --weights none"
     )
     assert capfd.readouterr() == ("", "")
 

@@ -139,7 +139,7 @@ def test_class_tokens_start_at_the_pretrained_one() -> None:
 def test_other_models_are_refused_and_some_that_fit_are_named(name: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=0)
-    with pytest.raises(SettingsError, match=r"not a plain ViT; models that are: .*dinov2"):
+    with pytest.raises(SettingsError, match=r"not a plain ViT; use one such as .*dinov2"):
         ViT(model, CLASSES)
 
 
@@ -149,10 +149,10 @@ def test_other_models_are_refused_and_some_that_fit_are_named(name: str) -> None
 def test_a_cnn_before_the_blocks_is_refused(name: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(name, num_classes=0)
-    with pytest.raises(SettingsError, match="VisionTransformer with HybridEmbed is not a plain ViT; models that are: "):
+    with pytest.raises(SettingsError, match="VisionTransformer with HybridEmbed is not a plain ViT; use one such as "):
         ViT(model, CLASSES)
 
 
 def test_sides_must_be_multiples_of_the_patch() -> None:
-    with pytest.raises(SettingsError, match=r"64 x 60 pixels: sides must be multiples of the patch, 16"):
+    with pytest.raises(SettingsError, match=r"64 x 60 pixels: sides must be multiples of the patch size, 16"):
         ViT(small("deit"), CLASSES)(torch.zeros(1, 3, 64, 60))

@@ -58,7 +58,7 @@ def test_a_comparison_is_a_table_and_a_page_and_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("chance", "line"), [(None, "no truth to score with; page: p"), (25.0, "painting at random among the tags: 25.0; ")]
+    ("chance", "line"), [(None, "no truth for scoring; page: p"), (25.0, "painting at random among the tags: 25.0; ")]
 )
 def test_without_truth_chance_is_not_told(
     chance: float | None, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -90,14 +90,14 @@ def test_a_training_that_was_killed_is_told_from_one_that_failed(
     killed.write_text("#!/bin/sh\nkill -9 $$\n")
     killed.chmod(0o700)
     monkeypatch.setattr(module.sys, "executable", str(killed))
-    with pytest.raises(RunError, match="seed 0 was killed by signal 9, perhaps for lack of memory; call compare again"):
+    with pytest.raises(RunError, match="seed 0 was killed by signal 9, perhaps for lack of memory; run compare again"):
         compare(plan(squares, tmp_path / "out", ("linear",)))
 
 
 def test_unknown_methods_are_named_before_anything_is_made(squares: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="'weaktor' is unknown; there are attended, "):
+    with pytest.raises(SettingsError, match="'weaktor' is unknown; choose one of attended, "):
         compare(plan(squares, tmp_path / "out", ("linear", "weaktor")))
-    for refine, message in (("walk", "learned from one run's maps"), ("pamrr", "'pamrr' is unknown")):
+    for refine, message in (("walk", "trained on the maps of one run"), ("pamrr", "'pamrr' is unknown")):
         masks = MaskSettings.parse({"refine": refine})
         with pytest.raises(SettingsError, match=message):
             compare(Comparison(squares, tmp_path / "out", ("linear",), (0,), None, TRAIN, masks))
@@ -111,7 +111,7 @@ def test_a_run_of_an_earlier_method_of_that_name_is_no_row_of_this_one(
     train(squares, tmp_path / "out/tokenmasking-0/run", **small)
     (tmp_path / "out/plan.json").write_text('{"budget_minutes": null, "train": {}, "masks": {}, "epochs": {}}')
     begun = Comparison(squares, tmp_path / "out", ("tokenmasking",), (0,), None, TrainSettings(), MaskSettings())
-    with pytest.raises(RunError, match=r"is now called attended, not by tokenmasking; choose another --out"):
+    with pytest.raises(RunError, match=r"the method now named attended, not tokenmasking; choose another --out"):
         compare(begun)
 
 

@@ -137,9 +137,9 @@ def test_a_row_is_run_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_what_goes_wrong_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     plan = Reproduction("tokenmasking-table1-val", tmp_path / "none", tmp_path / "out")
-    with pytest.raises(RunError, match="stopped with exit code 2 at: tag2mask prepare voc --root "):
+    with pytest.raises(RunError, match="failed with exit code 2: tag2mask prepare voc --root "):
         plan.go()
-    assert "there is no such folder; expected: " in capfd.readouterr().err
+    assert "the folder does not exist; expected: " in capfd.readouterr().err
     with pytest.raises(SettingsError, match="row 'table9' is unknown"):
         Reproduction("table9", tmp_path, tmp_path).lines()
 

@@ -132,15 +132,15 @@ def test_mistakes_are_named_before_anything_is_written(
 ) -> None:
     truth, out = run.parent / "squares/masks", tmp_path / "out"
     for rounds, more, message in (
-        (0, {}, "--rounds 0: wanted 1 or more"),
-        (2, {"fully_supervised": True, "truth": truth}, "--rounds 2: wanted --masks MASKSET to repaint"),
-        (1, {"val_truth": truth}, "--val-truth scores rounds: give --rounds 2 or more"),
+        (0, {}, "--rounds 0: expected 1 or more"),
+        (2, {"fully_supervised": True, "truth": truth}, "--rounds 2: expected --masks MASKSET to repaint"),
+        (1, {"val_truth": truth}, "--val-truth scores rounds: use --rounds 2 or more"),
     ):
         with pytest.raises(SettingsError, match=message):
             segment_in_rounds(run, masks, out, tiny, rounds, **more)
     with pytest.raises(DataError, match="splits: holds the truth of none of the 4 images of the run's split val"):
         segment_in_rounds(run, masks, out, tiny, 2, val_truth=run.parent / "squares/splits")
-    with pytest.raises(RunError, match="out: no round was begun there"):
+    with pytest.raises(RunError, match="out: has no round to resume"):
         segment_in_rounds(run, masks, out, tiny, 2, resume=True)
     manifest = json.loads((masks / MANIFEST).read_text())
     del manifest["image_tags"]["p03"]

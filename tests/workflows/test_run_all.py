@@ -102,7 +102,7 @@ def test_a_second_call_does_nothing(
     assert {path: file_hash(path) for path in finished.rglob("*") if path.is_file()} == before
     assert len(result.scores) == 3
     said = capsys.readouterr().err.splitlines()
-    assert [line.partition(": finished before, ")[0] for line in said] == STAGES
+    assert [line.partition(": already finished, ")[0] for line in said] == STAGES
 
 
 def test_what_is_missing_is_made_again(
@@ -149,7 +149,7 @@ def test_another_request_on_the_same_folder_is_an_error(scenes: Path, finished: 
         (plan(scenes, finished, masks={"flip": True}), r"was begun with masks.look.flip = its default, not True"),
         (Plan(scenes, finished, WholeSettings.parse(SETTINGS), quick=True), "was begun with quick = False, not True"),
         (plan(scenes, finished, masks={"refine": "pamrr"}), "'pamrr' is unknown"),
-        (plan(scenes, finished, masks={"split": "val"}), r"masks\.split: the images that are learned from"),
+        (plan(scenes, finished, masks={"split": "val"}), r"masks\.split cannot be set: the training images"),
     ):
         with pytest.raises((RunError, SettingsError), match=message):
             run_whole(request)
@@ -220,7 +220,7 @@ def test_without_truth_and_without_lists_all_is_made_but_scores(
     assert len(open_mask_set(out / "run/masks-train").names()) == 18
     assert "<h2>Segmenter" not in (out / "report.html").read_text()
     say(result.shown())
-    assert "nothing could be scored" in capsys.readouterr().out
+    assert "no scores" in capsys.readouterr().out
 
 
 def test_the_verb_tells_scores_beside_chance_and_what_is_where(

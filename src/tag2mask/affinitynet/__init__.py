@@ -1,1 +1,1 @@
-"""A trained network that says which patches belong together, and the random walk over them."""
+"""The refiner ``walk``: a network that learns which patches belong together, and a random walk over them."""

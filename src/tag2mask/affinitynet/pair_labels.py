@@ -1,4 +1,4 @@
-"""What patches are for sure by a run's own class maps, and so what pairs of neighbours are. No truth is opened.
+"""Sure labels of patches from a run's class maps, and of pairs of neighbouring patches. No truth is opened.
 
 The constants are MCTformer's. Shapes: K classes of an image, S scores (the background's first if there is one), M
 patches, P pairs, h w patch grid, Y X pixels.
@@ -26,14 +26,14 @@ from tag2mask.refine.dense_crf import crf
 from tag2mask.refine.on_image import at_refine_side, colour_bands, finished_maps
 from tag2mask.vit.grid import to_patches
 
-UNSURE = -1  # a patch's label; 0 is background, tag c is c + 1, with or without a background
-KINDS = ("background", "foreground", "different")  # of pairs: both background, both of one class, not the same
-VOID = len(KINDS)  # a pair with an unsure patch
+UNSURE = -1  # label of a patch; 0 is background, c + 1 is tag c, with or without a background
+KINDS = ("background", "foreground", "different")  # of pairs: both background, both the same class, different labels
+VOID = len(KINDS)  # kind of a pair with an unsure patch
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """An image and what its patches are for sure, ``(h, w)``."""
+    """An image and the sure labels of its patches, ``(h, w)``."""
 
     sample: Sample
     labels_hw: Tensor
@@ -42,7 +42,7 @@ class Labelled:
 def label_patches(
     localizer: Localizer, samples: Sequence[Sample], patch: int, settings: WalkSettings
 ) -> list[Labelled]:
-    """Sure labels of every image.
+    """Compute the sure labels of every image.
 
     Raises:
         DataError: an image cannot be read.
@@ -65,7 +65,7 @@ def label_patches(
 def sure_labels(
     maps_KYX: Tensor, tags: Sequence[int], image: Tensor, patch: int, has_background: bool, settings: WalkSettings
 ) -> Tensor:
-    """What patches are for sure, ``(h, w)``, by the class maps of ``tags`` and the image's colours."""
+    """Sure labels of patches, ``(h, w)``, from the class maps of ``tags`` after a CRF on the image's colours."""
     size = fitted_size(image.shape[1], image.shape[2], settings.side)
     if not tags:
         return torch.full([-(-side // patch) for side in size], 0 if has_background else UNSURE)
@@ -86,20 +86,20 @@ def sure_labels(
 
 
 def agreed_labels(low_Shw: Tensor, high_Shw: Tensor, tags: Sequence[int]) -> Tensor:
-    """A class where it beats a strong background, background where even a weak one wins, else unsure: ``(h, w)``."""
+    """A class where it beats a strong background, background where a weak one still wins, else unsure: ``(h, w)``."""
     best_hw = low_Shw.argmax(0)
     labels_hw = torch.tensor([UNSURE, *(tag + 1 for tag in tags)])[best_hw]
     return torch.where(high_Shw.argmax(0) == 0, 0, labels_hw)
 
 
 def trusted_labels(scores_Khw: Tensor, tags: Sequence[int], trust: float) -> Tensor:
-    """The best class where its probability is at least ``trust``; elsewhere unsure, ``(h, w)``."""
+    """The best class where its probability is at least ``trust``, else unsure: ``(h, w)``."""
     best_hw, place_hw = scores_Khw.max(0)
     return torch.where(best_hw >= trust, torch.tensor(tags)[place_hw] + 1, UNSURE)
 
 
 def pair_kinds(labels_M: Tensor, first_P: Tensor, second_P: Tensor) -> Tensor:
-    """Index into ``KINDS`` of every pair, or VOID, ``(P,)``."""
+    """Index into ``KINDS`` of each pair, or VOID: ``(P,)``."""
     one_P, other_P = labels_M[first_P], labels_M[second_P]
     kinds_P = torch.where(one_P != other_P, 2, torch.where(one_P == 0, 0, 1))
     return torch.where((one_P == UNSURE) | (other_P == UNSURE), VOID, kinds_P)

@@ -1,4 +1,4 @@
-"""How a random walk is learned and walked."""
+"""Settings of a random walk."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from tag2mask.vit.settings import BackboneSettings
 
 
 class WalkSettings(LoopSettings):
-    """How a walk is learned and walked.
+    """How a walk is trained and applied.
 
-    ``masks`` says which images, and how the run makes their class maps; how they would be painted does not matter.
+    ``masks`` sets the images and how the run computes their class maps; its paint settings have no effect.
     Foreground is sure where a class beats (1 - max map) ** ``low_alpha`` after the CRF, background where
-    (1 - max map) ** ``high_alpha`` beats the classes; 4 and 32 are AffinityNet's, MCTformer has 1 and 12 for broader
-    maps. Without a background a patch is sure where the CRF's best probability is at least ``trust``.
-    SGD's rate falls by (1 - step / steps) ** ``power``. The papers' rate is 0.1 for new layers over some 6,600 steps;
-    ours is 1 since a few hundred images give a few dozen. The released code passed its weight decay as the momentum by
-    mistake, so it had next to none; 0.9 is what was meant.
+    (1 - max map) ** ``high_alpha`` beats the classes. The defaults 4 and 32 are AffinityNet's; MCTformer uses 1 and 12
+    for broader maps. Without a background, a patch is sure where the CRF's best probability is at least ``trust``.
+    The learning rate of SGD decays by (1 - step / steps) ** ``power``. The papers use 0.1 for new layers over about
+    6,600 steps; our default is 1, since a few hundred images give only a few dozen steps. By mistake, the released code
+    passed its weight decay as the momentum, which was therefore close to 0; 0.9 was intended.
     """
 
     called: ClassVar[str] = "walk"
 
     backbone: BackboneSettings | None = Field(None, description="the run's own")
-    weights: PretrainedWeights | None = Field(None, description="Pretrained weights [what the run started with]")
+    weights: PretrainedWeights | None = Field(None, description="Pretrained weights [those the run started from]")
     side: Side = Field(448, description="Short side of images in pixels")
     masks: MaskSettings = MaskSettings()
-    low_alpha: float = Field(4.0, gt=0, description="Power of the background's score where foreground is sure")
-    high_alpha: float = Field(32.0, gt=0, description="Power of the background's score where background is sure")
-    trust: float = Field(0.7, ge=0, le=1, description="Probability that makes a patch sure, without a background")
+    low_alpha: float = Field(4.0, gt=0, description="Power of the background score that sure foreground must beat")
+    high_alpha: float = Field(32.0, gt=0, description="Power of the background score that makes sure background")
+    trust: float = Field(0.7, ge=0, le=1, description="Probability from which a patch is sure, without a background")
     epochs: Epochs = Field(5, description="Passes over the images")
     lr: float = Field(1.0, gt=0, description="Learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum")
     weight_decay: float = Field(5e-4, ge=0, description="Weight decay")
-    power: float = Field(0.9, ge=0, description="Power by which the rate falls")
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring")
-    precision: Precision = Field("fp32", description="Floating-point numbers to compute in")
-    radius: int = Field(5, gt=1, le=64, description="Patches nearer than this are compared")
-    beta: float = Field(8.0, gt=0, description="Power of the affinities in a step of the walk")
-    squarings: int = Field(6, ge=0, le=16, description="The walk takes two to the power of this many steps")
+    power: float = Field(0.9, ge=0, description="Power of the polynomial decay of the rate")
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring an image")
+    precision: Precision = Field("fp32", description="Floating-point precision")
+    radius: int = Field(5, gt=1, le=64, description="Compare patches nearer than this, in patches")
+    beta: float = Field(8.0, gt=0, description="Exponent of the affinities in a step of the walk")
+    squarings: int = Field(6, ge=0, le=16, description="Number of squarings: the walk takes 2 ** squarings steps")

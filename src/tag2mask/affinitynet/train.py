@@ -1,4 +1,4 @@
-"""Training the random walk: do two neighbouring patches, both sure of what they are, share their label?
+"""Training of the random walk: predict whether two neighbouring patches with sure labels have the same label.
 
 No truth is opened. Shapes: M patches, D width, P pairs, h w patch grid.
 """
@@ -49,7 +49,7 @@ EPS = 1e-5
 
 @dataclass(frozen=True)
 class WalkSummary:
-    """What came of it: the walk in ``path``, and the loss of the first and the last epoch."""
+    """Result of training: the walk in ``path``, and the losses of the first and the last epoch."""
 
     path: Path
     photographs: int
@@ -59,22 +59,22 @@ class WalkSummary:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the output for ``--json``."""
         row = asdict(self)
         return {"walk": str(row.pop("path")), **row}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the output for people."""
         return [f"{self.path}: {self.photographs} images, loss {self.last_loss:.3f}"]
 
 
 def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = False) -> WalkSummary:
-    """Label the images of a split by the class maps of ``run``, train, and leave a walk in ``out``.
+    """Label the images of a split by the class maps of ``run``, train a walk, and write it to ``out``.
 
     Raises:
-        DataError, SettingsError, WeightsError: what is wrong with the input.
-        RunError: ``run`` is no run, ``out`` is not empty, or it cannot be resumed with these settings.
-        KeyboardInterrupt: after the step in hand was saved.
+        DataError, SettingsError, WeightsError: the input is wrong.
+        RunError: ``run`` is not a run, ``out`` is not empty, or it cannot be resumed with these settings.
+        KeyboardInterrupt: after the current step was saved.
     """
     start = time.monotonic()
     opened = open_run(run)
@@ -84,13 +84,13 @@ def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = Fals
     accelerator = open_accelerator(settings)
     if resume:
         require_same_walk(out, opened, settings)
-    elif accelerator.is_main_process:  # the others may come here when it has begun already
+    elif accelerator.is_main_process:  # other processes may get here after it has started to write
         require_empty(out)
     samples = tagged_samples(opened, settings.masks, "a walk")
     torch.manual_seed(settings.seed)
     net = build_net(opened, settings, resume)
     localizer = Localizer(opened, settings.masks)
-    with own_folder(out, resume):  # a folder that cannot be made shows before the work
+    with own_folder(out, resume):  # fails before the work if the folder cannot be created
         labelled = label_patches(localizer, samples, net.patch, settings)
         with deferred_interrupt() as interrupt, together():
             trainer = WalkTrainer(accelerator, opened, net, labelled, settings, out, interrupt)
@@ -109,7 +109,7 @@ class WalkConfig(RunConfig):
 
 
 def require_same_walk(out: Path, run: Run, settings: WalkSettings) -> None:
-    """Settings and maps are those of the walk to resume."""
+    """Check that settings and class maps are those of the walk to resume."""
     require_parts(out, (layout.CONFIG,), "a walk", "refine-train")
     config = read_stored(out / layout.CONFIG, WalkConfig)
     require_same_settings(out, WalkSettings.parse(config.settings, where=str(out / layout.CONFIG)), settings)
@@ -118,14 +118,14 @@ def require_same_walk(out: Path, run: Run, settings: WalkSettings) -> None:
 
 
 def resolve_walk(settings: WalkSettings, run: Run) -> WalkSettings:
-    """The settings with everything decided that depends on the run.
+    """Complete the settings that depend on the run.
 
     Raises:
-        SettingsError: the labels' refiners are unknown, out of order, or a walk.
+        SettingsError: the mask settings do not fit the run, or name a walk as refiner.
     """
     masks = resolve_masks(settings.masks, run)
     if WALK in masks.refine.names:
-        raise SettingsError("masks.refine: a walk learns from maps that were not walked; leave walk out")
+        raise SettingsError("masks.refine: a walk cannot learn from maps refined by a walk; leave walk out")
     own = run.settings
     backbone = (settings.backbone or own.backbone).model_copy(
         update={"image_size": settings.side, "bands": own.data.bands, "drop_path": 0.0, "positions": "resampled"}
@@ -135,7 +135,7 @@ def resolve_walk(settings: WalkSettings, run: Run) -> WalkSettings:
 
 
 def build_net(run: Run, settings: WalkSettings, resume: bool = False) -> AffinityNet:
-    """The network, its new layers fresh, its backbone filled unless the state to ``resume`` fills it."""
+    """Build the network with fresh new layers; with ``resume``, the backbone's weights come from the state later."""
     assert settings.backbone is not None
     weights: Weights = "none" if resume else weights_source(settings.weights or run.settings.weights)
     return AffinityNet(build_backbone(settings.backbone, weights)[0])
@@ -144,7 +144,7 @@ def build_net(run: Run, settings: WalkSettings, resume: bool = False) -> Affinit
 def pair_losses(affinity_P: Tensor, kinds_P: Tensor, counts: Tensor, weights: Sequence[float]) -> dict[str, Tensor]:
     """1/4 bg + 1/4 fg + 1/2 different, each -sum log(a + 1e-5) / count over its pairs; log(1 + 1e-5 - a) if different.
 
-    ``counts`` are those of the whole step, to which these pairs may be a part.
+    ``weights`` are these factors. ``counts`` are those of the whole step, of which these pairs may be only a part.
     """
     energies = (-(affinity_P + EPS).log(),) * 2 + (-(1 + EPS - affinity_P).log(),)
     return {
@@ -155,9 +155,9 @@ def pair_losses(affinity_P: Tensor, kinds_P: Tensor, counts: Tensor, weights: Se
 
 
 class WholeLabelled(TorchDataset[tuple[Tensor, Tensor]]):
-    """Labelled images, whole, some of them mirrored: ``(bands, Y, X)``, normalised, and labels ``(h, w)``.
+    """Whole labelled images, some of them mirrored: normalised pixels ``(bands, Y, X)`` and labels ``(h, w)``.
 
-    An item is asked for as (seed, index): whether it is mirrored depends on nothing else.
+    Items are indexed by (seed, index), which alone decides whether an image is mirrored.
     """
 
     def __init__(
@@ -180,12 +180,12 @@ class WholeLabelled(TorchDataset[tuple[Tensor, Tensor]]):
 
 
 def collate_unstacked(items: Sequence[tuple[Tensor, ...]]) -> list[list[Tensor]]:
-    """A batch of images of any sizes: their pixels, and their labels."""
+    """Collate images of any sizes into a list of pixels and a list of labels."""
     return [list(parts) for parts in zip(*items, strict=True)]
 
 
 class WalkTrainer(EpochLoop[WalkSettings]):
-    """One training in progress: plain SGD on the new layers."""
+    """A training in progress: SGD on the new layers."""
 
     title = "walk"
     advice = "lower lr"
@@ -200,7 +200,7 @@ class WalkTrainer(EpochLoop[WalkSettings]):
         out: Path,
         interrupt: Interrupt,
     ) -> None:
-        """Get ready.
+        """Prepare the training.
 
         Raises:
             DataError: no two neighbouring patches are known to differ.
@@ -227,66 +227,66 @@ class WalkTrainer(EpochLoop[WalkSettings]):
         )
 
     def factor(self, step: int) -> float:
-        """On the base rate at a step."""
+        """Factor on the base learning rate at a step."""
         return poly(step / self.steps, self.settings.power)
 
     def terms(self, *batch: list[Tensor]) -> dict[str, Tensor]:
-        """What the pairs of a step lose, of images ``(bands, Y, X)`` and their labels ``(h, w)``.
+        """Losses of the pairs of a step, from images ``(bands, Y, X)`` and their labels ``(h, w)``.
 
-        Each term is this process's part of the mean over all processes' pairs of its kind.
+        Each term is this process's part of the mean over the pairs of that kind in all processes.
         """
         own, _ = self.batches.sizes(self.state.batch)
         pairs = [self.own_pairs(labels_hw, place < own) for place, labels_hw in enumerate(batch[1])]
         counts = add_up(torch.stack([kinds_P.bincount(minlength=VOID + 1) for _, _, kinds_P in pairs]).sum(0))
         sums: dict[str, Tensor] = {}
-        # From the last image to the first: the backward pass adds gradients the other way round, as 0.1 did.
+        # From the last image to the first: the backward pass then adds gradients in the same order as version 0.1.
         for pixels, (first_P, second_P, kinds_P) in reversed(list(zip(batch[0], pairs, strict=True))):
             features_MD = self.model(pixels[None])[0]
-            # Made again in the backward pass: the features of all pairs are a hundred times those of all patches.
+            # Recomputed in the backward pass: features of all pairs take a hundred times the memory of the patches'.
             affinity_P = checkpoint(pair_affinity, features_MD, first_P, second_P, use_reentrant=False)
             for name, term in pair_losses(affinity_P, kinds_P, counts, self.weights).items():
                 add_to(sums, name, term)
         return sums
 
     def own_pairs(self, labels_hw: Tensor, own: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """First and second patch of all pairs, and their kinds, all void where the image is another process's."""
+        """First and second patch of all pairs, and their kinds; all void if the image belongs to another process."""
         first_P, second_P, kinds_P = pairs_of(labels_hw, self.settings.radius)
         return first_P, second_P, kinds_P if own else torch.full_like(kinds_P, VOID)
 
     def share(self) -> float:
-        """All of it: each term is a part already."""
+        """Always 1: each term already is this process's part."""
         return 1.0
 
     def finish_row(self, row: dict[str, Any]) -> None:
-        """The pairs by kind; the weights come after the last epoch, so that a walk with weights is whole."""
+        """Add the pairs by kind; save the weights only after the last epoch, so a walk with weights is complete."""
         row["pairs"] = dict(zip((*KINDS, "void"), self.found.tolist(), strict=True))
         if self.state.epoch + 1 == self.settings.epochs:
             self.save_model(self.out / layout.WEIGHTS, self.module.state_dict())
 
     def remarks(self, row: dict[str, Any]) -> list[str]:
-        """Nothing."""
+        """Return no remarks."""
         return []
 
     def summary(self, seconds: float) -> WalkSummary:
-        """What came of it."""
+        """Summarise the training."""
         rows = self.state.rows
         first, last = (sum(row["loss"].values()) for row in (rows[0], rows[-1]))
         return WalkSummary(self.out, self.count, rows[0]["pairs"], first, last, seconds)
 
 
 def pairs_of(labels_hw: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
-    """First and second patch of all pairs of neighbours, and their kinds."""
+    """First and second patch of all neighbouring pairs, and their kinds."""
     first_P, second_P = pairs((labels_hw.shape[0], labels_hw.shape[1]), radius, labels_hw.device)
     return first_P, second_P, pair_kinds(labels_hw.flatten(), first_P, second_P)
 
 
 def describe_teacher(run: Run) -> dict[str, str]:
-    """Whose maps are learned from."""
+    """Identify the run whose maps are learned from."""
     return {"name": run.path.resolve().name, "sha256": run.checkpoint_hash()}
 
 
 def write_header(out: Path, run: Run, trainer: WalkTrainer) -> None:
-    """What a walk's folder holds before its first step."""
+    """Write what the folder of a walk holds before its first step."""
     settings, (mean, std) = trainer.settings, trainer.statistics
     write_yaml(
         out / layout.CONFIG,

@@ -1,4 +1,4 @@
-"""A random walk over patches: scores flow between neighbours that a small trained network takes for one thing.
+"""A random walk over patches: scores spread between neighbours that a small network considers to belong together.
 
 Ahn and Kwak, "Learning Pixel-level Semantic Affinity with Image-level Supervision for Weakly Supervised Semantic
 Segmentation", CVPR 2018, as MCTformer (CVPR 2022) uses it, on blocks of a frozen ViT instead of stages of a ResNet38.
@@ -27,17 +27,17 @@ from tag2mask.vit.vit import require_plain_vit
 from tag2mask.vit.weights import build_backbone
 
 CONFIG, METRICS, WEIGHTS = "config.yaml", "metrics.jsonl", "walk.safetensors"
-WIDTHS = (64, 128, 256)  # of what is read after a third, two thirds and all of the blocks
+WIDTHS = (64, 128, 256)  # of the features read after one third, two thirds and all of the blocks
 
 
 class AffinityNet(nn.Module):
-    """Features whose distance says whether two patches belong together; only its own layers are trained."""
+    """Features whose distance indicates whether two patches belong together; the backbone is frozen."""
 
     def __init__(self, backbone: nn.Module) -> None:
-        """Put new layers on a timm ViT.
+        """Add new layers to a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is not a plain ViT.
         """
         super().__init__()
         plain = require_plain_vit(backbone)
@@ -53,9 +53,10 @@ class AffinityNet(nn.Module):
         nn.init.xavier_uniform_(self.mix.weight, gain=4)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, bands, Y, X)``, sides multiples of the patch, to features ``(B, M, 448)``.
+        """Compute features ``(B, M, 448)`` of images ``(B, bands, Y, X)``, sides multiples of the patch.
 
-        A block's tokens are standardised first: their size differs by orders of magnitude between backbones.
+        The tokens of a block are standardised first, since their scale differs by orders of magnitude between
+        backbones.
         """
         wanted = sorted(set(self.layers))
         with torch.no_grad():
@@ -70,12 +71,12 @@ class AffinityNet(nn.Module):
         return F.elu(self.mix(torch.cat(parts, -1)))
 
     def new_parameters(self) -> list[nn.Parameter]:
-        """What is trained."""
+        """The trainable parameters."""
         return [*self.narrow.parameters(), *self.mix.parameters()]
 
 
 def offsets(radius: int) -> list[tuple[int, int]]:
-    """Steps down and right to the neighbours within ``radius``, of two opposite ones only one."""
+    """Offsets (down, right) to the neighbours within ``radius``; only one of two opposite offsets."""
     return [
         (y, x)
         for y in range(radius)
@@ -85,9 +86,9 @@ def offsets(radius: int) -> list[tuple[int, int]]:
 
 
 def pairs(grid: tuple[int, int], radius: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """First and second patch of every pair of neighbours on a grid, ``(P,)`` each; at the border there are fewer.
+    """First and second patch of every neighbouring pair on a grid, ``(P,)`` each; patches at the border have fewer.
 
-    The paper leaves out sources near the border instead, which would leave corners without any way out.
+    The paper instead omits patches near the border as sources, which would leave corners without any transition.
     """
     patch_hw = torch.arange(grid[0] * grid[1], device=device).view(grid)
     first, second = [], []
@@ -107,14 +108,14 @@ def pair_affinity(features_MD: Tensor, first_P: Tensor, second_P: Tensor) -> Ten
 
 
 def transition(affinity_P: Tensor, first_P: Tensor, second_P: Tensor, patches: int, beta: float) -> Tensor:
-    """T = A^beta D^-1, ``(M, M)``: A symmetric, its diagonal 1, its power element by element; T's columns sum to 1."""
+    """T = A^beta D^-1, ``(M, M)``: A is symmetric with diagonal 1, its power is elementwise; T's columns sum to 1."""
     affinity_MM = torch.eye(patches, device=affinity_P.device)
     affinity_MM[first_P, second_P] = affinity_MM[second_P, first_P] = affinity_P**beta
     return affinity_MM / affinity_MM.sum(0)
 
 
 def walk(scores_SM: Tensor, transition_MM: Tensor, squarings: int) -> Tensor:
-    """Scores times T^(2^squarings), step by step: for few scores far cheaper than squaring T."""
+    """Scores times T^(2^squarings), step by step, which for few scores is far cheaper than squaring T."""
     for _ in range(2**squarings):
         scores_SM = scores_SM @ transition_MM
     return scores_SM
@@ -132,7 +133,7 @@ class Walk:
 
     @torch.no_grad()
     def __call__(self, image: Tensor, scores_SYX: Tensor) -> Tensor:
-        """Scores ``(S, Y, X)`` after the walk; ``image (bands, Y, X)`` in [0, 1]."""
+        """Scores ``(S, Y, X)`` after the walk; ``image (bands, Y, X)`` is in [0, 1]."""
         pixels, size = eval_resize(image, self.settings.side, self.net.patch, self.mean, self.std)
         device = self.net.mix.weight.device
         scores_Shw = to_patches(scores_SYX.float(), size, self.net.patch).to(device)
@@ -144,15 +145,15 @@ class Walk:
         return resize(to_pixels(walked_Shw[None], self.net.patch, size), image.shape[-2:])[0].cpu()
 
     def origin(self) -> dict[str, str]:
-        """What a manifest says of it."""
+        """Return the entry for a manifest."""
         return {"name": self.path.resolve().name, "sha256": file_hash(self.path / WEIGHTS)}
 
 
 def open_walk(path: Path, device: torch.device | str = "cpu") -> Walk:
-    """A walk folder.
+    """Open a walk folder.
 
     Raises:
-        RunError: it is none, or is damaged.
+        RunError: it is not a walk, or it is damaged.
     """
     require_parts(path, (CONFIG, WEIGHTS), "a walk", "refine-train")
     config = read_stored(path / CONFIG, RunConfig)

@@ -1,1 +1,1 @@
-"""Everything that lies on disk and answers about images: a run, a segmenter, an ONNX file, opened by one function."""
+"""Trained models in memory: ``load`` opens a run, a segmenter or an ONNX file, and answers are numpy arrays."""

@@ -1,4 +1,4 @@
-"""What a model answers, as arrays that notebooks show.
+"""The answers of a model, as numpy arrays that notebooks display.
 
 Shapes: K pixel classes, Y X pixels.
 """
@@ -27,23 +27,28 @@ SWATCH = (
 
 
 class ShownLabels(np.ndarray[Any, np.dtype[Any]]):
-    """A label image ``(Y, X)``: a numpy array of pixel values that a notebook shows over its image, with a legend."""
+    """A label image: a numpy array ``uint8`` or ``uint16 (Y, X)`` that notebooks show over its image, with a legend.
+
+    Attributes:
+        classes: The classes that the pixel values stand for; None for slices and results of arithmetic.
+        picture: The image as ``uint8 (Y, X, 3)``; None for slices and results of arithmetic.
+    """
 
     classes: Classes | None = None
     picture: Picture | None = None
 
     @classmethod
     def of(cls, labels: NDArray[Any], classes: Classes, picture: Picture) -> Self:
-        """Labels with the classes that their values mean and the image that they belong to."""
+        """Make a label image from integers ``(Y, X)``, their classes and their image ``uint8 (Y, X, 3)``."""
         image = labels.astype(np.uint8 if classes.ignore == 255 else np.uint16).view(cls)
         image.classes, image.picture = classes, picture
         return image
 
     def __array_finalize__(self, other: object) -> None:
-        """Parts and results of arithmetic are plain numbers: they belong to no image."""
+        """Drop classes and picture: slices and results of arithmetic belong to no image."""
 
     def _repr_html_(self) -> str | None:
-        """The overlay and the legend of the classes that occur."""
+        """Return HTML with the overlay and a legend of the classes that occur; None without an image."""
         if self.classes is None or self.picture is None or self.shape != self.picture.shape[:2]:
             return None
         values = np.asarray(self)
@@ -52,7 +57,7 @@ class ShownLabels(np.ndarray[Any, np.dtype[Any]]):
 
 
 def legend(values: NDArray[Any], classes: Classes) -> str:
-    """The colours and names of the classes that occur, with their share of the pixels."""
+    """Return HTML with the colour, name and percentage of pixels of each class that occurs."""
     colours, names = classes.palette(), classes.pixel_names
     found, counts = np.unique(values, return_counts=True)
     parts = []
@@ -64,14 +69,14 @@ def legend(values: NDArray[Any], classes: Classes) -> str:
 
 
 class ClassMaps(dict[str, NDArray[np.float32]]):
-    """Class maps ``(Y, X)`` by class name, which a notebook shows over their image."""
+    """Class maps ``float32 (Y, X)`` by class name, which notebooks show over their image."""
 
     def __init__(self, maps: Mapping[str, NDArray[np.float32]], picture: Picture) -> None:
         super().__init__(maps)
         self.picture = picture
 
     def _repr_html_(self) -> str:
-        """A heat map for each class."""
+        """Return HTML with a heat map for each class."""
         return "".join(
             FIGURE.format(data_uri(heat(self.picture, normalise(map_YX)), 320), escape(name), escape(name))
             for name, map_YX in self.items()

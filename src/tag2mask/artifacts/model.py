@@ -1,4 +1,4 @@
-"""A model in memory: images in, class maps, label images or features out.
+"""A trained model in memory: images in; class maps, label images or features out.
 
 Shapes: D width of features, K pixel classes, h w patch grid, Y X pixels.
 """
@@ -27,13 +27,19 @@ T = TypeVar("T")
 
 
 def load(path: str | Path, **settings: Any) -> Model:
-    """Open a run, a segmenter or an ONNX file, on a GPU if there is one.
+    """Open a run, a segmenter or an ONNX file; runs and segmenters use a GPU if there is one.
 
-    ``settings`` are those of ``PredictSettings``: ``look={"flip": True}``, ``refine={"names": "crf"}``.
+    Args:
+        path: Folder written by ``train`` or ``segment``, or file written by ``export``.
+        **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}`` or
+            ``refine={"names": "crf"}``.
+
+    Returns:
+        The model, which answers questions about images.
 
     Raises:
         RunError: ``path`` is none of these, or is damaged.
-        SettingsError: a setting is unknown, or none of this kind's.
+        SettingsError: A setting is unknown, or does not apply to this kind of model.
 
     Example:
         >>> model = tag2mask.load("run")  # doctest: +SKIP
@@ -43,19 +49,20 @@ def load(path: str | Path, **settings: Any) -> Model:
 
 
 class Model:
-    """A run, a segmenter or an ONNX file.
+    """A run, a segmenter or an ONNX file that answers questions about images.
 
-    An image is a path, a Pillow image, an array or a tensor (``tag2mask.data.in_memory``). A list of them, or an array
-    of four axes, is a batch: the answer is a list then.
+    An image is a path, a Pillow image, or an array or tensor ``(Y, X)``, ``(Y, X, bands)`` or ``(bands, Y, X)``.
+    Integers span the range of their dtype; floats are from 0 to 1, unless the settings of the data clip them. A list of
+    images, or an array with four axes, is a batch, for which every method returns a list.
     """
 
     def __init__(self, predictor: Predictor) -> None:
-        """Answer by ``predictor``."""
+        """Wrap ``predictor``; use ``load`` to open a file or folder."""
         self.predictor = predictor
 
     @property
     def classes(self) -> Classes:
-        """Names of the tags, and the background if there is one."""
+        """The class names, and the background if there is one."""
         return self.predictor.classes
 
     @overload
@@ -63,13 +70,18 @@ class Model:
     @overload
     def localize(self, image: list[Image], tags: Sequence[str] | None = None) -> list[ClassMaps]: ...
     def localize(self, image: Any, tags: Sequence[str] | None = None) -> ClassMaps | list[ClassMaps]:
-        """Where each of ``tags`` is: maps ``(Y, X)`` from 0 to 1 by name, as they are painted.
+        """Locate classes: return the map of each class, from which masks are painted.
 
-        A tagged run's class maps are each stretched to their own range; a probe's and a segmenter's are probabilities.
-        Without ``tags`` the model decides which classes there are.
+        Args:
+            image: An image, or a batch.
+            tags: Names of the classes in every image; None lets the model decide which classes there are.
+
+        Returns:
+            A dict from class name to a map ``float32 (Y, X)`` from 0 to 1. The maps of a tagged run are each stretched
+            to their own range; those of a probe or a segmenter are probabilities. A list of dicts for a batch.
 
         Raises:
-            DataError: an image cannot be read, or a tag is no class.
+            DataError: An image cannot be read, or a tag is not a class.
         """
         return self.each(image, tags, self.maps)
 
@@ -80,13 +92,20 @@ class Model:
         self, image: list[Image], tags: Sequence[str] | None = None, proba: bool = False
     ) -> list[NDArray[Any]]: ...
     def predict(self, image: Any, tags: Sequence[str] | None = None, proba: bool = False) -> Any:
-        """The label image ``uint8 (Y, X)``, ``uint16`` above 254 classes: the class of each pixel, 255 is none.
+        """Predict the class of each pixel.
 
-        ``tags`` restrict it to the classes that are known to be there. ``proba`` gives probabilities ``float32 (K, Y,
-        X)`` instead.
+        Args:
+            image: An image, or a batch.
+            tags: Names of the classes in every image, the only ones to predict; None lets the model decide.
+            proba: Whether to return probabilities instead of labels.
+
+        Returns:
+            The label image ``uint8 (Y, X)`` with indices into ``classes.pixel_names``, and 255 for no class (``uint16``
+            and 65535 if 8 bits are too few for the classes). With ``proba``, probabilities ``float32 (K, Y, X)`` of
+            all K pixel classes. A list for a batch.
 
         Raises:
-            DataError: an image cannot be read, or a tag is no class.
+            DataError: An image cannot be read, or a tag is not a class.
         """
         return self.each(image, tags, self.probabilities if proba else self.labels)
 
@@ -95,17 +114,23 @@ class Model:
     @overload
     def embed(self, image: list[Image]) -> list[Floats]: ...
     def embed(self, image: Any) -> Floats | list[Floats]:
-        """Features ``(h, w, D)`` of the patches of an image, after the ViT's last norm.
+        """Compute the features of an image's patches, after the ViT's final norm.
+
+        Args:
+            image: An image, or a batch.
+
+        Returns:
+            Features ``float32 (h, w, D)`` on the grid of patches. A list for a batch.
 
         Raises:
-            DataError: an image cannot be read.
-            RunError: the model gives none: it is an ONNX file, or no ViT.
+            DataError: An image cannot be read.
+            RunError: The model has no such features: it is an ONNX file, or not a ViT.
         """
         found = [self.predictor.embed(self.scaled(pixels)) for pixels in self.read(image)]
         return found if is_batch(image) else found[0]
 
     def each(self, image: Any, tags: Sequence[str] | None, form: Callable[[Answer, Picture], T]) -> T | list[T]:
-        """One answer or a list of them, in the form that is wanted; neighbours of one size are looked at together."""
+        """Return ``form`` of each image's answer, in a list for a batch; neighbours of one size share a batch."""
         known = None if tags is None else sorted({tag_index(tag, indices(self.classes.names), "tags") for tag in tags})
         found: list[T] = []
         for alike in chunk_by_size(self.read(image), self.predictor.settings.look.batch_size):
@@ -115,38 +140,38 @@ class Model:
         return found if is_batch(image) else found[0]
 
     def read(self, image: Any) -> Iterator[NDArray[Any]]:
-        """Raw values ``(Y, X, bands)`` of every image."""
+        """Yield the raw values ``(Y, X, bands)`` of every image."""
         for index, one in enumerate(image if is_batch(image) else [image]):
             yield pixels_of(one, self.predictor.data_settings, f"image {index}" if is_batch(image) else "the image")
 
     def scaled(self, pixels: NDArray[Any]) -> Floats:
-        """``(bands, Y, X)`` in [0, 1]."""
+        """Scale raw values ``(Y, X, bands)`` to ``float32 (bands, Y, X)`` in [0, 1]."""
         return scale_values(Path("the image"), pixels, self.predictor.data_settings)
 
     def maps(self, answer: Answer, picture: Picture) -> ClassMaps:
-        """The scores of the tags, by name."""
+        """Return the scores of the tags, by name."""
         planes = dict(zip(answer.values, answer.scores_SYX, strict=True))
         names = {self.classes.names[tag]: planes[tag + self.classes.offset] for tag in answer.tags}
         return ClassMaps(names, picture)
 
     def labels(self, answer: Answer, picture: Picture) -> ShownLabels:
-        """The label image."""
+        """Return the label image."""
         return ShownLabels.of(answer.labels, self.classes, picture)
 
     def probabilities(self, answer: Answer, picture: Picture) -> Floats:
-        """Shares of all pixel classes; of those that do not compete, 0."""
+        """Return probabilities ``(K, Y, X)`` of all pixel classes; classes that do not compete have 0."""
         shares_KYX = np.zeros((len(self.classes.pixel_names), *answer.labels.shape), np.float32)
         shares_KYX[list(answer.values)] = answer.shares_SYX
         return shares_KYX
 
 
 def is_batch(image: Any) -> bool:
-    """Whether there are several images."""
+    """Whether ``image`` is a batch: a list, a tuple, or an array with four axes."""
     return isinstance(image, list | tuple) or (not isinstance(image, str | Path) and getattr(image, "ndim", 0) == 4)
 
 
 def chunk_by_size(images: Iterator[NDArray[Any]], batch_size: int) -> Iterator[list[NDArray[Any]]]:
-    """Neighbours of one size together."""
+    """Yield lists of consecutive images of one size, with at most ``batch_size`` images each."""
     batch: list[NDArray[Any]] = []
     for pixels in images:
         if batch and (pixels.shape != batch[0].shape or len(batch) == batch_size):

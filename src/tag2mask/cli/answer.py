@@ -1,4 +1,4 @@
-"""What verbs say: lines and tables for people, or one JSON object."""
+"""Print the results of verbs: lines and tables for people, or one JSON object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def give(result: Result, as_json: bool, fails: str) -> int:
-    """Say it; the exit code is 1 if there is something under ``fails`` in the result."""
+    """Print a result and return the exit code: 1 if the result has entries under ``fails``, else 0."""
     content = result.to_json()
     if not as_json:
         say(result.shown())
@@ -25,7 +25,7 @@ def give(result: Result, as_json: bool, fails: str) -> int:
 
 
 def say(shown: Shown) -> None:
-    """Lines, and tables as narrow as they can be; what looks like markup is part of a name."""
+    """Print lines, and tables as narrow as possible; text that looks like markup is printed as is."""
     from rich import box
     from rich.console import Console
     from rich.table import Column, Table

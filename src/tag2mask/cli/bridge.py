@@ -1,4 +1,4 @@
-"""Commands of click from the verbs' functions, with options for settings that are made from the settings classes."""
+"""Click commands from the verbs' functions; options for settings are generated from the settings classes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line.")
-SET = click.Option(["--set", "assignments"], multiple=True, metavar="KEY=VALUE", help="Any setting; repeatable.")
+SET = click.Option(["--set", "assignments"], multiple=True, metavar="KEY=VALUE", help="Change any setting; repeatable.")
 LAYERS: Mapping[str, list[click.Option]] = {  # by argument of Settings.read
     "recipe": [
         click.Option(["--recipe"], metavar="NAME", help="A published recipe; tag2mask recipes lists them."),
-        click.Option(["--preset", "recipe"], hidden=True),  # its name in version 0.1
+        click.Option(["--preset", "recipe"], hidden=True),  # the option's name in version 0.1
     ],
     "config": [click.Option(["--config"], type=PATH, metavar="FILE", help="A YAML file of settings.")],
     "assignments": [SET],
@@ -31,14 +31,14 @@ LAYERS: Mapping[str, list[click.Option]] = {  # by argument of Settings.read
 
 
 def import_name(name: str) -> Any:
-    """What is called so below ``tag2mask``."""
+    """Import a name by its dotted path below ``tag2mask``."""
     module, _, last = name.rpartition(".")
     return getattr(import_module(f"tag2mask.{module}"), last)
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options for a verb's argument ``into`` that is settings: their class, the keys that have options, ``LAYERS``."""
+    """Options for the settings argument ``into`` of a verb: settings class, keys with options, names in ``LAYERS``."""
 
     settings_class: str
     keys: str
@@ -46,13 +46,13 @@ class Options:
     into: str = "settings"
 
     def made(self) -> list[click.Option]:
-        """An option for every key, with the type, the default and the description of its setting."""
+        """Make one option per key, with the type, default and description of its setting."""
         known = {setting.key: setting for setting in import_name(self.settings_class).listed()}
         made = [option_for(option_name(key), known[key]) for key in self.keys.split()]
         return [*made, *(option for layer in self.layers for option in LAYERS[layer])]
 
     def read(self, given: dict[str, Any]) -> Settings:
-        """The settings that the options ask for, which are taken out of ``given``."""
+        """Return the settings that the options ask for, and remove these options from ``given``."""
         options = {key: given.pop(option_name(key).replace("-", "_")) for key in self.keys.split()}
         layers = {layer: given.pop(layer) for layer in self.layers}
         chosen = {key: value for key, value in options.items() if value is not None}
@@ -61,29 +61,29 @@ class Options:
 
 
 class Verb(click.Command):
-    """A command whose last options wait until it is called: ``tag2mask --help`` imports no settings class."""
+    """A command that makes its last options only when called, so ``tag2mask --help`` imports no settings class."""
 
     waiting: Callable[[], list[click.Option]] = list
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """All of them."""
+        """Return all parameters, and make the waiting ones first."""
         waiting, self.waiting = self.waiting, list
         self.params = [*self.params, *waiting()]
         return super().get_params(ctx)
 
 
 class Verbs(click.Group):
-    """Commands in their own order, where click would sort them."""
+    """A group that lists its commands in the order given; click would sort them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names."""
+        """Return the names of all commands."""
         return list(self.commands)
 
 
 def verb(
     name: str, function: str, text: str, *parts: click.Parameter | Options, fails: str = "", hidden: bool = False
 ) -> Verb:
-    """A command that calls a function below ``tag2mask``; ``fails`` names what in its result means exit code 1."""
+    """Make a command that calls a function below ``tag2mask``; a result with entries in ``fails`` gives exit code 1."""
     exposed = [part for part in parts if isinstance(part, Options)]
 
     def call(as_json: bool, **given: Any) -> int:
@@ -97,13 +97,13 @@ def verb(
 
 
 def option_name(key: str) -> str:
-    """``backbone.image_size`` is --image-size, ``backbone.name`` is --backbone."""
+    """Name the option of a key: --image-size for ``backbone.image_size``, --backbone for ``backbone.name``."""
     *groups, last = key.split(".")
     return (groups[-1] if last in ("name", "names") else last).replace("_", "-")
 
 
 def option_for(name: str, setting: Setting) -> click.Option:
-    """An option that is None unless it is given, so that recipes and files hold below it."""
+    """Make an option that is None unless given, so that it does not override recipes and files."""
     if setting.kind is bool:
         return click.Option([f"--{name}"], is_flag=True, default=None, help=f"{setting.description}.")
     kind = setting.kind if setting.kind in (int, float) else str
@@ -111,12 +111,12 @@ def option_for(name: str, setting: Setting) -> click.Option:
 
 
 def argument(name: str, metavar: str, text: str, **more: Any) -> click.Argument:
-    """A path that a verb begins with; ``more`` may have another type."""
+    """Make a positional argument, a path unless ``more`` has another type."""
     return click.Argument([name], **{"type": PATH, "metavar": metavar, "help": text, **more})
 
 
 def word(name: str, metavar: str, text: str, **more: Any) -> click.Option:
-    """An option that is a word or, by its ``type``, a number."""
+    """Make an option with a text value, or with a number if ``more`` has such a ``type``."""
     return click.Option([f"--{name}"], metavar=metavar, help=text, **more)
 
 
@@ -124,5 +124,5 @@ path = partial(word, type=PATH)
 
 
 def flag(name: str, text: str) -> click.Option:
-    """An option without a value."""
+    """Make an option without a value."""
     return click.Option([f"--{name}"], is_flag=True, help=text)

@@ -1,4 +1,4 @@
-"""Images and their tags in the ``folder`` form; other layouts are ``sources``, which ``prepare`` turns into it."""
+"""Images and their tags in the ``folder`` form; ``prepare`` converts other layouts, the ``sources``, to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images read a few at a time, neighbours of one size together.
+"""Images read in batches; consecutive images of the same size go together.
 
 Shapes: Y X pixels.
 """
@@ -15,7 +15,7 @@ from tag2mask.data.sample import Sample
 from tag2mask.data.settings import DataSettings
 from tag2mask.errors import DataError
 
-PIXELS_AT_ONCE = 2**24  # of the images of a batch; a larger one is a batch alone
+PIXELS_AT_ONCE = 2**24  # most pixels in a batch; a larger image is a batch of its own
 
 ImageBatch = list[tuple[Sample, NDArray[np.float32]]]
 
@@ -23,7 +23,7 @@ ImageBatch = list[tuple[Sample, NDArray[np.float32]]]
 def batches(
     samples: Sequence[Sample], settings: DataSettings, batch_size: int, failures: dict[str, str]
 ) -> Iterator[ImageBatch]:
-    """Images ``(bands, Y, X)`` in [0, 1], as many of one size as fit; those that cannot be read are noted."""
+    """Yield batches of images ``(bands, Y, X)`` in [0, 1], all of one size; unreadable ones go into ``failures``."""
     batch: ImageBatch = []
     for sample in samples:
         try:
@@ -43,6 +43,6 @@ def batches(
 
 
 def full(batch: ImageBatch) -> bool:
-    """Whether one more image of that size would be too many pixels."""
+    """Whether one more image of that size would exceed ``PIXELS_AT_ONCE``."""
     pixels: int = batch[0][1][0].size
     return (len(batch) + 1) * pixels > PIXELS_AT_ONCE

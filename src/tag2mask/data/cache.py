@@ -1,12 +1,12 @@
-"""Smaller copies of large images, kept below the data folder, each with the hash of what it was made from.
+"""Smaller copies of large images, kept below the data folder, each with the hash of its original.
 
 ::
 
     DATA/.cache/SIDE/NAME.png    8 bits, 1 or 3 bands; or NAME.npy
-    DATA/.cache/SIDE/NAME.rec    what it was made from, and its own hash: JSON, and a suffix as short as an image's
+    DATA/.cache/SIDE/NAME.rec    JSON: its original and its own hash (the suffix is as short as an image's)
 
-Both are written in one move each and hold the same bytes whoever writes them, so that workers need no lock: a pair that
-does not fit, or is damaged, is made anew. Shapes: Y X pixels.
+Each file is written atomically and its bytes do not depend on the writer, so workers need no lock. A pair that does not
+match, or is damaged, is made again. Shapes: Y X pixels.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from tag2mask.files import file_hash, sweep, write_bytes
 from tag2mask.notation import from_json
 
 CACHE = ".cache"
-FORM = 1  # goes up when the same image would give another copy
+FORM = 1  # increased when the same image gives a different copy
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """A file's size and time of change: while they stay, so does the file."""
+    """A file's size and modification time; while both stay the same, the file is taken as unchanged."""
 
     size: int
     mtime_ns: int
@@ -44,7 +44,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class CopyRecord:
-    """What a copy was made from and how. ``photograph`` and ``copy`` are SHA-256 of the files."""
+    """How a copy was made, and from which file. ``photograph`` and ``copy`` are the files' SHA-256."""
 
     photograph: str
     stamp: Stamp
@@ -55,7 +55,7 @@ class CopyRecord:
 
 
 class SmallCopies:
-    """The images of a data set with the short side ``side``; smaller ones as they are."""
+    """The images of a data set, reduced to the short side ``side``; smaller ones are left as they are."""
 
     def __init__(self, root: Path, side: int, bands: int) -> None:
         """Make the folder.
@@ -73,7 +73,7 @@ class SmallCopies:
             raise self.unwritable(error) from None
 
     def read(self, sample: Sample) -> NDArray[Any]:
-        """Pixels ``(Y, X, bands)``; the copy is made if there is none that fits.
+        """Return pixels ``(Y, X, bands)`` of the copy, making it if there is none that matches.
 
         Raises:
             DataError: the image cannot be read, or the copy cannot be written.
@@ -83,7 +83,7 @@ class SmallCopies:
         return self.make(sample, stamp) if pixels is None else pixels
 
     def kept(self, sample: Sample, stamp: Stamp) -> NDArray[Any] | None:
-        """The copy, if there is one, whole and of this very image."""
+        """Return the copy if it exists, is undamaged and matches this image, else None."""
         record = read_record(self.folder / f"{sample.name}.rec")
         if record is None or (record.bands, record.form) != (self.bands, FORM):
             return None
@@ -103,14 +103,14 @@ class SmallCopies:
             self.record(sample, replace(record, stamp=stamp))
         try:
             pixels = decode_lossless(path, content, self.bands)
-        except DataError:  # what came with somebody's data may be anything
+        except DataError:  # a copy that came with the data may hold anything
             return None
         fits = pixels.ndim == 3 and pixels.shape[2] == self.bands and min(pixels.shape[:2]) == self.side
         return pixels if fits and pixels.dtype.kind in "iuf" else None
 
     def make(self, sample: Sample, stamp: Stamp) -> NDArray[Any]:
-        """Read the image and keep a copy, if it is large enough for one."""
-        photograph = file_sha256(sample.image)  # before its pixels: one that changes in between differs next time
+        """Read the image, and store a copy if the image is larger than one."""
+        photograph = file_sha256(sample.image)  # before its pixels: if the file changes in between, the hash differs
         pixels = read_image(sample.image, self.bands)
         if min(pixels.shape[:2]) <= self.side:
             return pixels
@@ -122,11 +122,11 @@ class SmallCopies:
         return small
 
     def record(self, sample: Sample, record: CopyRecord) -> None:
-        """Write what is known of a copy."""
+        """Write a copy's record."""
         self.write(self.folder / f"{sample.name}.rec", (json.dumps(asdict(record), indent=2) + "\n").encode())
 
     def write(self, path: Path, content: bytes) -> None:
-        """A file in one move."""
+        """Write a file atomically."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, content, writer=str(os.getpid()))
@@ -134,15 +134,15 @@ class SmallCopies:
             raise self.unwritable(error) from None
 
     def unwritable(self, error: OSError) -> DataError:
-        """What to say of a folder that takes no copies."""
+        """Return the error for a folder that cannot be written."""
         return DataError(
             f"{self.folder}: cannot be written ({error.strerror}); data.cache keeps smaller copies of the images "
-            "there: make it writable, or leave data.cache out"
+            "there: make it writable, or do not set data.cache"
         )
 
 
 def stamp_of(path: Path) -> Stamp:
-    """An image's size and time of change.
+    """Return an image's size and modification time.
 
     Raises:
         DataError: it is missing.
@@ -155,7 +155,7 @@ def stamp_of(path: Path) -> Stamp:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of an image's bytes.
+    """Return the SHA-256 of an image's bytes.
 
     Raises:
         DataError: it cannot be read.
@@ -167,7 +167,7 @@ def file_sha256(path: Path) -> str:
 
 
 def read_record(path: Path) -> CopyRecord | None:
-    """What is known of a copy; nothing if the file is missing or damaged."""
+    """Return a copy's record, or None if the file is missing or damaged."""
     try:
         content = from_json(path.read_bytes())
         return CopyRecord(**{**content, "stamp": Stamp(**content["stamp"])})
@@ -176,10 +176,10 @@ def read_record(path: Path) -> CopyRecord | None:
 
 
 def shrunk(pixels: NDArray[Any], side: int) -> NDArray[Any]:
-    """Pixels ``(Y, X, bands)`` with the short side ``side``, of the same type.
+    """Reduce pixels ``(Y, X, bands)`` to the short side ``side``; the dtype stays.
 
-    Pillow's triangle filter over all pixels that a new one covers: whole numbers for 8 bits, so the same on every
-    machine, and never beyond the range of what it averages.
+    Uses Pillow's triangle filter over all pixels that a new one covers. For 8 bits it computes in integers, so the
+    result is the same on every machine; it never leaves the range of the averaged values.
     """
     height, width = pixels.shape[:2]
     size = (round(width * side / min(height, width)), round(height * side / min(height, width)))
@@ -193,7 +193,7 @@ def shrunk(pixels: NDArray[Any], side: int) -> NDArray[Any]:
 
 
 def encode_lossless(pixels: NDArray[Any]) -> tuple[bytes, str]:
-    """The bytes of a lossless file, and its suffix."""
+    """Return pixels as the bytes of a lossless file, and its suffix."""
     file = io.BytesIO()
     if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
         Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
@@ -203,10 +203,10 @@ def encode_lossless(pixels: NDArray[Any]) -> tuple[bytes, str]:
 
 
 def decode_lossless(path: Path, content: bytes, bands: int) -> NDArray[Any]:
-    """Pixels ``(Y, X, bands)`` of what ``encoded`` gave, found at ``path``.
+    """Return the pixels ``(Y, X, bands)`` that ``encode_lossless`` stored at ``path``.
 
     Raises:
-        DataError: it is something else.
+        DataError: the content is something else.
     """
     with readable(path, "copy"):
         if path.suffix == ".npy":

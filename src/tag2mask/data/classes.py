@@ -1,4 +1,4 @@
-"""What the classes are called and which pixel value each one has in a mask."""
+"""The names of the classes, and the pixel value of each in a mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tag2mask.stored import Stored, validate
 
 
 def voc_colours(count: int) -> np.ndarray:
-    """VOC's colours of 0 to ``count - 1``, ``uint8 (count, 3)``; black is 0."""
+    """Return VOC's colours of the values 0 to ``count - 1``, ``uint8 (count, 3)``; 0 is black."""
     colours = np.zeros((count, 3), np.uint8)
     for value in range(count):
         bits = value
@@ -27,7 +27,8 @@ def voc_colours(count: int) -> np.ndarray:
 class Classes:
     """The tags of a data set, in index order, and the background if the data set has one.
 
-    Tag ``c`` (0 to C-1) is pixel value ``c`` in a mask without background and ``c + 1`` with one: background is 0.
+    Tag ``c`` (0 to C-1) has pixel value ``c`` in masks without background. With a background, the background is 0 and
+    tag ``c`` is ``c + 1``.
     """
 
     names: tuple[str, ...]
@@ -48,34 +49,34 @@ class Classes:
 
     @property
     def ignore(self) -> int:
-        """Pixel value that stands for no class: 255, or 65535 where 8 bits are too few for the classes."""
+        """Pixel value that is ignored: 255, or 65535 where 8 bits are too few for the classes."""
         return 255 if len(self.pixel_names) <= 255 else 65535
 
     def foreign(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """The values of a label image that are neither a class nor ignore, in the order of its pixels."""
+        """Return the values of a label image that are neither a class nor ignore, in pixel order."""
         known = (labels >= 0) & (labels < len(self.pixel_names)) | (labels == self.ignore)
         return np.asarray(labels[~known])
 
     def colours(self, count: int) -> np.ndarray:
-        """Colours of the first ``count`` pixel values, ``uint8 (count, 3)``; black is background's alone."""
+        """Return the colours of the first ``count`` pixel values, ``uint8 (count, 3)``; only background is black."""
         return voc_colours(count) if self.background is not None else voc_colours(count + 1)[1:]
 
     def palette(self) -> np.ndarray:
-        """Colours of 8-bit masks, ``uint8 (256, 3)``; 255, ignore, is light grey."""
+        """Return the colours of 8-bit masks, ``uint8 (256, 3)``; 255, ignore, is light grey."""
         colours = self.colours(256)
         colours[255] = (224, 224, 192)
         return colours
 
     def to_json(self) -> dict[str, Any]:
-        """The content of ``classes.json``."""
+        """Return the content of ``classes.json``."""
         return {"names": list(self.names), "background": self.background, "ignore": self.ignore}
 
     @classmethod
     def from_json(cls, content: Any) -> Classes:
-        """Read back what ``to_json`` gave.
+        """Restore classes from the content that ``to_json`` returned.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the content is something else.
         """
         stored = validate(StoredClasses, content)
         return cls(tuple(stored.names), stored.background)
@@ -90,7 +91,7 @@ class StoredClasses(Stored):
     @field_validator("names")
     @classmethod
     def distinct(cls, names: list[str]) -> list[str]:
-        """No name stands twice."""
+        """Check that no name is repeated."""
         if len(set(names)) < len(names):
-            raise ValueError("a name stands there twice")
+            raise ValueError("a name is repeated")
         return names

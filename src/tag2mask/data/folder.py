@@ -1,16 +1,16 @@
-"""A user's own folder.
+"""The ``folder`` form, which every command reads.
 
 ::
 
-    images/NAME.jpg     images; sub-folders are fine
+    images/NAME.jpg     images; sub-folders are allowed
     labels.csv          image,labels      cat_1.jpg,cat;sofa
-    classes.txt         one class a line; a first line "background" says that there is one
-    splits/train.txt    names, one a line; optional
+    classes.txt         one class per line; a first line "background" declares a background
+    splits/train.txt    names, one per line; optional
     masks/NAME.png      truth, for scoring only; optional
 
-or, without ``labels.csv``, a folder of images per class: ``cat/1.jpg``, ``dog/2.jpg``, with the same optional
-files, or below a folder per split: ``train/cat/1.jpg``, ``val/dog/2.jpg``. Names are then ``train/cat/1``. Folders
-``valid`` or ``validation`` are the split ``val``, and so on: ``SPLITS``.
+Without ``labels.csv``, images may be in one folder per class: ``cat/1.jpg``, ``dog/2.jpg``, with the same optional
+files. The class folders may be below one folder per split: ``train/cat/1.jpg``, ``val/dog/2.jpg``. An image's name is
+then ``train/cat/1``. Split folders may have other usual names, such as ``valid`` for ``val``: see ``SPLITS``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tag2mask.files import regular
 from tag2mask.names import split_name
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".npy"})
-OTHER_SUFFIXES = frozenset(  # images that are not read
+OTHER_SUFFIXES = frozenset(  # image formats that are not read
     {".gif", ".heic", ".heif", ".avif", ".jfif", ".jpe", ".jp2", ".j2k", ".jxl", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"}
     | {".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
 )
@@ -51,7 +51,7 @@ ALL = "all"
 
 
 def open_folder(root: Path, settings: DataSettings, split: str | None = None) -> ListDataset:
-    """The images of ``split``, or all of them (None or ``all``).
+    """Open the images of ``split``, or all images (None or ``all``).
 
     Raises:
         DataError: the folder, a list, a table or an image is missing or cannot be used.
@@ -71,20 +71,20 @@ def open_folder(root: Path, settings: DataSettings, split: str | None = None) ->
 
 
 def require_root(root: Path, settings: DataSettings) -> None:
-    """There is such a folder, and it is not in somebody else's layout."""
+    """Check that the folder exists and is not in a layout that only ``prepare`` reads."""
     if not root.is_dir():
-        raise DataError(f"{root}: there is no such folder; give the one that holds images/ and {settings.labels}")
+        raise DataError(f"{root}: the folder does not exist; give the one that holds images/ and {settings.labels}")
     if not (root / settings.labels).exists():
         refuse_foreign(root, settings.classes)
 
 
 def is_class_folders(root: Path, settings: DataSettings) -> bool:
-    """Whether the images lie in a folder per class."""
+    """Whether the images are in one folder per class."""
     return not (root / settings.labels).exists() and not (root / "images").exists()
 
 
 def open_class_folders(root: Path, settings: DataSettings, split: str | None) -> ListDataset:
-    """A folder per class, ``ROOT/CLASS`` or ``ROOT/SPLIT/CLASS``; an image's tag is its folder's name."""
+    """Open class folders, ``ROOT/CLASS`` or ``ROOT/SPLIT/CLASS``; an image's tag is its folder's name."""
     splits = split_folders(root, settings)
     folders = [inner for outer in splits.values() or [root] for inner in folders_of_images(outer, settings.masks)]
     if not folders:
@@ -103,38 +103,38 @@ def open_class_folders(root: Path, settings: DataSettings, split: str | None) ->
 
 
 def images_folder(root: Path) -> Path:
-    """Where the images' names start: ``images``, which may be gone, or for class folders ``root``."""
+    """Return the folder that image names are relative to: ``images``, which may be missing, or ``root``."""
     return root if is_class_folders(root, DataSettings()) else root / "images"
 
 
 def require_outside(out: Path, images: Path) -> None:
-    """``out`` does not lie among the images in ``images``: what is written there would be taken for some.
+    """Check that ``out`` is not inside ``images``: files written there would be read as images.
 
     Raises:
-        DataError: it does.
+        DataError: it is.
     """
     if out.resolve().is_relative_to(images.resolve()):
-        raise DataError(f"--out {out} lies in {images}: images there are images; choose one outside of it")
+        raise DataError(f"--out {out} is inside {images}, where files are read as images; choose a folder outside it")
 
 
 def folders_of_images(root: Path, *others: str) -> list[Path]:
-    """The folders in ``root`` with images anywhere below, but for ``others`` and hidden ones."""
+    """Return the folders in ``root`` with images anywhere below, except ``others`` and hidden ones."""
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     return [path for path in folders if path.name not in others and find_images(path)]
 
 
 def split_called(name: str) -> str:
-    """What others call a split by one of our names: ``valid`` is ``val``; other names stay."""
+    """Return the standard name of a split: ``val`` for ``valid``; unknown names stay."""
     return SPLITS.get(name.lower(), name)
 
 
 def split_folders(root: Path, settings: DataSettings) -> dict[str, Path]:
-    """The folders by split where all that hold images are called like splits; none where they are classes.
+    """Return the folders by split if all folders with images are named like splits; empty if they are classes.
 
-    A single one beside others is a class, and so are those that the list of classes names.
+    One folder named like a split among other folders is a class, and so are folders in the list of classes.
 
     Raises:
-        DataError: it cannot be said which they are, or images of a split are not in class folders.
+        DataError: it is unclear which they are, or images of a split are not in class folders.
     """
     if not is_class_folders(root, settings):
         return {}
@@ -147,19 +147,19 @@ def split_folders(root: Path, settings: DataSettings) -> dict[str, Path]:
     names = ", ".join(folder.name for folder in splits)
     if others:
         raise DataError(
-            f"{root}: {names} are called like splits, {', '.join(others[:3])} not; take the ones or the others out, or "
-            f"name them all in {settings.classes} if they are classes"
+            f"{root}: {names} are named like splits, but {', '.join(others[:3])} are not; remove one kind of folder, "
+            f"or list them all in {settings.classes} if they are classes"
         )
     for folder in splits:
         require_class_folders(folder)
     found = {split_called(folder.name): folder for folder in splits}
     if len(found) < len(splits):
-        raise DataError(f"{root}: two of {names} are the same split; put their class folders together")
+        raise DataError(f"{root}: two of {names} are the same split; merge their class folders")
     return found
 
 
 def require_class_folders(split: Path) -> None:
-    """All images of a split are in class folders.
+    """Check that all images of a split are in class folders.
 
     Raises:
         DataError: they are not.
@@ -168,24 +168,24 @@ def require_class_folders(split: Path) -> None:
     if stray is None:
         return
     if folders_of_images(split):
-        raise DataError(f"{stray}: lies beside the class folders of a split; put it into one of them or take it out")
+        raise DataError(f"{stray}: is beside the class folders of a split; move it into one of them or remove it")
     raise DataError(
-        f"{split}: is called like a split and holds images, but no folder per class; sort them into such folders, "
-        "or make images/ and a table labels.csv: image,labels"
+        f"{split}: is named like a split and holds images, but no class folders; sort the images into class folders, "
+        "or put them into images/ and write a table labels.csv: image,labels"
     )
 
 
 def names_below(root: Path, split: str | None, images: Iterable[str], folders: Mapping[str, Path]) -> list[str]:
-    """Names of the images below a split's folder."""
+    """Return the names of the images below a split's folder."""
     if split in (None, ALL):
         return list(images)
     if split not in folders:
-        raise SplitMissingError(f"{root / str(split)}: there is no such split; there are {', '.join(folders)}")
+        raise SplitMissingError(f"{root / str(split)}: the split does not exist; there are {', '.join(folders)}")
     return [name for name in images if name.startswith(f"{folders[split].name}/")]
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a list, without the white space around them.
+    """Return the lines of a text file, without surrounding white space.
 
     Raises:
         DataError: it is not UTF-8 or cannot be read.
@@ -199,22 +199,22 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_classes(path: Path, tags: Sequence[str]) -> Classes:
-    """The classes of ``classes.txt``, or without that file ``tags``.
+    """Return the classes of ``classes.txt``; without that file, ``tags`` are the classes.
 
     Raises:
-        DataError: another file was asked for and is missing, or the list cannot be used.
+        DataError: the settings name another file that is missing, or the list cannot be used.
     """
     if not path.exists():
         if path.name != DataSettings().classes:
-            raise DataError(f"{path}: the list of classes is missing; write one class a line, or ask for another file")
+            raise DataError(f"{path}: the list of classes is missing; write one class per line, or name another file")
         return require_some(path, Classes(tuple(tags)))
     names = [line for line in read_lines(path) if line]
     repeated = twice(names)
     if repeated:
-        raise DataError(f"{path}: {repeated[0]} stands there twice; a class has one line")
+        raise DataError(f"{path}: {repeated[0]} is listed twice; write each class once")
     divided = [name for name in names if ";" in name]
     if divided:
-        raise DataError(f"{path}: {divided[0]} holds a ;, which stands between tags; write the class without it")
+        raise DataError(f"{path}: {divided[0]} contains a ;, which separates tags; rename the class")
     if names[:1] == [BACKGROUND]:
         names = names[1:]
         return require_some(path, Classes(tuple(names), BACKGROUND))
@@ -222,19 +222,19 @@ def read_classes(path: Path, tags: Sequence[str]) -> Classes:
 
 
 def require_some(path: Path, classes: Classes) -> Classes:
-    """At least one class."""
+    """Check that there is at least one class."""
     if not classes.names:
-        raise DataError(f"{path}: names no class; write one class a line")
+        raise DataError(f"{path}: names no class; write one class per line")
     return classes
 
 
 def read_tags(
     root: Path, path: Path, table: TagTable, classes: Classes, images: dict[str, Path]
 ) -> dict[str, tuple[int, ...]]:
-    """Tags by an image's name.
+    """Return the tags by image name.
 
     Raises:
-        DataError: an unknown tag or column, an image that is not there, two rows of one image.
+        DataError: a tag or column is unknown, an image is missing, or an image has two rows.
     """
     index = indices(classes.names)
     for column in table.columns or ():
@@ -246,21 +246,21 @@ def read_tags(
     if missing:
         raise DataError(
             f"{path}, line {missing[0].line}: {missing[0].image} is not in {root / 'images'}; "
-            f"put it there or take the row out ({len(missing)} such rows)"
+            f"put it there or remove the row ({len(missing)} such rows)"
         )
     return tags
 
 
 def row_tags(table: Path, row: TagRow, index: Mapping[str, int]) -> tuple[int, ...]:
-    """The tags of a row as indices."""
+    """Return the tags of a row as indices."""
     where = f"{table}, line {row.line}"
     return tuple(tag_index(tag, index, where) for tag in row.tags)
 
 
 def find_images(folder: Path) -> dict[str, Path]:
-    """All images below a folder by name: the path from it, without suffix. A link to nothing is one, too."""
+    """Return all images below a folder by name (relative path without suffix), broken links included."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder; put the images there")
+        raise DataError(f"{folder}: the folder does not exist; put the images there")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if is_image(path) and (path.is_file() or not path.exists()):
@@ -274,33 +274,35 @@ def find_images(folder: Path) -> dict[str, Path]:
 
 
 def passed_over(folder: Path) -> list[str]:
-    """Lines about what is passed over below a folder: images of kinds that are not read, and what is no file."""
+    """Return messages about ignored entries below a folder: images of unsupported formats, and non-files."""
     no_files: list[str] = []
     return of_other_kinds(folder, files_below(folder, no_files)) + called_like_images(folder, no_files)
 
 
 def called_like_images(folder: Path, no_files: Sequence[str]) -> list[str]:
-    """A line about ``no_files`` that have names of images; none if there are no such."""
+    """Return a message about the ``no_files`` that are named like images; empty if there are none."""
     found = [name for name in no_files if is_image(PurePath(name))]
     if not found:
         return []
-    return [f"{folder}: {len(found)} are called like images and are no files, {found[0]} first; take them away"]
+    return [f"{folder}: {len(found)} entries are named like images but are not files, {found[0]} first; remove them"]
 
 
 def of_other_kinds(folder: Path, files: Iterable[str]) -> list[str]:
-    """A line about those of ``files`` below a folder that are images of kinds that are not read, if there are any."""
+    """Return a message about the ``files`` below a folder that are images of unsupported formats; empty if none."""
     suffixes = (PurePath(file).suffix.lower() for file in files)
     counts = Counter(suffix for suffix in suffixes if suffix in OTHER_SUFFIXES)
     if not counts:
         return []
     kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(counts.items()))
-    return [f"{folder}: {counts.total()} images of kinds that are not read ({kinds}); save them as .png or .jpg"]
+    return [
+        f"{folder}: {counts.total()} images of unsupported formats ({kinds}) are not read; save them as .png or .jpg"
+    ]
 
 
 def files_below(folder: Path, no_files: list[str] | None = None, inner: str = "") -> Iterator[str]:
-    """Paths of all files below a folder, from there; hidden ones are left out, links to nothing are not.
+    """Yield the relative paths of all files below a folder, broken links included, hidden files excluded.
 
-    Folders, pipes, sockets and devices are noted in ``no_files``.
+    Folders, pipes, sockets and devices are added to ``no_files``.
     """
     if not folder.is_dir():
         return
@@ -319,18 +321,18 @@ def files_below(folder: Path, no_files: list[str] | None = None, inner: str = ""
 
 
 def is_image(path: PurePath) -> bool:
-    """Whether a file's name is an image's."""
+    """Whether a file name is that of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def strip_suffix(name: str) -> str:
-    """An image's name without the suffix of an image file; other dots stay."""
+    """Return a name without the suffix of an image file; other dots stay."""
     stem, dot, suffix = name.rpartition(".")
     return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else name
 
 
 def split_names(root: Path, split: str | None, images: Collection[str]) -> list[str]:
-    """Names of a split in the list's order; all images without a split, or where there are no lists for train."""
+    """Return a split's names in list order; all images if no split is given, or for train if there are no lists."""
     if split in (None, ALL):
         return list(images)
     path = root / "splits" / f"{split_name(str(split), root / 'splits')}.txt"
@@ -339,7 +341,7 @@ def split_names(root: Path, split: str | None, images: Collection[str]) -> list[
         if not there and split == "train":
             return list(images)
         raise SplitMissingError(
-            f"{path}: there is no such split; {'there are ' + ', '.join(there) if there else 'use all'}"
+            f"{path}: the split does not exist; {'there are ' + ', '.join(there) if there else 'use all'}"
         )
     names = []
     for line, text in enumerate(read_lines(path), start=1):
@@ -347,14 +349,14 @@ def split_names(root: Path, split: str | None, images: Collection[str]) -> list[
         if not name:
             continue
         if name not in images:
-            raise DataError(f"{path}, line {line}: {name} is not in {root}; put the image there or take the line out")
+            raise DataError(f"{path}, line {line}: {name} is not in {root}; put the image there or remove the line")
         names.append(name)
     if not names:
-        raise DataError(f"{path}: is empty; write one name a line")
+        raise DataError(f"{path}: is empty; write one name per line")
     return names
 
 
 def truth_of(masks: Path, name: str) -> Path | None:
-    """The image's truth mask, if there is one."""
+    """Return the path of the image's truth mask, or None."""
     path = masks / f"{name}.png"
     return path if path.exists() else None

@@ -1,4 +1,4 @@
-"""Images as GeoTIFFs; it needs rasterio. Shapes: Y X pixels."""
+"""Images as GeoTIFFs; needs rasterio. Shapes: Y X pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tag2mask.files import write_bytes
 
 
 def read_georeference(path: Path) -> dict[str, Any]:
-    """Where a GeoTIFF lies: CRS and transform."""
+    """Return a GeoTIFF's CRS and transform."""
     import rasterio
 
     with rasterio.open(path, driver="GTiff") as file:
@@ -21,7 +21,7 @@ def read_georeference(path: Path) -> dict[str, Any]:
 
 
 def write_geotiff(path: Path, pixels: NDArray[np.generic], place: dict[str, Any]) -> None:
-    """Pixels ``(Y, X, bands)`` in one move."""
+    """Write pixels ``(Y, X, bands)`` atomically; ``place`` is what ``read_georeference`` returned."""
     write_bytes(path, encode_geotiff(pixels, place))
 
 
@@ -31,9 +31,9 @@ def encode_geotiff(
     colours: Mapping[int, tuple[int, ...]] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The bytes of a GeoTIFF of pixels ``(Y, X, bands)``, with ``tags`` of the first band.
+    """Return pixels ``(Y, X, bands)`` as the bytes of a GeoTIFF; ``tags`` are set on the first band.
 
-    It is made in memory, since GDAL does not say when a disk is full.
+    The file is made in memory, since GDAL does not report a full disk.
     """
     import rasterio
 

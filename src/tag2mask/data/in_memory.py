@@ -1,4 +1,4 @@
-"""Images that are in memory, as Pillow, numpy or torch have them.
+"""Images in memory: Pillow images, NumPy arrays or torch tensors.
 
 Shapes: Y X pixels.
 """
@@ -20,7 +20,7 @@ from tag2mask.data.settings import DataSettings
 from tag2mask.data.tags_table import indices, tag_index
 from tag2mask.errors import DataError
 
-if TYPE_CHECKING:  # ONNX files are used where torch is not
+if TYPE_CHECKING:  # ONNX files are also used where torch is not installed
     from torch import Tensor
 
 Image: TypeAlias = "str | Path | Pillow.Image | NDArray[Any] | Tensor"
@@ -28,21 +28,21 @@ BACKGROUND = "background"
 
 
 def scaled_image(image: Image, settings: DataSettings, where: str = "the image") -> NDArray[np.float32]:
-    """An image ``(bands, Y, X)`` in [0, 1]: a file, a Pillow image, or an array or tensor as for ``pixels_of``.
+    """Return an image ``(bands, Y, X)`` in [0, 1], from a file, a Pillow image, an array or a tensor (``pixels_of``).
 
     Raises:
-        DataError: it cannot be read, has another number of bands, or values whose scale is not plain.
+        DataError: it cannot be read, has another number of bands, or the range of its values is unknown.
     """
     path = Path(image) if isinstance(image, str | Path) else Path(where)
     return scale_values(path, pixels_of(image, settings, where), settings)
 
 
 def pixels_of(image: Image, settings: DataSettings, where: str = "the image") -> NDArray[Any]:
-    """Raw values ``(Y, X, bands)``.
+    """Return raw values ``(Y, X, bands)``.
 
-    An array is ``(Y, X)``, ``(Y, X, bands)`` or ``(bands, Y, X)``, a tensor the same with the bands first where both
-    could be meant. A single band is repeated where three are wanted. Integers fill the range of their type, floats are
-    from 0 to 1 unless the settings clip them.
+    An array or tensor is ``(Y, X)``, ``(Y, X, bands)`` or ``(bands, Y, X)``. Where both of the latter are possible, the
+    bands of an array are last and those of a tensor first. A single band is repeated if three are expected. Integers
+    span the range of their dtype; floats are in [0, 1] unless the settings clip them.
 
     Raises:
         DataError: it is none of these.
@@ -58,15 +58,15 @@ def pixels_of(image: Image, settings: DataSettings, where: str = "the image") ->
     pixels = require_usable_pixels(path, bands_last(values, settings.bands, first, where))
     if pixels.dtype.kind == "f" and settings.clip is None and (pixels.min() < 0 or pixels.max() > 1):
         low, high = pixels.min(), pixels.max()
-        raise DataError(f"{where}: holds floats from {low:.4g} to {high:.4g}; give integers, or floats from 0 to 1")
+        raise DataError(f"{where}: holds floats from {low:.4g} to {high:.4g}; pass integers, or floats from 0 to 1")
     return pixels
 
 
 def bands_last(values: NDArray[Any], bands: int, first: bool, where: str) -> NDArray[Any]:
-    """``(Y, X, bands)``; ``first`` says where the bands are if they could be at both ends.
+    """Return ``(Y, X, bands)``; if the bands could be first or last, they are first if ``first`` is set.
 
     Raises:
-        DataError: there are not so many.
+        DataError: the values have another number of bands.
     """
     if values.ndim == 2:
         values = values[..., None]
@@ -78,7 +78,7 @@ def bands_last(values: NDArray[Any], bands: int, first: bool, where: str) -> NDA
                 return values if place == 2 else np.moveaxis(values, 0, 2)
             if values.shape[place] == 1 and bands == 3:
                 return np.repeat(values if place == 2 else np.moveaxis(values, 0, 2), 3, 2)
-    raise DataError(f"{where}: has shape {values.shape}, wanted (height, width, {bands}) or ({bands}, height, width)")
+    raise DataError(f"{where}: has shape {values.shape}, expected (height, width, {bands}) or ({bands}, height, width)")
 
 
 class Pairs:
@@ -93,10 +93,10 @@ class Pairs:
     ) -> None:
         """Read the images.
 
-        ``classes`` are all there may be, a first one called background for what no tag names; None takes the tags.
+        ``classes`` are all classes, by default the sorted tags; if the first is ``background``, it is the background.
 
         Raises:
-            DataError: an image cannot be read, or has a tag that is no class.
+            DataError: an image cannot be read, or has a tag that is not a class.
         """
         names = sorted({tag for _, tags in pairs for tag in tags}) if classes is None else list(classes)
         background = names[0] if names and names[0] == BACKGROUND and classes is not None else None
@@ -112,10 +112,10 @@ class Pairs:
         ]
 
     def indices(self, tags: Sequence[str], where: str) -> tuple[int, ...]:
-        """The classes' indices.
+        """Return the tags as sorted class indices.
 
         Raises:
-            DataError: a tag is no class.
+            DataError: a tag is not a class.
         """
         return tuple(sorted({tag_index(tag, indices(self.classes.names), where) for tag in tags}))
 

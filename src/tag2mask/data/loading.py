@@ -1,4 +1,4 @@
-"""Samples to tensors for training.
+"""Tensors for training, from samples.
 
 Shapes: C classes, S side of a crop.
 """
@@ -21,7 +21,7 @@ from tag2mask.errors import DataError, Tag2MaskError
 
 
 def load_image(path: Path, settings: DataSettings) -> Tensor:
-    """An image ``(bands, Y, X)`` in [0, 1].
+    """Read an image ``(bands, Y, X)`` in [0, 1].
 
     Raises:
         DataError: it cannot be read, or has another number of bands.
@@ -30,10 +30,10 @@ def load_image(path: Path, settings: DataSettings) -> Tensor:
 
 
 def require_files(samples: Iterable[Sample]) -> None:
-    """Every image is there: a link may lead nowhere.
+    """Check that every image exists; a link may be broken.
 
     Raises:
-        DataError: one is missing.
+        DataError: an image is missing.
     """
     for sample in samples:
         if sample.pixels is None and not sample.image.is_file():
@@ -41,14 +41,14 @@ def require_files(samples: Iterable[Sample]) -> None:
 
 
 def multi_hot(tags: Sequence[int], classes: int) -> Tensor:
-    """Tags as ``(C,)`` of 0 and 1."""
+    """Return tags as a ``(C,)`` tensor of 0 and 1."""
     hot_C = torch.zeros(classes)
     hot_C[list(tags)] = 1.0
     return hot_C
 
 
 def read_batches(loader: Iterable[Any]) -> Iterator[Any]:
-    """The batches of a loader; an error from one of its workers comes as it was raised there, without the traceback.
+    """Yield the batches of a loader; an error from a worker is raised again without the worker's traceback.
 
     Raises:
         Tag2MaskError: an item cannot be read.
@@ -60,14 +60,14 @@ def read_batches(loader: Iterable[Any]) -> Iterator[Any]:
 
 
 def no_views(image: Tensor) -> tuple[Tensor, ...]:
-    """Of an image that is seen once."""
+    """Return no further views of an image."""
     return ()
 
 
 class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
-    """The images whose tags are known: ``(bands, S, S)`` after ``transform``, tags ``(C,)``, and what ``views`` makes.
+    """Images with known tags: ``(bands, S, S)`` after ``transform``, tags ``(C,)``, and the result of ``views``.
 
-    An item is asked for as (seed, index): its random changes depend on nothing else, so any step can be repeated.
+    The key of an item is (seed, index). Its random changes depend on nothing else, so any step can be repeated.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
         transform: Callable[[Tensor], Tensor],
         views: Callable[[Tensor], tuple[Tensor, ...]] = no_views,
     ) -> None:
-        """Keep the tagged samples of the data folder ``root``; images that are in memory have none.
+        """Keep the tagged samples of the data folder ``root``, which is None for images in memory.
 
         Raises:
-            DataError: there is none, an image is missing, or smaller copies are wanted and cannot be kept.
+            DataError: no image has tags, an image is missing, or smaller copies cannot be written.
         """
         self.samples = [sample for sample in dataset if sample.tags is not None]
         if not self.samples:
-            raise DataError("no image of this split has tags; training learns from tags")
+            raise DataError("no image of this split has tags; training needs tags")
         if not any(sample.tags for sample in self.samples):
-            raise DataError("all images of this split have empty lists of tags; training learns from tags")
+            raise DataError("all images of this split have empty lists of tags; training needs tags")
         require_files(self.samples)
         self.classes = len(dataset.classes)
         self.settings = settings
@@ -106,12 +106,12 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
         image = self.photograph(sample)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            crop = self.transform(image)  # first: it is the same with and without other views
+            crop = self.transform(image)  # first, so that it is the same with and without further views
             views = self.views(image)
         return crop, multi_hot(sample.tags or (), self.classes), *views
 
     def photograph(self, sample: Sample) -> Tensor:
-        """``(bands, Y, X)`` in [0, 1], of its smaller copy where the settings ask for one."""
+        """Read ``(bands, Y, X)`` in [0, 1], from the smaller copy if the settings ask for copies."""
         if sample.pixels is not None:
             return torch.from_numpy(scale_values(sample.image, sample.pixels, self.settings))
         if self.copies is None:

@@ -8,6 +8,6 @@ from scipy import ndimage
 
 
 def smooth(side: int, width: float, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Noise ``(S, S)`` that is alike over ``width`` pixels, of mean 0 and deviation 1."""
+    """Return noise ``(S, S)``, smoothed over ``width`` pixels, with mean 0 and standard deviation 1."""
     noise = ndimage.gaussian_filter(generator.normal(size=(side, side)), width, mode="reflect")
     return np.asarray((noise - noise.mean()) / noise.std())

@@ -1,8 +1,8 @@
-"""The one door for files that hold pixels: which formats are opened, how large, and by what.
+"""Safe opening of image files: all pixels are read through this module.
 
-Files come from anywhere. Only the formats in ``FORMATS`` are decoded, whatever a name says. A GeoTIFF is opened by
-GDAL's own driver for it and without the files beside it, since other drivers follow links and addresses. Nothing is
-read that says of itself that it is larger than ``MOST_VALUES``. Shapes: Y X pixels.
+Files are not trusted. Only the formats in ``FORMATS`` are decoded, whatever the file's name. A GeoTIFF is opened with
+GDAL's GTiff driver and without the files beside it, since other drivers follow links and URLs. A file whose header
+declares more than ``MOST_VALUES`` values is not read. Shapes: Y X pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (  # noqa: F401 - the import of a plugin makes its format known
+from PIL import (  # noqa: F401 - importing a plugin registers its format
     BmpImagePlugin,
     Image,
     JpegImagePlugin,
@@ -38,32 +38,32 @@ FORMATS: Mapping[str, str] = {
     "WEBP": ".webp",
     "TIFF": ".tif",
 }
-READERS = [name for name in FORMATS if name != "MPO"]  # which is JPEG's
-MOST_VALUES = 2**29  # pixels times bands of a file; for three bands Pillow's own limit
-MOST_HEADER = 10_000  # bytes that describe an array
+READERS = [name for name in FORMATS if name != "MPO"]  # the JPEG reader opens MPO
+MOST_VALUES = 2**29  # pixels times bands of a file; with three bands this is Pillow's own limit
+MOST_HEADER = 10_000  # bytes of the header of an array
 ARCHIVE = b"PK"
 KINDS = "JPEG, PNG, BMP, WebP, TIFF"
-INSTEAD = "replace it or take it out of the lists"
+INSTEAD = "replace it or remove it from the lists"
 
 
 @contextmanager
 def readable(path: Path, what: str = "image") -> Iterator[None]:
-    """What goes wrong with a file of pixels, in our words: a damaged one can end a decoder in any of Python's errors.
+    """Turn any error while reading an image file into a ``DataError``: on damaged files decoders raise all kinds.
 
     Raises:
-        DataError: something did.
+        DataError: the file is missing or cannot be read.
     """
     try:
         regular(path)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")  # it reads on, or an error follows
+            warnings.filterwarnings("ignore", module="PIL")  # Pillow continues, or raises an error
             yield
     except DataError:
         raise
     except FileNotFoundError:
         raise DataError(f"{path}: the {what} is missing") from None
     except UnidentifiedImageError:
-        raise DataError(f"{path}: is no image that can be read ({KINDS} can); {INSTEAD}") from None
+        raise DataError(f"{path}: is not an image in a supported format ({KINDS}); {INSTEAD}") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: has more than {MOST_VALUES // 3} pixels; cut it into tiles") from None
     except Exception as error:
@@ -72,10 +72,11 @@ def readable(path: Path, what: str = "image") -> Iterator[None]:
 
 
 def open_image(path: Path, content: bytes | None = None) -> Image.Image:
-    """A file, or an image inside another one, ``content``; ``path`` then only says where.
+    """Open an image file, or the encoded image ``content`` from inside another file; ``path`` then only locates it.
 
     Raises:
-        DataError: it is of another format, or too large.
+        DataError: it is too large.
+        UnidentifiedImageError: it has another format.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MOST_VALUES is the limit
@@ -86,17 +87,17 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
 
 @contextmanager
 def open_raster(path: Path) -> Iterator[Any]:
-    """A GeoTIFF, as rasterio opens it, without the files beside it.
+    """Open a GeoTIFF with rasterio, without the files beside it.
 
     Raises:
-        DataError: missing, none, or rasterio is not installed.
+        DataError: it is missing or not a GeoTIFF, or rasterio is not installed.
     """
     try:
         import rasterio
     except ImportError:
-        raise DataError(f"{path}: Pillow cannot read it; install the extra geo: pip install 'tag2mask[geo]'") from None
+        raise DataError(f"{path}: needs rasterio to be read; install it with: pip install 'tag2mask[geo]'") from None
     with warnings.catch_warnings(), readable(path):
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # a place is not needed here
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # no georeference is needed here
         if not path.exists():
             raise FileNotFoundError
         with (
@@ -107,42 +108,42 @@ def open_raster(path: Path) -> Iterator[Any]:
 
 
 def load_array(path: Path, file: IO[bytes], length: int) -> NDArray[Any]:
-    """An array from a ``.npy`` file of ``length`` bytes. Its header is believed only as far as the file reaches.
+    """Load an array from a ``.npy`` file of ``length`` bytes, checking its header against that length first.
 
     Raises:
-        DataError: an archive, or an array of objects, that is cut short, or too large.
-        ValueError: no array.
+        DataError: it is an archive of arrays, or too large.
+        ValueError: it is not an array, holds Python objects, or is truncated.
     """
     formats = np.lib.format
     if file.read(len(ARCHIVE)) == ARCHIVE:
-        raise DataError(f"{path}: is an archive of arrays; store one array, (height, width, bands)")
+        raise DataError(f"{path}: is an archive of arrays; store a single array (height, width, bands)")
     file.seek(0)
     version = formats.read_magic(file)
     if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"version {version[0]}.{version[1]} of the format")
+        raise ValueError(f"format version {version[0]}.{version[1]} is not supported")
     header = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
     try:
         shape, _, dtype = header(file, max_header_size=MOST_HEADER)
     except (RecursionError, MemoryError):
         raise ValueError("its header is nested too deeply") from None
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are not read")
+        raise ValueError("it holds Python objects, which are not loaded")
     if min(shape, default=0) < 0:
         raise ValueError(f"its header says shape {shape}")
     require_size(path, *shape)
     there = length - file.tell()
     if math.prod(shape) * dtype.itemsize > there:
-        raise ValueError(f"its header says shape {shape} of {dtype}, and only {there} bytes follow")
+        raise ValueError(f"its header says shape {shape} of {dtype}, but only {there} bytes follow")
     file.seek(0)
     pixels: NDArray[Any] = np.load(file, allow_pickle=False, max_header_size=MOST_HEADER)
     return pixels
 
 
 def require_size(path: Path, *shape: int) -> None:
-    """No more values than are read at once.
+    """Check that a shape has at most ``MOST_VALUES`` values.
 
     Raises:
-        DataError: there are.
+        DataError: it has more.
     """
     if math.prod(shape) > MOST_VALUES:
         size = " x ".join(str(side)[:20] for side in shape[:4])

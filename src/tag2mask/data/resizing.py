@@ -1,4 +1,4 @@
-"""Other sizes of images and maps, without torch and yet as torch has them.
+"""Resizing of images and maps without torch, with torch's results.
 
 Shapes: K channels, Y X pixels.
 """
@@ -18,22 +18,22 @@ from tag2mask.settings import LARGEST_SIDE
 
 
 def pixels_or_own(side: Any) -> Any:
-    """A short side as it may be set."""
+    """Validate a short side: pixels, ``own`` or None."""
     if side is None or side == "own" or (type(side) is int and 0 < side <= LARGEST_SIDE):
         return side
-    raise ValueError(f"wanted a whole number of pixels from 1 to {LARGEST_SIDE}, or own")
+    raise ValueError(f"expected an integer from 1 to {LARGEST_SIDE} (pixels), or own")
 
 
-Edges = Literal["pad", "drop"]  # sides that are no whole number of patches: filled up, or the rest left out
+Edges = Literal["pad", "drop"]  # for sides that are not a multiple of the patch size: pad them, or drop the rest
 LookSide = Annotated[int | Literal["own"] | None, BeforeValidator(pixels_or_own), Form("INTEGER|own")]
 
-LONGEST = 16  # times the short side that is wanted; a line of pixels would else fill the memory
+LONGEST = 16  # longest side, in multiples of the target short side: a line of pixels would fill the memory otherwise
 
 
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width with the short side ``side`` and the image's proportions.
+    """Return height and width with the short side ``side`` and the image's aspect ratio.
 
-    An image that is more than ``LONGEST`` times as long as it is short gets the long side ``LONGEST * side``.
+    If the aspect ratio is above ``LONGEST``, the long side is ``LONGEST * side`` and the short side is smaller.
     """
     short, long = sorted((height, width))
     if long > LONGEST * short:
@@ -44,9 +44,9 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def scaled_size(height: int, width: int, short: int, scale: float) -> tuple[int, int]:
-    """Height and width with the short side ``short`` times a scale; each is rounded once, from the image's own.
+    """Return height and width with the short side ``scale * short``; each is rounded once, from the original size.
 
-    At scale 1 the long side is at most ``LONGEST`` times the short side that is wanted, or as long as it was.
+    At scale 1 the long side is at most ``LONGEST * short``, or its original length if that is larger.
     """
     long = max(height, width)
     factor = scale * min(short / min(height, width), max(LONGEST * short, long) / long)
@@ -54,22 +54,22 @@ def scaled_size(height: int, width: int, short: int, scale: float) -> tuple[int,
 
 
 def short_side(side: int | Literal["own"], height: int, width: int, patch: int) -> int:
-    """The short side in pixels; an image's own is rounded to whole patches, one at least."""
+    """Return the short side in pixels; ``own`` is the image's, rounded to whole patches, at least one."""
     return max(round(min(height, width) / patch), 1) * patch if side == "own" else side
 
 
 def resize_array(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """An image ``(bands, Y, X)``, bicubic and antialiased, within the range of each band: bicubic overshoots."""
+    """Resize an image ``(bands, Y, X)``, bicubic and antialiased, clipped to each band's range: bicubic overshoots."""
     return np.stack([resize_band(band, size).clip(band.min(), band.max()) for band in image])
 
 
 def resize_band(band: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """One band ``(Y, X)``."""
+    """Resize one band ``(Y, X)``."""
     return np.asarray(Image.fromarray(band).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def resize_bilinear(maps: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
-    """Maps ``(..., Y, X)`` at another size; corners are not aligned and nothing is antialiased."""
+    """Resize maps ``(..., Y, X)`` bilinearly, without aligned corners or antialiasing."""
     Y, X = size
     if maps.shape[-1] != X:
         left, right, share = interpolation_places(maps.shape[-1], X)
@@ -81,7 +81,7 @@ def resize_bilinear(maps: NDArray[np.float32], size: Sequence[int]) -> NDArray[n
 
 
 def interpolation_places(old: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """For each of ``new`` places the old ones before and after it, and the share of the latter."""
+    """Return, for each of ``new`` positions, the old positions before and after it and the weight of the latter."""
     place = ((np.arange(new) + 0.5) * (old / new) - 0.5).clip(0, old - 1)
     before = place.astype(np.int64)
     return before, np.minimum(before + 1, old - 1), (place - before).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One image and what is known of it; a list of them."""
+"""One image with what is known about it, and a list of such images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tag2mask.data.classes import Classes
 class Sample:
     """One image.
 
-    ``name`` is unique in the data set and names the mask (``masks/NAME.png``); it may hold ``/`` for sub-folders.
-    ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means that nothing is known.
-    ``truth`` is a label image for scoring; training never opens it. ``pixels (Y, X, bands)`` are the raw values of an
-    image that is in memory; ``image`` then only says which one it is.
+    ``name`` is unique in the data set and names the mask (``masks/NAME.png``); it may contain ``/`` for sub-folders.
+    ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means unknown. ``truth`` is a
+    label image for scoring; training never opens it. ``pixels (Y, X, bands)`` are the raw values of an image in memory;
+    ``image`` then only identifies it.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Dataset(Protocol):
 
     @property
     def classes(self) -> Classes:
-        """Names of the tags."""
+        """The classes, which are the possible tags."""
         ...
 
     def __len__(self) -> int: ...

@@ -1,4 +1,4 @@
-"""The plain data set: a tuple of samples."""
+"""The basic data set: a tuple of samples."""
 
 from __future__ import annotations
 

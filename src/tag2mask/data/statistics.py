@@ -1,4 +1,4 @@
-"""What a data set's values are, band by band, in one pass that holds one image at a time.
+"""Statistics of a data set's values per band, in one pass with one image in memory at a time.
 
 Shapes: N values of a band.
 """
@@ -23,14 +23,17 @@ from tag2mask.files import write_json, write_text
 from tag2mask.settings import read_yaml
 
 STATISTICS = "statistics.json"
-SAME = 1e-10  # of the mean: a smaller deviation is rounding
+SAME = 1e-10  # relative to the mean: a smaller deviation is rounding error
 PERCENTILES = (1, 2, 25, 50, 75, 98, 99)
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """``mean`` and ``std`` in [0, 1] as the network sees them; the others in raw units. Percentiles by their share."""
+    """Statistics of a band: ``mean`` and ``std`` of values scaled to [0, 1], the others in raw units.
+
+    ``percentiles`` maps each percentage to its value.
+    """
 
     mean: float
     std: float
@@ -40,7 +43,7 @@ class BandStatistics:
 
 
 class Moments:
-    """Mean and deviation of a stream.
+    """Running mean and standard deviation.
 
     Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
     """
@@ -48,10 +51,10 @@ class Moments:
     def __init__(self) -> None:
         self.count = 0
         self.mean = 0.0
-        self.squares = 0.0  # of the differences from the mean
+        self.squares = 0.0  # sum of squared differences from the mean
 
     def add(self, values_N: Values) -> None:
-        """More values, one at least."""
+        """Add at least one value."""
         count, mean = len(values_N), float(values_N.mean())
         apart, total = mean - self.mean, self.count + count
         self.squares += float(np.square(values_N - mean).sum()) + apart * apart * self.count * count / total
@@ -59,25 +62,25 @@ class Moments:
         self.count = total
 
     def std(self) -> float:
-        """The deviation; 1 for a band that never changes, since it divides."""
+        """Return the standard deviation, or 1 for a constant band, since it is used as a divisor."""
         found = math.sqrt(self.squares / self.count)
         return found if found > SAME * abs(self.mean) else 1.0
 
 
 class Histogram:
-    """Counts in a fixed number of bins, which double their width as often as the stream's range asks for."""
+    """Counts in a fixed number of bins, whose width doubles whenever a value is out of range."""
 
     BINS = 4096
 
     def __init__(self, values_N: Values) -> None:
-        """Bins for the range of the first values."""
+        """Set the bins to the range of the first values."""
         self.low, high = float(values_N.min()), float(values_N.max())
         self.width = max((high - self.low) / (self.BINS - 1), 1e-6 * max(abs(self.low), 1e-6))
         self.counts = np.zeros(self.BINS, np.int64)
         self.least, self.most = self.low, high
 
     def add(self, values_N: Values) -> None:
-        """More values, one at least."""
+        """Add at least one value."""
         self.least, self.most = min(self.least, float(values_N.min())), max(self.most, float(values_N.max()))
         while self.least < self.low:
             self.low -= self.width * self.BINS
@@ -88,14 +91,14 @@ class Histogram:
         self.counts += np.bincount(places_N, minlength=self.BINS)
 
     def widen(self, above: bool) -> None:
-        """Twice as wide bins; what was counted fills the upper or the lower half of them."""
+        """Double the width of the bins; existing counts move to the upper half (``above``) or the lower half."""
         pairs = self.counts.reshape(-1, 2).sum(1)
         empty = np.zeros_like(pairs)
         self.counts = np.concatenate([empty, pairs] if above else [pairs, empty])
         self.width *= 2
 
     def percentile(self, share: float) -> float:
-        """The value below which lie ``share`` percent, as exact as a bin is wide."""
+        """Return the value below which ``share`` percent of the values are, within the width of a bin."""
         upto = self.counts.cumsum()
         wanted = share / 100 * upto[-1]
         place = int(np.searchsorted(upto, wanted).clip(0, self.BINS - 1))
@@ -105,33 +108,33 @@ class Histogram:
 
 
 class Band:
-    """One band's statistics, growing."""
+    """Running statistics of one band."""
 
     def __init__(self) -> None:
         self.moments = Moments()
         self.histogram: Histogram | None = None
 
     def add(self, raw_N: Values, seen_N: Values) -> None:
-        """Values of an image, raw and as the network sees them."""
+        """Add the values of an image, raw and scaled."""
         self.moments.add(seen_N)
         self.histogram = self.histogram or Histogram(raw_N)
         self.histogram.add(raw_N)
 
     def finish(self) -> BandStatistics:
-        """What came of it."""
+        """Return the statistics of all values added."""
         assert self.histogram is not None
         found = {str(share): self.histogram.percentile(share) for share in PERCENTILES}
         return BandStatistics(self.moments.mean, self.moments.std(), self.histogram.least, self.histogram.most, found)
 
 
 def statistics_of(dataset: Dataset, settings: DataSettings, tick: Callable[[], None]) -> list[BandStatistics]:
-    """Every band's statistics over the pixels that have data; ``tick`` is called after each image.
+    """Return the statistics of each band over all pixels with data; ``tick`` is called after each image.
 
     Raises:
         DataError: there is no image, or one cannot be read.
     """
     if not len(dataset):
-        raise DataError("there is no image to take statistics of")
+        raise DataError("there are no images to compute statistics from")
     bands = [Band() for _ in range(settings.bands)]
     for sample in dataset:
         pixels = read_pixels(sample.image, settings.bands)
@@ -148,16 +151,16 @@ def statistics_of(dataset: Dataset, settings: DataSettings, tick: Callable[[], N
 def write_statistics(
     root: Path, settings: DataSettings | None = None, tick: Callable[[], None] = lambda: None
 ) -> list[BandStatistics]:
-    """Statistics over split ``train``, or all images without it: all in ``statistics.json``.
+    """Write the statistics of split ``train``, or of all images if there is no such split, to ``statistics.json``.
 
-    ``dataset.yaml`` gets bands, mean and std, and keeps what else it says.
+    Bands, mean and std also go to ``dataset.yaml``, whose other settings are kept.
 
     Raises:
         DataError: an image cannot be read, or there is none.
         SettingsError: ``dataset.yaml`` cannot be used.
     """
     asked = settings or DataSettings()
-    chosen = asked.model_copy(update={"mean": None, "std": None}).completed(root)  # those of before do not matter
+    chosen = asked.model_copy(update={"mean": None, "std": None}).completed(root)  # earlier values do not matter
     try:
         dataset = open_folder(root, chosen, "train")
     except SplitMissingError:

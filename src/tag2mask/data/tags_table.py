@@ -1,4 +1,4 @@
-"""The table of tags: ``image,labels`` with ``;`` between tags, or one 0/1 column a class."""
+"""The table of tags: ``image,labels`` with ``;`` between tags, or one 0/1 column per class."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Protocol, TextIO
 from tag2mask.errors import DataError
 from tag2mask.files import regular
 
-HINTS = 10  # unknown tags whose nearest class is looked for
+HINTS = 10  # unknown tags for which the nearest class is searched
 
 
 @dataclass(frozen=True, slots=True)
 class TagRow:
-    """One image's tags, as the table gives them, and the line they stand in (from 1)."""
+    """One image's tags as in the table, and their line number (from 1)."""
 
     image: str
     tags: tuple[str, ...]
@@ -35,32 +35,33 @@ class TagTable:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Every tag the table knows: its columns, or the tags in use, sorted."""
+        """All tags of the table: its 0/1 columns, or the tags in use, sorted."""
         return self.columns or tuple(sorted({tag for row in self.rows for tag in row.tags}))
 
 
 def read_tag_table(path: Path) -> TagTable:
-    """The whole table.
+    """Read the whole table.
 
     Raises:
-        DataError: no rows, or what ``open_table`` raises.
+        DataError: it has no rows, or cannot be read (see ``open_table``).
     """
     with open_table(path) as (columns, parsed):
         rows = tuple(parsed)
     if not rows:
-        raise DataError(f"{path}: has no rows; give one row an image: image,labels")
+        raise DataError(f"{path}: has no rows; write one row per image: image,labels")
     return TagTable(rows, columns)
 
 
 @contextmanager
 def open_table(path: Path) -> Iterator[tuple[tuple[str, ...] | None, Iterator[TagRow]]]:
-    """The 0/1 columns, if the table has that form, and the rows one by one.
+    """Open a table: its 0/1 columns, if it has that form, and an iterator over its rows.
 
     Raises:
-        DataError: no file, empty, not UTF-8, another header, a cell that is neither 0 nor 1, an image without a name.
+        DataError: it is missing, empty or not UTF-8, has another header, a cell is neither 0 nor 1, or a row names no
+            image.
     """
     if not path.exists():
-        raise DataError(f"{path}: the table of tags is missing; make it with the header image,labels")
+        raise DataError(f"{path}: the table of tags is missing; create it with the header image,labels")
     with open_csv(path) as file:
         reader = csv.reader(file)
         columns = read_tag_columns(path, [name.strip() for name in next(reader, [])])
@@ -69,10 +70,10 @@ def open_table(path: Path) -> Iterator[tuple[tuple[str, ...] | None, Iterator[Ta
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[TextIO]:
-    """A table as a text, for a reader of CSV.
+    """Open a table as text for a CSV reader.
 
     Raises:
-        DataError: it cannot be read, or is no CSV in UTF-8.
+        DataError: it cannot be read, or is not CSV in UTF-8.
     """
     try:
         with regular(path).open(newline="", encoding="utf-8-sig") as file:
@@ -82,18 +83,18 @@ def open_csv(path: Path) -> Iterator[TextIO]:
     except UnicodeDecodeError:
         raise not_utf8(path) from None
     except csv.Error as error:
-        raise DataError(f"{path}: is no CSV: {error}; save it as CSV in UTF-8") from None
+        raise DataError(f"{path}: is not valid CSV: {error}; save it as CSV in UTF-8") from None
 
 
 def not_utf8(path: Path) -> DataError:
-    """What to say of a text in another encoding: the first line that shows it."""
+    """Return the error for a text in another encoding, with the first line that is not UTF-8."""
     with path.open("rb") as file:
         line = next((number for number, text in enumerate(file, start=1) if not is_utf8(text)), 1)
     return DataError(f"{path}, line {line}: is not UTF-8; save the file in that encoding")
 
 
 def is_utf8(text: bytes) -> bool:
-    """Whether it can be read."""
+    """Whether ``text`` is valid UTF-8."""
     try:
         text.decode("utf-8")
     except UnicodeDecodeError:
@@ -102,7 +103,7 @@ def is_utf8(text: bytes) -> bool:
 
 
 def read_tag_columns(path: Path, header: list[str]) -> tuple[str, ...] | None:
-    """Names of the 0/1 columns; None for ``image,labels``."""
+    """Return the names of the 0/1 columns, or None for ``image,labels``."""
     if not any(header):
         raise DataError(f"{path}: is empty; the first line must be image,labels")
     if header == ["image", "labels"]:
@@ -111,27 +112,27 @@ def read_tag_columns(path: Path, header: list[str]) -> tuple[str, ...] | None:
     if header[0] != "image" or not columns or not all(columns) or "labels" in columns:
         raise DataError(
             f"{path}, line 1: the header is {','.join(header)!r}; "
-            "wanted image,labels with ; between tags, or image and one 0/1 column a class"
+            "expected image,labels with ; between tags, or image and one 0/1 column per class"
         )
     repeated = twice(columns)
     if repeated:
-        raise DataError(f"{path}, line 1: column {repeated[0]} stands there twice; a class has one column")
+        raise DataError(f"{path}, line 1: column {repeated[0]} is repeated; each class needs one column")
     return tuple(columns)
 
 
 class CsvReader(Protocol):
-    """What ``csv.reader`` gives."""
+    """The type of ``csv.reader`` objects."""
 
     @property
     def line_num(self) -> int:
-        """Lines read so far."""
+        """Number of lines read so far."""
         ...
 
     def __iter__(self) -> Iterator[list[str]]: ...
 
 
 def number_rows(reader: CsvReader) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not empty with the line that each begins in: a field in quotes may hold line breaks."""
+    """Yield the non-empty rows with the line each begins on: a quoted field may contain line breaks."""
     line = reader.line_num + 1
     for cells in reader:
         if any(cell.strip() for cell in cells):
@@ -140,17 +141,17 @@ def number_rows(reader: CsvReader) -> Iterator[tuple[int, list[str]]]:
 
 
 def parse_rows(path: Path, columns: tuple[str, ...] | None, reader: CsvReader) -> Iterator[TagRow]:
-    """The rows below a header of either form."""
+    """Yield the rows below a header of either form."""
     fields = 2 if columns is None else 1 + len(columns)
     for line, cells in number_rows(reader):
         if len(cells) != fields:
             raise DataError(
-                f"{path}, line {line}: {len(cells)} fields where the header has {fields}; put names that hold a comma "
-                "in quotes, and ; between tags"
+                f"{path}, line {line}: {len(cells)} fields, but the header has {fields}; quote names that contain a "
+                "comma, and separate tags with ;"
             )
         name = cells[0].strip()
         if not name:
-            raise DataError(f"{path}, line {line}: names no image; the first field is its file name")
+            raise DataError(f"{path}, line {line}: names no image; the first field must be its file name")
         if columns is None:
             tags = tuple(dict.fromkeys(tag.strip() for tag in cells[1].split(";") if tag.strip()))
         else:
@@ -159,7 +160,7 @@ def parse_rows(path: Path, columns: tuple[str, ...] | None, reader: CsvReader) -
 
 
 def marked_columns(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
-    """Names of the columns that hold a 1."""
+    """Return the names of the columns that hold a 1."""
     for name, cell in zip(columns, cells, strict=True):
         if cell.strip() not in ("0", "1"):
             raise DataError(f"{path}, line {line}, column {name}: {cell!r} is neither 0 nor 1")
@@ -167,44 +168,44 @@ def marked_columns(path: Path, line: int, columns: Sequence[str], cells: Sequenc
 
 
 def repeated_rows(path: Path, named_rows: Iterable[tuple[str, TagRow]]) -> Iterator[tuple[str, str]]:
-    """The images of which two rows speak, as named there, and what is wrong with that."""
+    """Yield the images that have more than one row, as named there, with a message for each repeated row."""
     first: dict[str, int] = {}
     for name, row in named_rows:
         if name in first:
             yield (
                 row.image,
-                f"{path}, line {row.line}: {row.image} stands in line {first[name]} already; take one row out",
+                f"{path}, line {row.line}: {row.image} is already on line {first[name]}; remove one of the two rows",
             )
         first.setdefault(name, row.line)
 
 
 def twice(names: Iterable[str]) -> list[str]:
-    """What stands there more than once, sorted."""
+    """Return the names that occur more than once, sorted."""
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def indices(names: Iterable[str]) -> dict[str, int]:
-    """The index of each name."""
+    """Return the index of each name."""
     return {name: index for index, name in enumerate(names)}
 
 
 def tag_index(tag: str, index: Mapping[str, int], where: str) -> int:
-    """Index of a tag among the classes, as ``indices`` gives it.
+    """Return the index of a tag; ``index`` is what ``indices`` returns for the classes.
 
     Raises:
-        DataError: unknown; the nearest known class is named.
+        DataError: the tag is unknown; the message names the nearest class.
     """
     if tag in index:
         return index[tag]
     near = difflib.get_close_matches(tag, index, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(list(index)[:10])}"
-    raise DataError(f"{where}: tag {tag!r} is not among the classes; {hint}")
+    hint = f"did you mean {near[0]}?" if near else f"known classes: {', '.join(list(index)[:10])}"
+    raise DataError(f"{where}: tag {tag!r} is not a class; {hint}")
 
 
 def unknown_tags(table: Path, first_line: Mapping[str, int], index: Mapping[str, int]) -> Iterator[str]:
-    """What is wrong with the tags that are no classes, by the line where each stands first.
+    """Yield a message for each tag that is not a class, with the line where it occurs first.
 
-    The nearest class is looked for while there are few of them: among many classes that takes a while.
+    The nearest class is searched only for the first ``HINTS`` tags, since the search is slow with many classes.
     """
     unknown = [tag for tag in first_line if tag not in index]
     for tag in unknown[:HINTS]:
@@ -215,6 +216,6 @@ def unknown_tags(table: Path, first_line: Mapping[str, int], index: Mapping[str,
     if len(unknown) > HINTS:
         tag = unknown[HINTS]
         yield (
-            f"{table}, line {first_line[tag]}: tag {tag!r} is not among the classes, nor are "
-            f"{len(unknown) - HINTS - 1} others; add them to the list of classes, or mend the table"
+            f"{table}, line {first_line[tag]}: tag {tag!r} is not a class, nor are "
+            f"{len(unknown) - HINTS - 1} others; add them to the list of classes, or correct the table"
         )

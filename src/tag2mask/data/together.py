@@ -1,4 +1,4 @@
-"""Which tags always come together: nothing in the tags tells such classes apart."""
+"""Tags that always occur together, whose classes cannot be told apart by tags."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 
 class Company:
-    """Rows of tags, one after another, in memory that grows with the tags and not with the rows.
+    """Finds tags that occur in the same rows, in memory that grows with the tags and not with the rows.
 
-    Every row has a random number of 64 bits, and a tag the sum of its rows' numbers: two tags with one sum stand in
-    the same rows. A million rows and ten thousand tags are wrong once in 10^11 times.
+    Each row gets a random 64-bit number, and each tag the sum of its rows' numbers; two tags with the same sum are in
+    the same rows. For a million rows and ten thousand tags, the chance of an error is 10^-11.
     """
 
     def __init__(self) -> None:
@@ -19,14 +19,14 @@ class Company:
         self.rows: dict[str, int] = {}
 
     def add(self, tags: Iterable[str]) -> None:
-        """One image's tags."""
+        """Add one image's tags."""
         number = self.draw.getrandbits(64)
         for tag in set(tags):
             self.sums[tag] = self.sums.get(tag, 0) + number
             self.rows[tag] = self.rows.get(tag, 0) + 1
 
     def groups(self, names: Sequence[str]) -> list[tuple[tuple[str, ...], int]]:
-        """Those of ``names`` that always come together, with the number of their images; the most images first."""
+        """Return the groups of ``names`` that always occur together, with their number of images, largest first."""
         alike: dict[int, list[str]] = {}
         for name in names:
             if name in self.sums:

@@ -1,4 +1,4 @@
-"""From pixels in [0, 1] to what the transformer eats.
+"""From pixels in [0, 1] to the input of the transformer.
 
 Shapes: Y X pixels, S side of a training crop.
 """
@@ -19,7 +19,7 @@ from tag2mask.data.settings import AugmentSettings
 
 @dataclass(frozen=True)
 class Crops:
-    """Random crops of a training image beside the first one: ``count`` of ``side`` pixels, shares ``scale`` of it."""
+    """Further random crops of a training image: ``count`` of ``side`` pixels, covering a fraction within ``scale``."""
 
     count: int
     side: int
@@ -29,12 +29,15 @@ class Crops:
 def train_transform(
     size: int, mean: Sequence[float], std: Sequence[float], augment: AugmentSettings
 ) -> Callable[[Tensor], Tensor]:
-    """``(bands, Y, X)`` in [0, 1] to a random crop ``(bands, S, S)``, normalised. Draws from torch's generator."""
+    """Return the map from ``(bands, Y, X)`` in [0, 1] to a random normalised crop ``(bands, S, S)``.
+
+    It draws from torch's generator.
+    """
     return crop_transform(size, (augment.min_scale, 1.0), mean, std, augment)
 
 
 class OtherViews:
-    """What ``Crops`` ask for, changed in the same ways as the first crop. Draws from torch's generator."""
+    """Further crops of an image, augmented like the first one. Draws from torch's generator."""
 
     def __init__(
         self, crops: Sequence[Crops], mean: Sequence[float], std: Sequence[float], augment: AugmentSettings
@@ -42,14 +45,14 @@ class OtherViews:
         self.cuts = [(one.count, crop_transform(one.side, one.scale, mean, std, augment)) for one in crops]
 
     def __call__(self, image: Tensor) -> tuple[Tensor, ...]:
-        """``(bands, Y, X)`` in [0, 1] to ``(count, bands, side, side)`` for each of them."""
+        """Map ``(bands, Y, X)`` in [0, 1] to one ``(count, bands, side, side)`` tensor per ``Crops``."""
         return tuple(torch.stack([cut(image) for _ in range(count)]) for count, cut in self.cuts)
 
 
 def crop_transform(
     size: int, scale: tuple[float, float], mean: Sequence[float], std: Sequence[float], augment: AugmentSettings
 ) -> Callable[[Tensor], Tensor]:
-    """A random crop of a share of the image within ``scale``, and every other random change."""
+    """Return a random crop that covers a fraction of the image within ``scale``, with all other augmentations."""
     crop = v2.RandomResizedCrop(
         size,
         scale=scale,
@@ -72,9 +75,9 @@ def crop_transform(
 
 
 class Hide(torch.nn.Module):
-    """Cells of a grid set to 0, the mean colour: each with a chance drawn uniformly below ``share`` once an image.
+    """Set random cells of a grid to 0, the mean colour; the probability is drawn uniformly below ``share`` per image.
 
-    Singh and Lee, "Hide-and-Seek", ICCV 2017, where the chance is fixed.
+    Singh and Lee, "Hide-and-Seek", ICCV 2017, where the probability is fixed.
     """
 
     CELLS = 8
@@ -84,7 +87,7 @@ class Hide(torch.nn.Module):
         self.share = share
 
     def forward(self, image: Tensor) -> Tensor:
-        """``(bands, Y, X)``, normalised."""
+        """Hide cells of a normalised image ``(bands, Y, X)``."""
         chance = self.share * torch.rand(())
         seen = (torch.rand(1, 1, self.CELLS, self.CELLS) >= chance).float()
         return image * F.interpolate(seen, size=image.shape[-2:], mode="nearest")[0]
@@ -93,30 +96,30 @@ class Hide(torch.nn.Module):
 def eval_resize(
     image: Tensor, side: int, patch: int, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[Tensor, tuple[int, int]]:
-    """``(bands, Y, X)`` in [0, 1] to the short side ``side``, normalised, padded right and below to whole patches.
+    """Resize ``(bands, Y, X)`` in [0, 1] to the short side ``side``, normalise it and pad it to whole patches.
 
-    Returns the tensor and the height and width before padding.
+    Padding goes to the right and below. Returns the tensor, and the height and width before padding.
     """
     size = fitted_size(image.shape[1], image.shape[2], side)
     return whole_patches(normalise_image(image, size, mean, std), patch), size
 
 
 def normalise_image(image: Tensor, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """``(bands, Y, X)`` in [0, 1] at another size, normalised."""
+    """Resize ``(bands, Y, X)`` in [0, 1] and normalise it."""
     scaled: Tensor = v2.functional.normalize(resize_image(image, size), list(mean), list(std))
     return scaled
 
 
 def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """``(bands, Y, X)`` at another size, bicubic and antialiased, within the range of each band: bicubic overshoots."""
+    """Resize ``(bands, Y, X)``, bicubic and antialiased, clamped to the range of each band: bicubic overshoots."""
     larger = F.interpolate(image[None], size=size, mode="bicubic", antialias=True, align_corners=False)[0]
     return larger.clamp(image.amin((1, 2), keepdim=True), image.amax((1, 2), keepdim=True))
 
 
 def whole_patches(images: Tensor, patch: int, edges: Edges = "pad") -> Tensor:
-    """``(..., Y, X)`` with sides of whole patches: filled up right and below, or without the rest there.
+    """Make the sides of ``(..., Y, X)`` multiples of ``patch``, by padding right and below or dropping the rest there.
 
-    Nothing is left out of a side that is shorter than a patch.
+    A side shorter than a patch is padded in either case.
     """
     Y, X = images.shape[-2:]
     if edges == "drop":

@@ -14,7 +14,7 @@ from tag2mask.files import write_bytes
 
 
 def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
-    """A label image in one move: indexed with the classes' palette, or 16-bit gray if there are too many classes."""
+    """Write a label image atomically: indexed with the classes' palette, or 16-bit gray if there are many classes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if classes.ignore == 255:
         image = Image.fromarray(labels.astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Label images against truth: scores."""
+"""Scores of label images against truth."""
 
 from tag2mask.evaluation.confusion import confusion
 from tag2mask.evaluation.iou import iou

@@ -1,4 +1,4 @@
-"""What painting at random would score: the floor that stands beside every score.
+"""The score of painting at random, the baseline shown with every score.
 
 Shapes: K pixel classes.
 """
@@ -14,7 +14,7 @@ from tag2mask.evaluation.confusion import Counts
 
 
 def random_counts(counts: Counts, values: Sequence[int]) -> NDArray[np.float64]:
-    """Expected counts ``(K, K + 1)`` if each pixel drew one of ``values`` evenly; ``counts`` give the truth."""
+    """Return expected counts ``(K, K + 1)`` if each pixel drew uniformly from ``values``; ``counts`` have the truth."""
     expected = np.zeros(counts.shape)
     if values:
         expected[:, list(values)] = counts.sum(1, keepdims=True) / len(values)

@@ -1,4 +1,4 @@
-"""Counting pixels.
+"""Confusion counts of pixels.
 
 Shapes: K pixel classes.
 """
@@ -14,9 +14,9 @@ Counts = NDArray[np.int64]
 
 
 def confusion(truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignore: int) -> Counts:
-    """Pixels by (true class, predicted class), int64 ``(K, K + 1)``; the last column is any other predicted value.
+    """Count pixels by true and predicted class, int64 ``(K, K + 1)``; the last column is any other predicted value.
 
-    Pixels whose truth is ``ignore`` do not count.
+    Pixels whose truth is ``ignore`` are not counted.
 
     Raises:
         ValueError: shapes differ, or a true value is neither a class nor ``ignore``.
@@ -27,7 +27,7 @@ def confusion(truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignor
                [0, 1, 0]])
     """
     if truth.shape != prediction.shape:
-        raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
+        raise ValueError(f"truth is {truth.shape}, prediction is {prediction.shape}")
     counted = truth != ignore
     true = truth[counted].astype(np.int64)
     foreign = true[(true < 0) | (true >= classes)]

@@ -1,4 +1,4 @@
-"""A mask set against truth."""
+"""Scores of a mask set against truth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tag2mask.shown import Shown, Table
 
 @dataclass(frozen=True)
 class Scores:
-    """A mask set's scores. ``random_miou`` is what painting at random among the tags in use would score."""
+    """A mask set's scores. ``random_miou`` is the expected mIoU of painting at random among each image's tags."""
 
     classes: Classes
     table: ScoreTable
@@ -41,7 +41,7 @@ class Scores:
 
     @property
     def pixel_accuracy(self) -> float | None:
-        """Share of pixels that are right, in percent."""
+        """Percentage of correct pixels."""
         return percent(self.table.pixel_accuracy)
 
     @property
@@ -60,7 +60,7 @@ class Scores:
         return self.by_class(self.table.iou)
 
     def _repr_html_(self) -> str:
-        """The means and a row a class, for notebooks."""
+        """Return the means and one row per class as HTML, for notebooks."""
         table = self.table
         rates = {"IoU": table.iou, "precision": table.precision, "recall": table.recall}
         means = {name: in_percent(percent(mean_known(values))) for name, values in rates.items()}
@@ -72,7 +72,7 @@ class Scores:
         return html_table(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Percent from 0 to 100; null for a class that does not occur."""
+        """Return the scores in percent, from 0 to 100; null for a class that does not occur."""
         table = self.table
         return {
             "miou": self.miou,
@@ -94,26 +94,26 @@ class Scores:
         }
 
     def shown(self) -> Shown:
-        """The classes' scores, and their means beside chance."""
+        """Return the scores of classes, and their means with that of painting at random, for printing."""
         return scores_shown(self.to_json())
 
     def by_class(self, shares: Rates) -> dict[str, float | None]:
-        """Percent by the pixel classes' names."""
+        """Return fractions in percent by pixel class name."""
         return {name: percent(share) for name, share in zip(self.classes.pixel_names, shares, strict=True)}
 
 
 def percent(share: float) -> float | None:
-    """A share as percent with two digits; nan is null."""
+    """Return a fraction in percent with two digits, or None for nan."""
     return None if math.isnan(share) else round(100 * float(share), 2)
 
 
 def in_percent(score: float | None) -> str:
-    """A score in percent, or that there is none."""
+    """Format a score in percent; "-" if there is none."""
     return "-" if score is None else f"{score:.1f}"
 
 
 def scores_shown(scores: Mapping[str, Any]) -> Shown:
-    """A table of ``Scores`` by class, and lines with their means."""
+    """Return a table of ``Scores`` by class, and lines with their means."""
     tables = [scores[name] for name in ("per_class", "precision_per_class", "recall_per_class")]
     rows = [[name, *(in_percent(one[name]) for one in tables)] for name in scores["per_class"]]
     low, high = map(in_percent, scores["miou_interval_95"])
@@ -127,22 +127,22 @@ def scores_shown(scores: Mapping[str, Any]) -> Shown:
         f"{scores['classes_averaged']} of {scores['classes']} classes averaged; tags {scores['tags']}",
     ]
     if scores["miou"] is None:
-        lines.append("nothing could be scored: no pixel of the truth has a class")
+        lines.append("no scores: no pixel of the truth has a class")
     return [Table(["class", "IoU", "precision", "recall"], rows), *lines]
 
 
 def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
-    """Score the masks of a mask set, or those that the list ``split`` names, against label images of the same names.
+    """Score the masks of a mask set, or those in the list ``split``, against label images of the same names.
 
-    ``split`` is a file of names, one a line, or the name of such a list in ``splits/`` beside ``truth``.
+    ``split`` is a file of names, one per line, or the name of such a list in ``splits/`` beside ``truth``.
 
     Raises:
-        MaskSetError: ``mask_set`` is none, is not finished, misses masks, or holds none of the images.
+        MaskSetError: ``mask_set`` is not a mask set, is not finished or lacks masks, or no mask has truth.
         DataError: truth is missing or does not fit.
     """
     opened = open_finished(mask_set)
     if not truth.is_dir():
-        raise DataError(f"{truth}: there is no such folder; give the one that holds NAME.png with true labels")
+        raise DataError(f"{truth}: the folder does not exist; give the one that holds NAME.png with true labels")
     names = opened.names()
     if split is not None:
         wanted = set(read_name_list(truth, split))
@@ -159,7 +159,7 @@ def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
     """
     with_truth = [name for name in names if (truth / f"{name}.png").is_file()]
     if not with_truth:
-        raise MaskSetError(f"{opened.path}: none of its {len(names)} masks has a truth of the same name in {truth}")
+        raise MaskSetError(f"{opened.path}: none of its {len(names)} masks has truth of the same name in {truth}")
     per_image = np.stack([image_counts(opened, truth, name) for name in with_truth])
     tags = opened.manifest.get("image_tags", {})
     chance = sum(
@@ -178,15 +178,15 @@ def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
 
 
 def read_name_list(truth: Path, split: str) -> list[str]:
-    """The names in a list."""
+    """Read the names in a list."""
     for path in (Path(split), truth.parent / "splits" / f"{split}.txt"):
         if path.is_file():
             return [strip_suffix(line) for line in read_lines(path) if line]
-    raise DataError(f"split {split}: is no file, and {truth.parent / 'splits' / f'{split}.txt'} does not exist")
+    raise DataError(f"split {split}: is not a file, and {truth.parent / 'splits' / f'{split}.txt'} does not exist")
 
 
 def image_counts(opened: MaskSet, truth: Path, name: str) -> Counts:
-    """Counts of one image."""
+    """Return the counts of one image."""
     path = truth / f"{name}.png"
     true, predicted = read_mask(path), read_mask(opened.mask(name))
     try:
@@ -196,6 +196,6 @@ def image_counts(opened: MaskSet, truth: Path, name: str) -> Counts:
 
 
 def paintable(classes: Classes, tags: list[str]) -> list[int]:
-    """Pixel values that an image with these tags may have."""
+    """Return the pixel values that an image with these tags may have."""
     values = [classes.names.index(tag) + classes.offset for tag in tags]
     return values if classes.background is None else [0, *values]

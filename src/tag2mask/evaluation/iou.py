@@ -1,4 +1,4 @@
-"""Scores from counts (reference: section 5.1, counts over the whole data set, never averages over images).
+"""Scores from counts over the whole data set, not averaged over images (reference: section 5.1).
 
 Shapes: K pixel classes, ... any leading dimensions.
 """
@@ -16,9 +16,9 @@ Rates = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Per class, shares from 0 to 1; nan for a class that is in neither truth nor prediction.
+    """Scores per class, from 0 to 1; nan for a class in neither truth nor prediction.
 
-    iou + fp + fn = 1. The means leave nan out; ``averaged`` says how many classes are in them.
+    iou + fp + fn = 1. Means skip nan; ``averaged`` is the number of classes in them.
     """
 
     iou: Rates
@@ -30,7 +30,7 @@ class ScoreTable:
 
     @property
     def averaged(self) -> int:
-        """Classes that the mean IoU is taken over."""
+        """Number of classes in the mean IoU."""
         return int((~np.isnan(self.iou)).sum())
 
     @property
@@ -40,7 +40,7 @@ class ScoreTable:
 
 
 def iou(counts: NDArray[Any]) -> Rates:
-    """Intersection over union of each class, from counts ``(K, K + 1)`` of ``confusion``; nan where a class is nowhere.
+    """Return the intersection over union of each class, from counts ``(K, K + 1)``; nan if a class does not occur.
 
     Example:
         >>> iou(np.array([[3, 1, 0], [0, 4, 0]]))
@@ -50,7 +50,7 @@ def iou(counts: NDArray[Any]) -> Rates:
 
 
 def score_table(counts: NDArray[Any]) -> ScoreTable:
-    """Scores of counts ``(K, K + 1)``, rows truth, columns prediction, the last column no class."""
+    """Return the scores of counts ``(K, K + 1)``: rows are truth, columns predictions, the last one no class."""
     counts = np.asarray(counts, np.float64)
     classes = counts.shape[0]
     hit = np.diagonal(counts[:, :classes])
@@ -69,7 +69,7 @@ def score_table(counts: NDArray[Any]) -> ScoreTable:
 
 
 def mean_known(values: Rates) -> float:
-    """Mean without nan; nan if there is nothing else."""
+    """Return the mean without nan; nan if all values are nan."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
 
@@ -77,7 +77,7 @@ def mean_known(values: Rates) -> float:
 def miou_interval(
     per_image: NDArray[Any], draws: int = 1000, share: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Bootstrap interval of the mean IoU over images: counts ``(images, K, K + 1)`` drawn with replacement."""
+    """Return the bootstrap interval of the mean IoU: images of ``(images, K, K + 1)`` are drawn with replacement."""
     images, classes = per_image.shape[:2]
     generator = np.random.default_rng(seed)
     weights = generator.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float64)
@@ -86,7 +86,7 @@ def miou_interval(
     total = weights @ (per_image.sum(2) + square.sum(1))
     with np.errstate(divide="ignore", invalid="ignore"):
         iou = np.where(total - hit > 0, hit / (total - hit), np.nan)
-    scores = np.array([mean_known(row) for row in iou])  # a draw of void images alone has none
+    scores = np.array([mean_known(row) for row in iou])  # nan for a draw of only void images
     known = scores[~np.isnan(scores)]
     if not known.size:
         return float("nan"), float("nan")

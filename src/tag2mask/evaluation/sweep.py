@@ -1,4 +1,4 @@
-"""All background thresholds in one pass over the images. It opens truth, and says so.
+"""Search for the best background threshold on truth, in one pass over the images; the mask set's manifest records it.
 
 Shapes: T thresholds, K pixel classes (the background first), Y X pixels.
 """
@@ -28,7 +28,7 @@ from tag2mask.training.run import open_run
 
 
 class ThresholdSweep:
-    """Counts by the height of the best map, from which the mean IoU at every threshold follows."""
+    """Counts by the value of the highest map, which give the mean IoU at every threshold."""
 
     def __init__(self, classes: int, ignore: int) -> None:
         self.ignore = ignore
@@ -38,7 +38,7 @@ class ThresholdSweep:
         self.true = np.zeros(classes, np.int64)
 
     def add(self, best_YX: NDArray[Any], class_YX: NDArray[Any], truth_YX: NDArray[Any]) -> None:
-        """One image: the best normalised map's height, the pixel value of its class, the truth."""
+        """Add an image: the value of the highest normalised map, the pixel value of its class, and the truth."""
         valid = truth_YX != self.ignore
         bins = in_bins(best_YX[valid])
         found, true = class_YX[valid].astype(np.int64), truth_YX[valid].astype(np.int64)
@@ -48,7 +48,7 @@ class ThresholdSweep:
         self.true += np.bincount(true, minlength=len(self.true))[: len(self.true)]
 
     def miou(self) -> NDArray[np.float64]:
-        """Mean IoU ``(T,)`` at thresholds 0, 0.001, ..., 0.999: below is background."""
+        """Return the mean IoU ``(T,)`` at thresholds 0, 0.001, ..., 0.999, below which pixels are background."""
         hit_TK = above(self.hit)
         predicted_TK = above(self.predicted)
         below_T = self.predicted.sum() - predicted_TK.sum(1)
@@ -62,22 +62,22 @@ class ThresholdSweep:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best threshold and what it scores."""
+    """The best threshold and its score."""
 
     settings: MaskSettings
     threshold: float
     miou: float
 
     def line(self) -> str:
-        """What was found, in one line."""
+        """Return the result in one line."""
         return (
-            f"background threshold {self.threshold} by truth: mIoU {self.miou:.1f} on those images; "
-            "the mask set's manifest says so"
+            f"background threshold {self.threshold}, chosen on truth: mIoU {self.miou:.1f} on those images; "
+            "recorded in the mask set's manifest"
         )
 
 
 def tune_background(run: Path, data: Path | None, settings: MaskSettings, split: str) -> Tuned:
-    """The threshold with the best mean IoU on the truth of ``split``, with the tags that the settings ask for.
+    """Find the threshold with the best mean IoU on the truth of ``split``, using given or predicted tags.
 
     Raises:
         SettingsError: there is nothing to tune.
@@ -86,9 +86,9 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
     opened = open_run(run)
     settings = resolve_masks(settings, opened)
     if opened.classes.background is None or settings.paint.background.policy != "threshold":
-        raise SettingsError("there is no threshold to tune: the classes have no background, or its policy is another")
+        raise SettingsError("there is no threshold to tune: the classes have no background, or it has another policy")
     if settings.paint.class_thresholds:
-        raise SettingsError("--tune-on-truth chooses one threshold for all classes: leave those of single classes out")
+        raise SettingsError("--tune-on-truth chooses one threshold for all classes: remove those of single classes")
     dataset = open_dataset(data or opened.data, opened.settings.data, split)
     samples = [sample for sample in dataset if sample.truth is not None and sample.truth.is_file()]
     if settings.tags == "given":
@@ -103,7 +103,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
                 assert sample.truth is not None
                 truth = require_values(sample.truth, read_mask(sample.truth), opened.classes)
                 tags, _ = localizer.tags_of(sample, localized.scores_C)
-                # A map of nothing but 0 for the background first: images without any tag are background.
+                # The background comes first, as a map of zeros: images without tags are background.
                 maps_KYX = normalise(finished_maps(localized.maps_CYX, tags, image, settings.refine).numpy())
                 maps_KYX = np.concatenate([np.zeros((1, *maps_KYX.shape[1:])), maps_KYX])
                 values = np.array([0, *(tag + opened.classes.offset for tag in tags)])
@@ -111,7 +111,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
             bar.advance(len(batch))
     miou_T = sweep.miou()
     if np.isnan(miou_T[1:]).all():
-        raise DataError(f"the truth of split {split} has no pixel of any class: there is nothing to tune on")
+        raise DataError(f"the truth of split {split} has no pixel of any class: nothing to tune on")
     best = int(np.nanargmax(miou_T[1:])) + 1
     background = settings.paint.background.model_copy(update={"value": best / BINS, "tuned_on": split})
     chosen = with_paint(settings, background=background)

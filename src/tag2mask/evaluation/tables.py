@@ -7,7 +7,7 @@ from html import escape
 
 
 def html_table(lines: Sequence[Mapping[str, str]]) -> str:
-    """Lines with the same columns as an HTML table."""
+    """Return lines with the same columns as an HTML table."""
     if not lines:
         return "<p>nothing</p>"
     head = "".join(f"<th>{escape(name)}</th>" for name in lines[0])

@@ -1,4 +1,4 @@
-"""Masks in other tools' formats. A new format is a file here and a line in ``CONVERTERS``, or an entry point."""
+"""Conversion of masks to other formats. A new format is a file here and a line in ``CONVERTERS``, or an entry point."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
 
 @dataclass(frozen=True)
 class Converter:
-    """A format: what writes it and counts what a user should know; a file's suffix, or "" where it is a folder.
+    """A format: the function that writes it and returns counts for the user, and the suffix of its file ("": a folder).
 
-    ``extra`` names what ``pip install 'tag2mask[extra]'`` has to bring, ``module`` what is then there.
+    ``extra`` is the extra that it needs (``pip install 'tag2mask[EXTRA]'``), ``module`` a module that this installs.
     """
 
     write: Callable[[Path, MaskSet, Iterable[LabelImage]], Counter[str]]
@@ -58,7 +58,7 @@ CONVERTERS: Mapping[str, Converter] = Registry(
 
 @dataclass(frozen=True)
 class Conversion:
-    """What came of it: the file or folder, how many masks, and the format's own counts."""
+    """The result: the file or folder, the number of masks, and the format's own counts."""
 
     path: Path
     to: str
@@ -66,32 +66,33 @@ class Conversion:
     counts: Mapping[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the result for ``--json``."""
         return {"converted": str(self.path), "to": self.to, "images": self.images, **self.counts}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the result for printing."""
         counts = (f"{name.replace('_', ' ')} {count}" for name, count in self.counts.items())
         return [f"{self.path}: " + ", ".join([f"{self.images} masks as {self.to}", *counts])]
 
 
 def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suffix: str | None = None) -> Conversion:
-    """Write the masks of a finished mask set in another format; ``images`` is where the images are now.
+    """Write the masks of a finished mask set in another format.
 
-    ``suffix`` is for images that are gone.
+    ``images`` is the folder of the images, if they were moved; ``suffix`` is assumed for images that no longer exist.
 
     Raises:
-        SettingsError: the format is unknown, lacks its extra, or wants another suffix of ``out``; ``suffix`` is none.
-        MaskSetError: ``mask_set`` is none, is not finished or is damaged, or ``out`` is in the way.
-        DataError: the format needs images that are not there, or cannot hold the masks; the folder ``out`` lies
-            among the images.
+        SettingsError: the format is unknown, its extra is missing, ``out`` must have another suffix, or ``suffix`` is
+            not that of an image.
+        MaskSetError: ``mask_set`` is not a mask set, not finished or damaged, or ``out`` is not empty.
+        DataError: the format needs images that are missing, or cannot represent the masks, or ``out`` is inside the
+            folder of images.
     """
     converter = require_converter(to, out)
     opened = open_finished(mask_set)
     if images is not None and not images.is_dir():
-        raise DataError(f"{images}: there is no such folder; give the one that holds the images")
+        raise DataError(f"{images}: the folder does not exist; give the one that holds the images")
     if suffix is not None and suffix.lower() not in IMAGE_SUFFIXES:
-        raise SettingsError(f"--suffix {suffix}: images have one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise SettingsError(f"--suffix {suffix}: expected one of {', '.join(sorted(IMAGE_SUFFIXES))}")
     for place in [] if converter.suffix else places_of_images(opened, images):
         require_outside(out, place)
     total = len(opened.names())
@@ -103,30 +104,30 @@ def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suff
 
 
 def advance_bar(label_images: Iterable[LabelImage], bar: Bar) -> Iterator[LabelImage]:
-    """The same, each shown as done when the next is asked for."""
+    """Yield the label images, advancing the bar after each."""
     for image in label_images:
         yield image
         bar.advance()
 
 
 def require_converter(to: str, out: Path) -> Converter:
-    """The format, which can be written here and to ``out``."""
+    """Return the converter of a format, after checking its extra and the suffix of ``out``."""
     if to not in CONVERTERS:
         raise SettingsError(f"format {to!r} is unknown; there are {', '.join(CONVERTERS)}")
     converter = CONVERTERS[to]
     if converter.extra and importlib.util.find_spec(converter.module) is None:
         raise SettingsError(f"{to} needs the extra {converter.extra}: pip install 'tag2mask[{converter.extra}]'")
     if converter.suffix and out.suffix != converter.suffix:
-        raise SettingsError(f"--out {out}: {to} is one file; give a name that ends in {converter.suffix}")
+        raise SettingsError(f"--out {out}: {to} is a single file; give a name that ends in {converter.suffix}")
     return converter
 
 
 @contextmanager
 def new_place(out: Path) -> Iterator[Path]:
-    """A place beside ``out`` to write a file or a folder to, which takes the place of ``out`` in the end or is deleted.
+    """Yield a temporary path for a file or folder, which replaces ``out`` at the end, or is deleted on an error.
 
     Raises:
-        MaskSetError: ``out`` holds something.
+        MaskSetError: ``out`` is not empty.
         RunError: another process writes it.
     """
     with reserved(out):
@@ -135,4 +136,4 @@ def new_place(out: Path) -> Iterator[Path]:
         with in_one_move(out) as beside:
             yield beside
             if out.is_dir():
-                delete(out)  # empty, or with temporaries of ours
+                delete(out)  # it is empty, or holds only our temporary files

@@ -17,13 +17,13 @@ from tag2mask.masks.write import MaskSet
 
 
 def write_coco(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks as annotations; category ``c + 1`` is tag ``c``.
+    """Write all masks as annotations; category ``c + 1`` is tag ``c``.
 
-    A mask knows classes and no instances, so an annotation is all pixels of one class in one image, ``iscrowd`` 0.
-    Background has no annotations, and neither has ignore.
+    Masks have classes but no instances, so an annotation is all pixels of one class in one image, with ``iscrowd`` 0.
+    Background and ignore have no annotations.
 
     Raises:
-        DataError: the suffix of an image is not known.
+        DataError: the suffix of an image is unknown.
     """
     classes = mask_set.classes
     counts = Counter(annotations=0, ignored_pixels_unlabelled=0, photographs_not_found=0)
@@ -44,21 +44,21 @@ def write_coco(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
 
 
 def file_name(image: LabelImage) -> str:
-    """The image's name with its suffix.
+    """Return the image's name with its suffix.
 
     Raises:
-        DataError: nobody knows the suffix.
+        DataError: the suffix is unknown.
     """
     if image.suffix is None:
         raise DataError(
-            f"{image.name}: its image was not found, and coco writes its suffix; give the folder with "
-            "--images DIR, or if the images are gone, the suffix that they had with --suffix .jpg"
+            f"{image.name}: its image was not found, but coco needs its suffix; give the folder with "
+            "--images DIR, or if the images no longer exist, their suffix with --suffix .jpg"
         )
     return image.name + image.suffix
 
 
 def annotate(image: LabelImage, classes: Classes) -> list[dict[str, Any]]:
-    """One annotation per class in the image, without ids."""
+    """Return one annotation per class in the image, without ids."""
     from pycocotools import mask as rle
 
     annotations = []

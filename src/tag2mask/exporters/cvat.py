@@ -1,11 +1,11 @@
-"""CVAT's "Segmentation mask 1.1": a zip to be imported into a task or project with the same labels.
+"""CVAT's "Segmentation mask 1.1": a zip to import into a task or project with the same labels.
 
 ::
 
     labelmap.txt                        label:color_rgb:parts:actions
-    ImageSets/Segmentation/default.txt  names, one a line
-    SegmentationClass/NAME.png          the labels' colours
-    SegmentationObject/NAME.png         a colour per class of the image; CVAT leaves what is black unlabelled
+    ImageSets/Segmentation/default.txt  names, one per line
+    SegmentationClass/NAME.png          colours of labels
+    SegmentationObject/NAME.png         one colour per class in the image; CVAT leaves black pixels unlabelled
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tag2mask.exporters.label_images import LabelImage
 from tag2mask.exporters.labelmap import labelmap
 from tag2mask.masks.write import MaskSet
 
-MOST_LABELS = 255  # beside background; Datumaro, CVAT's reader, numbers labels and objects in 8 bits
+MOST_LABELS = 255  # besides background; Datumaro, CVAT's reader, numbers labels and objects in 8 bits
 
 
 def write_cvat(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks as colour images. Ignore becomes background: CVAT refuses colours that the labelmap does not have.
+    """Write all masks as colour images. Ignore becomes background, since CVAT rejects colours not in the labelmap.
 
     Raises:
-        DataError: there are too many classes, or one's name cannot stand in the labelmap.
+        DataError: there are too many classes, or the name of one cannot be written to the labelmap.
     """
     classes = mask_set.classes
     require_few(classes)
@@ -55,24 +55,26 @@ def write_cvat(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
 
 
 def require_few(classes: Classes) -> None:
-    """No more classes than CVAT can number.
+    """Check that CVAT's masks can number all classes.
 
     Raises:
-        DataError: there are more.
+        DataError: there are too many.
     """
     if len(classes) > MOST_LABELS:
-        raise DataError(f"CVAT's masks know {MOST_LABELS} labels, not {len(classes)}; use coco, which CVAT reads too")
+        raise DataError(
+            f"CVAT's masks can have {MOST_LABELS} labels, but there are {len(classes)}; use coco, which CVAT also reads"
+        )
 
 
 def objects(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours ``(Y, X, 3)`` of labels to colours of objects: the image's first class, its second and so on."""
+    """Map colours ``(Y, X, 3)`` of labels to colours of objects: the image's first class, its second and so on."""
     found, numbers = np.unique(pixels.reshape(-1, 3) @ np.array([1, 256, 65536]), return_inverse=True)
     numbers = numbers if found[0] == 0 else numbers + 1  # black stays black
     return np.asarray(voc_colours(len(found) + 1)[numbers].reshape(pixels.shape))
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """An RGB image ``(Y, X, 3)`` as a file's content."""
+    """Return an RGB image ``(Y, X, 3)`` as the bytes of a PNG."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return file.getvalue()

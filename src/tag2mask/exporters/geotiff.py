@@ -1,4 +1,4 @@
-"""GeoTIFF masks that lie where their source images lie."""
+"""GeoTIFF masks with the georeference of their source images."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from tag2mask.errors import DataError
 from tag2mask.exporters.label_images import LabelImage
 from tag2mask.masks.write import MaskSet
 
-DRIVERS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "BMP": "BMP", "WEBP": "WEBP"}  # others follow links, addresses
-LONGEST_NAME = 255  # bytes, on most file systems
+DRIVERS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "BMP": "BMP", "WEBP": "WEBP"}  # others follow links and URLs
+LONGEST_NAME = 255  # in bytes, on most file systems
 
 
 def write_geotiffs(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks as ``NAME.tif`` with the source's CRS and transform or GCPs, nodata = ignore; in 8 bits the palette.
+    """Write all masks as ``NAME.tif`` with the source's CRS and transform or GCPs, and nodata = ignore.
 
-    The names of the classes stand in the band's tag ``classes``, and in ``NAME.tif.aux.xml`` as GDAL's category names.
-    Where the source has no data, the mask has none either, whatever was painted there.
+    8-bit masks have the palette. The names of the classes are in the band's tag ``classes``, and as GDAL's category
+    names in ``NAME.tif.aux.xml``. Where the source has no data, the mask is nodata, whatever was painted there.
 
     Raises:
-        DataError: a source image is missing, unreadable, of another size, or turned by EXIF although it has a place.
+        DataError: a source image is missing, unreadable or of another size, or has both a georeference and an EXIF
+            rotation.
     """
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -52,7 +53,7 @@ def write_geotiffs(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIm
             labels = np.where(missing, classes.ignore, image.labels).astype(dtype)[..., None]
             file.write_bytes(encode_geotiff(labels, {"nodata": classes.ignore, **place}, colours, names))
         beside = f"{file.name}.aux.xml"
-        if len(os.fsencode(beside)) <= LONGEST_NAME:  # else the band's tag has to do
+        if len(os.fsencode(beside)) <= LONGEST_NAME:  # otherwise only the band's tag has the names
             file.with_name(beside).write_text(category_names(classes), encoding="utf-8")
         counts["without_crs"] += not place["crs"]
         counts["pixels_without_data"] += int(missing.sum())
@@ -60,15 +61,16 @@ def write_geotiffs(path: Path, mask_set: MaskSet, label_images: Iterable[LabelIm
 
 
 def category_names(classes: Classes) -> str:
-    """The names by pixel value as GDAL keeps them beside a GeoTIFF."""
+    """Return the names by pixel value in the form that GDAL stores beside a GeoTIFF."""
     names = "".join(f"<Category>{escape(name)}</Category>" for name in classes.pixel_names)
     return f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand></PAMDataset>\n'
 
 
 def read_source_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.bool_]]:
-    """CRS and transform or GCPs of the source image, as rasterio takes them, and where it has no data, ``(Y, X)``.
+    """Return CRS and transform or GCPs of the source image, in rasterio's form, and where it has no data ``(Y, X)``.
 
-    An array or an image that was turned upright has none: rasterio cannot read the one, and not as seen the other.
+    An array or an image that EXIF turned upright has neither: rasterio cannot read the former, and reads the latter
+    unturned.
     """
     import rasterio
 
@@ -86,26 +88,29 @@ def read_source_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.boo
     except rasterio.errors.RasterioError as error:
         raise DataError(f"{image.photograph}: cannot be read by rasterio ({error})") from None
     if turned and place != nowhere[0]:
-        raise DataError(f"{image.photograph}: has a place, and EXIF turns it away from there; save it without that tag")
+        raise DataError(
+            f"{image.photograph}: has a georeference and an EXIF rotation, which contradict each other; save it "
+            "without the EXIF orientation"
+        )
     if size != image.labels.shape and not (turned and size[::-1] == image.labels.shape):
         raise DataError(
-            f"{image.photograph}: is {size[1]} x {size[0]} pixels, its mask {image.labels.shape[1]} x "
+            f"{image.photograph}: is {size[1]} x {size[0]} pixels, but its mask is {image.labels.shape[1]} x "
             f"{image.labels.shape[0]}; give the right folder with --images DIR"
         )
     return nowhere if turned else (place, missing)
 
 
 def driver_of(path: Path) -> str:
-    """The one driver of GDAL's that may open an image."""
+    """Return the only GDAL driver that may open an image."""
     try:
         with readable(path), open_image(path) as image:
             return DRIVERS.get(str(image.format), "GTiff")
-    except DataError:  # deeper or larger than what Pillow knows
+    except DataError:  # Pillow cannot read it, such as a deep TIFF
         return "GTiff"
 
 
 def georeference(source: Any) -> dict[str, Any]:
-    """What a file that rasterio has opened says of its place; GCPs have a CRS of their own."""
+    """Return the georeference of a file opened with rasterio; GCPs have a CRS of their own."""
     from rasterio.crs import CRS
 
     points, crs = source.gcps

@@ -1,4 +1,4 @@
-"""The label images of a mask set, one after another, each with its image where that is at hand."""
+"""The label images of a mask set, one after another, each with its image if that is found."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tag2mask.masks.write import MaskSet
 
 @dataclass(frozen=True)
 class LabelImage:
-    """A mask: labels ``int64 (Y, X)``, and the image's file, None where it was not found.
+    """A mask: labels ``int64 (Y, X)``, and the image's file, None if it was not found.
 
-    ``suffix`` is that of the file, or what is said to have been, if anything is.
+    ``suffix`` is that of the file, or the one given for missing images, which may be None.
     """
 
     name: str
@@ -30,13 +30,13 @@ class LabelImage:
 
 
 def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None) -> Iterator[LabelImage]:
-    """Every mask, in the order of names; the images are in ``images``, or else where they were.
+    """Yield every mask in name order, with its image from ``images``, or else from its original place.
 
-    Those that are not found had ``suffix``.
+    ``suffix`` is assumed for images that are not found.
 
     Raises:
         DataError: a mask cannot be read.
-        MaskSetError: a mask holds a value that is no class.
+        MaskSetError: a mask holds a value that is not a class.
     """
     classes = mask_set.classes
     places = places_of_images(mask_set, images)
@@ -44,13 +44,13 @@ def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None
         labels = read_mask(mask_set.mask(name))
         unknown = classes.foreign(labels)
         if unknown.size:
-            raise MaskSetError(f"{mask_set.mask(name)}: holds {unknown[0]}, which is none of the classes")
+            raise MaskSetError(f"{mask_set.mask(name)}: holds the value {unknown[0]}, which is not a class")
         found = next((path for place in places if (path := find_one_image(place, name))), None)
         yield LabelImage(name, labels, found, suffix if found is None else found.suffix)
 
 
 def places_of_images(mask_set: MaskSet, images: Path | None) -> list[Path]:
-    """Folders that the masks' names start from, and single images; they may be gone, but for ``images``."""
+    """Return the folders that mask names are relative to, and single images; only ``images`` is known to exist."""
     if images is not None:
         return [images]
     manifest = mask_set.manifest
@@ -61,7 +61,7 @@ def places_of_images(mask_set: MaskSet, images: Path | None) -> list[Path]:
 
 
 def find_one_image(place: Path, name: str) -> Path | None:
-    """The image of that name, whatever its suffix: ``place`` itself, or below it."""
+    """Return the image of that name with any suffix, at ``place`` itself or below it, or None."""
     if place.is_file():
         return place if strip_suffix(place.name) == name else None
     suffixes = [spelled for suffix in sorted(IMAGE_SUFFIXES) for spelled in (suffix, suffix.upper(), suffix.title())]

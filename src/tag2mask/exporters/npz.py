@@ -1,4 +1,4 @@
-"""NumPy archives: ``NAME.npz`` an image, read with ``numpy.load`` without pickle."""
+"""NumPy archives: one ``NAME.npz`` per image, readable with ``numpy.load`` without pickle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tag2mask.masks.write import MaskSet
 
 
 def write_npz(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks as ``labels (Y, X)``, 8 or 16 bits, beside ``classes``, the names by pixel value, and ``ignore``."""
+    """Write all masks as ``labels (Y, X)``, 8 or 16 bits, with ``classes`` (names by pixel value) and ``ignore``."""
     classes = mask_set.classes
     dtype = np.uint8 if classes.ignore == 255 else np.uint16
     names = np.array(classes.pixel_names)

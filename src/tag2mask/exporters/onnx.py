@@ -1,6 +1,7 @@
-"""A tagged run or a segmenter as one ONNX file, for any batch, height and width.
+"""Export of a tagged run or a segmenter to one ONNX file, for any batch, height and width.
 
-Compared with torch before it is declared good. Shapes: B batch, C classes, K pixel classes, h w patch grid, Y X pixels.
+The file is compared with torch before it is kept. Shapes: B batch, C classes, K pixel classes, h w patch grid, Y X
+pixels.
 """
 
 from __future__ import annotations
@@ -38,24 +39,24 @@ SIZES = ((1, 4, 4), (2, 3, 6), (3, 7, 5))  # images, patches down, patches acros
 
 @dataclass(frozen=True)
 class OnnxSummary:
-    """The file, and by how much its outputs differ from torch's at most."""
+    """The file, and the largest difference of its outputs from torch's."""
 
     path: Path
     bytes: int
     largest_difference: float
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the result for ``--json``."""
         return {**asdict(self), "path": str(self.path)}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the result for printing."""
         return [f"{self.path}: differs from torch by {self.largest_difference:.1e} at most"]
 
 
 @dataclass(frozen=True)
 class Exportable:
-    """A model from images in [0, 1] to its outputs; by how many pixels sides may differ from whole patches."""
+    """A model from images in [0, 1] to its outputs; ``odd`` is 1 if sides need not be multiples of the patch."""
 
     model: nn.Module
     card: ModelCard
@@ -71,14 +72,14 @@ class LogitsAndMaps(nn.Module):
         self.method = method
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Look."""
+        """Return the logits and maps of images."""
         evidence = self.method(images, ask=Ask(maps=True))
         assert evidence.maps_BChw is not None
         return evidence.scores_BC, evidence.maps_BChw
 
 
 def of_run(path: Path) -> Exportable:
-    """Logits ``(B, C)`` and class maps ``(B, C, h, w)``; sides are multiples of the patch."""
+    """Return a run's model: logits ``(B, C)`` and class maps ``(B, C, h, w)``; sides are multiples of the patch."""
     run = open_run(path)
     method = run.load_method()
     side = run.settings.backbone.image_size
@@ -101,7 +102,7 @@ def of_run(path: Path) -> Exportable:
 
 
 def of_segmenter(path: Path) -> Exportable:
-    """Logits ``(B, K, Y, X)``; images of any size."""
+    """Return a segmenter's model: logits ``(B, K, Y, X)`` for images of any size."""
     run = open_segmenter(path)
     segmenter = run.load()
     card = ModelCard(
@@ -126,12 +127,12 @@ EXPORTABLE: Mapping[str, Callable[[Path], Exportable]] = MappingProxyType({RUN: 
 
 
 def export_onnx(folder: Path, out: Path) -> OnnxSummary:
-    """Write ``out``; its metadata hold what is needed to use it without torch.
+    """Write ``out``; its metadata hold everything needed to use it without torch.
 
     Raises:
         SettingsError: the extra is missing.
-        RunError: ``folder`` is neither a run nor a segmenter, it cannot be exported, ``out`` is there, or the file
-            differs from torch.
+        RunError: ``folder`` is neither a run nor a segmenter, it cannot be exported, ``out`` already exists, or the
+            file differs from torch.
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise SettingsError(f"export needs {', '.join(missing)}: pip install 'tag2mask[onnx]'")
@@ -146,10 +147,10 @@ def export_onnx(folder: Path, out: Path) -> OnnxSummary:
 
 
 def write_compared(exportable: Exportable, out: Path, bar: Bar) -> float:
-    """The file, and by how much it differs from torch at most.
+    """Write the file, and return its largest difference from torch.
 
     Raises:
-        RunError: the model cannot be exported, ``out`` is there, or the file differs too much.
+        RunError: the model cannot be exported, ``out`` already exists, or the file differs too much.
     """
     steps = iter(STEPS)
     say_next(steps, bar)
@@ -165,14 +166,14 @@ def write_compared(exportable: Exportable, out: Path, bar: Bar) -> float:
         largest = difference(exportable, beside)
         if largest > TOLERANCE:
             raise RunError(
-                f"the ONNX file differs from torch by {largest:.1e}, more than {TOLERANCE:.0e}; none is left"
+                f"the ONNX file differs from torch by {largest:.1e}, more than {TOLERANCE:.0e}; it was not kept"
             )
     bar.advance()
     return largest
 
 
 def say_next(steps: Iterator[str], bar: Bar) -> None:
-    """Which step comes now; it is a line anywhere, because a step may take a minute."""
+    """Announce the next step, as a line even without a terminal, because a step may take a minute."""
     step = next(steps)
     number = STEPS.index(step)
     bar.advance(min(number, 1), step)
@@ -180,13 +181,13 @@ def say_next(steps: Iterator[str], bar: Bar) -> None:
 
 
 def capture(exportable: Exportable) -> torch.export.ExportedProgram:
-    """The model's operations, for any batch, height and width.
+    """Capture the model's graph for any batch, height and width.
 
-    ``torch.onnx.export`` alone would try the slower capture by Dynamo where this one fails: four times the work, and
-    it hid that a size had become a constant.
+    ``torch.onnx.export`` alone would fall back to the slower capture by Dynamo where this one fails, which takes four
+    times as long and hid that a size had become constant.
 
     Raises:
-        RunError: a size is a constant, or an operation cannot be captured.
+        RunError: a size became constant, or an operation cannot be captured.
     """
     free = torch.export.Dim.DYNAMIC
     images = noise(exportable, (2, 4, 6))
@@ -198,17 +199,17 @@ def capture(exportable: Exportable) -> torch.export.ExportedProgram:
                 dynamic_shapes={"images": {0: free, 2: free, 3: free}},
                 strict=False,
             )
-    except Exception as error:  # torch has no base for what cannot be captured
+    except Exception as error:  # torch has no common class for these errors
         raise not_exportable(exportable.card, error) from None
 
 
 def translate(exportable: Exportable, captured: torch.export.ExportedProgram) -> torch.onnx.ONNXProgram:
-    """The same in ONNX's operators.
+    """Translate the graph to ONNX operators.
 
     Raises:
-        RunError: ONNX lacks one of them.
+        RunError: ONNX lacks an operator.
     """
-    quiet = contextlib.redirect_stdout(io.StringIO())  # the exporter tells of its steps
+    quiet = contextlib.redirect_stdout(io.StringIO())  # the exporter prints its steps
     try:
         with quiet, warnings.catch_warnings(action="ignore"):
             program = torch.onnx.export(
@@ -225,14 +226,14 @@ def translate(exportable: Exportable, captured: torch.export.ExportedProgram) ->
 
 
 def not_exportable(card: ModelCard, error: BaseException) -> RunError:
-    """Why a model does not become a file, in one line."""
+    """Return the error for a model that cannot be exported, in one line."""
     reason = " ".join(str(error).split())[:160]
-    hint = "; gradcam cannot, its maps are gradients" if card.kind == RUN else ""
+    hint = "; gradcam cannot be exported, since its maps are gradients" if card.kind == RUN else ""
     return RunError(f"{card.model} cannot be exported to ONNX ({reason}){hint}")
 
 
 def noise(exportable: Exportable, size: tuple[int, int, int]) -> torch.Tensor:
-    """So many images of so many patches down and across, or a little less."""
+    """Return random images; ``size`` is their number and their patches down and across, sides slightly less if odd."""
     count, high, wide = size
     patch = exportable.card.patch
     return torch.rand(
@@ -242,7 +243,7 @@ def noise(exportable: Exportable, size: tuple[int, int, int]) -> torch.Tensor:
 
 @torch.no_grad()
 def difference(exportable: Exportable, path: Path) -> float:
-    """How far apart torch and the file are on noise of three sizes, at most over all outputs."""
+    """Return the largest difference between torch and the file over all outputs, on noise of three sizes."""
     model, largest = OnnxModel(path), 0.0
     for size in SIZES:
         images = noise(exportable, size)

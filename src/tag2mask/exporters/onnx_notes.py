@@ -1,6 +1,6 @@
-"""What an ONNX file says of itself to those who use it without tag2mask: what goes in, what comes out, how to paint.
+"""Notes in an ONNX file's metadata for use without tag2mask: its inputs and outputs, and how to paint masks.
 
-All of it is JSON. Numbers that a program needs stand by themselves; the sentences beside them say what they are for.
+All notes are JSON. Numbers that a program needs have keys of their own; sentences explain their use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tag2mask.segmentation.kinds import SEGMENTER
 
 
 def notes(card: ModelCard) -> dict[str, str]:
-    """Metadata by name."""
+    """Return the notes by name."""
     segmenter = card.kind == SEGMENTER
     content = {
         "preprocessing": preprocessing(card),
@@ -30,28 +30,25 @@ def notes(card: ModelCard) -> dict[str, str]:
 
 
 def preprocessing(card: ModelCard) -> dict[str, Any]:
-    """From a file's pixels to ``images``, in the order in which it is done."""
+    """Describe the steps from a file's pixels to ``images``, in order."""
     segmenter = card.kind == SEGMENTER
-    inside = "The graph pads with 0 to whole patches and cuts its output again: pad nothing."
-    outside = (
-        f"Right and below to multiples of {card.patch} pixels, repeating the edge; cut off again what lies there in "
-        "the maps."
-    )
+    inside = "The graph pads with 0 to whole patches and crops its output: do not pad."
+    outside = f"Pad right and below to multiples of {card.patch} pixels, repeating the edge; crop the maps accordingly."
     return {
-        "orientation": "Turn the image upright as EXIF says.",
+        "orientation": "Turn the image upright according to EXIF.",
         "bands": card.data_settings.bands,
-        "band_order": "As in the file; a colour image is RGB, a gray one is repeated where there are 3 bands.",
+        "band_order": "As in the file; colour images are RGB, a gray image is repeated if there are 3 bands.",
         "range": [0, 1],
         "values": value_note(card.data_settings),
         "short_side": card.side,
         "resize": (
-            f"Multiply both sides by {card.side} / short side and round them (an image more than {LONGEST} times as "
-            f"long as it is short: by {LONGEST * card.side} / long side). Each band as float32 by Pillow's BICUBIC "
-            "(antialiased), then clipped to the lowest and highest value that the band had."
+            f"Multiply both sides by {card.side} / short side and round them (if the long side is more than {LONGEST} "
+            f"times the short side, by {LONGEST * card.side} / long side). Resize each band as float32 with Pillow's "
+            "BICUBIC (antialiased), then clip it to its original lowest and highest value."
         ),
         "multiple_of": 1 if segmenter else card.patch,
         "padding": inside if segmenter else outside,
-        "normalisation": "normalisation is inside: the graph computes (images - mean) / std. Do not normalise.",
+        "normalisation": "Do not normalise: the graph computes (images - mean) / std.",
         "normalisation_is_inside": True,
         "mean": list(card.mean),
         "std": list(card.std),
@@ -59,74 +56,74 @@ def preprocessing(card: ModelCard) -> dict[str, Any]:
 
 
 def value_note(settings: DataSettings) -> str:
-    """How raw values come to [0, 1]."""
+    """Describe how raw values are scaled to [0, 1]."""
     if settings.clip is not None:
         spans = [list(span) for span in settings.clips() or ()]
         text = f"Clip each band to (low, high) of {spans}, subtract low and divide by high - low."
     else:
-        text = "Divide integers by the largest value of their type (255, 65535); take floats as they are."
+        text = "Divide integers by the largest value of their type (255, 65535); leave floats unchanged."
     if settings.scale == "maximum":
-        text += " Then divide each band by its own maximum in the image."
+        text += " Then divide each band by its maximum in the image."
     return text
 
 
 def segmenter_outputs(card: ModelCard) -> dict[str, Any]:
-    """A segmenter's output."""
+    """Describe a segmenter's output."""
     return {
         "logits": {
             "shape": ["B", len(card.classes.pixel_names), "Y", "X"],
             "classes": list(card.classes.pixel_names),
-            "meaning": "One logit a pixel and class, by pixel value.",
+            "meaning": "One logit per pixel and class; classes are in the order of pixel values.",
         }
     }
 
 
 def run_outputs(card: ModelCard) -> dict[str, Any]:
-    """A tagged run's outputs."""
+    """Describe a tagged run's outputs."""
     names = list(card.classes.names)
     return {
         "logits": {
             "shape": ["B", len(names)],
             "classes": names,
-            "meaning": "One logit a class: above 0 the class is somewhere in the image.",
+            "meaning": "One logit per class: above 0, the class is present in the image.",
         },
         "maps": {
             "shape": ["B", len(names), f"Y / {card.patch}", f"X / {card.patch}"],
             "classes": names,
-            "meaning": "How much each patch belongs to a class. Only differences within one map mean something.",
+            "meaning": "How strongly each patch belongs to a class. Only differences within one map are meaningful.",
         },
     }
 
 
 def segmenter_steps(card: ModelCard) -> dict[str, Any]:
-    """From logits to a label image."""
+    """Describe the steps from logits to a label image."""
     overlap = OVERLAP
     return {
         "window": card.crop,
         "overlap": overlap,
         "ignore": card.classes.ignore,
         "steps": [
-            f"Look at the resized image in windows of {card.crop} x {card.crop} pixels at most, evenly spaced from "
-            f"edge to edge and overlapping by a share of {overlap:.2f} at least.",
+            f"Run the model on windows of the resized image of at most {card.crop} x {card.crop} pixels, evenly spaced "
+            f"from edge to edge and overlapping by at least {overlap:.2f} of their size.",
             "Where windows overlap, average their logits.",
-            "Take the softmax over the classes, and resize it bilinearly (corners not aligned) to the image's own "
+            "Take the softmax over the classes, and resize it bilinearly (corners not aligned) to the image's original "
             "size.",
-            "The mask is the argmax over the classes: the index into logits.classes.",
+            "The mask is the argmax over the classes, an index into logits.classes.",
         ],
     }
 
 
 def run_steps(card: ModelCard) -> dict[str, Any]:
-    """From logits and maps to a label image, as ``predict`` does it."""
+    """Describe the steps from logits and maps to a label image, as in ``predict``."""
     classes, background = card.classes, PaintSettings().background
     if classes.background is None:
         shares = [f"Divide each map by the sum of all classes' maps at the patch (+ {SHARE_EPS:g})."]
-        none, last = "if there is none, the class with the highest logit", "The mask is the class of the highest map"
+        none, last = "if there is none, the class with the highest logit", "The mask is the class with the highest map"
     else:
         shares, none = [], f"if there is none, all of the mask is {classes.background} (0)"
         value = background.value
-        cut = f"{value:g}" if isinstance(value, float) else f"the map's own threshold ({value})"
-        last = f"The mask is {classes.background} (0) where no map is above {cut}, else the class of the highest map"
+        cut = f"{value:g}" if isinstance(value, float) else f"its own threshold ({value})"
+        last = f"The mask is {classes.background} (0) where no map is above {cut}, else the class with the highest map"
     return {
         "background": classes.background,
         "background_threshold": None if classes.background is None else background.value,
@@ -135,9 +132,9 @@ def run_steps(card: ModelCard) -> dict[str, Any]:
         "steps": [
             f"The image's classes are those with a logit above 0; {none}.",
             *shares,
-            "Resize the maps bilinearly (corners not aligned) to the padded input, cut the padding off, and resize the "
-            "maps of the image's classes to the image's own size.",
-            f"Stretch each of these maps to its own range: (map - min) / (max - min + {EPS:g}).",
+            "Resize the maps bilinearly (corners not aligned) to the size of the padded input, crop the padding, and "
+            "resize the maps of the image's classes to the image's original size.",
+            f"Normalise each of these maps to its own range: (map - min) / (max - min + {EPS:g}).",
             f"{last}: pixel value = index into maps.classes + {classes.offset}.",
         ],
     }

@@ -1,4 +1,4 @@
-"""Plain gray PNGs of class indices: every library reads the numbers, none makes colours of them.
+"""Plain gray PNGs of class indices, which every library reads as numbers rather than colours.
 
 ::
 
@@ -21,7 +21,7 @@ from tag2mask.masks.write import CLASSES, MaskSet
 
 
 def write_png(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks without a palette; ``ignore`` is the value of pixels without a class."""
+    """Write all masks without a palette; the value ``ignore`` marks pixels without a class."""
     classes = mask_set.classes
     dtype = np.uint8 if classes.ignore == 255 else np.uint16
     for image in label_images:

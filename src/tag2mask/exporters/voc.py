@@ -1,11 +1,11 @@
-"""VOC's segmentation folders; ``JPEGImages`` is left to be filled with the images.
+"""VOC's segmentation folders, without the images, which belong in ``JPEGImages``.
 
 ::
 
     SegmentationClass/NAME.png           indexed, 255 void; 16-bit gray, 65535 void, above 254 classes
-    ImageSets/Segmentation/SPLIT.txt     names, one a line
-    labels.txt                           names of the pixel values, one a line
-    labelmap.txt                         names and colours, for CVAT and Datumaro, where the masks have colours
+    ImageSets/Segmentation/SPLIT.txt     names, one per line
+    labels.txt                           names of the pixel values, one per line
+    labelmap.txt                         names and colours, for CVAT and Datumaro, if the masks have colours
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from tag2mask.names import split_name
 
 
 def write_voc(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks, as they are: ``bits`` tells 16 from VOC's own 8.
+    """Write all masks unchanged; the count ``bits`` is 8 as in VOC, or 16.
 
-    ``labelmap`` is 0 where ``labelmap.txt`` cannot be: 16 bits have no colours, and some names do not fit.
+    The count ``labelmap`` is 0 if ``labelmap.txt`` is not written: 16-bit masks have no colours, and some names do not
+    fit in it.
 
     Raises:
         DataError: the manifest's split cannot name a file.
@@ -48,7 +49,7 @@ def write_voc(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage])
 
 
 def fitting_labelmap(classes: Classes) -> str:
-    """The labelmap, or nothing where the classes do not fit: the masks and ``labels.txt`` are whole without it."""
+    """Return the labelmap, or "" if the classes do not fit; masks and ``labels.txt`` are complete without it."""
     try:
         return labelmap(classes, ignored=True)
     except DataError:

@@ -1,8 +1,8 @@
-"""YOLO segmentation: a folder with ``labels/NAME.txt`` and ``data.yaml``; the images go into its ``images/``.
+"""YOLO segmentation: a folder with ``labels/NAME.txt`` and ``data.yaml``; the images belong in its ``images/``.
 
-A line is a polygon, ``class x1 y1 x2 y2 ...``, as shares of width and height. What becomes of holes and of pixels that
-touch by a corner is told in ``outline``; no piece is too small. Ultralytics fills the polygons exactly; supervision
-rounds corners to whole pixels first, so that its masks differ along the outlines.
+A line is a polygon, ``class x1 y1 x2 y2 ...``, as fractions of width and height. For holes and pixels that touch at a
+corner, see ``outline``; no piece is too small. Ultralytics fills the polygons exactly; supervision first rounds corners
+to whole pixels, so its masks differ along the outlines.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ UNLABELLED = -1
 
 
 def write_yolo(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:
-    """All masks as polygons; class ``c`` is tag ``c``.
+    """Write all masks as polygons; class ``c`` is tag ``c``.
 
-    Background has no polygons, and neither has ignore. ``pixels_wrong`` counts where the written lines, filled in by
+    Background and ignore have no polygons. ``pixels_wrong`` counts the pixels where the written polygons, filled by
     Pillow, differ from the masks.
     """
     classes = mask_set.classes
@@ -48,7 +48,7 @@ def write_yolo(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
 
 
 def polygon_lines(tags: NDArray[np.int64]) -> tuple[list[str], int]:
-    """The lines for ``tags (Y, X)``, and how many holes had to be cut open."""
+    """Return the lines for ``tags (Y, X)``, and the number of holes cut open."""
     size = tags.shape[::-1]
     lines, holes = [], 0
     for tag in np.unique(tags[tags != UNLABELLED]).tolist():
@@ -60,7 +60,7 @@ def polygon_lines(tags: NDArray[np.int64]) -> tuple[list[str], int]:
 
 
 def read_back(lines: Sequence[str], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Tags ``(Y, X)`` painted from lines by Pillow."""
+    """Paint tags ``(Y, X)`` from lines with Pillow."""
     height, width = shape
     canvas = Image.new("I", (width, height), UNLABELLED)
     for line in lines:

@@ -1,1 +1,1 @@
-"""One way of looking for every model: scales, flips and tiles around a network that takes one batch at a time."""
+"""The inference engine shared by all models: scales, flips and tiles around a network that takes single batches."""

@@ -1,4 +1,4 @@
-"""What the engine does with images and maps, by numpy alone or by torch on a device.
+"""Array operations of the engine, in numpy or in torch on a device.
 
 Shapes: B batch, K channels, Y X pixels.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tag2mask.data import resizing
 from tag2mask.data.resizing import Edges
 
-if TYPE_CHECKING:  # a network may do without torch
+if TYPE_CHECKING:  # a network may not need torch
     from torch import Tensor
 
 Floats = NDArray[np.float32]
@@ -22,52 +22,52 @@ A = TypeVar("A", Floats, "Tensor")
 
 
 class Arrays(Protocol[A]):
-    """The operations; an image is ``(bands, Y, X)``, a batch has one more axis in front."""
+    """The operations; an image is ``(bands, Y, X)``, a batch has one more leading axis."""
 
     def resize(self, image: A, size: tuple[int, int]) -> A:
-        """An image at another size, bicubic and antialiased, within the range of each band."""
+        """Resize an image, bicubic and antialiased, clipped to the range of each band."""
 
     def stack(self, images: Sequence[A]) -> A:
-        """Images of one size as a batch, where the network is."""
+        """Stack images of equal size into a batch on the network's device."""
 
     def whole_cells(self, batch: A, cell: int, edges: Edges) -> A:
-        """A batch with sides of whole cells: the edge repeated right and below, or the rest there left out."""
+        """Make both sides whole numbers of cells: pad at the right and bottom with the edge, or crop there."""
 
     def mirror(self, batch: A) -> A:
-        """Left and right exchanged."""
+        """Mirror left to right."""
 
     def bilinear(self, maps: A, size: Sequence[int]) -> A:
-        """Maps ``(..., Y, X)`` at another size, corners not aligned."""
+        """Resize maps ``(..., Y, X)`` bilinearly, without aligned corners."""
 
     def zeros(self, shape: Sequence[int], like: A) -> A:
-        """Nothing yet, in the precision and on the device of ``like``."""
+        """Zeros with the dtype and device of ``like``."""
 
     def match(self, values: Floats, like: A) -> A:
-        """These values, in the precision and on the device of ``like``."""
+        """Convert values to the dtype and device of ``like``."""
 
     def mean(self, parts: Sequence[A]) -> A:
-        """Element by element."""
+        """Elementwise mean."""
 
     def largest(self, parts: Sequence[A]) -> A:
-        """Element by element."""
+        """Elementwise maximum."""
 
     def softmax(self, logits_BKYX: A) -> A:
-        """Over the channels."""
+        """Softmax over the channels."""
 
 
 class NumpyArrays:
-    """Without torch."""
+    """The operations in numpy."""
 
     def resize(self, image: Floats, size: tuple[int, int]) -> Floats:
-        """An image at another size, bicubic and antialiased, within the range of each band."""
+        """Resize an image, bicubic and antialiased, clipped to the range of each band."""
         return resizing.resize_array(image, size)
 
     def stack(self, images: Sequence[Floats]) -> Floats:
-        """Images of one size as a batch, where the network is."""
+        """Stack images of equal size into a batch on the network's device."""
         return np.stack(images)
 
     def whole_cells(self, batch: Floats, cell: int, edges: Edges) -> Floats:
-        """A batch with sides of whole cells: the edge repeated right and below, or the rest there left out."""
+        """Make both sides whole numbers of cells: pad at the right and bottom with the edge, or crop there."""
         Y, X = batch.shape[-2:]
         if edges == "drop":
             batch = batch[..., : max(Y - Y % cell, cell), : max(X - X % cell, cell)]
@@ -75,33 +75,33 @@ class NumpyArrays:
         return np.pad(batch, ((0, 0), (0, 0), (0, -Y % cell), (0, -X % cell)), mode="edge")
 
     def mirror(self, batch: Floats) -> Floats:
-        """Left and right exchanged."""
+        """Mirror left to right."""
         return batch[..., ::-1]
 
     def bilinear(self, maps: Floats, size: Sequence[int]) -> Floats:
-        """Maps ``(..., Y, X)`` at another size, corners not aligned."""
+        """Resize maps ``(..., Y, X)`` bilinearly, without aligned corners."""
         return resizing.resize_bilinear(maps, size)
 
     def zeros(self, shape: Sequence[int], like: Floats) -> Floats:
-        """Nothing yet, in the precision and on the device of ``like``."""
+        """Zeros with the dtype and device of ``like``."""
         return np.zeros(tuple(shape), like.dtype)
 
     def match(self, values: Floats, like: Floats) -> Floats:
-        """These values, in the precision and on the device of ``like``."""
+        """Convert values to the dtype and device of ``like``."""
         return values.astype(like.dtype)
 
     def mean(self, parts: Sequence[Floats]) -> Floats:
-        """Element by element."""
+        """Elementwise mean."""
         mean: Floats = np.mean(parts, 0)
         return mean
 
     def largest(self, parts: Sequence[Floats]) -> Floats:
-        """Element by element."""
+        """Elementwise maximum."""
         largest: Floats = np.max(parts, 0)
         return largest
 
     def softmax(self, logits_BKYX: Floats) -> Floats:
-        """Over the channels."""
+        """Softmax over the channels."""
         shares_BKYX: Floats = logits_BKYX - logits_BKYX.max(1, keepdims=True)
         np.exp(shares_BKYX, out=shares_BKYX)
         shares_BKYX /= shares_BKYX.sum(1, keepdims=True)

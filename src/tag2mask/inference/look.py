@@ -1,4 +1,4 @@
-"""The engine: a network looks at images of one size, at every scale, mirrored or not, whole or in tiles.
+"""The engine: runs a network on images of equal size, at every scale, mirrored or not, whole or in windows.
 
 Shapes: B batch, C classes, K channels, h w cells of the network's output, Y X pixels.
 """
@@ -23,7 +23,7 @@ STARTS: Mapping[str, Callable[[int, int, float], list[int]]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Seen(Generic[A]):
-    """What a network says of a batch: maps ``(B, K, h, w)``, and logits ``(B, C)`` if it has any."""
+    """Output of a network for a batch: maps ``(B, K, h, w)``, and logits ``(B, C)`` if it has any."""
 
     maps: A
     scores: A | None = None
@@ -31,10 +31,11 @@ class Seen(Generic[A]):
 
 @dataclass(frozen=True)
 class Window:
-    """What a network sees of an image at once.
+    """The part of an image that a network sees at once.
 
-    ``crop`` pixels a side, or as much as the settings' ``max_patches`` allow if None. Windows overlap by a share of
-    ``overlap``; where they do, their maps are averaged, alike or ``faded`` towards a window's edges.
+    A window has sides of ``crop`` pixels; if None, it is as large as the settings' ``max_patches`` allow. Windows
+    overlap by the fraction ``overlap``. Where they do, their maps are averaged, with equal weights or with weights
+    ``faded`` towards a window's edges.
     """
 
     crop: int | None
@@ -43,10 +44,10 @@ class Window:
 
 
 class Network(Protocol[A]):
-    """A batch of images ``(B, bands, Y, X)`` in [0, 1] in, arrays out.
+    """A network that takes a batch of images ``(B, bands, Y, X)`` in [0, 1] and returns arrays.
 
-    An image's short side at scale 1 is ``side`` pixels. The network's patches are ``patch`` pixels wide; a place of its
-    maps is ``cell`` pixels wide: a patch, or 1.
+    The short side of an image at scale 1 is ``side`` pixels. A patch of the network is ``patch`` pixels wide; a cell of
+    its maps is ``cell`` pixels wide: a patch or 1 pixel.
     """
 
     arrays: Arrays[A]
@@ -56,11 +57,11 @@ class Network(Protocol[A]):
     window: Window
 
     def __call__(self, images: A) -> Seen[A]:
-        """Look once, at sides that are whole numbers of cells."""
+        """Run the network once on images whose sides are whole numbers of cells."""
 
 
 def sum_maps(network: Network[A], images: Sequence[A], settings: LookSettings) -> Seen[A]:
-    """Maps ``(B, K, Y, X)`` at the first scale's size, summed over looks, and logits ``(B, C)``, their mean."""
+    """Maps ``(B, K, Y, X)`` at the first scale's size, summed over looks, and the mean logits ``(B, C)``."""
     size = look_size(network, images[0], settings, settings.scales[0])
     total: A | None = None
     scores = []
@@ -91,16 +92,16 @@ def mean_probabilities(network: Network[A], images: Sequence[A], settings: LookS
 
 
 def looks(network: Network[A], images: Sequence[A], settings: LookSettings) -> Iterator[Seen[A]]:
-    """What the network sees of images ``(bands, Y, X)`` at every scale, and mirrored: maps are turned back again.
+    """Yield the network's output for images ``(bands, Y, X)`` at every scale, and mirrored; maps are mirrored back.
 
-    Maps have the pixels of their scale; with ``edges: drop`` they have the network's cells.
+    Maps are in pixels of their scale; with ``edges: drop`` they are in cells of the network.
     """
     arrays = network.arrays
     for scale in settings.scales:
         size = look_size(network, images[0], settings, scale)
         batch = arrays.stack([arrays.resize(image, size) for image in images])
         for flipped in (False, True) if settings.flip else (False,):
-            # What is filled up or left out stays right and below: the image is mirrored before.
+            # Mirror before padding or cropping, which then also happens at the right and bottom edges.
             view = arrays.mirror(batch) if flipped else batch
             seen = by_windows(network, arrays.whole_cells(view, network.cell, settings.edges), settings)
             maps = seen.maps if settings.edges == "drop" else maps_to_pixels(network, seen.maps, size)
@@ -116,21 +117,21 @@ def look_size(network: Network[A], image: A, settings: LookSettings, scale: floa
 
 
 def finest_grid(settings: LookSettings, side: int, patch: int, height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of patches of an image at the largest scale, without what is filled up."""
+    """Rows and columns of patches of an image at the largest scale, without padding."""
     short = short_side(settings.side or side, height, width, patch)
     rows, columns = scaled_size(height, width, short, max(settings.scales))
     return max(round(rows / patch), 1), max(round(columns / patch), 1)
 
 
 def maps_to_pixels(network: Network[A], maps: A, size: tuple[int, int]) -> A:
-    """Maps on cells at the pixels that they were seen at, without what was filled up."""
+    """Resize maps from cells to pixels, and remove the padding."""
     h, w = maps.shape[-2:]
     pixels = network.arrays.bilinear(maps, (h * network.cell, w * network.cell))
     return pixels[..., : size[0], : size[1]]
 
 
 def by_windows(network: Network[A], batch: A, settings: LookSettings) -> Seen[A]:
-    """Maps on cells, blended where windows overlap; a class is as present as in the window where it is most."""
+    """Maps on cells, blended where windows overlap, and each class's largest logit over the windows."""
     arrays, cell = network.arrays, network.cell
     B, h, w = len(batch), batch.shape[-2] // cell, batch.shape[-1] // cell
     high, wide = window_cells(network, h, w, settings)
@@ -168,7 +169,7 @@ def by_windows(network: Network[A], batch: A, settings: LookSettings) -> Seen[A]
 
 
 def window_cells(network: Network[A], h: int, w: int, settings: LookSettings) -> tuple[int, int]:
-    """How many cells a window is high and wide."""
+    """Height and width of a window in cells."""
     crop = network.window.crop
     if crop is not None:
         return min(crop // network.cell, h), min(crop // network.cell, w)
@@ -180,6 +181,6 @@ def window_cells(network: Network[A], h: int, w: int, settings: LookSettings) ->
 
 
 def fade(length: int) -> Floats:
-    """Weights that fall towards both ends, ``(length,)``."""
+    """Weights that decrease towards both ends, ``(length,)``."""
     place = np.arange(length)
     return np.minimum(place + 1, length - place).astype(np.float32)

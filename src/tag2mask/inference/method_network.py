@@ -1,4 +1,4 @@
-"""A method as a network that gives class maps on patches, in torch.
+"""A method as a network that returns class maps on patches, in torch.
 
 Shapes: B batch, C classes, h w patch grid, Y X pixels.
 """
@@ -19,9 +19,9 @@ from tag2mask.methods import Ask, Evidence, Method
 
 
 class MethodNetwork:
-    """A method in evaluation mode, on the device that it is on.
+    """A method in evaluation mode, on its own device.
 
-    ``ask`` is what it is asked for, and ``read`` makes maps ``(B, C, h, w)`` of its evidence.
+    ``ask`` is what the method must compute, and ``read`` turns its evidence into maps ``(B, C, h, w)``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Networks that give pixels, by numpy arrays: a segmenter in torch, or one by onnxruntime.
+"""Networks that return pixels as numpy arrays: a segmenter in torch or in onnxruntime.
 
 Shapes: B batch, K pixel classes, Y X pixels.
 """
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from tag2mask.inference.arrays import Arrays, Floats, NumpyArrays
 from tag2mask.inference.look import Seen, Window
 
-OVERLAP = 1 / 3  # of a segmenter's windows, unless settings say otherwise
+OVERLAP = 1 / 3  # of a segmenter's windows by default
 TILE_OVERLAP = 1 / 4  # of a tagged run's tiles
 
 
 class PixelNetwork:
-    """A segmenter: ``call`` takes ``(B, bands, Y, X)`` in [0, 1] of any size to logits ``(B, K, Y, X)``.
+    """A segmenter: ``call`` maps images ``(B, bands, Y, X)`` in [0, 1] of any size to logits ``(B, K, Y, X)``.
 
-    ``side`` is an image's short side at scale 1, ``crop`` a window's, ``patch`` the network's patch in pixels.
+    In pixels, ``side`` is an image's short side at scale 1, ``crop`` a window's side, ``patch`` the network's patch.
     """
 
     arrays: Arrays[Floats] = NumpyArrays()
@@ -30,5 +30,5 @@ class PixelNetwork:
         self.window = Window(crop, OVERLAP, faded=False)
 
     def __call__(self, images: Floats) -> Seen[Floats]:
-        """Logits."""
+        """Return the logits as maps."""
         return Seen(self.call(images))

@@ -1,4 +1,4 @@
-"""How a model looks at an image."""
+"""Settings of inference."""
 
 from __future__ import annotations
 
@@ -13,24 +13,30 @@ from tag2mask.settings import BatchSize, Patches, Scales, Settings
 class LookSettings(Settings):
     """Scales, flips and tiles.
 
-    ``side`` is a number of pixels, or ``own`` for each image's own, rounded to whole patches; scales multiply it.
-    ``edges`` of images whose sides are no whole number of patches: filled up (``pad``), or left out and the maps
-    stretched over them (``drop``, as released code does; ``own`` is not rounded then).
-    A segmenter looks in windows of its crop's side, a tagged run at the whole image, or in tiles if that is more than
-    ``max_patches``. Windows and tiles stand at ``even`` distances and overlap by at least the share ``overlap``, or in
-    strides of just that with the last one ``flush`` with the edge. A network that gives pixels needs no ``edges``.
+    ``side`` is a number of pixels, or ``own`` for each image's own short side, rounded to whole patches; scales
+    multiply it.
+    ``edges``: images whose sides are not whole numbers of patches are padded (``pad``), or cropped and their maps
+    stretched over the missing edges (``drop``, as in released code; ``own`` is then not rounded). Networks that return
+    pixels do not need ``edges``.
+    A segmenter works in windows with the side of its crops. A tagged run works on the whole image, or in tiles if it
+    has more than ``max_patches`` patches. Windows and tiles are spaced evenly and overlap by at least the fraction
+    ``overlap`` (``even``), or overlap by exactly that, with the last one flush with the edge (``flush``).
     """
 
-    scales: Scales = Field((1.0,), description="Scales at which an image is seen, such as 1.0,1.25")
-    flip: bool = Field(False, description="Also look at the mirrored image")
-    side: LookSide = Field(None, description="Short side of images at scale 1 [the side of training]")
-    edges: Edges = Field("pad", description="What becomes of edges that do not fill a patch")
-    windows: Literal["even", "flush"] = Field("even", description="Where windows and tiles stand")
+    scales: Scales = Field((1.0,), description="Scales of the image, such as 1.0,1.25")
+    flip: bool = Field(False, description="Also use the mirrored image")
+    side: LookSide = Field(
+        None, description="Short side of images at scale 1, in pixels, or own [the side of training]"
+    )
+    edges: Edges = Field("pad", description="Pad or drop edges that do not fill a patch")
+    windows: Literal["even", "flush"] = Field(
+        "even", description="Space windows and tiles evenly, or put the last one flush with the edge"
+    )
     overlap: float | None = Field(
         None,
         ge=0,
         lt=1,
-        description="Share by which windows and tiles overlap [1/3 for windows, 1/4 for tiles]",
+        description="Fraction by which windows and tiles overlap [1/3 for windows, 1/4 for tiles]",
     )
-    max_patches: Patches = Field(4096, description="Patches that go through the network at once, at most")
-    batch_size: BatchSize = Field(8, description="Images of one size read together, fewer if they are large")
+    max_patches: Patches = Field(4096, description="Largest number of patches that go through the network at once")
+    batch_size: BatchSize = Field(8, description="Images of the same size read together, fewer if they are large")

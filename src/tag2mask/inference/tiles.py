@@ -1,4 +1,4 @@
-"""Where the tiles of a large image lie."""
+"""Positions of the tiles of a large image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def starts(length: int, tile: int, overlap: float = 1 / 4) -> list[int]:
-    """Where tiles begin that cover ``length`` evenly and overlap by at least that share."""
+    """Start positions of tiles that cover ``length`` evenly and overlap by at least the fraction ``overlap``."""
     if tile >= length:
         return [0]
     count = 1 + math.ceil((length - tile) / max(tile - int(tile * overlap), 1))
@@ -14,6 +14,6 @@ def starts(length: int, tile: int, overlap: float = 1 / 4) -> list[int]:
 
 
 def flush_starts(length: int, tile: int, overlap: float = 1 / 4) -> list[int]:
-    """Where tiles begin that overlap by exactly that share, but the last one: it ends where ``length`` does."""
+    """Start positions of tiles that overlap by exactly the fraction ``overlap``; only the last is moved to fit."""
     stride = max(tile - int(tile * overlap), 1)
     return [min(start, max(length - tile, 0)) for start in range(0, max(length - tile + stride, 1), stride)]

@@ -1,4 +1,4 @@
-"""The engine's operations by torch."""
+"""Array operations of the engine in torch."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from tag2mask.vit.grid import resize
 
 
 class TorchArrays:
-    """On one device."""
+    """The operations in torch, on one device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
     def resize(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        """An image at another size, bicubic and antialiased, within the range of each band."""
+        """Resize an image, bicubic and antialiased, clipped to the range of each band."""
         return resize_image(image, size)
 
     def stack(self, images: Sequence[Tensor]) -> Tensor:
-        """Images of one size as a batch, where the network is."""
+        """Stack images of equal size into a batch on the network's device."""
         return torch.stack(list(images)).to(self.device)
 
     def whole_cells(self, batch: Tensor, cell: int, edges: Edges) -> Tensor:
-        """A batch with sides of whole cells: the edge repeated right and below, or the rest there left out."""
+        """Make both sides whole numbers of cells: pad at the right and bottom with the edge, or crop there."""
         return whole_patches(batch, cell, edges)
 
     def mirror(self, batch: Tensor) -> Tensor:
-        """Left and right exchanged."""
+        """Mirror left to right."""
         return batch.flip(-1)
 
     def bilinear(self, maps: Tensor, size: Sequence[int]) -> Tensor:
-        """Maps ``(..., Y, X)`` at another size, corners not aligned."""
+        """Resize maps ``(..., Y, X)`` bilinearly, without aligned corners."""
         return resize(maps, size)
 
     def zeros(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Nothing yet, in the precision and on the device of ``like``."""
+        """Zeros with the dtype and device of ``like``."""
         return like.new_zeros(tuple(shape))
 
     def match(self, values: Floats, like: Tensor) -> Tensor:
-        """These values, in the precision and on the device of ``like``."""
+        """Convert values to the dtype and device of ``like``."""
         return torch.from_numpy(values).to(like)
 
     def mean(self, parts: Sequence[Tensor]) -> Tensor:
-        """Element by element."""
+        """Elementwise mean."""
         return torch.stack(list(parts)).mean(0)
 
     def largest(self, parts: Sequence[Tensor]) -> Tensor:
-        """Element by element."""
+        """Elementwise maximum."""
         return torch.stack(list(parts)).amax(0)
 
     def softmax(self, logits_BKYX: Tensor) -> Tensor:
-        """Over the channels."""
+        """Softmax over the channels."""
         return logits_BKYX.softmax(1)

@@ -1,4 +1,4 @@
-"""From class maps to a mask set: localize, paint, write."""
+"""From class maps to mask sets: localising, painting, writing."""
 
 from tag2mask.masks.paint import paint
 

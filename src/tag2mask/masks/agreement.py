@@ -1,4 +1,4 @@
-"""A background threshold without truth: the one at which two views of the same images agree best.
+"""Choice of a background threshold without truth: the one at which two views of the same images agree best.
 
 Shapes: T thresholds, Y X pixels.
 """
@@ -23,12 +23,12 @@ from tag2mask.training.run import Run
 
 BINS = 1000
 EPS = 1e-9
-PHOTOGRAPHS = 200  # as many, evenly spread, are looked at
-SMALLER = 0.75  # the scale of the second view
+PHOTOGRAPHS = 200  # at most this many images, evenly spaced, are used
+SMALLER = 0.75  # relative scale of the second view
 
 
 def choose_by_agreement(run: Run, samples: Sequence[Sample], settings: MaskSettings) -> MaskSettings:
-    """The settings with the background threshold at which images and their smaller mirror images agree best.
+    """Set the background threshold to the one at which images and their smaller, mirrored views agree best.
 
     Raises:
         DataError: no image has a tag.
@@ -49,27 +49,27 @@ def choose_by_agreement(run: Run, samples: Sequence[Sample], settings: MaskSetti
                     agreement.add(best_height(first, tags, image, settings), seen_YX)
             bar.advance(len(batch))
     if not agreement.first.any():
-        raise DataError("no image has a tag: there are no class maps that could agree; set --threshold to a number")
+        raise DataError("no image has a tag, so there are no class maps to compare; set --threshold to a number")
     kappa = float(agreement.kappa().max())
     found = {"value": agreement.best(), "agreement": round(kappa, 4)}
     return with_paint(settings, background=settings.paint.background.model_copy(update=found))
 
 
 def best_height(localized: Localized, tags: Sequence[int], image: Tensor, settings: MaskSettings) -> NDArray[Any]:
-    """The height of the best normalised map, ``(Y, X)``."""
+    """The maximum over the normalised maps at each pixel, ``(Y, X)``."""
     return np.asarray(normalise(finished_maps(localized.maps_CYX, tags, image, settings.refine).numpy()).max(0))
 
 
 class Agreement:
-    """Counts by the height of the best map in two views, from which their agreement at every threshold follows."""
+    """Histograms of the best map's height in two views, from which their agreement at any threshold follows."""
 
     def __init__(self) -> None:
         self.first = np.zeros(BINS, np.int64)
         self.second = np.zeros(BINS, np.int64)
-        self.lower = np.zeros(BINS, np.int64)  # of both heights: above it both views see a class
+        self.lower = np.zeros(BINS, np.int64)  # the lower of both heights: above it, both views see a class
 
     def add(self, first_YX: NDArray[Any], second_YX: NDArray[Any]) -> None:
-        """One image: the best normalised map's height in both views."""
+        """Add an image, given the height of the best normalised map in both views."""
         for counts, height_YX in (
             (self.first, first_YX),
             (self.second, second_YX),
@@ -80,8 +80,8 @@ class Agreement:
     def kappa(self) -> NDArray[np.float64]:
         """Cohen's kappa ``(T,)`` of class against background at thresholds 0, 0.001, ..., 0.999.
 
-        (p_o - p_e) / (1 - p_e): what both views say alike, less what two views without any relation would. Where
-        either view is all of one kind it is 0, so neither end of the scale wins by saying nothing.
+        (p_o - p_e) / (1 - p_e): the observed agreement p_o, corrected by the agreement p_e expected by chance. It is 0
+        if either view is all class or all background, so neither end of the scale can win.
         """
         pixels = max(self.first.sum(), 1)
         first_T, second_T, both_T = (above(counts) / pixels for counts in (self.first, self.second, self.lower))
@@ -95,10 +95,10 @@ class Agreement:
 
 
 def in_bins(height_YX: NDArray[Any]) -> NDArray[np.int64]:
-    """Heights from 0 to 1 as bins."""
+    """Bin heights between 0 and 1."""
     return np.minimum((height_YX * BINS).astype(np.int64), BINS - 1)
 
 
 def above(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sums over a bin and all above it."""
+    """Sum each bin and all bins above it."""
     return np.asarray(counts[::-1].cumsum(0)[::-1].copy())

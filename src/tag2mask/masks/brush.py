@@ -1,4 +1,4 @@
-"""Painting with one set of classes and one group of settings. Nothing here needs torch or opens a file.
+"""Painting with fixed classes and settings. This module needs no torch and opens no files.
 
 Shapes: C classes, K classes to paint, S scores that compete for a pixel, Y X pixels.
 """
@@ -19,64 +19,64 @@ from tag2mask.masks.settings import PaintSettings, Threshold
 
 @dataclass(frozen=True)
 class Brush:
-    """Gives pixels their classes; a tag is an index into the classes' names."""
+    """Assigns classes to pixels; a tag is an index into the names of the classes."""
 
     classes: Classes
     settings: PaintSettings
 
     @property
     def has_background(self) -> bool:
-        """Whether there is a class for what no tag names."""
+        """Whether the classes include a background."""
         return self.classes.background is not None
 
     @property
     def keeps_background(self) -> bool:
-        """Whether pixels may stay background where the image shows a class."""
+        """Whether pixels may stay background in images that show a class."""
         return keeps_background(self.has_background, self.settings)
 
     def predicted_tags(self, scores_C: Maps) -> tuple[list[int], bool]:
-        """The tags of an image with these logits, and whether the highest had to stand in because none is above 0."""
+        """Tags of an image with these logits, and whether the highest was used although none is above 0."""
         return predicted_tags(scores_C, self.has_background)
 
     def names(self, tags: Sequence[int]) -> list[str]:
-        """What the tags are called."""
+        """Names of the tags."""
         return [self.classes.names[tag] for tag in tags]
 
     def competing(self, maps_KYX: Maps, tags: Sequence[int]) -> Maps:
-        """The scores ``(S, Y, X)`` that compete for a pixel, of the class maps of ``tags``."""
+        """Scores ``(S, Y, X)`` that compete for each pixel, from the class maps of ``tags``."""
         return competing(maps_KYX, self.has_background, self.settings, self.thresholds(tags))
 
     def labels(self, scores_SYX: Maps, scores_C: Maps, tags: Sequence[int]) -> Labels:
-        """The label image ``(Y, X)`` of these scores and logits; pixels without any class are ignore."""
+        """Label image ``(Y, X)`` of these scores and logits; pixels without a class become ignore."""
         values, logits = [tag + self.classes.offset for tag in tags], scores_C[list(tags)].tolist()
         labels = decide(scores_SYX, values, logits, self.has_background, self.settings, self.thresholds(tags))
         return np.where(labels == BARE, self.classes.ignore, labels)
 
     def thresholds(self, tags: Sequence[int]) -> list[Threshold | None]:
-        """The own thresholds of these classes, None for a class without one."""
+        """Thresholds set for these classes; None for a class without one."""
         return [self.settings.class_thresholds.get(name) for name in self.names(tags)]
 
     def without_unsure(self, labels: Labels, shares_SYX: Maps) -> Labels:
-        """The label image with ignore where the most likely label is less likely than the settings want."""
+        """Set pixels to ignore whose most likely label is less likely than ``unsure``."""
         if self.settings.unsure is None:
             return labels
         return np.where(shares_SYX.max(0, initial=0) < self.settings.unsure, self.classes.ignore, labels)
 
 
 def resolve_paint(settings: PaintSettings, classes: Classes, where: str) -> PaintSettings:
-    """The settings with everything decided that depends on the classes; ``where`` they come from, for messages.
+    """Complete the settings that depend on the classes; ``where`` names the source of the classes in messages.
 
     Raises:
-        SettingsError: a threshold is for a class that is not there, or chooses a background where there is none.
+        SettingsError: a threshold is set for an unknown class, or for a background although the classes have none.
     """
     for name in settings.class_thresholds:
         if name not in classes.names:
             near = difflib.get_close_matches(name, classes.names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(classes.names)}"
+            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(classes.names)}"
             raise SettingsError(f"a threshold is set for class {name!r}, which {where} does not have; {hint}")
     has_background = classes.background is not None
     if settings.background.value == "agreement" and not has_background:
-        raise SettingsError("the threshold agreement chooses what is background; the classes have none")
+        raise SettingsError("threshold agreement chooses a background threshold, but the classes have no background")
     if settings.relative is not None:
         return settings
     return settings.model_copy(update={"relative": not has_background})

@@ -1,11 +1,11 @@
-"""From images to class maps with a tagged run's method.
+"""From images to class maps, with the method of a tagged run.
 
 Shapes: B batch, C classes, h w patch grid, Y X pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +24,7 @@ from tag2mask.training.run import Run
 
 @dataclass(frozen=True)
 class Localized:
-    """An image's logits ``(C,)``, the mean over looks, and class maps ``(C, Y, X)`` at the first scale's size."""
+    """Logits of an image ``(C,)``, averaged over looks, and class maps ``(C, Y, X)`` at the first scale's size."""
 
     scores_C: Tensor
     maps_CYX: Tensor
@@ -33,13 +33,13 @@ class Localized:
 def tensor_batches(
     samples: Sequence[Sample], settings: DataSettings, batch_size: int, failures: dict[str, str]
 ) -> Iterator[list[tuple[Sample, Tensor]]]:
-    """Images of one size together, as tensors ``(bands, Y, X)`` in [0, 1]; what cannot be read is noted."""
+    """Yield batches of equally large images as tensors ``(bands, Y, X)`` in [0, 1]; note unreadable ones."""
     for batch in in_arrays(samples, settings, batch_size, failures):
         yield [(sample, torch.from_numpy(image)) for sample, image in batch]
 
 
 class Localizer:
-    """A run's method with one group of settings: which classes images show, and where."""
+    """A run's method with fixed settings: finds which classes images show, and where."""
 
     def __init__(self, run: Run, settings: MaskSettings) -> None:
         """Load the weights, on a GPU if there is one."""
@@ -50,13 +50,15 @@ class Localizer:
         self.side = run.settings.backbone.image_size
         self.brush = Brush(run.classes, settings.paint)
 
-    def localize(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
-        """Class maps of images of one size."""
+    def localize(self, batch: Sequence[tuple[Sample, Tensor]], classes: Collection[int] = ()) -> list[Localized]:
+        """Compute class maps of images of equal size, with those of ``classes`` even if they are unlikely."""
+        if self.settings.tags == "given":
+            classes = {tag for sample, _ in batch for tag in sample.tags or ()}
         images = [image for _, image in batch]
-        return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings)
+        return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings, classes)
 
     def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
-        """The tags to paint, and whether the highest logit had to stand in because none was above 0."""
+        """Tags to paint, and whether the highest logit was used although none is above 0."""
         if self.settings.tags == "given":
             assert sample.tags is not None
             return sorted(sample.tags), False
@@ -71,8 +73,9 @@ def localize(
     mean: Sequence[float],
     std: Sequence[float],
     settings: MaskSettings,
+    classes: Collection[int] = (),
 ) -> list[Localized]:
-    """Class maps of images of one size, ``(bands, Y, X)`` in [0, 1] each; ``side`` is the short side of training.
+    """Compute class maps of images of equal size, ``(bands, Y, X)`` in [0, 1]; ``side`` is their side in training.
 
     Maps are summed over looks before any normalisation.
     """
@@ -82,12 +85,13 @@ def localize(
         maps_BChw = share_of_classes(evidence.maps_BChw) if settings.paint.relative else evidence.maps_BChw
         return refine_patches(evidence, maps_BChw, settings.refine.names)
 
-    ask = Ask(maps=True, affinity=any(name in PATCH_REFINERS for name in settings.refine.names))
+    affinity = any(name in PATCH_REFINERS for name in settings.refine.names)
+    ask = Ask(maps=True, affinity=affinity, classes=tuple(sorted(classes)))
     seen = sum_maps(MethodNetwork(method, side, mean, std, ask, read), images, settings.look)
     assert seen.scores is not None
     return [Localized(*each) for each in zip(seen.scores.float().cpu(), seen.maps.float().cpu(), strict=True)]
 
 
 def share_of_classes(maps_BChw: Tensor) -> Tensor:
-    """Each class's share of all classes' maps at a patch; 0 where all are 0."""
+    """Divide each class's map by the sum over all classes at each patch; 0 where all are 0."""
     return maps_BChw / (maps_BChw.sum(1, keepdim=True) + SHARE_EPS)

@@ -1,4 +1,4 @@
-"""A mask over its image.
+"""Overlay of a mask on its image.
 
 Shapes: Y X pixels.
 """
@@ -18,7 +18,7 @@ Picture = NDArray[np.uint8]
 
 
 def read_picture(path: Path, settings: DataSettings) -> Picture:
-    """An image to be looked at, ``(Y, X, 3)``.
+    """Read an image for display, ``(Y, X, 3)``.
 
     Raises:
         DataError: it cannot be read, or has another number of bands.
@@ -27,9 +27,9 @@ def read_picture(path: Path, settings: DataSettings) -> Picture:
 
 
 def rgb(pixels: NDArray[Any], settings: DataSettings) -> Picture:
-    """The three bands to be shown of ``(Y, X, bands)``, the first as gray if there are not so many.
+    """Select the three bands to display from ``(Y, X, bands)``; with fewer than three, the first becomes gray.
 
-    Bytes are shown as they are; deeper bands are each stretched between two percentiles of the image's.
+    8-bit values are displayed unchanged; other bands are stretched between two percentiles of the image.
     """
     three = pixels[..., settings.rgb or ((0, 1, 2) if pixels.shape[2] >= 3 else (0, 0, 0))]
     if three.dtype == np.uint8:
@@ -39,7 +39,7 @@ def rgb(pixels: NDArray[Any], settings: DataSettings) -> Picture:
 
 
 def overlay(picture: Picture, labels: NDArray[Any], classes: Classes) -> Picture:
-    """A label image over an image; background and ignore let the image through."""
+    """Blend a label image with an image; background and ignore are transparent."""
     mixed = (3 * classes.palette().astype(np.uint16))[np.minimum(labels, 255)]
     mixed += 2 * picture.astype(np.uint16)
     clear = labels == classes.ignore

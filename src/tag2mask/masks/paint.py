@@ -1,4 +1,4 @@
-"""From class maps to a label image. Pure functions; nothing here opens a file.
+"""From class maps to a label image. Pure functions that open no files.
 
 Shapes: K classes to paint, S scores that compete for a pixel, Y X pixels.
 """
@@ -23,7 +23,7 @@ EPS = 1e-8
 
 
 def predicted_tags(scores_C: NDArray[np.floating[Any]], has_background: bool) -> tuple[list[int], bool]:
-    """Tags with a logit above 0; where there are none and no background, the highest alone, and True."""
+    """Return the tags with a logit above 0; if there are none and no background, the highest one and True."""
     tags = np.flatnonzero(scores_C > 0).tolist()
     if tags or has_background:
         return tags, False
@@ -31,7 +31,7 @@ def predicted_tags(scores_C: NDArray[np.floating[Any]], has_background: bool) ->
 
 
 def normalise(maps_KYX: Maps) -> Maps:
-    """Each map to [0, 1]: (x - min) / (max - min + 1e-8). A constant map becomes 0."""
+    """Scale each map to [0, 1]: (x - min) / (max - min + 1e-8). A constant map becomes 0."""
     low = maps_KYX.min((-2, -1), keepdims=True)
     high = maps_KYX.max((-2, -1), keepdims=True)
     scaled: Maps = (maps_KYX - low) / (high - low + EPS)
@@ -46,12 +46,12 @@ def paint(
     settings: PaintSettings = DEFAULTS,
     own: Sequence[Threshold | None] = (),
 ) -> Labels:
-    """A label image ``(Y, X)`` from raw maps ``(K, Y, X)`` of the classes with these pixel values and logits.
+    """Paint a label image ``(Y, X)`` from raw maps ``(K, Y, X)`` of classes with these pixel values and logits.
 
-    With a background (value 0) bare pixels are background; without one every pixel gets a class. No class at all
-    leaves background, or bare pixels where there is none. ``values`` are 1, 2, ... unless they are given, or 0, 1, ...
-    without a background; ``logits`` matter where classes are painted in order. ``own`` are the thresholds of classes
-    that have one; the others take the settings'.
+    With a background (value 0), bare pixels become background; without one, every pixel gets a class. Without any
+    class, all pixels become background, or stay bare if there is none. By default ``values`` are 1, 2, ..., or
+    0, 1, ... without a background. ``logits`` are used only by the rule ``ordered``. ``own`` are the classes'
+    thresholds; None stands for the general one in ``settings``.
 
     Example:
         >>> maps = np.array([[[0.0, 0.2, 1.0]], [[0.0, 0.9, 0.1]]])
@@ -67,9 +67,9 @@ def paint(
 def competing(
     maps_KYX: Maps, has_background: bool, settings: PaintSettings, own: Sequence[Threshold | None] = ()
 ) -> Maps:
-    """The scores that compete for a pixel, ``(S, Y, X)``: normalised maps, before them the background's if it competes.
+    """Scores that compete for each pixel, ``(S, Y, X)``: the background's, if it competes, then the normalised maps.
 
-    Of an image without any class the background alone is left, with a score of 1.
+    For an image without any class, only the background remains, with a score of 1.
     """
     if not len(maps_KYX):
         return np.ones((int(has_background), *maps_KYX.shape[-2:]), maps_KYX.dtype)
@@ -80,7 +80,7 @@ def competing(
 
 
 def keeps_background(has_background: bool, settings: PaintSettings) -> bool:
-    """Whether pixels may stay background where the image shows a class."""
+    """Whether pixels may stay background in images that show a class."""
     return has_background and settings.background.policy != "none"
 
 
@@ -92,21 +92,21 @@ def decide(
     settings: PaintSettings,
     own: Sequence[Threshold | None] = (),
 ) -> Labels:
-    """The label image ``(Y, X)`` of scores that compete, refined or not; all else as for ``paint``."""
+    """Label image ``(Y, X)`` of competing scores, refined or not; the other arguments are as for ``paint``."""
     if not values:
         return np.full(scores_SYX.shape[-2:], 0 if has_background else BARE, np.int64)
     if settings.rule == "ordered":
         labels = paint_ordered(scores_SYX, values, logits, thresholds_by_class(own, settings.threshold, len(values)))
         kept = keeps_background(has_background, settings)
         return np.where(labels == BARE, 0, labels) if kept else fill_nearest(labels)
-    if len(scores_SYX) > len(values):  # the background stands first: a tie is background
+    if len(scores_SYX) > len(values):  # the background comes first, so it wins ties
         values = [0, *values]
     labels_of: NDArray[np.int64] = np.asarray(values, np.int64)
     return np.asarray(labels_of[scores_SYX.argmax(0)])
 
 
 def most_probable(probabilities_KYX: NDArray[np.float32], size: Sequence[int]) -> Labels:
-    """Label image ``(Y, X)`` of another size, one class at a time: all at once may not fit into memory."""
+    """Label image ``(Y, X)`` of another size, one class at a time, since all at once may not fit into memory."""
     best_YX = np.full(tuple(size), -1, np.float32)
     labels_YX = np.zeros(tuple(size), np.int64)
     for value, small_YX in enumerate(probabilities_KYX):
@@ -117,10 +117,10 @@ def most_probable(probabilities_KYX: NDArray[np.float32], size: Sequence[int]) -
 
 
 def label_shares(scores_SYX: Maps, probable: bool) -> Maps:
-    """How likely each of the competing labels is, ``(S, Y, X)``; at each pixel the shares y add up to 1.
+    """Likelihood of each competing label, ``(S, Y, X)``; at each pixel the shares y sum to 1.
 
-    ``probable`` scores s are probabilities: y_k = s_k / sum_l s_l. Others were made to be compared with a threshold,
-    of which small ones mean next to nothing: y_k = s_k^2 / sum_l s_l^2. Where all are 0, all are equally likely.
+    If ``probable``, the scores s are probabilities: y_k = s_k / sum_l s_l. Otherwise they are meant for comparison with
+    a threshold, and small ones mean little: y_k = s_k^2 / sum_l s_l^2. Where all are 0, all labels are equally likely.
     """
     weights_SYX = scores_SYX if probable else scores_SYX**2
     total_YX = weights_SYX.sum(0)
@@ -130,15 +130,15 @@ def label_shares(scores_SYX: Maps, probable: bool) -> Maps:
 
 
 def thresholds_by_class(own: Sequence[Threshold | None], general: Threshold, count: int) -> list[Threshold]:
-    """A threshold for each of ``count`` classes: its own, or the general one."""
+    """Thresholds of ``count`` classes: the class's own, or the general one."""
     return [general if threshold is None else threshold for threshold in own or [None] * count]
 
 
 def background_score(maps_KYX: Maps, settings: BackgroundSettings, own: Sequence[Threshold | None] = ()) -> Maps:
-    """What the background sets against the best of the normalised maps, ``(Y, X)``."""
+    """Score of the background that competes with the normalised maps, ``(Y, X)``."""
     if settings.policy == "power":
         return np.asarray((1 - maps_KYX.max(0)) ** settings.value)
-    assert settings.value != "agreement"  # it became a number before anything is painted
+    assert settings.value != "agreement"  # replaced by a number before painting
     thresholds = thresholds_by_class(own, settings.value, len(maps_KYX))
     cuts_K = np.array([cut_value(*pair) for pair in zip(maps_KYX, thresholds, strict=True)], maps_KYX.dtype)
     return np.asarray(cuts_K[maps_KYX.argmax(0)])
@@ -147,9 +147,9 @@ def background_score(maps_KYX: Maps, settings: BackgroundSettings, own: Sequence
 def paint_ordered(
     maps_KYX: Maps, values: Sequence[int], logits: Sequence[float], thresholds: Sequence[Threshold]
 ) -> Labels:
-    """Paint classes from the lowest to the highest logit (the highest wins); pixels below every threshold stay bare.
+    """Paint classes from the lowest to the highest logit (the highest wins); pixels below all thresholds stay bare.
 
-    A map without any mass is skipped.
+    Maps that are 0 everywhere are skipped.
     """
     labels = np.full(maps_KYX.shape[-2:], BARE, np.int64)
     for index in np.argsort(np.asarray(logits), kind="stable"):
@@ -160,7 +160,7 @@ def paint_ordered(
 
 
 def cut_value(map_YX: Maps, threshold: Threshold) -> float:
-    """The value that a map is cut at."""
+    """Value at which a map is cut."""
     match threshold:
         case "mean":
             return float(map_YX.mean())
@@ -171,7 +171,7 @@ def cut_value(map_YX: Maps, threshold: Threshold) -> float:
 
 
 def otsu(map_YX: Maps, bins: int = 256) -> float:
-    """Otsu's threshold: the cut that makes the variance between the two sides largest."""
+    """Otsu's threshold: the cut that maximises the variance between the two sides."""
     counts, edges = np.histogram(map_YX, bins=bins)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)[:-1]
@@ -184,7 +184,7 @@ def otsu(map_YX: Maps, bins: int = 256) -> float:
 
 
 def fill_nearest(labels: Labels) -> Labels:
-    """Bare pixels get the label that is nearest by taxicab distance; an image without any label stays bare."""
+    """Give bare pixels the nearest label by taxicab distance; an image without any label stays bare."""
     bare = labels == BARE
     if not bare.any() or bare.all():
         return labels

@@ -1,4 +1,4 @@
-"""What of a mask set's settings depends on the run that it is painted with."""
+"""Mask set settings that depend on the run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tag2mask.training.run import Run
 
 
 def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
-    """The settings with everything decided that depends on the run.
+    """Complete the settings that depend on the run.
 
     Raises:
-        SettingsError: a refiner is unknown, out of order or lacks its extra or its folder, or a threshold is for a
-            class that the run does not know.
+        SettingsError: a refiner is unknown or out of order, or its extra or its folder is missing; or a threshold is
+            set for a class that the run does not have.
     """
     require_refiners(settings.refine.names)
     require_engine(settings.refine.crf_engine)
@@ -29,36 +29,38 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
     ):
         if (name in settings.refine.names) != (folder is not None):
             raise SettingsError(
-                f"--refine {name} and --{name} {name.upper()} belong together: {name.upper()} is what tag2mask {verb} "
-                "wrote"
+                f"--refine {name} and --{name} {name.upper()} must be given together: {name.upper()} is the folder "
+                f"that tag2mask {verb} wrote"
             )
     if PROBE in settings.refine.names and settings.paint.rule != "argmax":
-        raise SettingsError("--refine probe gives probabilities, which need no thresholds: leave rule=ordered out")
+        raise SettingsError("--refine probe gives probabilities, which need no thresholds: leave out rule=ordered")
     return settings.model_copy(update={"paint": resolve_paint(settings.paint, run.classes, str(run.path))})
 
 
 def require_all_tagged(samples: Sequence[Sample], split: str) -> None:
-    """Every image has tags.
+    """Check that every image has tags.
 
     Raises:
-        DataError: one has none.
+        DataError: an image has none.
     """
     untagged = [sample.name for sample in samples if sample.tags is None]
     if untagged:
         raise DataError(
-            f"{len(untagged)} of {len(samples)} images of split {split} have no tags, {untagged[0]} first; "
+            f"{len(untagged)} of {len(samples)} images of split {split} have no tags, such as {untagged[0]}; "
             "use --tags predicted"
         )
 
 
 def tagged_samples(run: Run, settings: MaskSettings, learner: str) -> list[Sample]:
-    """The split's images that ``learner`` can learn from: those with tags, or all of them if tags are to be predicted.
+    """Return the split's images that ``learner`` can learn from: those with tags, or all if tags are predicted.
 
     Raises:
-        DataError: there is none.
+        DataError: there are none.
     """
     dataset = open_dataset(run.data, run.settings.data, settings.split)
     samples = [sample for sample in dataset if settings.tags == "predicted" or sample.tags is not None]
     if not samples:
-        raise DataError(f"no image of split {settings.split} has tags; {learner} learns from class maps of tags")
+        raise DataError(
+            f"no image of split {settings.split} has tags, but {learner} learns from the class maps of tags"
+        )
     return samples

@@ -1,12 +1,12 @@
-"""The scores of a mask set: how likely each class of an image is, about patch by patch.
+"""The scores of a mask set: how likely each class of an image is, at about the resolution of patches.
 
 ::
 
-    scores/NAME.png    8-bit gray; planes of one size below each other, 255 is a share of 1
+    scores/NAME.png    8-bit gray; planes of equal size stacked vertically, 255 means a probability of 1
 
-The first plane is the background's, if the classes have one; those of the image's tags follow in the order of the
-manifest's ``image_tags``. Each plane covers the whole image, whatever the backbone had to fill up. An image that has
-neither a background nor tags has no file.
+The first plane is the background's, if the classes have one; the planes of the image's tags follow, in the order of
+``image_tags`` in the manifest. Each plane covers the whole image, without padding. An image with neither a background
+nor tags has no file.
 Shapes: S planes, h w patch grid.
 """
 
@@ -26,22 +26,22 @@ from tag2mask.files import write_bytes
 from tag2mask.names import inside
 
 SCORES = "scores"
-ONE = 255  # what a share of 1 is stored as
+ONE = 255  # stored value of a probability of 1
 
 Planes = NDArray[np.uint8]
 
 
 def score_path(folder: Path, name: str) -> Path:
-    """Where the scores of an image are.
+    """Path of an image's scores.
 
     Raises:
-        DataError: the name leads elsewhere.
+        DataError: the name points outside the folder.
     """
     return inside(folder / SCORES, f"{name}.png", folder)
 
 
 def write_scores(path: Path, planes_Shw: Planes) -> None:
-    """One plane or more, in one move."""
+    """Write one or more planes atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = BytesIO()
     Image.fromarray(planes_Shw.reshape(-1, planes_Shw.shape[2])).save(content, format="PNG")
@@ -50,23 +50,23 @@ def write_scores(path: Path, planes_Shw: Planes) -> None:
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """The scores of one image: where they are, and the pixel values of the classes that its planes belong to."""
+    """The scores of one image: their path, and the pixel values of the classes of their planes."""
 
     path: Path
     values: tuple[int, ...]
 
     def read(self) -> Planes:
-        """The planes ``(S, h, w)``; one pixel of none where nothing competes.
+        """Read the planes ``(S, h, w)``; without classes, the result has shape ``(0, 1, 1)``.
 
         Raises:
-            DataError: missing, unreadable, or not that many planes of 8 bits.
+            DataError: the file is missing or unreadable, or does not hold that many 8-bit planes.
         """
         if not self.values:
             return np.zeros((0, 1, 1), np.uint8)
         stacked = read_mask(self.path)
         if len(stacked) % len(self.values) or stacked.max() > ONE:
             raise DataError(
-                f"{self.path}: is no stack of {len(self.values)} planes of 8 bits, one a class of the image; delete it "
-                "and run the same tag2mask masks again"
+                f"{self.path}: is not a stack of {len(self.values)} 8-bit planes, one per class of the image; delete "
+                "it and run the same tag2mask masks command again"
             )
         return stacked.astype(np.uint8).reshape(len(self.values), -1, stacked.shape[1])

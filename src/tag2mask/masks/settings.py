@@ -1,4 +1,4 @@
-"""How class maps become masks."""
+"""Settings of painting: how class maps become masks."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tag2mask.refine.settings import RefineSettings
 from tag2mask.settings import Settings, Shorthand
 
 BACKGROUND_WORDS = ("mean", "otsu", "agreement")
-SHARE_EPS = 1e-9  # beside the sum of all classes' maps: where all are 0, all shares are
+SHARE_EPS = 1e-9  # added to the sum of all classes' maps: where all are 0, all shares are 0
 
 
 def require_share(threshold: Any) -> Any:
-    """A threshold that is a number is a share of the normalised map."""
+    """Check a threshold: a word, or a fraction of the normalised map's range."""
     if threshold in ("mean", "otsu") or (isinstance(threshold, int | float) and 0 <= threshold <= 1):
         return threshold
     raise ValueError("wanted mean, otsu or a number from 0 to 1")
@@ -30,52 +30,55 @@ Threshold = Annotated[Literal["mean", "otsu"] | float, BeforeValidator(require_s
 
 
 class BackgroundSettings(Settings):
-    """Where no class is.
+    """How background is found.
 
-    ``none``: every pixel gets a class. ``threshold``: a pixel is background where the best map is below ``value``, a
-    share of its range, its own ``mean`` or Otsu's threshold, or by ``agreement`` the share at which two views of the
-    images agree best. ``power``: background scores (1 - max map) ** ``value`` and competes with the maps.
+    ``none``: every pixel gets a class. ``threshold``: a pixel is background where the best map is below ``value``,
+    which is a fraction of the map's range, its own ``mean``, its threshold by ``otsu``, or with ``agreement`` the
+    fraction at which two views of the images agree best. ``power``: the background's score is
+    (1 - max map) ** ``value`` and competes with the maps.
     """
 
-    policy: Literal["none", "threshold", "power"] = Field("threshold", description="How background is found")
+    policy: Literal["none", "threshold", "power"] = Field("threshold", description="How background is decided")
     value: Literal["mean", "otsu", "agreement"] | float = Field(
         0.1, description="Threshold of the background, or its power"
     )
     agreement: float | None = Field(None, description="Kappa of the two views that chose the value [written by masks]")
-    tuned_on: str | None = Field(None, description="Split whose truth chose the value [written by masks]")
+    tuned_on: str | None = Field(None, description="Split whose true masks chose the value [written by masks]")
 
     @field_validator("value", mode="before")
     @classmethod
     def above_nothing(cls, value: Any) -> Any:
-        """A number is above 0."""
+        """Check that a number is above 0."""
         if value in BACKGROUND_WORDS or (isinstance(value, int | float) and value > 0):
             return value
         raise ValueError(f"wanted {', '.join(BACKGROUND_WORDS)} or a number above 0")
 
     @model_validator(mode="after")
     def fits(self) -> BackgroundSettings:
-        """A power is a number."""
+        """Check that a power is a number."""
         if self.policy == "power" and not isinstance(self.value, float):
-            raise ValueError("the policy power wants a number as value")
+            raise ValueError("the policy power needs a number as value")
         return self
 
 
 class PaintSettings(Settings):
     """How class maps become a label image.
 
-    ``rule``: ``argmax`` gives a pixel to the class whose normalised map is highest; ``ordered`` is TokenMasking's
-    way: every map is cut at ``threshold`` and painted, classes from the lowest to the highest logit, and what stays
-    bare gets the nearest paint.
-    ``relative``: M_c / sum_c' M_c' at a patch. Shares say nothing about patches that belong to no class.
-    ``background`` counts only where the classes have one. ``class_thresholds`` go before ``threshold`` and before the
-    background's.
+    ``rule``: ``argmax`` gives a pixel to the class with the highest normalised map. ``ordered`` is TokenMasking's rule:
+    every map is cut at ``threshold`` and painted, from the lowest to the highest logit. Pixels that stay bare become
+    background; if no background is kept, they get the nearest label.
+    ``relative``: M_c / sum_c' M_c' at a patch. Such a share carries no information at patches that show no class.
+    ``background`` applies only if the classes have one. ``class_thresholds`` override ``threshold`` and the
+    background's threshold.
     """
 
-    rule: Literal["argmax", "ordered"] = Field("argmax", description="How classes share the pixels")
-    relative: bool | None = Field(
-        None, description="Turn maps into each class's share of all classes' maps [where there is no background]"
+    rule: Literal["argmax", "ordered"] = Field(
+        "argmax", description="Give a pixel to the highest map, or paint classes in order"
     )
-    threshold: Threshold = Field("mean", description="Where the rule ordered cuts maps, as a share of their range")
+    relative: bool | None = Field(
+        None, description="Divide each class's map by the sum over all classes [if there is no background]"
+    )
+    threshold: Threshold = Field("mean", description="Where the rule ordered cuts maps, as a fraction of their range")
     class_thresholds: dict[str, Threshold] = Field(
         default_factory=dict, description="Thresholds of single classes, by name [none]"
     )
@@ -86,9 +89,9 @@ class PaintSettings(Settings):
 
     @model_validator(mode="after")
     def compares(self) -> PaintSettings:
-        """Where classes are painted over each other nothing says how likely they are; a power is no threshold."""
+        """Check that ``unsure`` and ``class_thresholds`` fit the rule and the policy."""
         if self.rule == "ordered" and self.unsure is not None:
-            raise ValueError("rule: ordered compares no scores: leave it out, or unsure")
+            raise ValueError("rule: ordered does not compare scores: leave out either it or unsure")
         if self.class_thresholds and self.background.policy == "power":
             raise ValueError("class_thresholds: the policy power has no thresholds")
         return self
@@ -108,15 +111,15 @@ PAINT_KEYS = {"paint": "paint.rule"} | {
 
 
 def readout(name: str, word: str) -> dict[str, Any]:
-    """A setting of the method that decides how a trained run is read."""
+    """Return a setting of the method that only affects how maps are read from a trained run."""
     return {f"method.{name}": from_word(word)}
 
 
 def thresholds(text: str) -> dict[str, Any]:
-    """The settings that ``0.1,cow=0.2,sky=otsu`` stands for: a general threshold, and those of single classes.
+    """Parse ``0.1,cow=0.2,sky=otsu``: a general threshold, and thresholds of single classes.
 
     Raises:
-        SettingsError: the general threshold is none.
+        SettingsError: the general threshold is invalid.
     """
     values: dict[str, Any] = {}
     own: dict[str, Any] = {}
@@ -128,16 +131,16 @@ def thresholds(text: str) -> dict[str, Any]:
         general = from_word(part)
         if general not in BACKGROUND_WORDS and not (isinstance(general, int | float) and 0 < general <= 1):
             raise SettingsError(
-                f"--threshold {part}: wanted {', '.join(BACKGROUND_WORDS)} or a number above 0, 1 at most"
+                f"--threshold {part}: wanted {', '.join(BACKGROUND_WORDS)} or a number above 0, at most 1"
             )
         values["paint.background.value"] = general
-        if general != "agreement":  # between views of what is background: nothing to paint in order by
+        if general != "agreement":  # it applies to the background only, not to the rule ordered
             values["paint.threshold"] = general
     return {**values, "paint.class_thresholds": own} if own else values
 
 
 class MaskSettings(Settings):
-    """A mask set's settings."""
+    """Settings of a mask set."""
 
     called: ClassVar[str] = "masks"
     moved: ClassVar[Mapping[str, str]] = {
@@ -152,21 +155,23 @@ class MaskSettings(Settings):
     shorthands: ClassVar[Mapping[str, Shorthand]] = {
         "threshold": Shorthand(
             "NUMBER|mean|otsu|agreement",
-            "Where maps are cut and background begins; 0.1,cow=0.2 for a single class [0.1]",
+            "Where maps are cut off and background begins; 0.1,cow=0.2 sets a single class [0.1]",
             thresholds,
         ),
         "layers": Shorthand(
-            "K", "Maps from the attention of the last K layers [the method's]", partial(readout, "map_layers")
+            "K", "Use the attention of the last K layers for maps [the method's]", partial(readout, "map_layers")
         ),
         "heads": Shorthand(
-            "open|all", "Heads that count in maps, if they are gated [the method's]", partial(readout, "heads")
+            "open|all", "Heads used for maps, if they are gated [the method's]", partial(readout, "heads")
         ),
     }
 
-    split: str = Field("train", description="Images by the name of their split, or all")
-    tags: Literal["given", "predicted"] = Field("given", description="Which tags to paint")
+    split: str = Field("train", description="Split of the images, or all")
+    tags: Literal["given", "predicted"] = Field(
+        "given", description="Paint the given tags, or those that the run predicts"
+    )
     method: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of the run's method that its weights do not depend on [the run's]"
+        default_factory=dict, description="Settings of the run's method that do not affect its weights [the run's]"
     )
     look: LookSettings = LookSettings()
     refine: RefineSettings = RefineSettings()
@@ -175,12 +180,12 @@ class MaskSettings(Settings):
 
     @model_validator(mode="after")
     def compares(self) -> MaskSettings:
-        """Scores exist where classes compete."""
+        """Check that the rule produces scores if they are to be written."""
         if self.paint.rule == "ordered" and self.scores:
-            raise ValueError("paint.rule: ordered compares no scores: leave it out, or scores")
+            raise ValueError("paint.rule: ordered does not compare scores: leave out either it or scores")
         return self
 
 
 def with_paint(settings: MaskSettings, **changes: Any) -> MaskSettings:
-    """The settings with changes of how maps are painted."""
+    """Return the settings with changed paint settings."""
     return settings.model_copy(update={"paint": settings.paint.model_copy(update=changes)})

@@ -3,12 +3,12 @@
 ::
 
     masks/NAME.png     indexed, VOC palette, the image's size; 16-bit gray above 254 classes
-    scores/NAME.png    if its settings say so: how likely each class of the image is (``masks/scores.py``)
+    scores/NAME.png    with the setting ``scores``: how likely each class of the image is (``masks/scores.py``)
     classes.json       names, background, ignore
-    manifest.json      who made the masks, from what, which labels were used, what went wrong
+    manifest.json      how the masks were made, from what, which labels were used, which images failed
 
-Every file is whole or not there. The manifest is written first of all, with ``complete`` false, so that an interrupted
-set knows what it was to become; the tags of each image stand in ``tags.jsonl`` until they move into the manifest.
+Files are written atomically. The manifest is written first, with ``complete`` false, so that an interrupted set can be
+continued; the tags of each image are in ``tags.jsonl`` until they move into the manifest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags
 
 
 class HowMade(Stored, extra="allow"):
-    """The settings that a manifest lists, as far as they are looked at."""
+    """Those settings in a manifest that are read again."""
 
     split: str = ""
     tags: str = ""
@@ -45,7 +45,7 @@ class HowMade(Stored, extra="allow"):
 
 
 class Manifest(Stored, extra="allow"):
-    """The content of ``manifest.json``; what is not there was never said."""
+    """The content of ``manifest.json``; missing entries get defaults."""
 
     complete: Flag = False
     run: str = ""
@@ -61,7 +61,7 @@ class Manifest(Stored, extra="allow"):
     failures: dict[str, str] = Field(default_factory=dict)
 
     def require_known(self, classes: Classes) -> None:
-        """All tags are classes.
+        """Check that all tags are classes.
 
         Raises:
             ValueError: one is not.
@@ -89,22 +89,22 @@ class MaskSet:
     manifest: dict[str, Any]
 
     def names(self) -> list[str]:
-        """Images that have a mask, sorted."""
+        """Names of the images that have a mask, sorted."""
         folder = self.path / MASKS
         return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("[!.]*.png"))
 
     def mask(self, name: str) -> Path:
-        """Path of an image's mask."""
+        """Path of the mask of an image."""
         return mask_path(self.path, name)
 
     def scores(self, names: Iterable[str]) -> dict[str, ScoreFile]:
-        """The scores of these images.
+        """Scores of these images.
 
         Raises:
-            MaskSetError: it has none, or those of an image are missing.
+            MaskSetError: the mask set has no scores, or those of an image are missing.
         """
         if not has_scores(self.manifest):
-            raise MaskSetError(f"{self.path} has no scores, only masks: make it with tag2mask masks --scores")
+            raise MaskSetError(f"{self.path} has masks but no scores: make it with tag2mask masks --scores")
         tags, first = tags_of(self), self.classes.offset
         place = {name: value for value, name in enumerate(self.classes.names, start=first)}
         found = {
@@ -114,31 +114,31 @@ class MaskSet:
         missing = [one.path for one in found.values() if one.values and not one.path.is_file()]
         if missing:
             raise MaskSetError(
-                f"{missing[0]} is missing, {len(missing)} of the scores of {len(found)} images: run the same tag2mask "
-                "command again, it makes them anew"
+                f"the scores of {len(missing)} of {len(found)} images are missing, such as {missing[0]}: run the same "
+                "tag2mask command again to make them"
             )
         return found
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of an image is.
+    """Path of the mask of an image.
 
     Raises:
-        DataError: the name leads elsewhere.
+        DataError: the name points outside the folder.
     """
     return inside(folder / MASKS, f"{name}.png", folder)
 
 
 def has_scores(manifest: Mapping[str, Any]) -> bool:
-    """Whether a mask set with such a manifest has scores."""
+    """Whether a mask set with this manifest has scores."""
     return bool(manifest.get("settings", {}).get("scores", False))
 
 
 def tags_of(masks: MaskSet) -> dict[str, list[str]]:
-    """The tags that each image was painted with.
+    """Return the tags that each image was painted with.
 
     Raises:
-        MaskSetError: the mask set does not say.
+        MaskSetError: the mask set does not record them.
     """
     tags: dict[str, list[str]] = masks.manifest.get("image_tags", {})
     untold = [name for name in masks.names() if name not in tags]
@@ -148,10 +148,10 @@ def tags_of(masks: MaskSet) -> dict[str, list[str]]:
 
 
 def open_mask_set(path: Path) -> MaskSet:
-    """A mask set.
+    """Open a mask set.
 
     Raises:
-        MaskSetError: it is none, or is damaged.
+        MaskSetError: it is not a mask set, or it is damaged.
     """
     for name in (CLASSES, MANIFEST):
         if not (path / name).is_file():
@@ -167,20 +167,21 @@ def open_mask_set(path: Path) -> MaskSet:
 
 
 def open_finished(path: Path) -> MaskSet:
-    """A mask set that is complete, with every mask that its manifest lists, and not empty.
+    """Open a mask set that is complete, not empty, and holds every mask that its manifest lists.
 
     Raises:
-        MaskSetError: it is not.
+        MaskSetError: it is not a mask set, or not such a one.
     """
     opened = open_mask_set(path)
     if not opened.manifest.get("complete"):
-        raise MaskSetError(f"{path} is not finished: run the same tag2mask command again, it goes on where it was")
+        raise MaskSetError(f"{path} is not finished: run the same tag2mask command again to continue")
     listed = opened.manifest.get("image_tags", {})
     missing = [name for name in listed if not opened.mask(name).is_file()]
     if missing:
         raise MaskSetError(
-            f"{opened.mask(missing[0])} is missing, {len(missing)} of the {len(listed)} masks that {MANIFEST} lists: "
-            "paint them with the same tag2mask command again, or take them out of its image_tags"
+            f"{len(missing)} of the {len(listed)} masks that {MANIFEST} lists are missing, such as "
+            f"{opened.mask(missing[0])}: run the same tag2mask command again to paint them, or remove them from its "
+            "image_tags"
         )
     if not opened.names():
         raise MaskSetError(f"{path} holds no masks; run tag2mask masks again with another --out")
@@ -189,9 +190,10 @@ def open_finished(path: Path) -> MaskSet:
 
 @dataclass(frozen=True)
 class MaskSetSummary:
-    """What came of it: masks in ``path``, and images that failed.
+    """Result of painting: the number of masks in ``path``, and the images that failed.
 
-    ``fallbacks`` have no predicted tag but the best in its place, ``untagged`` have none at all: all is background.
+    ``fallbacks`` counts images without a predicted tag, painted with the best class instead; ``untagged`` counts images
+    without any tag, which are all background.
     """
 
     path: Path
@@ -201,20 +203,20 @@ class MaskSetSummary:
     failures: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the output for ``--json``."""
         return {**{key: value for key, value in vars(self).items() if key != "path"}, "masks": str(self.path)}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the output for people."""
         untagged = f"{self.untagged} of them without any tag, " if self.untagged else ""
         return [f"{self.path}: {self.images} masks, {untagged}{len(self.failures)} failures"]
 
 
 @dataclass(frozen=True)
 class Painted:
-    """A label image, the names of its tags, and whether the best of them stands in because none was predicted.
+    """A label image, the names of its tags, and whether the best class was used because no tag was predicted.
 
-    ``scores`` are planes ``(S, h, w)``, if the mask set is to have them and anything competes for this image.
+    ``scores`` are planes ``(S, h, w)`` if the mask set has scores and the image has a background or a tag.
     """
 
     labels: NDArray[np.int64]
@@ -224,10 +226,10 @@ class Painted:
 
 
 class MaskSetWriter:
-    """A mask set being made. Opened again on the same folder it goes on, if it was to become the same set."""
+    """Writes a mask set. Opened again on the same folder, it continues if nothing that decides the masks changed."""
 
     def __init__(self, path: Path, classes: Classes, origin: Mapping[str, Any]) -> None:
-        """Start or go on; ``origin`` is everything that decides the masks.
+        """Start or continue; ``origin`` is everything that decides the masks.
 
         Raises:
             MaskSetError: the folder holds something else.
@@ -245,23 +247,23 @@ class MaskSetWriter:
             self.open_for_masks()
 
     def open_for_masks(self) -> None:
-        """What else there is before the first mask."""
+        """Write what must exist before the first mask."""
         (self.path / MASKS).mkdir(exist_ok=True)
         write_json(self.path / CLASSES, self.classes.to_json())
 
     def stopped_early(self) -> bool:
-        """Whether the manifest of just this set is there, and not even its classes."""
+        """Whether a previous call stopped after writing the manifest of this set, before its classes."""
         manifest = self.path / MANIFEST
         if (self.path / CLASSES).exists() or not manifest.is_file():
             return False
         return manifest.read_bytes() == json_bytes({**self.origin, "complete": False})
 
     def go_on(self) -> None:
-        """Take up what is there."""
+        """Continue with the existing masks."""
         if self.stopped_early():
             self.open_for_masks()
         if not (self.path / MANIFEST).is_file():
-            raise MaskSetError(f"{self.path} is not empty and no mask set; choose another --out")
+            raise MaskSetError(f"{self.path} is not empty and is not a mask set; choose another --out")
         before = open_mask_set(self.path)
         was = {key: before.manifest.get(key) for key in self.origin}
         require_begun_as(self.path, was, self.origin, error=MaskSetError)
@@ -274,27 +276,25 @@ class MaskSetWriter:
         self.fallbacks = list(dict.fromkeys([*before.manifest.get("fallbacks", []), *noted]))
 
     def has(self, name: str) -> bool:
-        """Whether an image's mask is finished, with its scores if the set has them."""
+        """Whether the mask of an image is finished, including its scores if the set has them."""
         paths = [mask_path(self.path, name)]
         if has_scores(self.origin) and len(self.tags.get(name, ())) + self.classes.offset:
             paths.append(score_path(self.path, name))
-        # Empty if power failed meanwhile.
+        # A file may be empty after a power failure.
         return name in self.tags and all(path.is_file() and path.stat().st_size > 0 for path in paths)
 
-    def add(
-        self, name: str, labels: NDArray[np.int64], tags: list[str], fallback: bool, scores: Planes | None = None
-    ) -> None:
-        """Write one mask, before it its scores, and note the tags that it was painted from."""
-        if scores is not None:
-            write_scores(score_path(self.path, name), scores)
-        write_mask(mask_path(self.path, name), labels, self.classes)
-        append_line(self.path / TAGS, {"name": name, "tags": tags, "fallback": fallback})
-        if fallback and name not in self.tags:  # else its mask was deleted and is painted anew
+    def add(self, name: str, painted: Painted) -> None:
+        """Write the scores and the mask of an image, and record the tags it was painted with."""
+        if painted.scores is not None:
+            write_scores(score_path(self.path, name), painted.scores)
+        write_mask(mask_path(self.path, name), painted.labels, self.classes)
+        append_line(self.path / TAGS, {"name": name, "tags": painted.tags, "fallback": painted.fallback})
+        if painted.fallback and name not in self.tags:  # otherwise its mask was deleted and is painted again
             self.fallbacks.append(name)
-        self.tags[name] = tags
+        self.tags[name] = painted.tags
 
     def finish(self, failures: Mapping[str, str]) -> MaskSetSummary:
-        """Write the manifest as complete, once what it vouches for is on the disk."""
+        """Write the complete manifest, after all files it lists are on disk."""
         for folder in (SCORES, MASKS):
             sync(self.path / folder)
         content = {

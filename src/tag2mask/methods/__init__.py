@@ -1,6 +1,7 @@
-"""The methods by name, and how one is built.
+"""The registry of methods, and how to build one.
 
-A new method is a folder here and a line in ``METHODS``, or an entry point ``tag2mask.methods`` of another package.
+To add a method, add a folder here and a line to ``METHODS``, or declare an entry point ``tag2mask.methods`` in another
+package.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import nn
 
 from tag2mask.data.classes import Classes
 from tag2mask.errors import SettingsError
-from tag2mask.methods.attended import Attended, AttendedSettings
+from tag2mask.methods.attended import Attended, AttendedSettings, DynamicAttended, DynamicSettings
 from tag2mask.methods.base import Ask, Evidence, Method, Progress
 from tag2mask.methods.baselines import TSCAM, BaselineSettings, GradCAM, LinearCAM, Rollout, TSCAMSettings
 from tag2mask.methods.mctformer import MCTformer, MCTformerSettings
@@ -26,14 +27,14 @@ from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
 
 __all__ = [
-    "METHODS", "TSCAM", "Ask", "Attended", "Evidence", "GradCAM", "LinearCAM", "MCTformer", "Method", "MethodEntry",
-    "Progress", "Rollout", "ToCo", "TokenMasking", "WeakTr", "build_method", "method_settings",
+    "METHODS", "TSCAM", "Ask", "Attended", "DynamicAttended", "Evidence", "GradCAM", "LinearCAM", "MCTformer", "Method",
+    "MethodEntry", "Progress", "Rollout", "ToCo", "TokenMasking", "WeakTr", "build_method", "method_settings",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method: its settings class, the settings in which it differs from that class's defaults, and what builds it."""
+    """A method: its settings class, its deviations from that class's defaults, and the function that builds it."""
 
     settings_class: type[Settings]
     settings: Mapping[str, Any]
@@ -44,6 +45,7 @@ METHODS: Mapping[str, MethodEntry] = Registry(
     "tag2mask.methods",
     {
         "attended": MethodEntry(AttendedSettings, {}, Attended),
+        "attended-dynamic": MethodEntry(DynamicSettings, {}, DynamicAttended),
         "tokenmasking": MethodEntry(TokenMaskingSettings, {}, TokenMasking),
         "tokenmasking-paper": MethodEntry(TokenMaskingSettings, {}, TokenMasking),  # its name in 0.1
         "tokenmasking-released": MethodEntry(
@@ -72,11 +74,11 @@ METHODS: Mapping[str, MethodEntry] = Registry(
 def build_method(
     name: str, classes: Classes, backbone: BackboneSettings, method: Mapping[str, Any], weights: Weights
 ) -> tuple[Method, WeightsReport]:
-    """A method for the tags of ``classes`` around a backbone filled with ``weights``; ``method`` changes its settings.
+    """Build a method for ``classes`` on a backbone with these ``weights``; ``method`` overrides its settings.
 
     Raises:
         SettingsError: unknown method, backbone or setting.
-        WeightsError: weights that cannot be had or do not fit.
+        WeightsError: the weights are not available or do not fit.
     """
     settings = method_settings(name, method)
     model, report = build_backbone(backbone, weights)
@@ -88,12 +90,12 @@ def build_method(
 
 
 def method_settings(name: str, method: Mapping[str, Any]) -> Settings:
-    """All settings of a method: its class's defaults, its own, then ``method``.
+    """Return all settings of a method: its class's defaults, then the method's own, then ``method``.
 
     Raises:
         SettingsError: unknown method or setting.
     """
     if name not in METHODS:
-        raise SettingsError(f"method {name!r} is unknown; there are {', '.join(METHODS)}")
+        raise SettingsError(f"method {name!r} is unknown; choose one of {', '.join(METHODS)}")
     entry = METHODS[name]
     return entry.settings_class.parse({**entry.settings, **method}, where=f"method {name}")

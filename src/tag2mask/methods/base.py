@@ -1,4 +1,4 @@
-"""The contract between a method and everything around it.
+"""The interface between a method and the rest of the library.
 
 Shapes: B batch, C classes, M patches, h w patch grid, Y X pixels.
 """
@@ -21,10 +21,14 @@ from tag2mask.vit.vit import ViT
 
 @dataclass(frozen=True)
 class Ask:
-    """What the caller wants beside the logits; what nobody asked for is not computed."""
+    """What the caller wants in addition to the logits; anything else is not computed.
+
+    A method that looks only for likely classes also looks for ``classes``, given by their indices.
+    """
 
     maps: bool = False
     affinity: bool = False
+    classes: tuple[int, ...] = ()
 
 
 LOGITS = Ask()
@@ -35,9 +39,9 @@ Views = Sequence[Tensor]
 class Evidence:
     """What a method returns for a batch.
 
-    ``scores_BC`` are the logits that decide presence and painting order; ``logits`` holds every ``(B, C)`` logit
-    that enters the loss, by name; ``terms`` the named scalars that do (a gate penalty); ``maps_BChw >= 0``, not yet
-    spread by any affinity, and ``affinity_BMM`` are there if they were asked for.
+    ``scores_BC`` are the logits that decide presence and painting order. ``logits`` holds all ``(B, C)`` logits that
+    enter the loss, by name, and ``terms`` the scalar loss terms, such as a gate penalty. ``maps_BChw >= 0``, not yet
+    spread by any affinity, and ``affinity_BMM`` are present if they were requested.
     """
 
     scores_BC: Tensor
@@ -49,7 +53,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands before a step: ``step`` of ``steps``, in ``epoch`` of ``epochs``; both count from 0."""
+    """Progress of training before a step: ``step`` of ``steps`` in ``epoch`` of ``epochs``, both counted from 0."""
 
     step: int
     steps: int
@@ -59,7 +63,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Readout:
-    """Logits that are linear in what a method reads for each class, w_c . r_c + b_c.
+    """A head that is linear in one feature vector per class: the logit is w_c . r_c + b_c.
 
     ``read`` turns images into ``r (B, C, D)``; ``vector_CD`` and ``bias_C`` are the parameters w and b.
     """
@@ -70,10 +74,10 @@ class Readout:
 
 
 class Method(nn.Module, ABC):
-    """A method of weakly supervised segmentation. Abstract; a method is final: it overrides nothing that has a body.
+    """Base class of methods of weakly supervised segmentation. A subclass implements only the abstract methods.
 
-    ``readout`` is there for methods whose head can be fitted to the untrained backbone before training, ``crops`` for
-    those that learn from more than one view of an image, ``teacher`` for those that learn from themselves as they were.
+    ``readout`` is set by methods whose head can be fitted to the pretrained backbone before training, ``crops`` by
+    methods that learn from several views of an image, ``teacher`` by methods that learn from an average of themselves.
     """
 
     vit: ViT
@@ -81,7 +85,7 @@ class Method(nn.Module, ABC):
     crops: tuple[Crops, ...] = ()
 
     def __init__(self, classes: Classes | int) -> None:
-        """A method for the tags of ``classes``: their names and the background, or no more than their number."""
+        """Set the classes: names and background, or only their number."""
         super().__init__()
         self.classes = unnamed_classes(classes) if isinstance(classes, int) else classes
         self.teacher: Teacher | None = None
@@ -92,11 +96,11 @@ class Method(nn.Module, ABC):
         return self.vit.patch
 
     def open_heads(self) -> list[int] | None:
-        """Open attention heads in every layer, or None for a method without gates."""
+        """Number of open attention heads in each layer; None for a method without gates."""
         return self.vit.open_heads() if self.vit.gated else None
 
     def kept_weights(self) -> dict[str, Tensor]:
-        """What is kept of a training: all but a teacher that is there for training alone."""
+        """Weights to save after training: all but those of a teacher that only training needs."""
         weights: dict[str, Tensor] = self.state_dict()
         if self.teacher is None or self.teacher.saved:
             return weights
@@ -104,30 +108,30 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Look at normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training.
+        """Process normalised ``images (B, bands, Y, X)``, sides multiples of the patch; ``tags (B, C)`` in training.
 
-        ``views`` has ``(B, count, bands, side, side)`` in training for each of ``crops``.
+        In training, ``views`` holds a tensor ``(B, count, bands, side, side)`` for each element of ``crops``.
         """
 
     @abstractmethod
     def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
-        """Named scalar terms; their sum is minimised. ``progress`` is for weights that change in training."""
+        """Named scalar terms whose sum is minimised. ``progress`` is for weights that change during training."""
 
     @abstractmethod
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """All trainable parameters, each in one group; those of one rate keep their order in the optimiser."""
+        """All trainable parameters, each in exactly one group; the optimiser keeps their order within a rate."""
 
 
 def unnamed_classes(count: int) -> Classes:
-    """Classes that nobody named."""
+    """Return ``count`` classes with placeholder names."""
     return Classes(tuple(f"class {index}" for index in range(count)))
 
 
 def require_multi_hot(tags: Tensor | None, images: int, classes: int) -> Tensor:
-    """The tags, if they are multi-hot ``(B, C)``.
+    """Return the tags if they are multi-hot ``(B, C)``.
 
     Raises:
-        ValueError: there are none, or they have another shape.
+        ValueError: they are missing or have another shape.
     """
     if tags is None or tuple(tags.shape) != (images, classes):
         got = "none" if tags is None else tuple(tags.shape)
@@ -136,7 +140,7 @@ def require_multi_hot(tags: Tensor | None, images: int, classes: int) -> Tensor:
 
 
 def soft_margins(evidence: Evidence, tags: Tensor) -> dict[str, Tensor]:
-    """The multi-label soft margin loss of every branch: the mean over classes and images."""
+    """Multi-label soft margin loss of each branch, the mean over classes and images."""
     return {
         name: F.multilabel_soft_margin_loss(logits_BC.float(), tags.float())
         for name, logits_BC in evidence.logits.items()

@@ -1,4 +1,4 @@
-"""Methods as runs of 0.1 name them."""
+"""Methods in runs of version 0.1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tag2mask.methods.attended import AttendedSettings
 from tag2mask.methods.tokenmasking import TokenMaskingSettings
 from tag2mask.settings import Settings
 
-# Values, of settings that are gone, with which a run means what this version does.
+# Settings that no longer exist, with the values that match this version's behaviour.
 ATTENDED: Mapping[str, tuple[Any, ...]] = MappingProxyType({"head": ("per_token",), "final_norm": (True,)})
 PRUNED: Mapping[str, tuple[Any, ...]] = MappingProxyType({"gates": ("soft",), "heads": ("open",)})
 TOKEN: Mapping[str, tuple[Any, ...]] = MappingProxyType(
@@ -20,12 +20,13 @@ TOKEN: Mapping[str, tuple[Any, ...]] = MappingProxyType(
 
 
 def method_of_run(name: str, settings: Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
-    """A run's method and its settings in this version's words; ``where`` is the file that says them.
+    """Translate a run's method and its settings to this version; ``where`` names their file in messages.
 
-    0.1 had one class for TokenMasking and our own method, ``tokenmasking``, whose setting ``reads`` told them apart.
+    Version 0.1 had one method, ``tokenmasking``, for both TokenMasking and our own method, which differed in the
+    setting ``reads``.
 
     Raises:
-        SettingsError: the method had a form that is gone.
+        SettingsError: this version no longer supports that form of the method.
     """
     match settings.get("reads"):
         case "attended":
@@ -39,19 +40,19 @@ def method_of_run(name: str, settings: Mapping[str, Any], where: str) -> tuple[s
 
 
 def require(settings: Mapping[str, Any], wanted: Mapping[str, tuple[Any, ...]], where: str) -> None:
-    """Every setting has one of its wanted values, or none.
+    """Check that each of these settings is absent or has a supported value.
 
     Raises:
-        SettingsError: one has not.
+        SettingsError: one has an unsupported value.
     """
     for key, values in wanted.items():
         if key in settings and settings[key] not in values:
             raise SettingsError(
-                f"{where}: method.{key}={settings[key]} with reads={settings['reads']} is gone; open the run with "
-                "tag2mask 0.1, or train again"
+                f"{where}: method.{key}={settings[key]} with reads={settings['reads']} was removed; open the run "
+                "with tag2mask 0.1, or train again"
             )
 
 
 def known_settings(settings: Mapping[str, Any], kind: type[Settings]) -> dict[str, Any]:
-    """The settings that ``kind`` still has."""
+    """Keep only the settings that ``kind`` has."""
     return {key: value for key, value in settings.items() if key in kind.model_fields}

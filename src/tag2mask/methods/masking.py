@@ -1,4 +1,4 @@
-"""Token masking, which TokenMasking and our own method share.
+"""Token masking, shared by TokenMasking and our own method.
 
 Shapes: B batch, C classes, D width.
 """

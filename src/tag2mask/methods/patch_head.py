@@ -1,4 +1,4 @@
-"""Class evidence from patch tokens, as MCTformer's and WeakTr's patch branch and TS-CAM have it.
+"""Class evidence from patch tokens, as in TS-CAM and in the patch branches of MCTformer and WeakTr.
 
 Shapes: B batch, C classes, D width, M patches, h w patch grid.
 """
@@ -13,14 +13,14 @@ from tag2mask.vit.vit import Features
 
 
 class PatchHead(nn.Module):
-    """A 3 x 3 convolution from patch tokens to an activation map a class (PatchCAM)."""
+    """A 3 x 3 convolution from patch tokens to one activation map per class (PatchCAM)."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width, classes, 3, padding=1)
 
     def forward(self, features: Features) -> Tensor:
-        """Activations ``(B, C, h, w)`` in float32, of either sign."""
+        """Activations ``(B, C, h, w)`` in float32, positive or negative."""
         activations: Tensor = self.conv(on_grid(features.patch_BMD.transpose(1, 2), features.grid))
         return activations.float()
 
@@ -31,7 +31,7 @@ def mean_pooling(maps_BChw: Tensor) -> Tensor:
 
 
 def rank_pooling(maps_BChw: Tensor, decay: float = 0.996) -> Tensor:
-    """Logits ``(B, C)``: sum_j d^j s_(j) / sum_j d^j over a class's scores from the highest down (MCTformer+)."""
+    """Logits ``(B, C)``: sum_j d^j s_(j) / sum_j d^j over a class's scores in descending order (MCTformer+)."""
     scores_BCM = maps_BChw.flatten(2).sort(-1, descending=True).values
     weight_M = decay ** torch.arange(scores_BCM.shape[-1], device=scores_BCM.device, dtype=scores_BCM.dtype)
     return (scores_BCM * weight_M).sum(-1) / weight_M.sum()

@@ -1,11 +1,11 @@
-"""What a checkpoint that a method's authors released holds, and where each of its tensors goes here.
+"""Layouts of the checkpoints that methods' authors released, and the names of their tensors here.
 
-Each method's layout is in its ``released.py``. What is known of names and shapes, and from where:
+Each method's layout is in its ``released.py``. The names and shapes come from these sources:
 
-- DeiT's own names, as timm publishes them: the authors load DeiT's weights by these names, so their models have them.
+- DeiT's tensor names, as published by timm: the authors load DeiT's weights by these names, so their models use them.
 - ``cls_token``, ``pos_embed``, ``pos_embed_cls``, ``pos_embed_pat``: described with the released code.
 - ``norm`` and a linear ``head``, which no logit and no map needs: derived from the papers' parameter counts.
-- Layers that DeiT does not have: no page names them, so their shapes find them.
+- Layers that DeiT does not have: their names are not published, so they are found by shape.
 
 Shapes: C classes, D width, M patches, P patch side, L layers.
 """
@@ -21,13 +21,13 @@ from torch import Tensor
 Shape = tuple[int, ...]
 State = Mapping[str, Tensor]
 Layer = Mapping[str, Shape]  # "weight" and "bias"
-HEAD_WIDTH = 64  # of every DeiT
+HEAD_WIDTH = 64  # in every DeiT
 PATCHES, CLASS = "patch_embed.proj", "cls_token"
 
 
 @dataclass(frozen=True)
 class Size:
-    """What decides all shapes; there are ``side`` x ``side`` patches."""
+    """The sizes that determine all shapes; there are ``side`` x ``side`` patches."""
 
     classes: int
     width: int
@@ -37,15 +37,16 @@ class Size:
 
     @property
     def heads(self) -> int:
-        """Attention heads of a layer."""
+        """Attention heads per layer."""
         return self.width // HEAD_WIDTH
 
 
 @dataclass(frozen=True)
 class Positions:
-    """How a file holds position vectors: their shapes by name, as ``written`` and from C, M and D, and their ``parts``.
+    """How a file stores position embeddings.
 
-    ``parts`` are those of classes, ``(C, D)``, and of patches, ``(M, D)``, from the file's tensors and C.
+    ``written`` holds their shapes as text, by tensor name; ``shapes`` computes them from C, M and D. ``parts`` splits
+    the file's tensors into the embeddings of classes ``(C, D)`` and patches ``(M, D)``, given C.
     """
 
     written: Mapping[str, str]
@@ -67,7 +68,7 @@ APART = Positions(
 
 @dataclass(frozen=True)
 class Layout:
-    """A released checkpoint: ``positions``, and our names of ``layers`` that their shapes find."""
+    """Layout of a released checkpoint: its ``positions``, and the ``layers`` found by shape, under our names."""
 
     positions: Positions
     layers: Callable[[Size], Mapping[str, Layer]]
@@ -75,7 +76,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A released checkpoint under our names, float32, and what it holds that nothing here reads."""
+    """A released checkpoint under our names, in float32, and the names of its tensors that are not used."""
 
     size: Size
     tensors: dict[str, Tensor]
@@ -83,12 +84,12 @@ class Fitted:
 
 
 def convolution(size: Size) -> Mapping[str, Layer]:
-    """The 3 x 3 convolution from patch tokens to classes. It stands where DeiT has its linear head."""
+    """The 3 x 3 convolution from patch tokens to classes, which replaces DeiT's linear head."""
     return {"patch_head.conv": {"weight": (size.classes, size.width, 3, 3), "bias": (size.classes,)}}
 
 
 def transformer(size: Size) -> dict[str, Shape]:
-    """DeiT's patch embedding and blocks, which have the same names here."""
+    """DeiT's patch embedding and blocks, whose names are the same here."""
     D = size.width
     of_block: dict[str, Shape] = {
         "norm1.weight": (D,),
@@ -109,28 +110,29 @@ def transformer(size: Size) -> dict[str, Shape]:
 
 
 def unread(size: Size) -> dict[str, Shape]:
-    """DeiT's final norm and linear head, which may be there: tokens are read before the norm, and by their mean."""
+    """DeiT's final norm and linear head: optional, since the methods read the mean of tokens before the norm."""
     D, C = size.width, size.classes
     return {"norm.weight": (D,), "norm.bias": (D,), "head.weight": (C, D), "head.bias": (C,)}
 
 
 def find_tensors(size: Size, layout: Layout) -> dict[str, Shape]:
-    """Everything that a name finds, by its released name."""
+    """Shapes of all tensors that are found by name, by their released names."""
     C, D = size.classes, size.width
     return {**transformer(size), CLASS: (1, C, D), **layout.positions.shapes(C, size.side**2, D)}
 
 
 def without_prefix(state: State) -> dict[str, Tensor]:
-    """Names as they were before torch's ``DataParallel`` wrapped the model."""
+    """Remove the prefix that torch's ``DataParallel`` adds to all names."""
     wrapped = all(name.startswith("module.") for name in state)
     return {name.removeprefix("module.") if wrapped else name: tensor for name, tensor in state.items()}
 
 
 def fit_state(state: State, layout: Layout) -> Fitted:
-    """The tensors under our names.
+    """Match the tensors to a layout and rename them to our names.
 
     Raises:
-        ValueError: one is missing, surplus or of another shape; the first of them, both shapes and their number.
+        ValueError: one is missing, unexpected or of another shape; the message gives the first, both its shapes and
+            the number of such tensors.
     """
     size = measure_state(state, layout)
     wanted = find_tensors(size, layout)
@@ -146,10 +148,10 @@ def fit_state(state: State, layout: Layout) -> Fitted:
 
 
 def measure_state(state: State, layout: Layout) -> Size:
-    """Classes, width, depth, patch and grid, from the tensors that say so.
+    """Infer classes, width, depth, patch and grid from the shapes of tensors.
 
     Raises:
-        ValueError: one of them is missing, or is no such tensor.
+        ValueError: a tensor is missing or has an impossible shape.
     """
     for name, shape in {CLASS: "(1, C, D)", f"{PATCHES}.weight": "(D, 3, P, P)", **layout.positions.written}.items():
         there = tuple(state[name].shape) if name in state else "missing"
@@ -158,18 +160,18 @@ def measure_state(state: State, layout: Layout) -> Size:
     _, classes, width = state[CLASS].shape
     numbers = [name.split(".")[1] for name in state if name.startswith("blocks.")]
     blocks = [int(number) for number in numbers if number.isdecimal()]
-    depth = min(max(blocks, default=-1) + 1, len(state))  # a number that is no block's asks for no more than that
+    depth = min(max(blocks, default=-1) + 1, len(state))  # a bogus block number must not ask for a huge model
     patches = len(layout.positions.parts(state, classes)[1])
     side = round(patches**0.5)
     if side**2 != patches or not side:
-        raise ValueError(f"positions are of {patches} patches, which make no square")
+        raise ValueError(f"the position embeddings cover {patches} patches, which is not a square number")
     if width % HEAD_WIDTH:
-        raise ValueError(f"tokens are {width} wide, and DeiT's heads {HEAD_WIDTH}: that makes no whole number of heads")
+        raise ValueError(f"the token width {width} is not a multiple of DeiT's head width {HEAD_WIDTH}")
     return Size(classes, width, depth, state[f"{PATCHES}.weight"].shape[-1], side)
 
 
 def find(others: State, layers: Mapping[str, Layer]) -> dict[str, str]:
-    """Of each of our tensors the released name, for layers that one group of ``others`` alone can be."""
+    """Map our tensor names to released names, for each layer whose shapes exactly one group of ``others`` has."""
     groups: dict[str, dict[str, Shape]] = {}
     for name, tensor in others.items():
         group, _, last = name.rpartition(".")
@@ -183,22 +185,22 @@ def find(others: State, layers: Mapping[str, Layer]) -> dict[str, str]:
 
 
 def require_same(state: State, wanted: Mapping[str, Shape]) -> None:
-    """The tensors are those of the layout.
+    """Check that the tensors are those of the layout.
 
     Raises:
-        ValueError: one is missing, too much or of another shape.
+        ValueError: one is missing, unexpected or of another shape.
     """
     there = {name: tuple(tensor.shape) for name, tensor in state.items()}
     other = [name for name in {**wanted, **there} if there.get(name) != wanted.get(name)]
     if other:
         raise ValueError(
-            f"{len(other)} of {len(wanted)} tensors differ from the published layout, {other[0]} first "
+            f"{len(other)} of {len(wanted)} tensors differ from the published layout; the first is {other[0]} "
             f"({there.get(other[0], 'missing')} in the file, {wanted.get(other[0], 'missing')} in the layout)"
         )
 
 
 def ours(state: State, size: Size, layout: Layout, found: Mapping[str, str]) -> dict[str, Tensor]:
-    """All tensors of our method. A class token of ours holds its position; registers there are none."""
+    """All tensors of our method. Positions are added to the class tokens; there are no registers."""
     class_CD, patch_MD = layout.positions.parts(state, size.classes)
     tensors = {f"vit.{name}": state[name] for name in transformer(size)}
     tensors |= {name: state[released] for name, released in found.items()}

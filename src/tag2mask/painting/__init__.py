@@ -1,1 +1,1 @@
-"""From a run to a mask set, with everything that refines it: localize, refine, paint, write."""
+"""From a run to a mask set, with all refiners: localising, refining, painting, writing."""

@@ -1,4 +1,4 @@
-"""A run and images in, a mask set out."""
+"""From a run and images to a mask set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tag2mask._version import __version__
+from tag2mask.beside import read_ahead, write_behind
 from tag2mask.data import open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError
@@ -25,11 +26,11 @@ from tag2mask.training.run import Run, open_run
 def make_masks(
     run: Path, data: Path | None = None, out: Path | None = None, settings: MaskSettings | None = None
 ) -> MaskSetSummary:
-    """Paint the images of a split; stopped in between, the same call goes on.
+    """Paint the images of a split; after an interruption, the same call continues.
 
     Raises:
-        RunError: ``run`` is no run.
-        DataError: images cannot be found, or their tags are to be used and are not there; ``out`` lies among them.
+        RunError: ``run`` is not a run.
+        DataError: images or the tags to be used are missing, or ``out`` is inside the image folder.
         MaskSetError: ``out`` holds something else.
     """
     opened = open_run(run)
@@ -40,29 +41,30 @@ def make_masks(
     require_outside(out, images_folder(place))
     if dataset.classes != opened.classes:
         raise DataError(
-            f"{place}: its classes are not those that {run} was trained on; give the data it learned from, as it was, "
-            f"or list the run's {len(opened.classes)} classes in their order in classes.txt"
+            f"{place}: its classes are not those that {run} was trained on; give the original training data, or list "
+            f"the run's {len(opened.classes)} classes in order in classes.txt"
         )
     if settings.tags == "given":
         require_all_tagged(list(dataset), settings.split)
     if settings.paint.background.value == "agreement":
         settings = choose_by_agreement(opened, list(dataset), settings)
-    painter = Painter(opened, settings)  # before the writer: what cannot be loaded leaves no folder
+    painter = Painter(opened, settings)  # before the writer: if loading fails, no folder is left
     made_from = {**describe_making(opened, settings, painter), "data": str(place.resolve())}
     failures: dict[str, str] = {}
     with held(out):
         writer = MaskSetWriter(out, opened.classes, made_from)
         samples = [sample for sample in dataset if not writer.has(sample.name)]
-        with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar:
-            for batch in tensor_batches(samples, opened.settings.data, settings.look.batch_size, failures):
+        batches = tensor_batches(samples, opened.settings.data, settings.look.batch_size, failures)
+        with progress_bar("masks", len(dataset), len(dataset) - len(samples)) as bar, write_behind() as later:
+            for batch in read_ahead(batches):
                 for (sample, _), painted in zip(batch, painter.paint(batch), strict=True):
-                    writer.add(sample.name, painted.labels, painted.tags, painted.fallback, painted.scores)
+                    later(writer.add, sample.name, painted)
                 bar.advance(len(batch))
         return writer.finish(failures)
 
 
 def describe_making(run: Run, settings: MaskSettings, painter: Painter) -> dict[str, Any]:
-    """Everything that decides what the masks look like but the images."""
+    """Collect everything but the images that decides the masks."""
     return {
         "tool": f"tag2mask {__version__}",
         "torch": str(torch.__version__),
@@ -79,7 +81,7 @@ def describe_making(run: Run, settings: MaskSettings, painter: Painter) -> dict[
 
 
 def truth_used(run: Run, settings: MaskSettings) -> str:
-    """What these masks owe to pixel labels."""
+    """State how pixel labels influenced these masks."""
     split = settings.paint.background.tuned_on
     tuned = "none" if split is None else f"background threshold tuned on the truth of split {split}"
     return "; ".join(text for text in (run.truth_used, tuned) if text != "none") or "none"

@@ -1,4 +1,4 @@
-"""From one run and images to label images.
+"""From a run and images to label images.
 
 Shapes: C classes, K classes to paint, S scores that compete, h w patch grid, Y X pixels.
 """
@@ -30,14 +30,14 @@ from tag2mask.training.run import Run
 
 
 class Painter:
-    """Localizes and paints images with one run and one group of settings."""
+    """Localises and paints images with one run and fixed settings."""
 
     def __init__(self, run: Run, settings: MaskSettings) -> None:
-        """Load the weights, and what the refiners have on disk.
+        """Load the weights of the run and of its refiners.
 
         Raises:
-            RunError: one of their folders is none, or is damaged.
-            SettingsError: it belongs to another run or to other bands.
+            RunError: the folder of a refiner is of the wrong kind or damaged.
+            SettingsError: a refiner belongs to another run, or to another number of bands.
         """
         self.run = run
         self.settings = settings
@@ -47,18 +47,18 @@ class Painter:
         self.probe = None if settings.refine.probe is None else own_probe(Path(settings.refine.probe), run)
 
     def paint(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Painted]:
-        """The label images of images of one size, with their scores if they are asked for."""
+        """Paint images of equal size, with their scores if requested."""
         return [self.paint_one(*given, found) for given, found in zip(batch, self.look(batch), strict=True)]
 
     def look(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
-        """What is needed to paint: with given tags a probe needs neither logits nor maps, so both are 0."""
+        """Localise the images; with given tags a probe needs neither logits nor maps, so both are 0."""
         if self.probe is None or self.settings.tags == "predicted":
             return self.localizer.localize(batch)
         classes = len(self.run.classes.names)
         return [Localized(torch.zeros(classes), torch.zeros(classes, 1, 1)) for _ in batch]
 
     def paint_one(self, sample: Sample, image: Tensor, localized: Localized) -> Painted:
-        """The label image, and the scores, of one image ``(bands, Y, X)`` in [0, 1]."""
+        """Paint one image ``(bands, Y, X)`` in [0, 1], with its scores if requested."""
         settings, brush = self.settings, self.brush
         tags, fallback = self.localizer.tags_of(sample, localized.scores_C)
         scores_SYX = self.scores(localized, tags, image)
@@ -70,7 +70,7 @@ class Painter:
         return Painted(brush.without_unsure(labels, shares_SYX), brush.names(tags), fallback, planes)
 
     def scores(self, localized: Localized, tags: Sequence[int], image: Tensor) -> Maps:
-        """The scores ``(S, Y, X)`` that compete for the pixels of an image ``(bands, Y, X)`` in [0, 1]."""
+        """Compute the scores ``(S, Y, X)`` that compete for the pixels of an image ``(bands, Y, X)`` in [0, 1]."""
         if self.probe is not None and tags:
             method, background = self.localizer.method, self.brush.keeps_background
             return self.sharpen(image, self.probe(self.run, method, image, tags, background))
@@ -84,9 +84,9 @@ class Painter:
         return any(name in self.settings.refine.names for name in (PROBE, CRF))
 
     def planes(self, shares_SYX: Maps, tags: Sequence[int]) -> Planes | None:
-        """What a mask set stores of label shares: their means ``(S, h, w)`` over patches, in 255ths.
+        """Planes that a mask set stores: label shares averaged over patches, ``(S, h, w)``, times 255.
 
-        A background that does not compete has shares of 0. None if there is neither a background nor a tag.
+        A background that does not compete gets a plane of 0. None if there is neither a background nor a tag.
         """
         bare = len(tags) + self.run.classes.offset - len(shares_SYX)
         shares = F.pad(torch.from_numpy(shares_SYX), (0, 0, 0, 0, bare, 0))
@@ -96,40 +96,41 @@ class Painter:
         return np.asarray((ONE * means_Shw).round().to(torch.uint8))
 
     def sharpen(self, image: Tensor, scores_SYX: Tensor) -> Maps:
-        """The scores of classes and background, after the refiners that work on them."""
+        """Apply the refiners that work on the scores of classes and background."""
         if self.walk is not None:
             scores_SYX = self.walk(image, scores_SYX)
         grid = self.grid(*image.shape[1:])
         return sharpen(image, scores_SYX, grid, self.settings.refine, self.run.settings.data).numpy()
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of patches of the finest look at an image of this size, without what was filled up."""
+        """Rows and columns of patches, without padding, of an image of this size at the largest scale."""
         look = self.settings.look if self.probe is None else LookSettings()
         side = self.localizer.side if self.probe is None else self.probe.side
         return finest_grid(look, side, self.localizer.method.patch, height, width)
 
 
 def own_probe(path: Path, run: Run) -> Probe:
-    """A probe that was learned with this run.
+    """Open a probe that was trained with this run.
 
     Raises:
-        RunError: it is no probe.
-        SettingsError: it was learned with another run.
+        RunError: it is not a probe.
+        SettingsError: it was trained with another run.
     """
     probe = open_probe(path)
     if probe.run_sha256 != run.checkpoint_hash():
-        raise SettingsError(f"{path} was learned with another run than {run.path}: learn one with tag2mask train-probe")
+        raise SettingsError(f"{path} was trained with another run than {run.path}: train one with tag2mask train-probe")
     return probe
 
 
 def own_walk(path: Path, run: Run) -> Walk:
-    """A walk that sees as many bands as this run.
+    """Open a walk that takes as many bands as this run.
 
     Raises:
-        RunError: it is no walk.
-        SettingsError: it was trained on other bands.
+        RunError: it is not a walk.
+        SettingsError: it takes another number of bands.
     """
     walk = open_walk(path, "cuda" if torch.cuda.is_available() else "cpu")
     if len(walk.mean) != run.settings.data.bands:
-        raise SettingsError(f"{path} was trained on {len(walk.mean)} bands, {run.path} on others")
+        bands = run.settings.data.bands
+        raise SettingsError(f"{path} was trained on {len(walk.mean)} bands, but {run.path} on {bands}")
     return walk

@@ -1,4 +1,4 @@
-"""Models that take images as they are, in [0, 1].
+"""Models that take images in [0, 1], without normalisation.
 
 Shapes: B batch, C classes, h w patch grid, Y X pixels.
 """
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class FromPixels(nn.Module):
-    """Images ``(B, bands, Y, X)`` in [0, 1], normalised, to whatever ``model`` makes of them."""
+    """Normalises images ``(B, bands, Y, X)`` in [0, 1] and passes them to ``model``."""
 
     mean: Tensor
     std: Tensor
@@ -27,12 +27,12 @@ class FromPixels(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Any:
-        """Normalise and look."""
+        """Return the model's output for images in [0, 1]."""
         return self.model((images - self.mean) / self.std)
 
 
 def in_numpy(model: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """A model with one output, from array to array, on the device that it is on."""
+    """Return a function from array to array for a model with one output, which stays on its device."""
     device = next(model.parameters()).device
 
     @torch.inference_mode()

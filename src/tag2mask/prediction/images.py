@@ -1,4 +1,4 @@
-"""Which images are meant."""
+"""The images that files and folders stand for."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tag2mask.errors import DataError, SettingsError
 
 
 def found_samples(photographs: Sequence[Path]) -> list[Sample]:
-    """The images of files and folders, each named by its path from the folder given.
+    """Return the images of files and folders, each named by its path relative to the given folder.
 
     Raises:
-        SettingsError: none is given.
-        DataError: one does not exist or is no image, a folder holds none, or two have one name.
+        SettingsError: nothing is given.
+        DataError: a path does not exist or is not an image, a folder holds no images, or two images share a name.
     """
     if not photographs:
-        raise SettingsError("no images: name files or a folder, or one of the run's own lists with --split NAME")
+        raise SettingsError("no images: name files or a folder, or a split of the run's data with --split NAME")
     found: dict[str, Path] = {}
     for path in photographs:
         for name, image in named_images(path).items():
@@ -29,14 +29,14 @@ def found_samples(photographs: Sequence[Path]) -> list[Sample]:
 
 
 def named_images(path: Path) -> dict[str, Path]:
-    """The images that a file or folder stands for, by name."""
+    """Return the images of a file or folder by name."""
     if path.is_dir():
         images = find_images(path)
         if not images:
             raise DataError(f"{path}: holds no image")
         return images
     if not path.is_file():
-        raise DataError(f"{path}: {'is no file' if path.exists() else 'there is no such file or folder'}")
+        raise DataError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}")
     if not is_image(path):
-        raise DataError(f"{path}: is no image by its name")
+        raise DataError(f"{path}: does not have the suffix of an image")
     return {strip_suffix(path.name): path}

@@ -1,4 +1,4 @@
-"""How maps of new images are painted: as in ``masks``, but for what needs a whole split."""
+"""Settings for painting maps of new images: as in ``masks``, except for those that need a whole split."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tag2mask.masks.settings import PaintSettings
 
 
 def resolve_new_paint(settings: PaintSettings, classes: Classes, model: Path) -> PaintSettings:
-    """``resolve_paint`` for new images.
+    """Resolve settings for new images, like ``resolve_paint``.
 
     Raises:
-        SettingsError: a setting needs a whole split or another class.
+        SettingsError: a setting needs a whole split, or names an unknown class.
     """
     if settings.background.value == "agreement":
         raise SettingsError("predict: paint.background.value agreement needs a whole split: use tag2mask masks")

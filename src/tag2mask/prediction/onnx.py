@@ -1,4 +1,4 @@
-"""An ONNX file as a predictor, by onnxruntime: no torch.
+"""ONNX files as predictors, run by onnxruntime without torch.
 
 Shapes: B batch, C classes, h w patch grid, Y X pixels.
 """
@@ -21,7 +21,7 @@ from tag2mask.inference.arrays import Arrays, Floats, NumpyArrays
 from tag2mask.inference.look import Seen, Window, finest_grid, mean_probabilities, sum_maps
 from tag2mask.inference.networks import TILE_OVERLAP, PixelNetwork
 from tag2mask.masks.brush import Brush
-from tag2mask.masks.paint import Labels, Maps, label_shares, most_probable
+from tag2mask.masks.paint import Maps, label_shares
 from tag2mask.masks.settings import SHARE_EPS
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.new_paint import resolve_new_paint
@@ -32,7 +32,7 @@ from tag2mask.prediction.predictor import (
     answer_of,
     answer_of_segmenter,
     as_painted,
-    labels_after_crf,
+    labels_of_segmenter,
 )
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.settings import CRF, GUIDED, PAMR, RefineSettings
@@ -40,7 +40,7 @@ from tag2mask.segmentation.kinds import RUN, SEGMENTER
 
 
 class OnnxPredictor(Predictor):
-    """One file and one way of looking."""
+    """An ONNX file with prediction settings."""
 
     data = None
 
@@ -48,7 +48,7 @@ class OnnxPredictor(Predictor):
         """Take the model.
 
         Raises:
-            SettingsError: a setting is only for folders.
+            SettingsError: a setting works only with folders.
         """
         self.path = path
         self.model = model
@@ -60,14 +60,14 @@ class OnnxPredictor(Predictor):
 
     @abstractmethod
     def require_usable(self) -> None:
-        """The settings are some that the file can follow.
+        """Check that the file supports all settings.
 
         Raises:
-            SettingsError: one is not.
+            SettingsError: it does not.
         """
 
     def origin(self) -> dict[str, Any]:
-        """The file, and what it was made of."""
+        """Return the manifest's entries about the file and its origin."""
         import onnxruntime
 
         return {
@@ -82,45 +82,44 @@ class OnnxPredictor(Predictor):
         }
 
     def embed(self, image: Floats) -> Floats:
-        """An ONNX file gives none."""
-        raise RunError(f"{self.path} gives no features of patches; the folder that it was made of does")
+        """Raise ``RunError``: an ONNX file has no patch features."""
+        raise RunError(f"{self.path} has no patch features; use the folder that it was exported from")
 
 
 class OnnxSegmenter(OnnxPredictor):
-    """A segmenter's file: the same windows, scales and flips, and the same CRF."""
+    """A segmenter's file, with the same windows, scales, flips and CRF as the folder."""
 
     def require_usable(self) -> None:
-        """It has no class maps to paint; the CRF is in torch."""
+        """Check that nothing is set for class maps, which it does not have; the CRF needs torch."""
         self.settings.require_unset(["paint", "method"], f"it is for tagged runs, and {self.path} is a segmenter")
         require_onnx_refiners(self.settings.refine, (CRF,), self.path)
 
     def paint(self, batch: ImageBatch) -> list[Painted]:
-        """The most probable class everywhere, after the CRF if it is asked for."""
+        """Paint the most probable class of each pixel, after the CRF if the settings ask for it."""
         images = [image for _, image in batch]
+        refine = self.settings.refine
         shares_BKYX = self.probabilities(images)
-        return [as_painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+        return [
+            as_painted(labels_of_segmenter(*pair, refine, self.data_settings), self.classes)
+            for pair in zip(images, shares_BKYX, strict=True)
+        ]
 
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
-        """Probabilities, those of ``tags`` alone if they are known; the CRF works on label images only."""
+        """Return probabilities, only of ``tags`` if they are known."""
         pairs = zip(images, self.probabilities(images), strict=True)
-        return [answer_of_segmenter(shares, image.shape[1:], tags, self.classes) for image, shares in pairs]
+        return [
+            answer_of_segmenter(*pair, tags, self.classes, self.settings.refine, self.data_settings) for pair in pairs
+        ]
 
     def probabilities(self, images: Sequence[Floats]) -> Floats:
-        """Of every class, ``(B, K, Y, X)`` at the size that the network sees."""
+        """Return the probabilities of all classes, ``(B, K, Y, X)`` at the network's input size."""
         card = self.card
         network = PixelNetwork(lambda seen: self.model(seen)[0], card.side, card.crop, card.patch)
         return mean_probabilities(network, images, self.settings.look)
 
-    def labels(self, image: Floats, shares_KYX: Floats) -> Labels:
-        """The label image of an image ``(bands, Y, X)`` in [0, 1]."""
-        if not self.settings.refine.names:
-            return most_probable(shares_KYX, image.shape[1:])
-
-        return labels_after_crf(image, shares_KYX, self.settings.refine, self.data_settings)
-
 
 class RunNetwork:
-    """A tagged run's file as a network: class maps on patches, as shares of all classes' maps if ``relative``."""
+    """A tagged run's file as a network: class maps on patches, divided by their sum over classes if ``relative``."""
 
     arrays: Arrays[Floats] = NumpyArrays()
     window = Window(None, TILE_OVERLAP, faded=True)
@@ -132,7 +131,7 @@ class RunNetwork:
         self.relative = relative
 
     def __call__(self, images: Floats) -> Seen[Floats]:
-        """Maps and logits."""
+        """Return the maps and logits of images."""
         scores_BC, maps_BChw = self.model(images)
         if self.relative:
             maps_BChw = maps_BChw / (maps_BChw.sum(1, keepdims=True) + SHARE_EPS)
@@ -140,33 +139,33 @@ class RunNetwork:
 
 
 class OnnxRun(OnnxPredictor):
-    """A tagged run's file: ``masks --tags predicted``."""
+    """A tagged run's file, which paints like ``masks --tags predicted``."""
 
     def require_usable(self) -> None:
-        """Settings of the method, and refiners that need more than maps, are the folder's alone."""
-        self.settings.require_unset(["method"], f"{self.path} was made of a {RUN}; only the folder has that")
+        """Check that nothing is set which only the folder supports: method settings, and refiners beyond maps."""
+        self.settings.require_unset(["method"], f"{self.path} was exported from a {RUN}; only its folder supports that")
         require_onnx_refiners(self.settings.refine, (PAMR, GUIDED, CRF), self.path)
         resolve_new_paint(self.settings.paint, self.classes, self.path)
 
     @cached_property
     def brush(self) -> Brush:
-        """What gives pixels their classes."""
+        """The brush that assigns classes to pixels."""
         return Brush(self.classes, resolve_new_paint(self.settings.paint, self.classes, self.path))
 
     def paint(self, batch: ImageBatch) -> list[Painted]:
-        """The tags with a logit above 0, from their maps."""
+        """Paint the tags with a logit above 0 from their maps."""
         images = [image for _, image in batch]
         return [self.painted(*each) for each in self.localize(images)]
 
     def localize(self, images: Sequence[Floats]) -> Iterator[tuple[Floats, Floats, Floats]]:
-        """Each image with its logits ``(C,)`` and class maps ``(C, Y, X)``."""
+        """Yield each image with its logits ``(C,)`` and class maps ``(C, Y, X)``."""
         network = RunNetwork(self.model, bool(self.brush.settings.relative))
         seen = sum_maps(network, images, self.settings.look)
         assert seen.scores is not None
         return zip(images, seen.scores, seen.maps, strict=True)
 
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
-        """The scores that compete, by class maps."""
+        """Return the scores that compete for pixels, from class maps."""
         answers = []
         for image, scores_C, maps_CYX in self.localize(images):
             own = sorted(tags) if tags is not None else self.brush.predicted_tags(scores_C)[0]
@@ -177,11 +176,11 @@ class OnnxRun(OnnxPredictor):
 
     @property
     def probable(self) -> bool:
-        """Whether the scores that compete are probabilities."""
+        """Whether the competing scores are probabilities."""
         return CRF in self.settings.refine.names
 
     def painted(self, image: Floats, scores_C: Floats, maps_CYX: Floats) -> Painted:
-        """One image, from its logits and class maps."""
+        """Paint one image from its logits and class maps."""
         brush = self.brush
         tags, fallback = brush.predicted_tags(scores_C)
         scores_SYX = self.competing(image, maps_CYX, tags)
@@ -192,7 +191,7 @@ class OnnxRun(OnnxPredictor):
         return Painted(labels, brush.names(tags), fallback)
 
     def competing(self, image: Floats, maps_CYX: Floats, tags: Sequence[int]) -> Maps:
-        """The scores that compete for the pixels of an image; refiners need torch."""
+        """Return the scores that compete for the pixels of an image; refiners need torch."""
         brush, refine = self.brush, self.settings.refine
         if not refine.names or not tags:
             return brush.competing(resize_bilinear(maps_CYX[tags], image.shape[1:]), tags)
@@ -208,14 +207,14 @@ class OnnxRun(OnnxPredictor):
 
 
 def require_onnx_refiners(settings: RefineSettings, possible: Sequence[str], path: Path) -> None:
-    """A file has what these refiners need, and torch is there for them.
+    """Check that a file supports these refiners, and that torch is installed for them.
 
     Raises:
-        SettingsError: otherwise.
+        SettingsError: it does not, or torch is missing.
     """
     for name in settings.names:
         if name not in possible:
-            raise SettingsError(f"predict: refine: {path} can be refined by {', '.join(possible)} or none, not {name}")
+            raise SettingsError(f"predict: refine: {path} supports {', '.join(possible)} or none, not {name}")
     if settings.names and importlib.util.find_spec("torch") is None:
         raise SettingsError(f"predict: refine: {', '.join(settings.names)} needs torch: pip install torch")
 
@@ -226,13 +225,13 @@ ONNX_PREDICTORS: Mapping[str, type[OnnxSegmenter | OnnxRun]] = MappingProxyType(
 
 
 def open_onnx(path: Path, settings: PredictSettings) -> Predictor:
-    """What ``export`` wrote.
+    """Open a file written by ``export``.
 
     Raises:
-        SettingsError: onnxruntime is missing, or a setting is only for folders.
-        RunError: ``path`` is no such file.
+        SettingsError: onnxruntime is missing, or a setting works only with folders.
+        RunError: ``path`` is not such a file.
     """
     model = OnnxModel(path)
     if model.card.kind not in ONNX_PREDICTORS:
-        raise RunError(f"{path}: is of kind {model.card.kind}; there are {', '.join(ONNX_PREDICTORS)}")
+        raise RunError(f"{path}: is of kind {model.card.kind}, expected {' or '.join(ONNX_PREDICTORS)}")
     return ONNX_PREDICTORS[model.card.kind](path, model, settings)

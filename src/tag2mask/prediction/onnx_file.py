@@ -1,4 +1,4 @@
-"""A model as one ONNX file: what its metadata say, and how it is run. Neither needs torch."""
+"""Metadata and inference of a model in one ONNX file, without torch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tag2mask.segmentation.kinds import RUN
 from tag2mask.settings import LARGEST_SIDE
 from tag2mask.stored import Number, Stored, validate
 
-TEXTS = ("kind", "name", "model", "checkpoint_sha256", "labels_used", "truth_used")  # the others are JSON
+TEXTS = ("kind", "name", "model", "checkpoint_sha256", "labels_used", "truth_used")  # all other metadata are JSON
 Side = Annotated[int, Field(strict=True, gt=0, le=LARGEST_SIDE)]
 
 
 class StoredCard(Stored):
-    """What the metadata of a file hold, text and JSON."""
+    """The metadata of a file, text and JSON."""
 
     kind: str
     name: str
@@ -45,10 +45,10 @@ class StoredCard(Stored):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What has to be known to use the file; ``kind`` is that of the folder that it was made from.
+    """Everything needed to use the file; ``kind`` is that of the folder that it was exported from.
 
-    Images go in as ``images (B, bands, Y, X)`` in [0, 1]; ``mean`` and ``std`` are applied within. ``side`` is
-    their short side at scale 1, ``crop`` a segmenter's window, ``patch`` what sides are multiples of.
+    The input is ``images (B, bands, Y, X)`` in [0, 1]; the graph applies ``mean`` and ``std``. ``side`` is the short
+    side of images at scale 1, ``crop`` a segmenter's window, and sides are multiples of ``patch``.
     """
 
     kind: str
@@ -66,7 +66,7 @@ class ModelCard:
     truth_used: str
 
     def to_metadata(self) -> dict[str, str]:
-        """Texts by name; what is not text is JSON."""
+        """Return the metadata as texts by name; values that are not texts are JSON."""
         return {
             "tool": f"tag2mask {__version__}",
             "kind": self.kind,
@@ -86,7 +86,7 @@ class ModelCard:
 
     @classmethod
     def from_metadata(cls, texts: Mapping[str, str], where: Path) -> Self:
-        """Read back what ``to_metadata`` gave.
+        """Restore a card from the metadata that ``to_metadata`` returned.
 
         Raises:
             RunError: something is missing or damaged.
@@ -99,50 +99,50 @@ class ModelCard:
             data = DataSettings.parse(card.data_settings, where=str(where))
             for name, values in (("mean", card.mean), ("std", card.std)):
                 if len(values) != data.bands:
-                    raise ValueError(f"{name} has {len(values)} values for {data.bands} bands")
+                    raise ValueError(f"{name} has {len(values)} values, but there are {data.bands} bands")
         except ValueError as error:
             raise RunError(
-                f"{where}: its metadata are not those of this tag2mask ({error}); write it with tag2mask export"
+                f"{where}: its metadata are not from this version of tag2mask ({error}); write it with tag2mask export"
             ) from None
         others = {name: getattr(card, name) for name in (*TEXTS, "side", "crop", "patch")}
         return cls(classes=classes, data_settings=data, mean=tuple(card.mean), std=tuple(card.std), **others)
 
 
 class OnnxModel:
-    """A file, ready to run."""
+    """An opened ONNX file."""
 
     def __init__(self, path: Path) -> None:
-        """Open it.
+        """Open the file.
 
         Raises:
             SettingsError: onnxruntime is missing.
-            RunError: there is no such file, or it is no ONNX file of ``export``.
+            RunError: the file does not exist, or was not written by ``export``.
         """
         if importlib.util.find_spec("onnxruntime") is None:
-            raise SettingsError(f"{path} is run by onnxruntime, which is missing: pip install onnxruntime")
+            raise SettingsError(f"{path} needs onnxruntime, which is not installed: pip install onnxruntime")
         if not path.is_file():
-            raise RunError(f"{path}: there is no such file; write it with tag2mask export RUN --out {path}")
+            raise RunError(f"{path}: the file does not exist; write it with tag2mask export RUN --out {path}")
         import onnxruntime
 
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         options = onnxruntime.SessionOptions()
-        for threads in ("intra_op", "inter_op"):  # waiting threads would keep the cores that others compute on
+        for threads in ("intra_op", "inter_op"):  # spinning threads would occupy cores that others need
             options.add_session_config_entry(f"session.{threads}.allow_spinning", "0")
         try:
             self.session: Any = onnxruntime.InferenceSession(
                 str(path), options, [name for name in wanted if name in onnxruntime.get_available_providers()]
             )
-        except Exception as error:  # onnxruntime has a class an error, with no base of their own
+        except Exception as error:  # onnxruntime's errors have no common base class
             raise RunError(f"{path}: cannot be opened ({' '.join(str(error).split())[:160]})") from None
         self.path = path
         self.card = ModelCard.from_metadata(self.session.get_modelmeta().custom_metadata_map, path)
         self.require_fit()
 
     def require_fit(self) -> None:
-        """The network has as many bands and classes as its metadata say.
+        """Check that the network has the bands and classes stated in its metadata.
 
         Raises:
-            RunError: it has not.
+            RunError: it does not.
         """
         classes = self.card.classes.names if self.card.kind == RUN else self.card.classes.pixel_names
         wanted = {"bands": self.card.data_settings.bands, "classes": len(classes)}
@@ -151,11 +151,12 @@ class OnnxModel:
             found = place.shape[1] if len(place.shape) > 1 else None
             if found != wanted[name]:
                 raise RunError(
-                    f"{self.path}: has {found} {name}, its metadata say {wanted[name]}; write it with tag2mask export"
+                    f"{self.path}: has {found} {name}, but its metadata say {wanted[name]}; write it with "
+                    "tag2mask export"
                 )
 
     def __call__(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """All outputs for images ``(B, bands, Y, X)`` in [0, 1]."""
+        """Return all outputs for images ``(B, bands, Y, X)`` in [0, 1]."""
         try:
             found: list[NDArray[np.float32]] = self.session.run(None, {"images": images})
         except Exception as error:  # as above

@@ -1,4 +1,4 @@
-"""A model and images in, a mask set out. Nothing here needs torch; what opens a folder does."""
+"""Prediction: a model and images in, a mask set out. This module does not need torch; opening a folder does."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.data import Classes, Sample, open_dataset
-from tag2mask.data.batches import ImageBatch, batches
+from tag2mask.beside import read_ahead, write_behind
+from tag2mask.data import Classes, DataSettings, Sample, open_dataset
+from tag2mask.data.batches import batches
 from tag2mask.data.folder import images_folder, passed_over, require_outside
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.files import held, write_bytes
 from tag2mask.masks.overlay import Picture, overlay, read_picture
-from tag2mask.masks.write import MaskSetSummary, MaskSetWriter
+from tag2mask.masks.write import MaskSetSummary, MaskSetWriter, Painted
 from tag2mask.prediction.images import found_samples
 from tag2mask.prediction.predictor import Predictor
 from tag2mask.prediction.settings import PredictSettings
@@ -36,20 +37,20 @@ def predict(
     settings: PredictSettings,
     split: str | None = None,
 ) -> MaskSetSummary:
-    """Mask images of any size: files, folders with sub-folders, or a ``split`` of the data the model came from.
+    """Write masks of images of any size: files, folders with sub-folders, or a ``split`` of the model's own data.
 
-    ``model`` is a segmenter, a tagged run, or either as an ONNX file. Stopped in between, the same call goes on.
+    ``model`` is a segmenter, a tagged run, or either as an ONNX file. After an interruption, the same call resumes.
 
     Raises:
         RunError: ``model`` is none of these, or has no weights yet.
-        DataError: images cannot be found, two have one name, or ``out`` lies among them.
+        DataError: images cannot be found, two share a name, or ``out`` is inside their folder.
         MaskSetError: ``out`` holds something else.
     """
     samples = [] if split is not None else found_samples(photographs)
     folders = list(filter(Path.is_dir, photographs))
     for folder in folders:
         require_outside(out, folder)
-    predictor = open_predictor(model, settings)  # before the writer: what cannot be loaded leaves no folder
+    predictor = open_predictor(model, settings)  # before the writer, so that a failure leaves no folder
     if split is not None:
         samples = split_samples(predictor, split, photographs, out)
     failures: dict[str, str] = {}
@@ -60,45 +61,48 @@ def predict(
         with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
             for line in itertools.chain.from_iterable(map(passed_over, folders)):
                 bar.say(line)
-            for batch in batches(missing, predictor.data_settings, settings.look.batch_size, failures):
-                write(batch, predictor, writer, settings.overlay)
-                bar.advance(len(batch))
+            found = batches(missing, predictor.data_settings, settings.look.batch_size, failures)
+            with write_behind() as later:
+                for batch in read_ahead(found):
+                    for (sample, _), painted in zip(batch, predictor.paint(batch), strict=True):
+                        later(write, sample, painted, predictor.data_settings, writer, settings.overlay)
+                    bar.advance(len(batch))
         return writer.finish(failures)
 
 
 def segmenter_predictor(path: Path, settings: PredictSettings) -> Predictor:
-    """What ``segment`` wrote."""
+    """Open a folder written by ``segment``."""
     from tag2mask.prediction.segmenter import SegmenterPredictor
 
     return SegmenterPredictor(path, settings)
 
 
 def run_predictor(path: Path, settings: PredictSettings) -> Predictor:
-    """What ``train`` wrote."""
+    """Open a folder written by ``train``."""
     from tag2mask.prediction.run import RunPredictor
 
     return RunPredictor(path, settings)
 
 
 def onnx_predictor(path: Path, settings: PredictSettings) -> Predictor:
-    """What ``export`` wrote."""
+    """Open a file written by ``export``."""
     from tag2mask.prediction.onnx import open_onnx
 
     return open_onnx(path, settings)
 
 
-# Each imports what it needs when it is asked for: an ONNX file is used where torch is not.
+# Each imports its modules when it is called, since ONNX files are also used where torch is not installed.
 PREDICTORS: Mapping[str, Callable[[Path, PredictSettings], Predictor]] = MappingProxyType(
     {SEGMENTER: segmenter_predictor, RUN: run_predictor, ONNX: onnx_predictor}
 )
 
 
 def open_predictor(path: Path, settings: PredictSettings) -> Predictor:
-    """What ``path`` is, ready to paint.
+    """Open the predictor for ``path``.
 
     Raises:
-        RunError: it is nothing that can, or is damaged.
-        SettingsError: a setting is none of its kind's.
+        RunError: it cannot predict, or is damaged.
+        SettingsError: its kind does not support a setting.
     """
     kind = kind_of(path)
     if kind not in PREDICTORS:
@@ -107,35 +111,34 @@ def open_predictor(path: Path, settings: PredictSettings) -> Predictor:
 
 
 def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path], out: Path) -> list[Sample]:
-    """The images of a split, among which ``out`` does not lie."""
+    """Return the images of a split, after checking that ``out`` is outside their folder."""
     if photographs:
         raise SettingsError(f"{photographs[0]} and --split {split}: give images or a split, not both")
     if predictor.data is None:
         raise SettingsError(
-            f"--split {split}: an .onnx file or an imported run has no images of its own; name files or a folder"
+            f"--split {split}: an .onnx file or an imported run has no data set of its own; name files or a folder"
         )
     require_outside(out, images_folder(predictor.data))
     return list(open_dataset(predictor.data, predictor.data_settings, split))
 
 
 def describe_images(predictor: Predictor, split: str | None, photographs: Sequence[Path]) -> dict[str, Any]:
-    """Where the images are, for the manifest."""
+    """Return the manifest's entries about the images."""
     if split is None:
         return {"photographs": [str(path.resolve()) for path in photographs]}
     return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
 
 
-def write(batch: ImageBatch, predictor: Predictor, writer: MaskSetWriter, overlays: bool) -> None:
-    """The masks of images of one size."""
-    for (sample, _), painted in zip(batch, predictor.paint(batch), strict=True):
-        if overlays:
-            picture = read_picture(sample.image, predictor.data_settings)
-            write_overlay(writer.path / OVERLAYS / f"{sample.name}.jpg", picture, painted.labels, writer.classes)
-        writer.add(sample.name, painted.labels, painted.tags, painted.fallback)
+def write(sample: Sample, painted: Painted, data: DataSettings, writer: MaskSetWriter, overlays: bool) -> None:
+    """Write the mask of one image, after its overlay if ``overlays`` are asked for."""
+    if overlays:
+        picture = read_picture(sample.image, data)
+        write_overlay(writer.path / OVERLAYS / f"{sample.name}.jpg", picture, painted.labels, writer.classes)
+    writer.add(sample.name, painted)
 
 
 def write_overlay(path: Path, picture: Picture, labels: NDArray[np.int64], classes: Classes) -> None:
-    """A mask over its image ``(Y, X, 3)``."""
+    """Write a mask drawn over its image ``(Y, X, 3)``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = BytesIO()
     Image.fromarray(overlay(picture, labels, classes)).save(content, "JPEG", quality=90)

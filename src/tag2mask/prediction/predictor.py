@@ -1,4 +1,4 @@
-"""What masks images, whatever it is made of."""
+"""The interface of predictors, which produce masks of images."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tag2mask.inference.arrays import Floats
 from tag2mask.masks.paint import Labels, label_shares, most_probable
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.refine.settings import RefineSettings
+from tag2mask.refine.settings import CRF, RefineSettings
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one image.
+    """A model's answer for one image.
 
-    ``scores (S, Y, X)`` compete for its pixels; they are those of the pixel ``values``, the background's first if it
-    competes. ``shares`` are what they say as probabilities, ``labels (Y, X)`` what is painted, ``tags`` indices.
+    ``scores (S, Y, X)`` compete for its pixels; they belong to the pixel ``values``, the background's first if it
+    competes. ``shares`` are the scores as probabilities, ``labels (Y, X)`` the mask, ``tags`` class indices.
     """
 
     values: tuple[int, ...]
@@ -37,7 +37,7 @@ class Answer:
 
 
 class Predictor(ABC):
-    """A model and one way of looking with it; ``data`` is where its own images are, None if it cannot know."""
+    """A model with prediction settings; ``data`` is the data set that it was trained on, None if unknown."""
 
     classes: Classes
     data_settings: DataSettings
@@ -46,27 +46,27 @@ class Predictor(ABC):
 
     @abstractmethod
     def origin(self) -> dict[str, Any]:
-        """Everything that decides what the masks look like but the images, for the mask set's manifest."""
+        """Return everything except the images that determines the masks, for the mask set's manifest."""
 
     @abstractmethod
     def paint(self, batch: ImageBatch) -> list[Painted]:
-        """The masks of images of one size."""
+        """Return the masks of images of one size."""
 
     @abstractmethod
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
-        """What there is in images of one size, ``(bands, Y, X)`` in [0, 1]; nothing but ``tags``, if they are known."""
+        """Return the answers for images of one size, ``(bands, Y, X)`` in [0, 1], limited to ``tags`` if known."""
 
     @abstractmethod
     def embed(self, image: Floats) -> Floats:
-        """Features ``(h, w, D)`` of the patches of an image.
+        """Return features ``(h, w, D)`` of the patches of an image.
 
         Raises:
-            RunError: the model gives none.
+            RunError: the model has no patch features.
         """
 
 
 def answer_of(scores_SYX: Floats, probable: bool, labels: Labels, tags: Sequence[int], classes: Classes) -> Answer:
-    """The answer of a tagged run, whose scores of ``tags`` stand behind the background's if that competes."""
+    """Return the answer of a tagged run; the scores of ``tags`` follow the background's if that competes."""
     values = [tag + classes.offset for tag in tags]
     if len(scores_SYX) > len(values):
         values = [0, *values]
@@ -74,31 +74,51 @@ def answer_of(scores_SYX: Floats, probable: bool, labels: Labels, tags: Sequence
 
 
 def answer_of_segmenter(
-    shares_KYX: Floats, size: Sequence[int], tags: Sequence[int] | None, classes: Classes
+    image: Floats,
+    shares_KYX: Floats,
+    tags: Sequence[int] | None,
+    classes: Classes,
+    settings: RefineSettings,
+    data: DataSettings,
 ) -> Answer:
-    """The answer of a segmenter that gave these probabilities, at the image's size, of no other classes than ``tags``.
+    """Return the answer of a segmenter with these probabilities, at the image's size and limited to ``tags`` if known.
 
-    What is left of a softmax over all classes, e_k / sum_allowed e, is the softmax over the allowed ones.
+    Renormalising a softmax over the allowed classes, e_k / sum_allowed e, gives the softmax over these classes. After
+    the CRF, if it is among the refiners, classes that win nowhere have probability 0.
     """
     places = range(len(classes)) if tags is None else tags
     values = [*range(classes.offset), *(tag + classes.offset for tag in places)]
-    own_SYX = resize_bilinear(shares_KYX[values], size)
+    allowed_SYX = shares_KYX[values]
+    if CRF in settings.names and values:
+        won, shares_WYX = shares_after_crf(image, allowed_SYX, settings, data)
+        allowed_SYX = np.zeros((len(values), *shares_WYX.shape[1:]), np.float32)
+        allowed_SYX[won] = shares_WYX
+    own_SYX = resize_bilinear(allowed_SYX, image.shape[1:])
     own_SYX = own_SYX / own_SYX.sum(0).clip(np.finfo(np.float32).tiny)
-    labels = np.full(tuple(size), classes.ignore) if not values else np.asarray(values)[own_SYX.argmax(0)]
+    labels = np.full(image.shape[1:], classes.ignore) if not values else np.asarray(values)[own_SYX.argmax(0)]
     if tags is None:
         tags = [value - classes.offset for value in np.unique(labels).tolist() if value >= classes.offset]
     return Answer(tuple(values), own_SYX, own_SYX, labels, tuple(tags))
 
 
 def as_painted(labels: NDArray[np.int64], classes: Classes) -> Painted:
-    """A label image with the classes that it has, without the background, as its tags."""
+    """Return a label image with the classes in it, except the background, as its tags."""
     present = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(classes.pixel_names))).tolist()
     return Painted(labels, [classes.names[value - classes.offset] for value in present if value >= classes.offset])
 
 
-def labels_after_crf(image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings) -> Labels:
-    """The label image ``(Y, X)`` of an image ``(bands, Y, X)`` in [0, 1] after the CRF, which is in torch."""
+def labels_of_segmenter(image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings) -> Labels:
+    """The label image ``(Y, X)`` of the most probable classes, after the CRF if it is among the refiners."""
+    if CRF not in settings.names:
+        return most_probable(shares_KYX, image.shape[1:])
+    values_S, shares_SYX = shares_after_crf(image, shares_KYX, settings, data)
+    return np.asarray(values_S[most_probable(shares_SYX, image.shape[1:])])
+
+
+def shares_after_crf(
+    image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings
+) -> tuple[NDArray[np.int64], Floats]:
+    """``sharpen_winners``, which needs torch: an ONNX file may have to do without."""
     from tag2mask.refine.on_image import sharpen_winners
 
-    values_S, shares_SYX = sharpen_winners(image, shares_KYX, settings, data)
-    return np.asarray(values_S[most_probable(shares_SYX, image.shape[1:])])
+    return sharpen_winners(image, shares_KYX, settings, data)

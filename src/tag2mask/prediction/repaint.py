@@ -1,4 +1,4 @@
-"""Images whose tags are known, painted anew by a segmenter that learned from their masks.
+"""Repainting of images with known tags by a segmenter that was trained on their masks.
 
 Shapes: K pixel classes, Y X pixels.
 """
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tag2mask._version import __version__
+from tag2mask.beside import read_ahead
 from tag2mask.data import Sample
 from tag2mask.data.batches import batches
 from tag2mask.errors import DataError
@@ -21,7 +22,7 @@ from tag2mask.evaluation.evaluate import paintable
 from tag2mask.inference.arrays import Floats
 from tag2mask.inference.look import mean_probabilities
 from tag2mask.masks.paint import most_probable
-from tag2mask.masks.write import MaskSet, MaskSetWriter, tags_of
+from tag2mask.masks.write import MaskSet, MaskSetWriter, Painted, tags_of
 from tag2mask.prediction.segmenter import network_of
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
@@ -30,9 +31,9 @@ from tag2mask.segmentation.folder import SegmenterRun
 
 
 def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged: MaskSet, out: Path) -> None:
-    """Write the student's masks of ``photographs``, of the classes alone that the mask set ``tagged`` has them for.
+    """Write the student's masks of ``photographs``, limited to each image's tags in the mask set ``tagged``.
 
-    Stopped in between, the same call goes on.
+    After an interruption, the same call resumes.
 
     Raises:
         DataError: an image cannot be read.
@@ -46,12 +47,12 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged:
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
     failures: dict[str, str] = {}
     with progress_bar("repaint", len(photographs), len(photographs) - len(missing)) as bar:
-        for batch in batches(missing, student.data_settings, settings.look.batch_size, failures):
+        for batch in read_ahead(batches(missing, student.data_settings, settings.look.batch_size, failures)):
             shares = mean_probabilities(network, [image for _, image in batch], settings.look)
             for (sample, image), shares_KYX in zip(batch, shares, strict=True):
                 allowed = paintable(student.classes, tags[sample.name])
                 labels = most_probable_of(shares_KYX, allowed, image.shape[-2:], student.classes.ignore)
-                writer.add(sample.name, labels, tags[sample.name], fallback=False)
+                writer.add(sample.name, Painted(labels, tags[sample.name]))
             bar.advance(len(batch))
     if failures:
         raise DataError(next(iter(failures.values())))
@@ -59,9 +60,9 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged:
 
 
 def most_probable_of(shares_KYX: Floats, allowed: Sequence[int], size: Sequence[int], ignore: int) -> NDArray[np.int64]:
-    """Label image ``(Y, X)`` by the softmax over ``allowed`` classes alone; without any, all is ``ignore``.
+    """Return the label image ``(Y, X)`` by the softmax over ``allowed`` classes; if there are none, all is ``ignore``.
 
-    What is left of a softmax over all classes, e_k / sum_allowed e, is the softmax over the allowed ones.
+    Renormalising a softmax over the allowed classes, e_k / sum_allowed e, gives the softmax over these classes.
     """
     if not allowed:
         return np.full(tuple(size), ignore, np.int64)
@@ -71,7 +72,7 @@ def most_probable_of(shares_KYX: Floats, allowed: Sequence[int], size: Sequence[
 
 
 def describe_repainting(student: SegmenterRun, tagged: MaskSet, settings: PredictSettings) -> dict[str, Any]:
-    """Everything that decides what the masks look like."""
+    """Return everything that determines the masks, for the manifest."""
     tags = tagged.manifest.get("settings", {}).get("tags", "unknown")
     return {
         "tool": f"tag2mask {__version__}",

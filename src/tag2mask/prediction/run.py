@@ -1,4 +1,4 @@
-"""A tagged run as a predictor: ``masks --tags predicted`` for any images, in torch."""
+"""Tagged runs as predictors, in torch: ``masks --tags predicted`` for any images."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tag2mask.training.run import Run, open_run
 
 
 class RunPredictor(Predictor):
-    """One run and one way of looking and painting."""
+    """A tagged run with prediction settings."""
 
     def __init__(self, path: Path, settings: PredictSettings) -> None:
         """Load the weights.
 
         Raises:
-            RunError: ``path`` is no run, or has no weights yet.
-            SettingsError: a setting makes no sense for it.
+            RunError: ``path`` is not a run, or has no weights yet.
+            SettingsError: a setting does not apply to it.
         """
         self.run = open_run(path)
         self.settings = settings
@@ -45,18 +45,18 @@ class RunPredictor(Predictor):
         self.data = self.run.own_data
 
     def origin(self) -> dict[str, Any]:
-        """The run, and the settings in the words of ``masks``."""
+        """Return the manifest's entries about the run, with the settings in the form of ``masks``."""
         return {**describe_making(self.run, self.masks, self.painter), "overlay": self.settings.overlay}
 
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
-        """The scores that compete, by class maps or a probe."""
+        """Return the scores that compete for pixels, from class maps or a probe."""
         samples = [Sample("", Path(), None if tags is None else tuple(tags)) for _ in images]
         batch = [(sample, torch.from_numpy(image)) for sample, image in zip(samples, images, strict=True)]
-        pairs = zip(batch, self.painter.localizer.localize(batch), strict=True)
+        pairs = zip(batch, self.painter.localizer.localize(batch, tags or ()), strict=True)
         return [self.answer_one(image, found, tags) for (_, image), found in pairs]
 
     def answer_one(self, image: Tensor, found: Localized, tags: Sequence[int] | None) -> Answer:
-        """What there is in one image."""
+        """Return the answer for one image."""
         painter, scores_C = self.painter, found.scores_C.numpy()
         own = sorted(tags) if tags is not None else painter.brush.predicted_tags(scores_C)[0]
         scores_SYX = painter.scores(found, own, image).astype(np.float32)
@@ -64,21 +64,21 @@ class RunPredictor(Predictor):
         return answer_of(scores_SYX, painter.probable, labels, own, self.classes)
 
     def embed(self, image: Floats) -> Floats:
-        """After the backbone's last norm, as the run trained it."""
+        """Return the patch features after the backbone's last norm, with the run's weights."""
         method, side = self.painter.localizer.method, self.painter.localizer.side
         features_hwD = look(self.run, method, torch.from_numpy(image), side, with_maps=False).features_hwD
         return features_hwD.cpu().numpy()
 
     def paint(self, batch: ImageBatch) -> list[Painted]:
-        """As ``masks`` paints."""
+        """Paint images as ``masks`` does."""
         return self.painter.paint([(sample, torch.from_numpy(image)) for sample, image in batch])
 
 
 def mask_settings(settings: PredictSettings, run: Run) -> MaskSettings:
-    """The same in the words of ``masks``.
+    """Convert the settings to those of ``masks``.
 
     Raises:
-        SettingsError: some make no sense here.
+        SettingsError: a setting does not apply here.
     """
     return resolve_masks(
         MaskSettings(

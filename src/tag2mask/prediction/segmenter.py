@@ -1,4 +1,4 @@
-"""A segmenter's folder as a predictor, in torch.
+"""Segmenters as predictors, in torch.
 
 Shapes: K pixel classes, S classes that win somewhere, Y X pixels.
 """
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from tag2mask._version import __version__
 from tag2mask.data.batches import ImageBatch
@@ -20,10 +19,9 @@ from tag2mask.errors import RunError, SettingsError
 from tag2mask.inference.arrays import Floats
 from tag2mask.inference.look import mean_probabilities
 from tag2mask.inference.networks import PixelNetwork
-from tag2mask.masks.paint import most_probable
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.from_pixels import FromPixels, in_numpy
-from tag2mask.prediction.predictor import Answer, Predictor, answer_of_segmenter, as_painted, labels_after_crf
+from tag2mask.prediction.predictor import Answer, Predictor, answer_of_segmenter, as_painted, labels_of_segmenter
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import CRF
@@ -32,19 +30,19 @@ from tag2mask.segmentation.model import Segmenter, ViTSegmenter
 
 
 class SegmenterPredictor(Predictor):
-    """One segmenter and one way of looking."""
+    """A segmenter with prediction settings."""
 
     def __init__(self, path: Path, settings: PredictSettings) -> None:
         """Load the weights.
 
         Raises:
-            RunError: ``path`` is no segmenter, or has no weights yet.
+            RunError: ``path`` is not a segmenter, or has no weights yet.
             SettingsError: a setting is for tagged runs.
         """
         settings.require_unset(["paint", "method"], f"it is for tagged runs, and {path} is a segmenter")
         if settings.refine.names not in ((), (CRF,)):
             raise SettingsError(
-                f"predict: refine: a segmenter's masks are refined by {CRF} or none, not {settings.refine.names}"
+                f"predict: refine: a segmenter supports {CRF} or none, not {', '.join(settings.refine.names)}"
             )
         require_engine(settings.refine.crf_engine)
         self.run = open_segmenter(path)
@@ -56,7 +54,7 @@ class SegmenterPredictor(Predictor):
         self.network = network_of(self.run, self.segmenter)
 
     def origin(self) -> dict[str, Any]:
-        """The segmenter, and whose labels it learned."""
+        """Return the manifest's entries about the segmenter and the labels that it learned from."""
         run = self.run
         return {
             "tool": f"tag2mask {__version__}",
@@ -69,37 +67,37 @@ class SegmenterPredictor(Predictor):
         }
 
     def paint(self, batch: ImageBatch) -> list[Painted]:
-        """The most probable class everywhere, after the CRF if it is asked for."""
+        """Paint the most probable class of each pixel, after the CRF if the settings ask for it."""
         images = [image for _, image in batch]
+        refine = self.settings.refine
         shares_BKYX = mean_probabilities(self.network, images, self.settings.look)
-        return [as_painted(self.labels(*pair), self.classes) for pair in zip(images, shares_BKYX, strict=True)]
+        return [
+            as_painted(labels_of_segmenter(*pair, refine, self.data_settings), self.classes)
+            for pair in zip(images, shares_BKYX, strict=True)
+        ]
 
     def answer(self, images: Sequence[Floats], tags: Sequence[int] | None) -> list[Answer]:
-        """Probabilities, those of ``tags`` alone if they are known; the CRF works on label images only."""
+        """Return probabilities, only of ``tags`` if they are known."""
         shares_BKYX = mean_probabilities(self.network, images, self.settings.look)
         pairs = zip(images, shares_BKYX, strict=True)
-        return [answer_of_segmenter(shares, image.shape[1:], tags, self.classes) for image, shares in pairs]
+        return [
+            answer_of_segmenter(*pair, tags, self.classes, self.settings.refine, self.data_settings) for pair in pairs
+        ]
 
     def embed(self, image: Floats) -> Floats:
-        """Of a ViT, after its last norm, as the segmenter trained it."""
+        """Return a ViT's patch features after its last norm, with the segmenter's weights."""
         segmenter = self.segmenter
         if not isinstance(segmenter, ViTSegmenter):
             kind = self.run.settings.architecture
-            raise RunError(f"{self.run.path} is a {kind}, which has no features of patches; a vit has")
+            raise RunError(f"{self.run.path} is a {kind}, which has no patch features; only a vit has them")
         pixels, _ = eval_resize(torch.from_numpy(image), self.run.side, segmenter.patch, self.run.mean, self.run.std)
         with torch.no_grad():
             features = segmenter.encoder(pixels[None].to(next(segmenter.parameters()).device))
             normed_MD = segmenter.encoder.norm(features.patch_BMD)[0].float().cpu()
         return np.asarray(normed_MD.view(*features.grid, -1))
 
-    def labels(self, image: Floats, shares_KYX: Floats) -> NDArray[np.int64]:
-        """The label image of an image ``(bands, Y, X)`` in [0, 1]."""
-        if CRF in self.settings.refine.names:
-            return labels_after_crf(image, shares_KYX, self.settings.refine, self.data_settings)
-        return most_probable(shares_KYX, image.shape[1:])
-
 
 def network_of(run: SegmenterRun, segmenter: Segmenter) -> PixelNetwork:
-    """The trained network with the run's normalisation before it, where it is."""
+    """Return the trained network with the run's normalisation before it, on its present device."""
     model = FromPixels(segmenter, run.mean, run.std).to(next(segmenter.parameters()).device).eval()
     return PixelNetwork(in_numpy(model), run.side, run.crop, segmenter.patch)

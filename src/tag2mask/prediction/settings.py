@@ -1,4 +1,4 @@
-"""How new images are masked."""
+"""Settings for predicting masks of new images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tag2mask.settings import Settings
 
 
 class PredictSettings(Settings):
-    """How an image is looked at, and what becomes of that.
+    """How images are seen by the model, refined and painted.
 
-    ``refine``: a tagged run takes any refiner of ``masks``, an ONNX file of one those on pixels, a segmenter ``crf``
-    alone. ``paint`` and ``method`` are as in ``masks``, for tagged runs.
+    ``refine``: tagged runs support all refiners of ``masks``, their ONNX files those that work on pixels, segmenters
+    only ``crf``. ``paint`` and ``method`` are as in ``masks``, for tagged runs.
     """
 
     called: ClassVar[str] = "predict"
@@ -37,15 +37,15 @@ class PredictSettings(Settings):
     refine: RefineSettings = RefineSettings()
     paint: PaintSettings = PaintSettings()
     method: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of the run's method that its weights do not depend on [the run's]"
+        default_factory=dict, description="Settings of the run's method that do not affect its weights [the run's]"
     )
-    overlay: bool = Field(False, description="Also write the masks over their images")
+    overlay: bool = Field(False, description="Also write pictures of the masks over their images")
 
     def require_unset(self, names: Sequence[str], reason: str) -> None:
-        """None of these groups was given.
+        """Check that none of these groups is set.
 
         Raises:
-            SettingsError: one was.
+            SettingsError: one is set.
         """
         for name in names:
             if name in self.model_fields_set:

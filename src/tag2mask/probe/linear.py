@@ -1,4 +1,4 @@
-"""A linear classifier of patches, learned from the sure ones of a whole data set, and how common each class is.
+"""A linear classifier of patches, learned from the sure patches of a data set, and estimates of class frequencies.
 
 Pure functions on tensors. Shapes: N patches, D width, S scores: background first if there is one, then the classes.
 """
@@ -13,17 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-UNSURE = -1  # label of a patch that nothing is learned from
+UNSURE = -1  # label of a patch that is not learned from
 NEVER = -1e4  # logit of a score without any sure patch
-SMALLEST = 1e-6  # share of patches
+SMALLEST = 1e-6  # smallest prior
 EM_STEPS = 50
-EM_LOGITS = 2**27  # so many numbers at most: of more patches an even share is taken
-CHUNK = 2**16  # patches at once
+EM_LOGITS = 2**27  # largest number of logits: beyond it, patches are thinned out evenly
+CHUNK = 2**16  # patches processed at once
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Logits ``x @ weight_SD.T + bias_S``; a score that was never learned has the bias ``NEVER``."""
+    """Logits ``x @ weight_SD.T + bias_S``; a score without any sure patch has the bias ``NEVER``."""
 
     weight_SD: Tensor
     bias_S: Tensor
@@ -33,7 +33,7 @@ class LinearProbe:
         return F.linear(features_ND.float(), self.weight_SD, self.bias_S)
 
     def with_priors(self, priors_S: Tensor) -> LinearProbe:
-        """The same likelihoods under these priors: a likelihood's logit plus the logarithm of its prior."""
+        """Return the classifier under these priors: their logarithms are added to the logits."""
         return LinearProbe(self.weight_SD, self.bias_S + priors_S.log())
 
 
@@ -47,11 +47,11 @@ def fit_probe(
     weight_decay: float,
     generator: torch.Generator,
 ) -> LinearProbe:
-    """Class-balanced cross-entropy on sure patches, so that logits are log-likelihoods up to a constant.
+    """Fit a probe by class-balanced cross-entropy on sure patches, so that logits are log-likelihoods up to a constant.
 
-    Each score weighs the same in the loss, whatever its number of sure patches: that number says how strict the labels
-    were, not how common the class is. Features are standardised. AdamW, one-cycle rate; batches are drawn with
-    ``generator``.
+    Every score has the same weight in the loss, whatever its number of sure patches, because that number reflects how
+    strict the labels were, not how common the class is. Features are standardised. The optimiser is AdamW with a
+    one-cycle rate; batches are drawn with ``generator``.
 
     Raises:
         ValueError: no patch is sure.
@@ -71,7 +71,7 @@ def fit_probe(
         drawn_K = sure_K[torch.randint(len(sure_K), (batch_size,), generator=generator)]
         z_KD = (features_ND[drawn_K].float() - mean_D) / std_D
         logits_KS = F.linear(z_KD, weight_SD, bias_S).masked_fill(unseen_S, NEVER)
-        # The mean over the batch, not over its weights: a batch without a rare class is no stronger for it.
+        # The mean over the batch, not over its weights: otherwise batches without a rare class would count more.
         energy_K = F.cross_entropy(logits_KS, labels_N[drawn_K], weight=weights_S, reduction="none")
         optimiser.zero_grad()
         torch.autograd.backward(energy_K.mean())
@@ -82,7 +82,7 @@ def fit_probe(
 
 
 def moments(features_ND: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(D,)``, each chunk in float32."""
+    """Mean and standard deviation ``(D,)``; each chunk is summed in float32."""
     total_D = torch.zeros(features_ND.shape[1], dtype=torch.float64)
     squares_D = torch.zeros_like(total_D)
     for chunk_KD in torch.split(features_ND, CHUNK):
@@ -94,12 +94,12 @@ def moments(features_ND: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def estimate_priors(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Tensor:
-    """How common each score is among the patches of images that may show it, ``(S,)``; no truth is seen.
+    """Estimate the frequency of each score among the patches of images that may show it, ``(S,)``, without truth.
 
     Expectation-maximisation (Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
-    Probabilities", Neural Computation 2002), with what tags add: a patch of image i can only be what ``allowed_IS[i]``
-    says. E: q_ns ~ prior_s exp(logit_ns) over the allowed scores. M: prior_s = mean of q_ns over the patches of images
-    that allow s.
+    Probabilities", Neural Computation 2002), constrained by tags: a patch of image i can only show the scores
+    ``allowed_IS[i]``. E: q_ns ~ prior_s exp(logit_ns) over the allowed scores. M: prior_s = mean of q_ns over the
+    patches of images that allow s.
     """
     stride = max(1, math.ceil(len(features_ND) * probe.bias_S.numel() / EM_LOGITS))
     image_K = image_N[::stride]
@@ -115,7 +115,7 @@ def estimate_priors(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, al
 
 
 def possible_logits(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Iterator[Tensor]:
-    """Logits ``(K, S)`` of the patches, chunk by chunk; minus infinity where an image's tags rule a score out."""
+    """Yield logits ``(K, S)`` of the patches in chunks; minus infinity where an image's tags rule out a score."""
     for first in range(0, len(features_ND), CHUNK):
         chunk = slice(first, first + CHUNK)
         yield probe(features_ND[chunk]).masked_fill(~allowed_IS[image_N[chunk]], -math.inf)
@@ -129,9 +129,9 @@ def confident_labels(
     labels_N: Tensor,
     confidence: float,
 ) -> Tensor:
-    """New labels ``(N,)``: what the probe gives a probability above ``confidence`` within the image's tags.
+    """Relabel patches ``(N,)``: the score with a probability above ``confidence`` among those the tags allow.
 
-    A score that it is nowhere confident of keeps the labels that it had.
+    A score without any confident patch keeps its old labels.
     """
     tops = [logits_KS.softmax(1).max(1) for logits_KS in possible_logits(probe, features_ND, image_N, allowed_IS)]
     likely_N, best_N = (torch.cat(part) for part in zip(*tops, strict=True))

@@ -1,7 +1,7 @@
-"""The refiner ``probe``: what patches are by their features, learned over the whole data set from the run's class maps.
+"""The refiner ``probe``: classifies patches by their features, learned over a data set from the run's class maps.
 
-Class maps of single images err in ways of their own; one linear layer over all patches of the data set can only learn
-what they agree on. It knows the background as a class, so no threshold divides it from the others.
+Class maps of single images have individual errors; one linear layer over all patches of the data set can only learn
+what they have in common. The background is one of its classes, so it needs no background threshold.
 Shapes: B batch, C classes, D width, M patches, S scores (the background's first if there is one), h w patch grid, Y X
 pixels.
 """
@@ -33,9 +33,9 @@ CONFIG, WEIGHTS = "config.yaml", "probe.safetensors"
 
 @dataclass(frozen=True)
 class ProbeView:
-    """An image seen by a method with some short side: evidence, patch features ``(h, w, D)``, the size before padding.
+    """A method's output for an image: evidence, patch features ``(h, w, D)``, and the image's size before padding.
 
-    Features are those after the backbone's last norm.
+    The features are taken after the backbone's final norm.
     """
 
     evidence: Evidence | None
@@ -45,9 +45,9 @@ class ProbeView:
 
 @torch.no_grad()
 def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) -> ProbeView:
-    """Look at one image ``(bands, Y, X)`` in [0, 1], in the precision of the run's training.
+    """Run ``method`` on one image ``(bands, Y, X)`` in [0, 1], in the precision of the run's training.
 
-    ``method`` is what ``run`` trained; its evidence comes with class maps, and only if they are wanted.
+    ``method`` is the method of ``run``, ``side`` the image's short side. The evidence is None without ``with_maps``.
     """
     device = next(method.parameters()).device
     pixels, size = eval_resize(image, side, method.patch, run.mean, run.std)
@@ -68,14 +68,14 @@ def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) ->
 
 
 class ProbeOrigin(Stored):
-    """The run that a probe was learned with."""
+    """The run that a probe was trained with."""
 
     name: str
     sha256: str
 
 
 class ProbeConfig(Stored):
-    """What ``config.yaml`` of a probe has to hold."""
+    """Required content of a probe's ``config.yaml``."""
 
     side: Side
     run: ProbeOrigin
@@ -91,10 +91,9 @@ class Probe:
     linear: LinearProbe
 
     def __call__(self, run: Run, method: Method, image: Tensor, tags: Sequence[int], background: bool) -> Tensor:
-        """Probabilities ``(S, Y, X)`` of the background, if there is one, and of ``tags``; the rest cannot be there.
+        """Probabilities ``(S, Y, X)`` of the background, if requested, and of ``tags``; other classes are excluded.
 
-        ``run`` is the one that the probe was learned with, ``method`` what it trained, ``image (bands, Y, X)`` in
-        [0, 1].
+        ``run`` is the run that the probe was trained with, ``method`` its method; ``image (bands, Y, X)`` is in [0, 1].
         """
         seen = look(run, method, image, self.side, with_maps=False)
         scores = scores_of(tags, background)
@@ -103,20 +102,20 @@ class Probe:
         return resize(to_pixels(likely_Shw[None], method.patch, seen.size), image.shape[-2:])[0]
 
     def origin(self) -> dict[str, str]:
-        """What a manifest says of it."""
+        """Return the entry for a manifest."""
         return {"name": self.path.resolve().name, "sha256": file_hash(self.path / WEIGHTS)}
 
 
 def scores_of(tags: Sequence[int], background: bool) -> list[int]:
-    """The scores that an image with these tags can show."""
+    """Indices of the scores that an image with these tags can show."""
     return [0, *(tag + 1 for tag in tags)] if background else list(tags)
 
 
 def open_probe(path: Path) -> Probe:
-    """A probe folder.
+    """Open a probe folder.
 
     Raises:
-        RunError: it is none, or is damaged.
+        RunError: it is not a probe, or it is damaged.
     """
     require_parts(path, (CONFIG, WEIGHTS), "a probe", "train-probe")
     config = read_stored(path / CONFIG, ProbeConfig)
@@ -124,5 +123,5 @@ def open_probe(path: Path) -> Probe:
         tensors = load_file(path / WEIGHTS)
         weight_SD, bias_S = tensors["weight_SD"], tensors["bias_S"]
         if weight_SD.ndim != 2 or bias_S.shape != weight_SD.shape[:1]:
-            raise ValueError(f"weight_SD is {tuple(weight_SD.shape)}, bias_S {tuple(bias_S.shape)}")
+            raise ValueError(f"weight_SD is {tuple(weight_SD.shape)}, but bias_S is {tuple(bias_S.shape)}")
     return Probe(path, config.run.sha256, config.side, LinearProbe(weight_SD, bias_S))

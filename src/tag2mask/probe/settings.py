@@ -1,4 +1,4 @@
-"""How a probe is learned."""
+"""Settings of a probe."""
 
 from __future__ import annotations
 
@@ -11,34 +11,40 @@ from tag2mask.settings import Scales, Settings
 
 
 class ProbeSettings(Settings):
-    """How a probe is learned.
+    """How a probe is trained.
 
-    ``masks`` says which images, with which tags, and how the run makes their class maps. A backbone that was trained
-    from nothing knows one scale. Features come from the last look.
-    In a look, a patch is surely of a class where that class's normalised map is above ``sure`` and ``margin`` above the
-    second, and surely background where all maps are below ``bare`` times the scale: a larger look spreads less. Nothing
-    is learned in between. A layer learns what all looks agree on, and how common each class is. In each of more
-    ``rounds`` a new layer learns what the one before gives a probability above ``confidence``. But if the classes fill
-    less than ``small`` of the images that show them, on average, there is one round and the last look alone labels the
-    patches: it sees small things best, and each round would let them grow. Without a background there is one round.
+    ``masks`` sets the images, their tags, and how the run computes their class maps. Every image is processed at all
+    ``scales``, and features come from the last one. A backbone trained from scratch only works at one scale.
+
+    At a scale, a patch surely shows a class if that class's normalised map is above ``sure`` and exceeds the second
+    highest by ``margin``. It is surely background if all maps are below ``bare`` times the scale, since maps at larger
+    scales spread less. Other patches are not learned from.
+
+    In the first round, a layer learns the patches on which all scales agree, and the frequency of each class is
+    estimated. In each further one of ``rounds``, a new layer learns the patches to which the previous one gives a
+    probability above ``confidence``. If the classes fill less than ``small`` of the images that show them, on average,
+    there is only one round, and the last scale alone labels the patches: it detects small objects best, and further
+    rounds would enlarge them. Without a background there is only one round.
     """
 
     called: ClassVar[str] = "probe"
 
     masks: MaskSettings = MaskSettings()
     scales: Scales | None = Field(
-        None, description="Short sides of an image, as multiples of the run's [1,2, or 1 for a backbone from scratch]"
+        None, description="Short sides of an image, as multiples of the run's [1,2; 1 for a backbone from scratch]"
     )
-    sure: float = Field(0.5, gt=0, lt=1, description="Map value above which a patch is surely of a class")
-    margin: float = Field(0.2, ge=0, lt=1, description="How far the class's map must be above the second")
+    sure: float = Field(0.5, gt=0, lt=1, description="Map value above which a patch surely shows a class")
+    margin: float = Field(0.2, ge=0, lt=1, description="How far the class's map must be above the next")
     bare: float = Field(0.1, gt=0, lt=1, description="Map value below which a patch is surely background")
-    small: float = Field(0.1, ge=0, le=1, description="Share of an image below which classes count as small")
-    rounds: int = Field(3, gt=0, le=100, description="Layers learned one from the other")
-    confidence: float = Field(0.9, gt=0, lt=1, description="Probability above which the next round learns a patch")
-    steps: int = Field(600, gt=0, le=10**6, description="Steps of a round")
-    batch_size: int = Field(4096, gt=0, le=2**20, description="Patches in a step")
+    small: float = Field(0.1, ge=0, le=1, description="Fraction of an image below which classes count as small")
+    rounds: int = Field(3, gt=0, le=100, description="Layers trained in turn, each on the results of the one before")
+    confidence: float = Field(0.9, gt=0, lt=1, description="Probability above which the next round learns from a patch")
+    steps: int = Field(600, gt=0, le=10**6, description="Steps per round")
+    batch_size: int = Field(4096, gt=0, le=2**20, description="Patches per step")
     lr: float = Field(3e-3, gt=0, le=1, description="Learning rate")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="Weight decay")
-    memory: int = Field(1024, gt=0, le=2**20, description="MB of features kept; more are thinned out evenly")
-    seed: int = Field(0, ge=0, description="Seed of everything random")
+    memory: int = Field(
+        1024, gt=0, le=2**20, description="Memory for features in MB; what exceeds it is thinned out evenly"
+    )
+    seed: int = Field(0, ge=0, description="Random seed")
     save_minutes: float = Field(2.0, ge=0, description="Minutes between saved states")

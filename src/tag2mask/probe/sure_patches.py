@@ -1,6 +1,6 @@
-"""Which patches are surely what, by the class maps of a look at an image. No truth is opened.
+"""Labels of the patches that surely show a class, from the class maps of an image at one scale. No truth is opened.
 
-Shapes: K tags of an image, L looks, N patches, h w patch grid.
+Shapes: K tags of an image, L looks (scales), N patches, h w patch grid.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tag2mask.probe.linear import UNSURE
 def sure_patches(
     maps_Khw: Tensor, tags: Sequence[int], background: bool, sure: float, margin: float, bare: float
 ) -> Tensor:
-    """The score that each patch surely shows, or ``UNSURE``: ``(h, w)``. Every tag has one sure patch or more.
+    """The score that each patch surely shows, or ``UNSURE``: ``(h, w)``. Every tag gets at least one patch.
 
     ``maps_Khw`` are class maps of the image's tags. An image without tags is all background.
     """
@@ -31,13 +31,13 @@ def sure_patches(
     scores_K = torch.tensor(tags) + int(background)
     is_sure_Khw = (heights_Khw > sure) & (lead_Khw > margin)
     for is_sure_hw, lead_hw, score in zip(is_sure_Khw, lead_Khw, scores_K, strict=True):
-        # The tag says that the class is somewhere: at least where its map leads most.
+        # The tag guarantees that the class is somewhere: at least where its map exceeds the others most.
         labels_hw[is_sure_hw if is_sure_hw.any() else lead_hw == lead_hw.max()] = score
     return labels_hw
 
 
 def rivals(maps_Khw: Tensor) -> Tensor:
-    """The highest of the other maps at each patch, 0 where there is no other: ``(K, h, w)``."""
+    """For each map, the highest of the other maps at each patch, or 0 if there is no other: ``(K, h, w)``."""
     if len(maps_Khw) == 1:
         return torch.zeros_like(maps_Khw)
     first, second = maps_Khw.topk(2, 0).values
@@ -45,5 +45,5 @@ def rivals(maps_Khw: Tensor) -> Tensor:
 
 
 def unanimous_labels(labels_NL: Tensor) -> Tensor:
-    """The label that all looks give a patch, or ``UNSURE``: ``(N,)``."""
+    """The label that a patch has in all looks, or ``UNSURE``: ``(N,)``."""
     return torch.where((labels_NL == labels_NL[:, :1]).all(1), labels_NL[:, 0], UNSURE)

@@ -1,6 +1,7 @@
-"""Learning the probe: look at every image of a split, keep its patches, fit one linear layer to the sure ones.
+"""Training of the probe: collect the patches of all images of a split, and fit one linear layer to the sure ones.
 
-No truth is opened. Shapes: D width, L looks, N patches, S scores, I images, K tags of an image, h w patch grid.
+No truth is opened. Shapes: D width, L looks (scales), N patches, S scores, I images, K tags of an image, h w patch
+grid.
 """
 
 from __future__ import annotations
@@ -42,16 +43,17 @@ from tag2mask.vit.grid import to_patches, to_pixels
 SUMMARY, PATCHES = (
     "summary.json",
     "patches.safetensors",
-)  # the latter: what was seen so far; gone when the probe is finished
-FEWEST = 4  # patches of an image that are kept, however many images there are
+)  # the latter holds the patches collected so far; it is deleted when the probe is finished
+FEWEST = 4  # smallest number of patches kept per image, however many images there are
 MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
 class ProbeSummary:
-    """What came of it: the probe in ``path``, and images that failed.
+    """Result of training: the probe in ``path``, and the images that failed.
 
-    By name, ``sure`` patches and ``shares`` of the patches of images that may show a score. ``small``: the classes are.
+    By name of a score, ``sure`` is its number of sure patches, and ``shares`` its estimated fraction of the patches of
+    images that may show it. ``small`` says whether the classes count as small.
     """
 
     path: Path
@@ -64,30 +66,32 @@ class ProbeSummary:
 
     @property
     def unlearned(self) -> list[str]:
-        """Classes without a sure patch, which the probe never paints."""
+        """Classes without a sure patch, which the probe will never paint."""
         return [name for name, count in self.sure.items() if count == 0]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the output for ``--json``."""
         row = asdict(self)
         return {"probe": str(row.pop("path")), **row, "unlearned": self.unlearned}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the output for people."""
         return [
             f"{self.path}: {self.images} images, {sum(self.sure.values())} sure patches",
             *(f"{name}: {why}" for name, why in self.failures.items()),
-            *(f"no patch is surely {name}: the probe never paints it" for name in self.unlearned),
+            *(f"no patch surely shows {name}: the probe will never paint it" for name in self.unlearned),
         ]
 
 
 def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
-    """Learn a probe from the class maps of ``run``; stopped in between, the same call goes on, and finished, says so.
+    """Train a probe from the class maps of ``run``.
+
+    After an interruption, the same call continues; if the probe is finished, it returns the summary.
 
     Raises:
-        DataError, SettingsError: what is wrong with the input.
-        RunError: ``run`` is no run, or ``out`` holds something else.
-        KeyboardInterrupt: after what was seen so far was saved.
+        DataError, SettingsError: the input is wrong.
+        RunError: ``run`` is not a run, or ``out`` holds something else.
+        KeyboardInterrupt: after the patches collected so far were saved.
     """
     start = time.monotonic()
     opened = open_run(run)
@@ -121,7 +125,7 @@ def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
 
 
 class StoredSummary(Stored):
-    """What ``summary.json`` has to hold."""
+    """Required content of ``summary.json``."""
 
     images: Count
     sure: dict[str, Count]
@@ -132,25 +136,25 @@ class StoredSummary(Stored):
 
 
 def read_summary(out: Path) -> ProbeSummary:
-    """What a finished probe said."""
+    """Read the summary of a finished probe."""
     return ProbeSummary(out, **read_stored(out / SUMMARY, StoredSummary).model_dump())
 
 
 def resolve_probe(settings: ProbeSettings, run: Run) -> ProbeSettings:
-    """The settings with everything decided that depends on the run.
+    """Complete the settings that depend on the run.
 
     Raises:
-        SettingsError: the maps' refiners are unknown, out of order, or a probe.
+        SettingsError: the mask settings name refiners or do not fit the run.
     """
     masks = resolve_masks(settings.masks, run)
     if masks.refine.names:
-        raise SettingsError("masks.refine: a probe learns from class maps as they are; leave refiners out")
+        raise SettingsError("masks.refine: a probe learns from unrefined class maps; leave the refiners out")
     scales = settings.scales or ((1.0,) if run.settings.weights == "none" else (1.0, 2.0))
     return settings.model_copy(update={"masks": masks, "scales": scales})
 
 
 def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> dict[str, Any]:
-    """What ``config.yaml`` holds."""
+    """Return the content of ``config.yaml``."""
     assert settings.scales is not None
     return {
         "settings": settings.model_dump(mode="json"),
@@ -168,7 +172,7 @@ def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> di
 
 
 def require_own(out: Path, header: Mapping[str, Any]) -> None:
-    """The folder is new, or a probe with this header was begun in it.
+    """Check that the folder is new, or holds an unfinished or finished probe with this header.
 
     Raises:
         RunError: it is neither.
@@ -182,7 +186,7 @@ def require_own(out: Path, header: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Learned:
-    """A probe with its priors ``(S,)``, sure patches by score ``(S,)``, and whether the classes are small."""
+    """A probe with priors ``(S,)``, number of sure patches per score ``(S,)``, and whether classes are small."""
 
     probe: LinearProbe
     priors_S: Tensor
@@ -191,14 +195,14 @@ class Learned:
 
 
 def learn_layers(patches: Patches, settings: ProbeSettings, background: bool) -> Learned:
-    """The last of the layers that ``ProbeSettings`` tells of.
+    """Train the layers of all rounds as ``ProbeSettings`` describes, and return the last.
 
     Raises:
         DataError: no patch is sure.
     """
     labels_N = unanimous_labels(patches.label_NL.long())
     if not (labels_N != UNSURE).any():
-        raise DataError("no patch is sure of its class: lower sure or margin, or train the run longer")
+        raise DataError("no patch surely shows a class: lower sure or margin, or train the run longer")
     probe, priors_S = learn_once(patches, labels_N, settings)
     sizes_C = priors_S[int(background) :][probe.bias_S[int(background) :] > NEVER]
     small = background and bool(sizes_C.mean() < settings.small)
@@ -215,7 +219,7 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool) ->
 
 
 def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> tuple[LinearProbe, Tensor]:
-    """One layer from these labels, with its priors, and the priors ``(S,)``."""
+    """Fit one layer to these labels; return it under its priors, and the priors ``(S,)``."""
     probe = fit_probe(
         patches.feature_ND,
         labels_N,
@@ -232,7 +236,10 @@ def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> t
 
 @dataclass(frozen=True)
 class Patches:
-    """Features ``(N, D)`` in float16, what each look surely shows, its image; and each image's scores ``(I, S)``."""
+    """Per patch: float16 features ``(N, D)``, sure label in each look ``(N, L)``, image index ``(N,)``.
+
+    ``allowed_IS`` holds the scores that each image may show.
+    """
 
     feature_ND: Tensor
     label_NL: Tensor
@@ -248,7 +255,7 @@ def gather_patches(
     interrupt: Interrupt,
     failures: dict[str, str],
 ) -> Patches:
-    """Look at every image, from where an interrupted call left off; those that cannot be read are noted."""
+    """Collect the patches of every image, continuing an interrupted call; unreadable images go to ``failures``."""
     assert settings.scales is not None
     width, looks, scores = localizer.method.vit.width, len(settings.scales), len(localizer.run.classes.pixel_names)
     kept = max(settings.memory * MEGABYTE // (2 * width * len(samples)), FEWEST)
@@ -273,12 +280,12 @@ def gather_patches(
 
 
 def join(parts: Sequence[Patches]) -> Patches:
-    """All of them as one."""
+    """Concatenate patches."""
     return Patches(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def load_patches(path: Path, width: int, looks: int, scores: int) -> Patches:
-    """What an interrupted call had seen, or nothing."""
+    """Load the patches that an interrupted call collected, or none."""
     if not path.is_file():
         return no_patches(0, width, looks, scores)
     with damaged(path), safe_open(path, "pt") as file:
@@ -286,7 +293,7 @@ def load_patches(path: Path, width: int, looks: int, scores: int) -> Patches:
 
 
 def no_patches(images: int, width: int, looks: int, scores: int) -> Patches:
-    """Nothing of so many images."""
+    """Return no patches, for a number of images."""
     nothing = torch.zeros(0, dtype=torch.int32)
     return Patches(
         torch.zeros(0, width).half(), nothing.view(0, 1).expand(0, looks), nothing, torch.zeros(images, scores).bool()
@@ -294,7 +301,7 @@ def no_patches(images: int, width: int, looks: int, scores: int) -> Patches:
 
 
 def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, index: int, kept: int) -> Patches:
-    """An even share of one image's patches.
+    """Collect a random selection of at most ``kept`` patches of one image.
 
     Raises:
         DataError: the image cannot be read.

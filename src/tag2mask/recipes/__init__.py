@@ -1,4 +1,4 @@
-"""Published recipes by name: a YAML file each, with settings for verbs and where they come from."""
+"""Published recipes by name: one YAML file each, with settings for verbs and their sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from tag2mask.errors import SettingsError
 from tag2mask.notation import from_yaml
 
-# Names of version 0.1, which methods have too.
+# Names in version 0.1; they are also names of methods.
 OLD_NAMES: Mapping[str, str] = MappingProxyType(
     {name: f"voc-{name}" for name in ("mctformer-v1", "mctformer-v2", "mctformer-plus")}
 )
@@ -19,9 +19,9 @@ OLD_NAMES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings by verb: ``train``, ``masks``, and ``segment`` if there is a segmenter.
+    """Settings by verb: ``train``, ``masks`` and, if the recipe has a segmenter, ``segment``.
 
-    ``text`` is the whole file, comments too, and ``title`` its first line.
+    ``text`` is the whole file including comments, ``title`` its first line.
     """
 
     name: str
@@ -30,10 +30,10 @@ class Recipe:
     verbs: Mapping[str, dict[str, Any]]
 
     def of(self, verb: str) -> dict[str, Any]:
-        """The settings of one verb.
+        """Return the settings of one verb.
 
         Raises:
-            SettingsError: the recipe has none for it.
+            SettingsError: The recipe has no settings for it.
         """
         if verb not in self.verbs:
             others = ", ".join(name for name in recipe_names() if verb in read_recipe(name).verbs)
@@ -42,16 +42,16 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """All recipes."""
+    """Return the names of all recipes, sorted."""
     files = resources.files(__name__).iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
 def read_recipe(name: str) -> Recipe:
-    """A recipe by its name, or by the one that it had in 0.1.
+    """Read a recipe by its name, or by its name in version 0.1.
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: There is no recipe of that name.
     """
     name = OLD_NAMES.get(name, name)
     if name not in recipe_names():

@@ -1,6 +1,6 @@
-"""Refiners as functions on tensors: images ``(bands, Y, X)`` in [0, 1] and maps or scores to maps or scores.
+"""Refiners as functions on tensors, from an image ``(bands, Y, X)`` in [0, 1] and maps or scores to maps or scores.
 
-Nothing is imported before it is asked for: settings are read where torch is not.
+Modules are imported on first use, because the settings are also read without torch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PLACES = {"affinity": "spreading", "crf": "dense_crf", "guided": "joint_bilatera
 
 
 def __getattr__(name: str) -> Any:
-    """A refiner, from its module."""
+    """Import a refiner from its module."""
     if name not in PLACES:
         raise AttributeError(f"module 'tag2mask.refine' has no attribute {name!r}")
     return getattr(import_module(f"tag2mask.refine.{PLACES[name]}"), name)

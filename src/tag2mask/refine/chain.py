@@ -1,9 +1,9 @@
-"""The refiners by name: what spreads class maps, on the patch grid by evidence or on pixels by the image's colours.
+"""The registry of refiners, which improve class maps on the patch grid or on the pixels of the image.
 
-A new refiner is a file here and a line in one of the dicts, or, if it works on pixels, an entry point
-``tag2mask.refiners`` of another package. They follow one another in the dicts' order: on patches, on pixels, and last
-what works on the scores that compete for a pixel, the background's among them: the trained probe and walk, guided
-upsampling and the CRF.
+To add a refiner, add a file here and a line to one of the dicts; one that works on pixels can also be an entry point
+``tag2mask.refiners`` of another package. Refiners run in the order of the dicts: first those on patches, then those on
+pixels, and last those on the scores that compete for a pixel, including the background's: the trained probe and walk,
+guided upsampling, and the CRF.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = Registry("tag
 
 
 def refiner_names() -> tuple[str, ...]:
-    """All refiners in their order."""
+    """Names of all refiners, in order."""
     return (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, GUIDED, CRF)
 
 
 def require_refiners(names: Sequence[str]) -> None:
-    """All of them exist and stand in order.
+    """Check that all refiners exist and are in order.
 
     Raises:
-        SettingsError: otherwise.
+        SettingsError: they do not, or are not.
     """
     known = refiner_names()
     for name in names:
         if name not in known:
-            raise SettingsError(f"refiner {name!r} is unknown; there are none, {', '.join(known)}")
+            raise SettingsError(f"refiner {name!r} is unknown; use none, or some of {', '.join(known)}")
         if list(names).count(name) > 1:
-            raise SettingsError(f"refiner {name} is named twice: it works once")
+            raise SettingsError(f"refiner {name} is named twice: name it once")
     in_order = [name for name in known if name in names]
     if list(names) != in_order:
-        raise SettingsError(f"refiners work in one order: {','.join(in_order)}, not {','.join(names)}")
+        raise SettingsError(f"refiners must be in this order: {','.join(in_order)}, not {','.join(names)}")
 
 
 def refine_patches(evidence: Evidence, maps_BChw: Tensor, names: Sequence[str]) -> Tensor:
-    """Class maps ``(B, C, h, w)`` after the refiners among ``names`` that work on patches."""
+    """Apply those refiners in ``names`` that work on patches to class maps ``(B, C, h, w)``."""
     for name in names:
         if name in PATCH_REFINERS:
             maps_BChw = PATCH_REFINERS[name](evidence, maps_BChw)
@@ -57,7 +57,7 @@ def refine_patches(evidence: Evidence, maps_BChw: Tensor, names: Sequence[str]) 
 
 
 def refine_pixels(image: Tensor, maps_KYX: Tensor, names: Sequence[str]) -> Tensor:
-    """Class maps after the refiners among ``names`` that work on pixels."""
+    """Apply those refiners in ``names`` that work on pixels to class maps ``(K, Y, X)``."""
     for name in names:
         if name in PIXEL_REFINERS:
             maps_KYX = PIXEL_REFINERS[name](image, maps_KYX)

@@ -1,4 +1,4 @@
-"""Fully connected CRF: pixels of alike colour and place pull each other to one class; mean field on a lattice.
+"""Fully connected CRF by mean field on a lattice: nearby pixels of similar colour pull each other to one class.
 
 Krähenbühl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials", NeurIPS 2011.
 Shapes: S classes (the background first if there is one), Y X pixels, N pixels.
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tag2mask.errors import SettingsError
+from tag2mask.refine.compiled_lattice import CompiledLattice
 from tag2mask.refine.lattice import Lattice
 from tag2mask.refine.settings import CRFSettings
 
@@ -23,14 +24,14 @@ EPS = 1e-20
 
 
 def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, **constants: Any) -> Tensor:
-    """Class probabilities ``(S, Y, X)`` after mean field; ``image (bands, Y, X)`` in [0, 1], ``scores`` at least 0.
+    """Class probabilities ``(S, Y, X)`` after mean field; ``image (bands, Y, X)`` is in [0, 1], ``scores`` >= 0.
 
     Q <- softmax(-U + w_1 K_1 Q + w_2 K_2 Q), both kernels normalised symmetrically (Potts model): Kraehenbuehl and
     Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials", NeurIPS 2011, equation 6.
-    ``constants`` are fields of ``CRFSettings``, for those who have no settings object.
+    Without ``settings``, ``constants`` are fields of ``CRFSettings``.
 
     Raises:
-        SettingsError: there is no such constant.
+        SettingsError: a constant is unknown or invalid.
 
     Example:
         >>> image, scores = torch.rand(3, 32, 48), torch.rand(2, 32, 48)
@@ -41,18 +42,18 @@ def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, 
     if len(scores_SYX) < 2:
         return torch.ones_like(scores_SYX)
     negative_NS = -unary(scores_SYX, settings).flatten(1).T
-    kernels = [(weight, NormalisedKernel(features)) for weight, features in pairwise(image, settings)]
+    kernels = [(weight, normalised_kernel(features)) for weight, features in pairwise(image, settings)]
     q_NS = negative_NS.softmax(1)
     for _ in range(settings.iterations):
         pulled_NS = negative_NS.clone()
         for weight, kernel in kernels:
-            pulled_NS += weight * kernel(q_NS)
+            pulled_NS.add_(kernel.filter(q_NS), alpha=weight)
         q_NS = pulled_NS.softmax(1)
     return q_NS.T.reshape(scores_SYX.shape)
 
 
 def crf_in_cpp(image: Tensor, scores_SYX: Tensor, settings: CRFSettings) -> Tensor:
-    """The same by pydensecrf2, on one CPU core: faster there."""
+    """The same with pydensecrf2, which is faster on a single CPU core."""
     from pydensecrf import densecrf
 
     if len(scores_SYX) < 2:
@@ -71,7 +72,7 @@ CRF_ENGINES: Mapping[str, Callable[[Tensor, Tensor, CRFSettings], Tensor]] = Map
 
 
 def require_engine(name: str) -> None:
-    """What the engine needs is installed.
+    """Check that the package of the engine is installed.
 
     Raises:
         SettingsError: it is not.
@@ -81,7 +82,7 @@ def require_engine(name: str) -> None:
 
 
 def pairwise(image: Tensor, settings: CRFSettings) -> list[tuple[float, Tensor]]:
-    """The kernels that count: their weights, and every pixel's features ``(N, F)`` in units of their deviations."""
+    """Kernels with a positive weight: the weight, and the pixels' features ``(N, F)`` in units of their deviations."""
     scale = 1.0 if settings.size is None else max(image.shape[1:]) / settings.size
     places_N2 = places(image.shape[1], image.shape[2], image) / scale
     both = [
@@ -91,21 +92,17 @@ def pairwise(image: Tensor, settings: CRFSettings) -> list[tuple[float, Tensor]]
     return [(weight, features_NF) for weight, features_NF in both if weight > 0]
 
 
-class NormalisedKernel:
-    """A Gaussian kernel between all pairs of points, D^-1/2 K D^-1/2."""
-
-    def __init__(self, features: Tensor) -> None:
-        self.lattice = Lattice(features)
-        degree_N1 = self.lattice.filter(torch.ones(len(features), 1, device=features.device))
-        self.norm_N1 = (degree_N1 + EPS).rsqrt()
-
-    def __call__(self, q_NS: Tensor) -> Tensor:
-        """``(N, S)`` to ``(N, S)``."""
-        return self.norm_N1 * self.lattice.filter(q_NS * self.norm_N1)
+def normalised_kernel(features_NF: Tensor) -> CompiledLattice | Lattice:
+    """A Gaussian kernel between all pairs of points, D^-1/2 K D^-1/2: compiled where the features are on a CPU."""
+    build = CompiledLattice if features_NF.device.type == "cpu" else Lattice
+    lattice = build(features_NF)
+    degree_N1 = lattice.filter(torch.ones(len(features_NF), 1, device=features_NF.device))
+    lattice.weigh((degree_N1[:, 0] + EPS).rsqrt())
+    return lattice
 
 
 def unary(scores_SYX: Tensor, settings: CRFSettings) -> Tensor:
-    """Energies ``(S, Y, X)``: minus the logarithm of a probability."""
+    """Unary energies ``(S, Y, X)``: minus the logarithm of a probability."""
     S = len(scores_SYX)
     if settings.unary == "scores":
         total_1YX = scores_SYX.sum(0, keepdim=True)
@@ -127,6 +124,6 @@ def places(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def coloured_places(image: Tensor, places_N2: Tensor, settings: CRFSettings) -> Tensor:
-    """Place and colour of every pixel in units of their deviations, ``(N, 2 + bands)``; three bands at most."""
+    """Place and colour of every pixel in units of their deviations, ``(N, 2 + bands)``; at most three bands."""
     colours = (image[:3] * 255).flatten(1).T / settings.colour
     return torch.cat([places_N2 / settings.colour_place, colours], 1)

@@ -1,4 +1,4 @@
-"""Joint bilateral upsampling: scores go from patches to pixels, each pixel asking the patches nearby of its own colour.
+"""Joint bilateral upsampling: each pixel averages the scores of nearby patches, weighted by similarity of colour.
 
 Kopf, Cohen, Lischinski and Uyttendaele, "Joint Bilateral Upsampling", SIGGRAPH 2007.
 Shapes: S scores, K patches in a window, h w patch grid, Y X pixels.
@@ -14,16 +14,16 @@ from torch import Tensor
 
 from tag2mask.vit.grid import resize
 
-REACH = 2  # patches to each side of a pixel's own: a window of 5 x 5
-PLACE = 0.75  # the Gaussian's deviation over places, in patches
-COLOUR = 0.1  # and over colours from 0 to 1, the root mean square over bands
+REACH = 2  # patches on each side of a pixel's own: a window of 5 x 5
+PLACE = 0.75  # deviation of the Gaussian over places, in patches
+COLOUR = 0.1  # deviation of the Gaussian over colours in [0, 1], as root mean square over bands
 
 
 def guided(image: Tensor, scores_SYX: Tensor, grid: Sequence[int]) -> Tensor:
-    """Scores ``(S, Y, X)`` taken to the patch ``grid`` and back, with ``image (bands, Y, X)`` in [0, 1] as the guide.
+    """Downsample scores ``(S, Y, X)`` to the patch ``grid`` and back, guided by ``image (bands, Y, X)`` in [0, 1].
 
     S(p) = sum_q S_q exp(-|p - q|^2 / 2 PLACE^2) exp(-|I_p - I_q|^2 / 2 COLOUR^2) / (the same without S_q), over the
-    patches q around pixel p; S_q is the score at a patch's centre, I_q its mean colour. Memory: 25 numbers a pixel.
+    patches q around pixel p; S_q is the score at a patch's centre, I_q its mean colour. Memory: 25 numbers per pixel.
     """
     Y, X = scores_SYX.shape[1:]
     scores_Shw = resize(scores_SYX[None], grid)[0]
@@ -44,9 +44,9 @@ def guided(image: Tensor, scores_SYX: Tensor, grid: Sequence[int]) -> Tensor:
 
 
 def near(pixels: int, patches: int, step: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Along one side, which patch stands ``step`` from each pixel's own, and the logarithm of its Gaussian weight.
+    """Along one axis, index of the patch ``step`` away from each pixel's own, and the log of its Gaussian weight.
 
-    Patches that are not there weigh nothing.
+    Patches beyond the edges have weight 0.
     """
     place = (torch.arange(pixels, device=like.device) + 0.5) * (patches / pixels) - 0.5
     patch = place.round().long() + step
@@ -55,5 +55,5 @@ def near(pixels: int, patches: int, step: int, like: Tensor) -> tuple[Tensor, Te
 
 
 def at(values_hw: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """``(..., h, w)`` read at these rows and columns: ``(..., Y, X)``."""
+    """Read ``(..., h, w)`` at these rows and columns: ``(..., Y, X)``."""
     return values_hw.index_select(-2, y).index_select(-1, x)

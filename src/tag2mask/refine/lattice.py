@@ -1,4 +1,4 @@
-"""Gaussian filtering of values at N points of a d-dimensional space on a permutohedral lattice, in torch.
+"""Gaussian filtering of values at N points in d dimensions on a permutohedral lattice, in torch.
 
 Adams, Baek and Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice", Eurographics 2010.
 Shapes: N points, d dimensions, V lattice vertices, C channels.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Lattice:
-    """The lattice around ``features (N, d)``, in units of the filter's standard deviation; built once, used often."""
+    """The lattice around ``features (N, d)``, in units of the filter's deviation; built once, used repeatedly."""
 
     def __init__(self, features: Tensor) -> None:
         self.dimensions = features.shape[1]
@@ -28,14 +28,14 @@ class Lattice:
         self.neighbours = self.find_neighbours(vertex_NK.flatten(0, 1), place, codes)
 
     def code(self, vertices: Tensor) -> Tensor:
-        """One integer a vertex: its first d coordinates as digits."""
+        """Encode each vertex as one integer whose digits are its first d coordinates."""
         code = torch.zeros(vertices.shape[:-1], dtype=torch.int64, device=vertices.device)
         for i in range(self.dimensions):
             code = code * self.radix[i] + (vertices[..., i] - self.low[i])
         return code
 
     def find_neighbours(self, vertices: Tensor, place: Tensor, codes: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Along each of the d + 1 axes, which vertices stand before and after; V where there is none."""
+        """Indices of each vertex's neighbours before and after it along each of the d + 1 axes; V if there is none."""
         own = torch.empty(self.vertices, self.dimensions, dtype=vertices.dtype, device=vertices.device)
         own[place] = vertices
         found = []
@@ -47,15 +47,21 @@ class Lattice:
         return found
 
     def look_up(self, vertices: Tensor, codes: Tensor) -> Tensor:
-        """Their places among the lattice's vertices, V for those it does not have."""
+        """Indices of vertices in the lattice; V for those that are not in it."""
         wanted = self.code(vertices)
         place = torch.searchsorted(codes, wanted).clamp_max(self.vertices - 1)
         found: Tensor = torch.where(codes[place] == wanted, place, self.vertices)
         return found
 
+    def weigh(self, factor_N: Tensor) -> None:
+        """Multiply each point's values by its factor before and after every filtering."""
+        self.slice_NV.values().mul_(factor_N.repeat_interleave(self.dimensions + 1))
+        self.splat_VN.values().mul_(factor_N[self.splat_VN.col_indices()])
+
     def filter(self, values_NC: Tensor) -> Tensor:
         """Each point's Gaussian-weighted sum over all points, ``(N, C)``: splat, blur along every axis, slice."""
-        lattice_VC = self.splat_VN @ values_NC  # the last row stays 0: vertices that the lattice does not have
+        # The last row stays 0: it stands for vertices that are not in the lattice.
+        lattice_VC = self.splat_VN @ values_NC
         for before, after in self.neighbours:
             blurred = lattice_VC[:-1] + 0.5 * (lattice_VC[before] + lattice_VC[after])
             lattice_VC = torch.cat([blurred, torch.zeros_like(lattice_VC[:1])])
@@ -64,14 +70,14 @@ class Lattice:
 
 
 def rows_of(column_NK: Tensor, value_NK: Tensor, columns: int) -> Tensor:
-    """A sparse matrix ``(N, columns)`` with K numbers in every row."""
+    """Sparse matrix ``(N, columns)`` with K entries in each row."""
     N, K = column_NK.shape
     edges = torch.arange(0, N * K + 1, K, device=column_NK.device)
     return compress_rows(edges, column_NK.flatten(), value_NK.flatten(), (N, columns))
 
 
 def transpose(column: Tensor, value_NK: Tensor, columns: int) -> Tensor:
-    """The same matrix turned over, ``(columns, N)``; ``column`` is flat."""
+    """Transpose of that matrix, ``(columns, N)``; ``column`` is flat."""
     order = column.argsort()
     edges = torch.cat([column.new_zeros(1), torch.bincount(column, minlength=columns).cumsum(0)])
     rows = order // value_NK.shape[1]
@@ -79,23 +85,23 @@ def transpose(column: Tensor, value_NK: Tensor, columns: int) -> Tensor:
 
 
 def compress_rows(edges: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """A matrix in compressed rows, which multiply several times as fast as additions by index."""
+    """Sparse matrix in CSR format, whose products are several times as fast as ``index_add``."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(edges, columns, values, size, check_invariants=False)
 
 
 def surround(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The simplex around each point: integer vertices ``(N, d + 1, d)`` (the last coordinate is left out), weights."""
+    """Simplex around each point: integer vertices ``(N, d + 1, d)``, without the last coordinate, and weights."""
     N, d = features.shape
     device = features.device
     scale = [math.sqrt(2 / 3) * (d + 1) / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
     scaled = features * torch.tensor(scale, device=device)
-    # Onto the hyperplane where coordinates sum to 0.
+    # Map onto the hyperplane where coordinates sum to 0.
     later = scaled.flip(1).cumsum(1).flip(1)  # later[i] = sum of scaled[i:]
     elevated = torch.cat([later, torch.zeros(N, 1, device=device)], 1)
     elevated[:, 1:] -= torch.arange(1, d + 1, device=device) * scaled
-    # The nearest point whose coordinates are multiples of d + 1, and the order of what is left.
+    # Find the nearest point whose coordinates are multiples of d + 1, and the order of the remainders.
     rounded = (elevated / (d + 1)).round() * (d + 1)
     excess = (rounded.sum(1) / (d + 1)).round().long()
     rest = elevated - rounded
@@ -111,7 +117,7 @@ def surround(features: Tensor) -> tuple[Tensor, Tensor]:
     weight.scatter_add_(1, d - rank, rest)
     weight.scatter_add_(1, d + 1 - rank, -rest)
     weight[:, 0] += 1 + weight[:, d + 1]
-    # Vertex k of the simplex: k more in the lowest ranks, k - (d + 1) in the others.
+    # Vertex k of the simplex adds k to the coordinates with the lowest ranks and k - (d + 1) to the others.
     k = torch.arange(d + 1, device=device).view(1, -1, 1)
     raised = torch.where(rank[:, None, :] <= d - k, k, k - (d + 1))
     vertices = rounded.long()[:, None, :] + raised

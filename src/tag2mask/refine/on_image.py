@@ -1,4 +1,4 @@
-"""Refiners on pixels around class maps and around the scores that compete for a pixel, in torch.
+"""Application of refiners on pixels to class maps and to the scores that compete for a pixel, in torch.
 
 Shapes: C classes, K classes to paint, S scores that compete, Y X pixels.
 """
@@ -24,7 +24,7 @@ from tag2mask.vit.grid import resize
 
 
 def finished_maps(maps_CYX: Tensor, tags: Sequence[int], image: Tensor, settings: RefineSettings) -> Tensor:
-    """The class maps of ``tags`` at the image's size, refined on pixels: ``(K, Y, X)``, ready to be painted."""
+    """Class maps of ``tags`` at the image's size, refined on pixels: ``(K, Y, X)``, ready for painting."""
     if not tags:
         return torch.zeros(0, *image.shape[-2:])
     maps_KYX = resize(maps_CYX[None, list(tags)], image.shape[-2:])[0]
@@ -36,7 +36,7 @@ def finished_maps(maps_CYX: Tensor, tags: Sequence[int], image: Tensor, settings
 def sharpen(
     image: Tensor, scores_SYX: Tensor, grid: tuple[int, int], settings: RefineSettings, data: DataSettings
 ) -> Tensor:
-    """Scores after the refiners that compare colours; they come from a ``grid`` of patches, rows and columns."""
+    """Apply the refiners that compare colours to scores from a ``grid`` (rows, columns) of patches."""
     colours = colour_bands(image, data)
     if GUIDED in settings.names:
         scores_SYX = at_refine_side(colours, scores_SYX, settings, lambda x, y: guided(x, y, grid))
@@ -47,14 +47,14 @@ def sharpen(
 
 
 def colour_bands(image: Tensor, settings: DataSettings) -> Tensor:
-    """The bands that are shown as colours, of ``(bands, Y, X)``; all of them where nothing is said."""
+    """Select the bands of ``(bands, Y, X)`` that are displayed as colours; all bands if they are not set."""
     return image if settings.rgb is None else image[list(settings.rgb)]
 
 
 def at_refine_side(
     image: Tensor, maps_KYX: Tensor, settings: RefineSettings, refine: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """``refine`` sees image and maps with a long side of ``side`` at most; its result has the full size."""
+    """Apply ``refine`` to image and maps, shrunk to a long side of at most ``side``; resize the result back."""
     size = image.shape[-2:]
     shrink = min(1.0, settings.side / max(size))
     small = [max(round(side * shrink), 1) for side in size]
@@ -65,9 +65,10 @@ def at_refine_side(
 def sharpen_winners(
     image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings
 ) -> tuple[NDArray[np.int64], Floats]:
-    """The classes that win somewhere, and their probabilities after the CRF between them, on the image made smaller.
+    """Find the classes that win somewhere, and run the CRF on their probabilities on the shrunken image.
 
-    ``image (bands, Y, X)`` in [0, 1]; probabilities ``(K, Y, X)`` of any size.
+    Return the classes and their probabilities. ``image (bands, Y, X)`` is in [0, 1]; ``shares (K, Y, X)`` are
+    probabilities of any size.
     """
     height, width = image.shape[1:]
     shrink = min(1.0, settings.side / max(height, width))

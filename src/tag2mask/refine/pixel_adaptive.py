@@ -1,7 +1,7 @@
-"""Pixel-adaptive mask refinement: class maps flow between neighbouring pixels of alike colour.
+"""Pixel-adaptive mask refinement (PAMR): averages class maps over neighbouring pixels of similar colour.
 
 Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels", CVPR 2020, section 4.3.
-Shapes: K classes, N neighbours, Y X pixels; any batch dimensions may stand before them.
+Shapes: K classes, N neighbours, Y X pixels; any batch dimensions may precede them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ EPS = 1e-8
 
 
 def pamr(image: Tensor, maps_KYX: Tensor) -> Tensor:
-    """Ten rounds of averaging over the eight neighbours at each of six distances.
+    """Average the maps ten times over the eight neighbours at each of six distances.
 
-    The weights are a softmax of k(i, j) = -|x_i - x_j| / sigma_i, the mean over bands, with
-    sigma_i the deviation among i and its neighbours. ``image (bands, Y, X)`` in [0, 1], ``maps (K, Y, X)``.
+    The weights are a softmax of k(i, j) = -|x_i - x_j| / sigma_i, averaged over bands, with sigma_i proportional to the
+    standard deviation among i and its neighbours. ``image (bands, Y, X)`` in [0, 1], ``maps (K, Y, X)``.
 
     Example:
         >>> pamr(torch.rand(3, 32, 48), torch.rand(2, 32, 48)).shape
@@ -38,9 +38,9 @@ def pamr(image: Tensor, maps_KYX: Tensor) -> Tensor:
 
 
 def neighbour_weights(image: Tensor) -> Tensor:
-    """How much each of its neighbours counts at a pixel, ``(N, Y, X)``, from ``(bands, Y, X)``."""
+    """Weights of the neighbours of each pixel, ``(N, Y, X)``, from ``(bands, Y, X)``."""
     count = 8 * len(DILATIONS) + 1
-    centred = image - image.mean((-2, -1), keepdim=True)  # sums of squares of small numbers: less is lost
+    centred = image - image.mean((-2, -1), keepdim=True)  # small numbers lose less precision when squared and summed
     total, squares = centred.clone(), centred.square()
     for shifted in neighbours(centred):
         total += shifted
@@ -52,7 +52,7 @@ def neighbour_weights(image: Tensor) -> Tensor:
 
 
 def neighbours(values: Tensor) -> Iterator[Tensor]:
-    """``values (..., Y, X)`` as seen from eight sides at every distance; the border is repeated."""
+    """Yield ``values (..., Y, X)`` shifted in eight directions by each distance; the border is repeated."""
     height, width = values.shape[-2:]
     for distance in DILATIONS:
         flat = values.reshape(1, -1, height, width)

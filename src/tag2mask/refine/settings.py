@@ -1,4 +1,4 @@
-"""Which refiners work on maps, and the fully connected CRF's constants, ours and the papers'."""
+"""Settings of the refiners, and constants of the fully connected CRF, ours and the papers'."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ AFFINITY, PAMR, PROBE, WALK, GUIDED, CRF = "affinity", "pamr", "probe", "walk", 
 class CRFSettings(Settings):
     """Constants of the fully connected CRF: a Gaussian kernel (``place``) and a bilateral one (``colour``).
 
-    The defaults are for a ViT's maps, which are smooth and mostly right: beside MCTformer's constants, the bilateral
-    kernel reaches half as far, weighs half and wants colours more alike, and there are half as many iterations. They
-    were chosen by their scores against the true masks of 45 images of msrc21.
+    The defaults suit a ViT's maps, which are smooth and mostly right: compared with MCTformer's constants, the
+    bilateral kernel has half the reach and half the weight and requires more similar colours, and there are half as
+    many iterations. They were chosen by their scores against the true masks of 45 images of msrc21.
     """
 
-    place: float = Field(3.0, gt=0, description="Deviation of the Gaussian kernel in pixels")
+    place: float = Field(3.0, gt=0, description="Standard deviation of the Gaussian kernel in pixels")
     place_weight: float = Field(3.0, ge=0, description="Weight of the Gaussian kernel")
-    colour_place: float = Field(40.0, gt=0, description="Deviation of the bilateral kernel in pixels")
-    colour: float = Field(5.0, gt=0, description="Deviation of the bilateral kernel in colour, of 255")
+    colour_place: float = Field(40.0, gt=0, description="Standard deviation of the bilateral kernel in pixels")
+    colour: float = Field(5.0, gt=0, description="Standard deviation of the bilateral kernel in colours from 0 to 255")
     colour_weight: float = Field(5.0, ge=0, description="Weight of the bilateral kernel")
     size: int | None = Field(
-        500, gt=0, le=2**20, description="Long side of an image in whose pixels kernels are given; null: its own"
+        500, gt=0, le=2**20, description="Long side of an image for which kernels are given; null: the image's own"
     )
-    unary: Literal["scores", "labels"] = Field("scores", description="Start from all scores, or from the highest alone")
+    unary: Literal["scores", "labels"] = Field("scores", description="Start from all scores, or only from the highest")
     trust: float = Field(0.7, gt=0, lt=1, description="Probability of the highest score, if unary is labels")
-    iterations: int = Field(5, ge=1, le=1000, description="Iterations of mean field")
+    iterations: int = Field(5, ge=1, le=1000, description="Mean-field iterations")
 
 
-# The papers' constants, the CRF recipes; what a paper leaves out is as in the first.
+# CRF recipes: the papers' constants. Constants that a paper does not state are MCTformer's.
 MCTFORMER: Mapping[str, Any] = {
     "place": 3.0,
     "place_weight": 3.0,
@@ -67,7 +67,7 @@ CRF_RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def named_constants(crf: Any) -> Any:
-    """A name stands for a CRF recipe."""
+    """Replace the name of a CRF recipe by its constants."""
     if not isinstance(crf, str):
         return crf
     if crf not in CRF_RECIPES:
@@ -80,7 +80,7 @@ CRFConstants = Annotated[CRFSettings, BeforeValidator(named_constants)]
 
 
 def chain(refine: Any) -> Any:
-    """A text with commas is a list of refiners, ``none`` an empty one."""
+    """Parse a comma-separated list of refiners; ``none`` is an empty list."""
     if isinstance(refine, str):
         return tuple(name.strip() for name in refine.split(",") if name.strip() not in ("", "none"))
     return refine
@@ -90,15 +90,15 @@ Refiners = Annotated[tuple[str, ...], BeforeValidator(chain), Form("none|affinit
 
 
 class RefineSettings(Settings):
-    """What is done to class maps, or to the probabilities of a segmenter, before a pixel gets its class."""
+    """How class maps, or the probabilities of a segmenter, are refined before pixels get their classes."""
 
-    names: Refiners = Field((), description="Refiners of maps, in this order, with commas between")
-    side: Side = Field(640, description="Long side of an image for refiners on pixels, at most")
-    crf: CRFConstants = Field(CRFSettings(), description="Constants, or the name of a CRF recipe")
-    crf_engine: CRFEngine = Field("torch", description="What computes the CRF")
+    names: Refiners = Field((), description="Refiners of maps, separated by commas, in this order")
+    side: Side = Field(640, description="Largest long side of an image for refiners on pixels")
+    crf: CRFConstants = Field(CRFSettings(), description="Constants of the CRF, or the name of a CRF recipe")
+    crf_engine: CRFEngine = Field("torch", description="Implementation of the CRF")
     probe: Annotated[str, Form("PROBE")] | None = Field(
-        None, description="The folder that train-probe wrote, for the refiner probe"
+        None, description="Folder written by train-probe, for the refiner probe"
     )
     walk: Annotated[str, Form("WALK")] | None = Field(
-        None, description="The folder that refine-train wrote, for the refiner walk"
+        None, description="Folder written by refine-train, for the refiner walk"
     )

@@ -1,4 +1,4 @@
-"""Patch affinity: every patch gathers what the patches say that it attends to.
+"""Patch affinity: each patch collects the maps of the patches it attends to, weighted by attention.
 
 Shapes: B batch, C classes, M patches, h w patch grid.
 """
@@ -17,5 +17,5 @@ def affinity(evidence: Evidence, maps_BChw: Tensor) -> Tensor:
 
 
 def spread_by_affinity(maps_BChw: Tensor, affinity_BMM: Tensor) -> Tensor:
-    """Row i of the affinity weighs the source patches of patch i."""
+    """Multiply maps by the affinity, whose row i holds the weights of the source patches of patch i."""
     return (affinity_BMM @ maps_BChw.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(maps_BChw.shape)

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: axes with labels, light grid, every point marked with its value as a tooltip."""
+"""Line charts as inline SVG, with labelled axes, a light grid, and a tooltip at every point."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 460, 240
-TINY = 1e-30  # below this there is no axis to draw
+TINY = 1e-30  # smallest range of the y axis that can be drawn
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 14, 40
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A grid line: where, and what stands beside it."""
+    """A grid line: its position and label."""
 
     at: float
     label: str
@@ -20,7 +20,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Point:
-    """A marked value."""
+    """A marked value: its position and tooltip."""
 
     x: float
     y: float
@@ -29,7 +29,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """One series."""
+    """One series of points."""
 
     name: str
     points: tuple[Point, ...]
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """All that the template draws."""
+    """Everything that the template draws."""
 
     title: str
     y_label: str
@@ -54,7 +54,7 @@ class Chart:
 def line_chart(
     title: str, y_label: str, epochs: Sequence[int], series: Mapping[str, Sequence[float]], top: float | None = None
 ) -> Chart:
-    """Series over epochs; the y axis goes from 0, or the lowest value below it, to ``top`` or the highest value."""
+    """Return a chart of series over epochs; the y axis goes from 0 or a lower value to ``top`` or the highest value."""
     drawn = [value for values in series.values() for value in values]
     top = top or max(drawn, default=1.0)
     top = top if top > TINY else 1.0
@@ -87,7 +87,7 @@ def line_chart(
 
 
 def nice_step(rough: float) -> float:
-    """1, 2 or 5 times a power of ten, not below ``rough``."""
+    """Return 1, 2 or 5 times a power of ten, at least ``rough``."""
     power = 10.0 ** len(str(int(rough))) if rough >= 1 else 1.0
     while power > rough:
         power /= 10

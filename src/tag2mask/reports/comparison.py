@@ -1,4 +1,4 @@
-"""One self-contained HTML page about several methods on the same images."""
+"""A self-contained HTML page that compares several methods on the same images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture and what it is."""
+    """A picture and its caption."""
 
     picture: str
     caption: str
@@ -28,7 +28,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One image by every method."""
+    """One image with the masks of every method."""
 
     cells: tuple[Cell, ...]
     keys: tuple[Key, ...]
@@ -44,7 +44,7 @@ def write_comparison(
     seed: int,
     data: DataSettings,
 ) -> Path:
-    """Write the page: ``table`` has a line a method with shown ``cells`` by column name, ``mask_sets`` one a method."""
+    """Write the page; ``table`` has one row per method with formatted ``cells`` by column, ``mask_sets`` one folder."""
     sets = {method: open_finished(folder) for method, folder in mask_sets.items()}
     everywhere = set.intersection(*(set(masks.names()) for masks in sets.values()))
     chosen = choose_evenly(sorted(everywhere), SHOWN)
@@ -56,7 +56,7 @@ def write_comparison(
 
 
 def compare_image(sample: Sample, sets: Mapping[str, MaskSet], truth: Path | None, data: DataSettings) -> ComparedRow:
-    """The image, its truth if there is any, and the masks of all methods."""
+    """Return the image, its truth if there is any, and the masks of all methods."""
     picture = read_picture(sample.image, data)
     classes = next(iter(sets.values())).classes
     labels = {method: read_mask(masks.mask(sample.name)) for method, masks in sets.items()}

@@ -1,6 +1,6 @@
-"""What the advice goes by, gathered without truth: settings, curves, tags, painted pixels, alike maps.
+"""The figures behind the advice: settings, curves, tags, painted pixels and similarity of maps.
 
-True labels are in it only as the scores that the page shows already.
+No truth is read for them; only the scores that the page already shows come from truth.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from tag2mask.masks.write import MaskSet
 from tag2mask.reports.sheet import SheetRow, choose_evenly
 from tag2mask.training.run import Run
 
-MASKS_READ = 400  # at most, at even distances
-LEAST_SHARE = 0.001  # of an image's pixels: a class with fewer is as good as not painted
+MASKS_READ = 400  # most masks read, evenly spaced
+LEAST_SHARE = 0.001  # fraction of an image's pixels below which a class counts as not painted
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """``threshold`` is the background's. ``tagged`` counts images by tag, ``read`` those whose mask was read.
+    """Figures of a run and a mask set.
 
-    ``painted`` counts those of ``read`` where the class has pixels; ``background_share`` is of their pixels.
-    ``likeness`` is the mean correlation of two class maps and the number of images that have both, ``together`` are the
-    classes that always come together; both are empty where the tags are predicted.
+    ``threshold`` is the background's. ``tagged`` counts images by tag, ``read`` those whose mask was read, ``painted``
+    those of ``read`` where the class has pixels; ``background_share`` is the background's fraction of all pixels read.
+    ``likeness`` is the mean correlation of two class maps and the number of images with both. ``together`` are the
+    classes that always occur together, empty if the tags are predicted.
     """
 
     method: str
@@ -59,7 +60,7 @@ def gather_figures(
     scores: Mapping[str, Any] | None,
     rows: Sequence[SheetRow],
 ) -> Figures:
-    """The figures of a run and a mask set; ``scores`` are those of the page, None without truth."""
+    """Return the figures of a run and a mask set; ``scores`` are those of the page, None without truth."""
     settings = MaskSettings.parse(masks.manifest["settings"])
     image_tags: Mapping[str, Sequence[str]] = masks.manifest["image_tags"]
     given = settings.tags == "given"
@@ -93,7 +94,7 @@ def gather_figures(
 
 
 def painted_classes(masks: MaskSet, names: Sequence[str]) -> tuple[Counter[str], float | None]:
-    """In how many of these images each of their tags has pixels, and the background's share of all pixels."""
+    """Return the number of images where each of their tags has pixels, and the mean background fraction."""
     classes, painted, ground = masks.classes, Counter[str](), []
     for name in names:
         labels = read_mask(masks.mask(name))
@@ -105,7 +106,7 @@ def painted_classes(masks: MaskSet, names: Sequence[str]) -> tuple[Counter[str],
 
 
 def mean_likeness(images: Iterable[Mapping[Pair, float]]) -> dict[Pair, tuple[float, int]]:
-    """Mean and number by pair of classes."""
+    """Return the mean correlation and the number of images, by pair of classes."""
     found: dict[Pair, list[float]] = {}
     for pairs in images:
         for pair, value in pairs.items():

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run: no network, no script."""
+"""A self-contained HTML page about a run, without network access or scripts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tag2mask.training.run import WEIGHTS, Run, open_run
 from tag2mask.vit.weights import WeightsReport
 
 EPOCHS_SHOWN = 8
-LOOKED_AT = 4096  # bytes of a page, for its title
+LOOKED_AT = 4096  # bytes of a page searched for its title
 CLASS_SCORES = {"iou": "per_class", "precision": "precision_per_class", "recall": "recall_per_class"}
 
 
@@ -37,18 +37,20 @@ def write_report(
 ) -> Path:
     """Write the page and return its path.
 
-    Without ``mask_set`` the run's own is shown, without ``truth`` the data set's own if it has any. ``section`` is
-    the HTML of one more section.
+    ``mask_set`` defaults to the run's mask set, ``truth`` to the data set's truth if it has any. ``section`` is the
+    HTML of a further section.
 
     Raises:
-        RunError, MaskSetError, DataError: something cannot be read, or what is at ``out`` is no report about the run.
+        RunError, MaskSetError, DataError: something cannot be read, or ``out`` is not a report about the run.
     """
     path = out or run / "report.html"
     require_replaceable(path, run)
     opened = open_run(run)
     masks = open_finished(mask_set or own_mask_set(run))
     if not {"run", "data", "settings", "image_tags"} <= masks.manifest.keys():
-        raise MaskSetError(f"{masks.path} was not painted by tag2mask masks; a segmenter's are shown with --segmented")
+        raise MaskSetError(
+            f"{masks.path} was not painted by tag2mask masks; give the masks of a segmenter with --segmented"
+        )
     if masks.classes != opened.classes:
         raise MaskSetError(f"{masks.path}: its classes are not those of {run}; give masks that this run painted")
     truth = truth or own_truth(opened, masks)
@@ -86,45 +88,45 @@ def write_report(
 
 
 def require_replaceable(path: Path, run: Path) -> None:
-    """Nothing is there, or a page about the same run.
+    """Check that ``path`` does not exist, or is a page about the same run.
 
     Raises:
-        RunError: something else is.
+        RunError: it is something else.
     """
     if not path.exists():
         return
     title = f"<title>{escape(run.name)}: tag2mask report</title>"
     if not path.is_file() or title.encode() not in path.read_bytes()[:LOOKED_AT]:
-        raise RunError(f"{path} is there already and no report about {run}; choose another --out")
+        raise RunError(f"{path} already exists and is not a report about {run}; choose another --out")
 
 
 def write_page(path: Path, page: str) -> None:
-    """A page; bytes of a file's name that are no UTF-8 are shown by their numbers."""
+    """Write a page; bytes in file names that are not UTF-8 are escaped."""
     write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def templates() -> Environment:
-    """The pages' templates; everything put into them is escaped."""
+    """Return the page templates, which escape all values."""
     return Environment(
         loader=PackageLoader("tag2mask.reports", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
 
 
 def own_mask_set(run: Path) -> Path:
-    """The mask set below the run: that of the split ``train``, or the only one."""
+    """Return the mask set below the run: that of split ``train``, or the only one."""
     found = sorted(path.parent for path in run.glob(f"*/{MANIFEST}"))
     if run / "masks-train" in found:
         return run / "masks-train"
     if not found:
-        raise MaskSetError(f"{run} has no mask set yet: make one with tag2mask masks, or name one with --masks")
+        raise MaskSetError(f"{run} has no mask set yet: paint one with tag2mask masks, or name one with --masks")
     if len(found) > 1:
         raise MaskSetError(f"{run} has {len(found)} mask sets: name one with --masks ({', '.join(map(str, found))})")
     return found[0]
 
 
 def own_truth(run: Run, masks: MaskSet) -> Path | None:
-    """The data set's truth for these masks, if it has any."""
-    data = masks.manifest.get("data") or run.own_data  # the manifest names none for new images
+    """Return the folder of the data set's truth for these masks, or None."""
+    data = masks.manifest.get("data") or run.own_data  # manifests about new images name no data
     if data is None:
         return None
     folder = Path(data) / run.settings.data.masks
@@ -132,7 +134,7 @@ def own_truth(run: Run, masks: MaskSet) -> Path | None:
 
 
 def charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
-    """Loss terms and validation scores over epochs."""
+    """Return charts of loss terms and validation scores over epochs."""
     if not metrics:
         return []
     epochs = [row["epoch"] for row in metrics]
@@ -145,7 +147,7 @@ def charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
 
 
 def class_rows(run: Run, metrics: Sequence[dict[str, Any]], scores: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Name, colour, AP, and IoU, precision and recall of every pixel class."""
+    """Return name, colour, AP, IoU, precision and recall of every pixel class."""
     best = max(metrics, key=lambda row: row.get("val_ap") or 0.0, default=None)
     ap = (best or {}).get("val_ap_per_class", [None] * len(run.classes))
     aps = [None] * run.classes.offset + ap
@@ -160,7 +162,7 @@ def class_rows(run: Run, metrics: Sequence[dict[str, Any]], scores: dict[str, An
 
 
 def head_rows(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Open heads by layer for some epochs, the first and the last among them; empty for a method without gates."""
+    """Return the open heads by layer for some epochs, including the first and last; empty for methods without gates."""
     gated = {str(row["epoch"]): row["open_heads"] for row in metrics if row.get("open_heads") is not None}
     chosen = choose_evenly(list(gated), EPOCHS_SHOWN)
     most = max((count for row in gated.values() for count in row), default=0) or 1

@@ -19,7 +19,7 @@ HEAT = np.array([[13, 8, 135], [126, 3, 168], [204, 71, 120], [248, 149, 64], [2
 
 
 def heat(picture: Picture, map_yx: NDArray[Any]) -> Picture:
-    """A normalised map over an image, which shows through where the map is low."""
+    """Draw a normalised map over an image, which shows through where the map is low."""
     position = map_yx.clip(0, 1) * (len(HEAT) - 1)
     lower = np.minimum(position.astype(int), len(HEAT) - 2)
     share = (position - lower)[..., None]
@@ -29,7 +29,7 @@ def heat(picture: Picture, map_yx: NDArray[Any]) -> Picture:
 
 
 def data_uri(picture: Picture, side: int = 320) -> str:
-    """A JPEG of at most ``side`` pixels on the long side."""
+    """Return a picture as the data URI of a JPEG with at most ``side`` pixels on the long side."""
     image = Image.fromarray(picture)
     image.thumbnail((side, side))
     if max(image.size) < side // 2:

@@ -1,4 +1,4 @@
-"""The page's section about a segmenter: what it made of pseudo-masks, beside them and beside true labels."""
+"""The page's section about a segmenter: its masks compared with the tagged run's pseudo-masks and with truth."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tag2mask.segmentation.sources import SUPERVISED, of_same_classes
 from tag2mask.training.run import CONFIG, MODEL, Run, open_run, read_metrics
 
 OWN, WEAK, FULL = "pseudo-masks", "segmenter", "fully supervised"
-SHARES = {"kept": "kept", "precision": "right, of all labels", "kept_precision": "right, of the kept ones"}
+SHARES = {"kept": "kept", "precision": "correct, of all labels", "kept_precision": "correct, of the kept ones"}
 
 
 @dataclass(frozen=True)
 class SegmenterSection:
-    """The section as HTML, and what it says: scores by mask set, the segmenter's in percent of the supervised one's."""
+    """The section as HTML, the scores by mask set, and the segmenter's mIoU in percent of the supervised one's."""
 
     html: str
     scores: dict[str, dict[str, Any]]
     ratio: float | None
 
     def line(self) -> str:
-        """The scores in one line."""
+        """Return the scores in one line."""
         parts = [
             f"{name} {in_percent(scores['miou'])} "
             f"(precision {in_percent(scores['precision'])}, recall {in_percent(scores['recall'])})"
@@ -43,21 +43,21 @@ class SegmenterSection:
         return f"mIoU without tags on {self.scores[WEAK]['images']} images: {', '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the scores for ``--json``."""
         return {"scores": self.scores, "weak_of_full": self.ratio}
 
 
 def segmenter_section(
     run: Path, segmented: Path, full: Path | None = None, own: Path | None = None, truth: Path | None = None
 ) -> SegmenterSection:
-    """What a segmenter predicted, ``segmented``, on the images that have truth and a mask in ``full`` too.
+    """Compare mask sets on the images that have truth and a mask in all of them.
 
-    ``full`` was predicted by the fully supervised segmenter. Beside them stand the tagged run's own masks for predicted
-    tags, ``own`` or any of the run's, where they have all these images.
+    ``segmented`` was predicted by a segmenter, ``full`` by a fully supervised one. The tagged run's masks for predicted
+    tags are added (``own``, or any of the run's) if they have all these images.
 
     Raises:
         RunError, MaskSetError, DataError: something cannot be read, or there is nothing to compare.
-        SettingsError: a mask set is not what it was named as.
+        SettingsError: ``segmented`` or ``full`` is the wrong kind of mask set.
     """
     opened = open_run(run)
     sets = {WEAK: of_same_classes(segmented, opened.classes)}
@@ -91,43 +91,45 @@ def segmenter_section(
 
 
 def learned_from(masks: MaskSet) -> str:
-    """Whose labels the segmenter of a mask set learned."""
+    """Return which labels the segmenter of a mask set learned from."""
     used: str = masks.manifest.get("labels_used", "unknown")
     return used.split("learned from: ")[-1]
 
 
 def require_learned(masks: MaskSet, from_truth: bool) -> None:
-    """The mask set's segmenter learned from truth, or did not.
+    """Check whether a mask set's segmenter learned from truth.
 
     Raises:
-        SettingsError: it is the other way round.
+        SettingsError: it did although ``from_truth`` is false, or the reverse.
     """
     if (SUPERVISED in str(masks.manifest.get("truth_used"))) == from_truth:
         return
     if from_truth:
-        raise SettingsError(f"--full {masks.path}: not by a segmenter that learned from truth (--fully-supervised)")
-    raise SettingsError(f"--segmented {masks.path}: its segmenter learned from truth; name it with --full")
+        raise SettingsError(
+            f"--full {masks.path}: its segmenter did not learn from truth; train one with --fully-supervised"
+        )
+    raise SettingsError(f"--segmented {masks.path}: its segmenter learned from truth; give it as --full")
 
 
 def common_names(sets: Mapping[str, MaskSet], truth: Path | None) -> list[str]:
-    """Images that all the mask sets have, and whose truth is there.
+    """Return the images that have a mask in every mask set, and truth.
 
     Raises:
-        MaskSetError: there is none.
+        MaskSetError: there are none.
     """
     everywhere = set.intersection(*(set(masks.names()) for masks in sets.values()))
     found = sorted(name for name in everywhere if truth is not None and (truth / f"{name}.png").is_file())
     if not found:
         where = " and ".join(str(masks.path) for masks in sets.values())
         raise MaskSetError(
-            f"{where}: no image {'of it' if len(sets) == 1 else 'that both have'} has truth in "
-            f"{truth or 'the data set'}; predict images that have, or name their truth with --truth"
+            f"{where}: no image {'in it' if len(sets) == 1 else 'in both'} has truth in "
+            f"{truth or 'the data set'}; predict images with truth, or name their truth with --truth"
         )
     return found
 
 
 def own_masks(run: Run, own: Path | None, names: Sequence[str]) -> MaskSet | None:
-    """The tagged run's masks of all these images with predicted tags: ``own``, or the first below the run."""
+    """Return the tagged run's masks of all these images with predicted tags: ``own``, or the first below the run."""
     for path in ([] if own is None else [own]) + sorted(path.parent for path in run.path.glob(f"*/{MANIFEST}")):
         masks = open_mask_set(path)
         predicted = masks.manifest.get("settings", {}).get("tags") == "predicted"
@@ -137,19 +139,19 @@ def own_masks(run: Run, own: Path | None, names: Sequence[str]) -> MaskSet | Non
 
 
 def percent_of(part: float | None, whole: float | None) -> float | None:
-    """A share in percent, if there is one."""
+    """Return ``part`` in percent of ``whole``, or None if either is missing."""
     return round(100 * part / whole, 1) if part is not None and whole else None
 
 
 def sheet(run: Run, sets: Mapping[str, MaskSet], names: Sequence[str], truth: Path) -> list[ComparedRow]:
-    """Image, truth and the mask of every set, for up to twelve images of the run's data."""
+    """Return image, truth and the mask of every set, for up to twelve images of the run's data."""
     photographs = {sample.name: sample for sample in open_dataset(run.data, run.settings.data)}
     chosen = choose_evenly([name for name in names if name in photographs], SHOWN)
     return [compare_image(photographs[name], sets, truth, run.settings.data) for name in sorted(chosen)]
 
 
 def training_charts(run: Run, name: str, masks: MaskSet) -> list[Chart]:
-    """The segmenter's loss, and how many labels were kept and right; none if its folder cannot be found."""
+    """Return charts of the segmenter's loss and of kept and correct labels; none if its folder cannot be found."""
     folder = segmenter_of(run, masks)
     metrics = [] if folder is None else read_metrics(folder)
     if not metrics:
@@ -160,12 +162,12 @@ def training_charts(run: Run, name: str, masks: MaskSet) -> list[Chart]:
     if name == WEAK:
         known = set.intersection(*(set(row) for row in metrics))
         shares = {title: [row[key] for row in metrics] for key, title in SHARES.items() if key in known}
-        charts.append(line_chart("Labels of the pseudo-masks", "share of pixels", epochs, shares, top=1.0))
+        charts.append(line_chart("Labels of the pseudo-masks", "fraction of pixels", epochs, shares, top=1.0))
     return charts
 
 
 def segmenter_of(run: Run, masks: MaskSet) -> Path | None:
-    """The segmenter's folder, if it lies beside the mask set or the run; its weights have to be the same."""
+    """Return the segmenter's folder, if it is beside the mask set or the run and has the same weights, else None."""
     for place in (masks.path.resolve().parent, run.path.resolve().parent):
         folder = place / str(masks.manifest.get("segmenter"))
         if (folder / CONFIG).is_file() and (folder / MODEL).is_file():

@@ -1,4 +1,4 @@
-"""The contact sheet: images, their masks, their truth if there is one, their class maps."""
+"""The contact sheet: images with their masks, truth (if any) and class maps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAPS_SHOWN = 3
 
 @dataclass(frozen=True)
 class Key:
-    """A class and its colour, as CSS."""
+    """A class and its CSS colour."""
 
     name: str
     colour: str
@@ -46,7 +46,7 @@ class Map:
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One image; ``truth`` is None without truth. ``likeness`` is the correlation of the maps of two classes."""
+    """One image; ``truth`` may be None. ``likeness`` is the correlation of the maps of each two classes."""
 
     name: str
     photograph: str
@@ -59,7 +59,7 @@ class SheetRow:
 
 
 def class_keys(classes: Classes) -> list[Key]:
-    """Every pixel class with its colour, by pixel value."""
+    """Return every pixel class with its colour, by pixel value."""
     colours = classes.palette()
     return [
         Key(name, "rgb({}, {}, {})".format(*colours[min(value, 255)])) for value, name in enumerate(classes.pixel_names)
@@ -68,14 +68,14 @@ def class_keys(classes: Classes) -> list[Key]:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The images; ``lost`` is a folder of a refiner that is not there any more: maps are shown as before it."""
+    """The rows of images; ``lost`` is the missing folder of a refiner, in which case maps are shown unrefined."""
 
     rows: tuple[SheetRow, ...]
     lost: str | None = None
 
 
 def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> Sheet:
-    """Up to twelve images, spread evenly over the mask set."""
+    """Return up to twelve images, evenly spaced in the mask set."""
     chosen = choose_evenly(masks.names(), SHOWN)
     settings = MaskSettings.parse(masks.manifest["settings"])
     dataset = open_dataset(Path(masks.manifest["data"]), run.settings.data, settings.split)
@@ -89,12 +89,12 @@ def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> Sheet:
 
 
 def choose_evenly(names: Sequence[str], count: int) -> set[str]:
-    """At most ``count`` of the names, at even distances."""
+    """Return at most ``count`` of the names, evenly spaced."""
     return {names[round(i)] for i in np.linspace(0, len(names) - 1, min(count, len(names)))}
 
 
 def sheet_row(painter: Painter, masks: MaskSet, sample: Sample, truth: Path | None) -> SheetRow:
-    """One image; its maps are the scores of the tags in use that competed for its pixels, the highest logit first."""
+    """Return one image; its maps are the scores of its tags that competed for its pixels, highest logit first."""
     run = painter.run
     picture = read_picture(sample.image, run.settings.data)
     image = load_image(sample.image, run.settings.data)
@@ -121,7 +121,7 @@ def sheet_row(painter: Painter, masks: MaskSet, sample: Sample, truth: Path | No
 
 
 def likeness(classes: Classes, found: Localized, tags: Sequence[int]) -> dict[tuple[str, str], float]:
-    """How alike the maps of each two of ``tags`` are, from -1 to 1; a map without any difference is like none."""
+    """Return the correlation of the maps of each two of ``tags``, without those of constant maps."""
     ordered = sorted(tags)
     maps_KN = found.maps_CYX[ordered].flatten(1).double().numpy()
     alike = {}
@@ -132,7 +132,7 @@ def likeness(classes: Classes, found: Localized, tags: Sequence[int]) -> dict[tu
 
 
 def keys_in(classes: Classes, *images: NDArray[np.integer] | None) -> list[Key]:
-    """The classes that occur in any of the label images."""
+    """Return the classes that occur in any of the label images."""
     values = sorted({int(value) for labels in images if labels is not None for value in np.unique(labels)})
     keys = class_keys(classes)
     return [keys[value] for value in values if value < len(keys)]

@@ -1,1 +1,1 @@
-"""The student: a segmentation network trained on masks."""
+"""Segmenters: segmentation networks trained on masks."""

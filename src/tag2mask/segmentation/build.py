@@ -1,4 +1,4 @@
-"""Segmenters by name: our own, and segmentation-models-pytorch's."""
+"""Building segmenters by name: our own, and those of segmentation-models-pytorch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from tag2mask.vit.weights import Weights
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture of that name.
+    """Look up an architecture by name.
 
     Raises:
-        SettingsError: there is none, or what it needs is not installed.
+        SettingsError: it is unknown, or the package it needs is not installed.
     """
     return ARCHITECTURES[name] if name in ARCHITECTURES else smp_architecture(name)
 
 
 def build_segmenter(settings: SegmentSettings, data: DataSettings, classes: int, weights: Weights) -> Built:
-    """A segmenter for ``classes`` pixel classes, its encoder filled with ``weights``; ``settings`` are complete.
+    """Build a segmenter for ``classes`` pixel classes, with encoder ``weights``; ``settings`` must be complete.
 
     Raises:
-        SettingsError: unknown architecture, backbone or encoder, or a combination that does not work.
-        WeightsError: weights that cannot be had or do not fit.
+        SettingsError: the architecture, backbone or encoder is unknown, or they do not work together.
+        WeightsError: the weights are not available or do not fit.
     """
     return architecture(settings.architecture).build(settings, data, classes, weights)

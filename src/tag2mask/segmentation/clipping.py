@@ -1,4 +1,4 @@
-"""Gradient clipping: labels that a half-trained network finds hard to believe teach it nothing.
+"""Gradient clipping: labels with an unusually high loss do not contribute to the gradient.
 
 Zhu et al., "WeakTr: Exploring Plain Vision Transformer for Weakly-supervised Semantic Segmentation", 2023.
 Shapes: B batch, K pixel classes, Y X pixels, u v tiles, S side of a tile.
@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Clipped:
-    """A loss, and which labelled pixels have a part in its gradient."""
+    """A loss, and which labelled pixels contribute to its gradient."""
 
     loss: Tensor
     kept_BYX: Tensor
@@ -31,17 +31,17 @@ def clipped_loss(
     tiles: Literal["image", "batch"] = "image",
     whole: Tensor | None = None,
 ) -> Clipped:
-    """The mean over counted pixels of min(G, t): G the cross-entropy, t = max(lambda_i, lambda_g).
+    """The mean over counted pixels of min(G, t): G is the cross-entropy, t = max(lambda_i, lambda_g).
 
-    lambda_i is the mean of G over a pixel's S x S tile, lambda_g over all pixels: those of ``whole``, the
-    ``mean_parts`` of a batch that several processes share, or these. A pixel above t adds a constant: its gradient is
-    0, that of the others 1 / (counted pixels). With lambda_g > tau it is the plain mean. Counted are pixels with a
-    label, and with tiles of a ``batch`` all.
+    lambda_i is the mean of G over a pixel's S x S tile. lambda_g is the mean over all pixels of this batch, or of
+    ``whole``, the summed ``mean_parts`` of a batch split over several processes. A pixel above t adds a constant, so
+    its gradient is 0; that of the others is 1 / (counted pixels). If lambda_g > tau, the loss is the plain mean.
+    Pixels with a label are counted; with tiles of the ``batch``, all pixels are.
     """
     with torch.no_grad():
         total, pixels = mean_parts(energy_BYX, labelled_BYX, tiles) if whole is None else whole
         level = total / pixels.clamp_min(1)
-        # Where nothing is clipped the threshold is infinite: to ask here whether it is would make the host wait.
+        # An infinite threshold clips nothing; an if statement here would make the host wait for the device.
         threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), level)
         threshold_BYX = threshold_BYX.masked_fill(level > tau, math.inf)
         clipped_BYX = labelled_BYX & ~(energy_BYX <= threshold_BYX)
@@ -51,14 +51,14 @@ def clipped_loss(
 
 
 def mean_parts(energy_BYX: Tensor, labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
-    """The sum of G over labelled pixels, and how many pixels are counted: ``(2,)``."""
+    """The sum of G over labelled pixels, and the number of counted pixels: ``(2,)``."""
     with torch.no_grad():
         pixels = counted_pixels(labelled_BYX, tiles).sum().to(energy_BYX.dtype)
         return torch.stack([(energy_BYX * labelled_BYX).sum(), pixels])
 
 
 def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Literal["image", "batch"]) -> Tensor:
-    """The mean over the counted pixels of each pixel's tile, ``(B, Y, X)``; tiles at the border may be smaller."""
+    """Mean over the counted pixels of each pixel's tile, ``(B, Y, X)``; tiles at the border may be smaller."""
     B, Y, X = energy_BYX.shape
     counted_BYX = counted_pixels(labelled_BYX, tiles).float()
     sums_Buv, counts_Buv = (in_tiles(part, tile) for part in (energy_BYX * labelled_BYX, counted_BYX))
@@ -69,12 +69,12 @@ def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Liter
 
 
 def counted_pixels(labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
-    """The pixels that means are taken over."""
+    """Mask of the pixels over which means are taken."""
     return torch.ones_like(labelled_BYX) if tiles == "batch" else labelled_BYX
 
 
 def in_tiles(values_BYX: Tensor, tile: int) -> Tensor:
-    """The sum over each tile, ``(B, u, v)``."""
+    """Sum over each tile, ``(B, u, v)``."""
     padded = F.pad(values_BYX, (0, -values_BYX.shape[2] % tile, 0, -values_BYX.shape[1] % tile))
     B, Y, X = padded.shape
     return padded.view(B, Y // tile, tile, X // tile, tile).sum((2, 4))

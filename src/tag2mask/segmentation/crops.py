@@ -25,14 +25,14 @@ from tag2mask.errors import DataError
 from tag2mask.masks.scores import ScoreFile
 from tag2mask.segmentation.settings import CropSettings
 
-TRIES = 10  # for a crop that is not all one class
+TRIES = 10  # to find a crop that a single class does not fill
 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image, the label image that is learned from, and the true one if precision is to be scored.
+    """An image, the label image to learn, and the true one if the labels' precision is to be scored.
 
-    ``scores`` are soft labels that are learned where the label image is not ignore.
+    ``scores`` are soft labels, which are learned where the label image is not ignore.
     """
 
     name: str
@@ -43,12 +43,12 @@ class LabelledImage:
 
 
 class Crop(NamedTuple):
-    """One crop; a loader puts the crops of a batch together field by field.
+    """One crop; a loader collates the crops of a batch field by field.
 
-    ``image (bands, S, S)``, normalised. ``labels (2, S, S)``: those learned from, and the truth or ignore throughout.
-    ``size (2,)``: height and width of the image in it, which is filled up right and below. ``shares (P, S, S)``: soft
-    labels in 255ths of the classes ``values (P,)``, as many in all crops of a data set; planes that an image does not
-    need are 0. P is 0 without soft labels.
+    ``image (bands, S, S)`` is normalised. ``labels (2, S, S)`` are the labels to learn, and the truth, which is all
+    ignore if unknown. ``size (2,)`` is the height and width of the image within the crop, which is padded at the right
+    and bottom. ``shares (P, S, S)`` are soft labels, times 255, of the classes ``values (P,)``. P is the same for all
+    crops of a data set, and 0 without soft labels; unused planes are 0.
     """
 
     image: Tensor
@@ -59,9 +59,9 @@ class Crop(NamedTuple):
 
 
 class LabelledCrops(TorchDataset[Crop]):
-    """The crops of labelled images.
+    """Random crops of labelled images.
 
-    An item is asked for as (seed, index): its random changes depend on nothing else, so any step can be repeated.
+    Items are indexed by (seed, index), which alone decides their random changes, so any step can be repeated.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class LabelledCrops(TorchDataset[Crop]):
             return Crop(*self.cut(image, torch.stack([labels, truth]), shares_Phw), values_P)
 
     def soft_labels(self, one: LabelledImage) -> tuple[Tensor, Tensor]:
-        """The planes ``(P, h, w)`` of an image and the classes ``(P,)`` that they belong to, filled up with 0."""
+        """Planes ``(P, h, w)`` of an image and their classes ``(P,)``, padded with 0."""
         if one.scores is None:
             return torch.zeros(self.planes, 1, 1, dtype=torch.uint8), torch.zeros(self.planes, dtype=torch.int64)
         missing = self.planes - len(one.scores.values)
@@ -107,10 +107,10 @@ class LabelledCrops(TorchDataset[Crop]):
         return F.pad(torch.from_numpy(one.scores.read()), (0, 0, 0, 0, 0, missing)), values_P
 
     def cut(self, image: Tensor, labels_NYX: Tensor, shares_Phw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Scale, crop, mirror, distort, normalise, fill up: all of a crop but its values.
+        """Scale, crop, mirror, distort, normalise and pad; return all fields of a crop but its values.
 
-        Soft labels become as large as the image, bilinearly; where all of them are 0 there is no label. Draws from
-        torch's generator.
+        Soft labels are resized bilinearly to the image's size; pixels where all of them are 0 have no label. Random
+        numbers come from torch's generator.
         """
         settings, ignore = self.settings, self.classes.ignore
         scale = uniform(settings.min_scale, settings.max_scale)
@@ -133,7 +133,7 @@ class LabelledCrops(TorchDataset[Crop]):
 
 
 def grown(shares_Phw: Tensor, size: tuple[int, int]) -> Tensor:
-    """Planes of 8 bits at another size, bilinearly: ``(P, Y, X)``."""
+    """Resize 8-bit planes bilinearly: ``(P, Y, X)``."""
     if not len(shares_Phw):
         return shares_Phw.expand(-1, *size)
     shares_PYX: Tensor = tv.resize(shares_Phw.float(), list(size), antialias=True)
@@ -141,25 +141,25 @@ def grown(shares_Phw: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def read_labels(path: Path, image: Tensor, classes: Classes) -> Tensor:
-    """The label image of an image, int64 ``(Y, X)``.
+    """Read the label image of ``image``, int64 ``(Y, X)``.
 
     Raises:
         DataError: it has another size, or a value that is neither a class nor ignore.
     """
     labels = read_mask(path)
     if labels.shape != image.shape[1:]:
-        raise DataError(f"{path}: is {labels.shape}, its image {tuple(image.shape[1:])}")
+        raise DataError(f"{path}: its size is {labels.shape}, but the image's is {tuple(image.shape[1:])}")
     foreign = classes.foreign(labels)
     if foreign.size:
         raise DataError(
-            f"{path}: holds the value {foreign[0]}, neither one of {len(classes.pixel_names)} classes nor "
+            f"{path}: holds the value {foreign[0]}, which is neither one of {len(classes.pixel_names)} classes nor "
             f"{classes.ignore}"
         )
     return torch.from_numpy(labels.copy())
 
 
 def choose_corner(labels_YX: Tensor, crop: int, cat_max_ratio: float, ignore: int) -> tuple[int, int]:
-    """Top and left of a random crop; some tries for one with several classes of which none fills too much."""
+    """Top and left of a random crop; tries several times to find one with several classes, none too dominant."""
     Y, X = labels_YX.shape
     top = left = 0
     for _ in range(TRIES):
@@ -172,7 +172,7 @@ def choose_corner(labels_YX: Tensor, crop: int, cat_max_ratio: float, ignore: in
 
 
 def distort(image: Tensor, strength: float) -> Tensor:
-    """Brightness, contrast, saturation and hue of three bands in [0, 1], each changed half of the time."""
+    """Change brightness, contrast, saturation and hue of three bands in [0, 1], each with probability 0.5."""
     contrast_last = below(2)
     if below(2):
         image = (image + strength * uniform(-0.125, 0.125)).clamp(0, 1)
@@ -188,15 +188,15 @@ def distort(image: Tensor, strength: float) -> Tensor:
 
 
 def adjust_contrast(image: Tensor, strength: float) -> Tensor:
-    """All values times a factor."""
+    """Multiply all values by a random factor."""
     return (image * (1 + strength * uniform(-0.5, 0.5))).clamp(0, 1)
 
 
 def uniform(low: float, high: float) -> float:
-    """A number from torch's generator."""
+    """Draw a number from torch's generator."""
     return low + (high - low) * torch.rand(()).item()
 
 
 def below(count: int) -> int:
-    """A whole number from 0 to ``count`` - 1 from torch's generator."""
+    """Draw an integer from 0 to ``count`` - 1 from torch's generator."""
     return int(torch.randint(count, ()))

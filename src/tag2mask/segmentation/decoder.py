@@ -1,4 +1,4 @@
-"""The mask transformer: patches and one learned token a class look at each other; a mask is how alike they are then.
+"""The mask transformer: patches and one learned token per class attend to each other; their similarity is the mask.
 
 Strudel et al., "Segmenter: Transformer for Semantic Segmentation", ICCV 2021, as WeakTr retrains it.
 Shapes: B batch, K pixel classes, D width, M patches.
@@ -12,12 +12,12 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 HEAD_WIDTH = 64
-# The paper draws from 0.02. Tokens so alike are told apart only after hundreds of steps: README.md, "What differs".
+# The paper uses 0.02, but tokens that similar become distinct only after hundreds of steps: README.md, "What differs".
 TOKEN_STD = 1.0
 
 
 class MaskTransformer(nn.Module):
-    """Patch tokens to class scores a patch."""
+    """From patch tokens to class scores per patch."""
 
     def __init__(self, width: int, classes: int, depth: int = 2, dropout: float = 0.1) -> None:
         super().__init__()
@@ -32,14 +32,14 @@ class MaskTransformer(nn.Module):
                 qkv_bias=True,
                 proj_drop=dropout,
                 attn_drop=dropout,
-                norm_layer=nn.LayerNorm,  # eps 1e-5 as in the released code; timm's own has 1e-6
+                norm_layer=nn.LayerNorm,  # eps is 1e-5 as in the released code; timm's default is 1e-6
             )
             for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width)
         self.patch_DD = nn.Parameter(width**-0.5 * torch.randn(width, width))
         self.token_DD = nn.Parameter(width**-0.5 * torch.randn(width, width))
-        # Over two classes a LayerNorm leaves nothing but the sign, whose gradient is 0.
+        # Over two classes, a LayerNorm leaves only the sign, whose gradient is 0.
         self.class_norm: nn.Module = nn.LayerNorm(classes) if classes > 2 else Scale(classes)
 
     def forward(self, patch_BMD: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class MaskTransformer(nn.Module):
         x_BND = torch.cat([self.inward(patch_BMD), self.class_KD.expand(images, -1, -1)], 1)
         for block in self.blocks:
             x_BND = block(x_BND)
-        with torch.autocast(x_BND.device.type, enabled=False):  # cosines differ by less than half precision shows
+        with torch.autocast(x_BND.device.type, enabled=False):  # half precision is too coarse for cosines
             x_BND = self.norm(x_BND.float())
             patch_BMD = F.normalize(x_BND[:, :patches] @ self.patch_DD, dim=-1)
             class_BKD = F.normalize(x_BND[:, patches:] @ self.token_DD, dim=-1)
@@ -57,9 +57,9 @@ class MaskTransformer(nn.Module):
 
 
 class Scale(nn.Module):
-    """A learned factor and offset a class."""
+    """A learned factor and offset per class."""
 
-    START = 10.0  # cosines lie between -1 and 1; a logit has to be able to say that it is sure
+    START = 10.0  # cosines are between -1 and 1, too small for confident logits
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -67,5 +67,5 @@ class Scale(nn.Module):
         self.bias_K = nn.Parameter(torch.zeros(classes))
 
     def forward(self, cosine_BMK: Tensor) -> Tensor:
-        """``(B, M, K)`` to the same."""
+        """``(B, M, K)`` to ``(B, M, K)``."""
         return cosine_BMK * self.weight_K + self.bias_K

@@ -1,13 +1,13 @@
-"""A segmenter on disk: what ``segment`` leaves and ``predict`` reads.
+"""A segmenter on disk, written by ``segment`` and read by ``predict``.
 
 ::
 
-    config.yaml          kind, settings, whose labels it learned, data root, normalisation, versions
+    config.yaml          kind, settings, origin of the labels, data root, normalisation, versions
     classes.json         names of the classes
-    model.safetensors    the last epoch's weights: nothing is chosen, neither by truth nor by the masks learned from
-    metrics.jsonl        one line an epoch
+    model.safetensors    the last epoch's weights: no epoch is selected, neither by truth nor by the learned masks
+    metrics.jsonl        one line per epoch
     weights.json         which pretrained weights were loaded
-    state.safetensors    to resume
+    state.safetensors    state for resuming
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tag2mask.training.start import versions
 
 
 class LabelOrigin(Stored, extra="allow"):
-    """Whose labels a segmenter learned."""
+    """The origin of the labels that a segmenter learned."""
 
     labels_used: str
     truth_used: str
@@ -58,7 +58,7 @@ class SegmenterConfig(RunConfig):
 
 @dataclass(frozen=True)
 class SegmenterRun:
-    """A finished or unfinished segmenter, opened for reading; ``data_settings`` are those of the run it came from."""
+    """A finished or unfinished segmenter, opened for reading; ``data_settings`` are those of its run."""
 
     path: Path
     settings: SegmentSettings
@@ -82,11 +82,11 @@ class SegmenterRun:
 
     @property
     def labels_used(self) -> str:
-        """What a manifest says of masks that it predicted."""
+        """Return the entry ``labels_used`` for the manifest of predicted masks."""
         return f"none here; the segmenter learned from: {self.origin['labels_used']}"
 
     def weights_path(self) -> Path:
-        """The weights' file.
+        """Path of the weights.
 
         Raises:
             RunError: there are none yet.
@@ -98,10 +98,10 @@ class SegmenterRun:
         return file_hash(self.weights_path())
 
     def load(self, device: torch.device | str = "cpu") -> Segmenter:
-        """The trained network in evaluation mode.
+        """Load the trained network in evaluation mode.
 
         Raises:
-            RunError: the weights are missing, damaged, or of another architecture.
+            RunError: the weights are missing or damaged, or belong to another architecture.
         """
         segmenter = build_segmenter(self.settings, self.data_settings, len(self.classes.pixel_names), "none").segmenter
         fill(segmenter, self.weights_path())
@@ -109,10 +109,10 @@ class SegmenterRun:
 
 
 def open_segmenter(path: Path) -> SegmenterRun:
-    """A segmenter's folder.
+    """Open the folder of a segmenter.
 
     Raises:
-        RunError: it is none, or is damaged.
+        RunError: it is not a segmenter, or it is damaged.
     """
     header, classes = read_folder_header(path, "a segmenter", "segment", Header)
     if header.kind != SEGMENTER:
@@ -127,10 +127,10 @@ def open_segmenter(path: Path) -> SegmenterRun:
 
 
 def require_complete(settings: SegmentSettings) -> None:
-    """Everything is decided that depends on the run.
+    """Check that all settings that depend on the run are set.
 
     Raises:
-        ValueError: something is not.
+        ValueError: one is not.
     """
     encoder = "backbone" if settings.architecture in ARCHITECTURES else "encoder"
     for name in ("crop", encoder):
@@ -139,7 +139,7 @@ def require_complete(settings: SegmentSettings) -> None:
 
 
 def write_segmenter_header(out: Path, run: Run, source: LabelSource, settings: SegmentSettings, built: Built) -> None:
-    """Everything a segmenter's folder holds before its first step."""
+    """Write all that the folder of a segmenter holds before its first step."""
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / CLASSES, run.classes.to_json())
     write_json(out / WEIGHTS, asdict(built.report))

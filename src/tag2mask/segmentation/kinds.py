@@ -1,4 +1,4 @@
-"""What a path can be that a model is read from."""
+"""The kinds of models that a path can hold."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ CONFIG = "config.yaml"
 
 
 def kind_of(path: Path) -> str:
-    """What ``path`` is, by its name or by its ``config.yaml``: ``RUN``, ``SEGMENTER``, ``ONNX`` or something else.
+    """Return the kind of ``path``, from its name or its ``config.yaml``: ``RUN``, ``SEGMENTER``, ``ONNX`` or another.
 
     Raises:
-        RunError: it is not there, or has no ``config.yaml``.
+        RunError: it does not exist, or has no ``config.yaml``.
     """
     if path.suffix == ".onnx" and not path.is_dir():
         return ONNX
     if not (path / CONFIG).is_file():
         raise RunError(
-            f"{path} is neither a segmenter nor a run: {CONFIG} is missing; give what tag2mask segment --out or train "
-            "--out wrote, or an .onnx file of tag2mask export"
+            f"{path} is neither a segmenter nor a run: {CONFIG} is missing; give a folder that tag2mask segment --out "
+            "or train --out wrote, or an .onnx file of tag2mask export"
         )
     return str(read_yaml(path / CONFIG).get("kind", RUN))

@@ -1,6 +1,6 @@
-"""What a segmenter's predictions lose: on soft labels by collision, between neighbours by the Potts model.
+"""Losses of a segmenter: collision cross-entropy on soft labels, and the Potts model between neighbours.
 
-With p = softmax(logits) at a pixel. Zhang and Boykov, "Soft Self-labeling and Potts Relaxations for Weakly-Supervised
+Here p = softmax(logits) at a pixel. Zhang and Boykov, "Soft Self-labeling and Potts Relaxations for Weakly-Supervised
 Segmentation", CVPR 2025 (collision cross-entropy; bilinear relaxation). Tang et al., "On Regularized Losses for
 Weakly-supervised CNN Segmentation", ECCV 2018 (a relaxed Potts model as a loss on predictions).
 Shapes: B batch, K pixel classes, P planes of soft labels, C bands, N pairs of neighbours, Y X pixels.
@@ -15,15 +15,16 @@ from torch import Tensor
 
 
 def collision(logits_BKYX: Tensor, shares_BPYX: Tensor, values_BP: Tensor, labelled_BYX: Tensor) -> Tensor:
-    """-ln sum_k y_k p_k, that label and prediction are the same if both are drawn: ``(B, Y, X)``, 0 without a label.
+    """-ln sum_k y_k p_k: ``(B, Y, X)``, 0 without a label.
 
-    The labels y are ``shares`` of any scale, at least one above 0 where there is a label, of the classes ``values``;
-    all other classes have y = 0. On certain labels it is the cross-entropy. Computed as the logsumexp over planes of
-    ln p + ln y, so y is never spread over K classes.
+    sum_k y_k p_k is the probability that a label drawn from y equals one drawn from p. The labels y are the ``shares``
+    of the classes ``values``, at any scale, at least one of them above 0 where there is a label; y = 0 for all other
+    classes. For certain labels the loss is the cross-entropy. It is computed as the logsumexp over planes of
+    ln p + ln y, so y is never expanded to K classes.
     """
     places_BPYX = values_BP[:, :, None, None].expand(-1, -1, *logits_BKYX.shape[2:])
     likely_BPYX = logits_BKYX.log_softmax(1).gather(1, places_BPYX)
-    # Without a label any will do: a logarithm of 0 throughout would have no gradient.
+    # Without a label, use any: if y were 0 for all classes, the gradient would be undefined.
     label_BPYX = shares_BPYX.to(logits_BKYX.dtype).masked_fill(~labelled_BYX[:, None], 1.0)
     label_BPYX = label_BPYX / label_BPYX.sum(1, keepdim=True)
     return -(likely_BPYX + label_BPYX.log()).logsumexp(1).masked_fill(~labelled_BYX, 0.0)
@@ -33,8 +34,8 @@ def potts(logits_BKYX: Tensor, images_BCYX: Tensor, size_B2: Tensor) -> Tensor:
     """The mean over all pairs i, j of 4-neighbours of w_ij (1 - p_i . p_j), a scalar; 0 if there is no pair.
 
     w_ij = exp(-|c_i - c_j|^2 / (2 sigma^2)) with the colours c of ``images`` and sigma^2 the mean of |c_i - c_j|^2 over
-    the pairs of an image. 1 - p_i . p_j is how likely two labels drawn from p_i and p_j differ: 0 only where both are
-    sure of one class. ``size`` are height and width of each image within Y X, where it is filled up right and below.
+    the pairs of an image. 1 - p_i . p_j is the probability that two labels drawn from p_i and p_j differ; it is 0 only
+    if both are certain of the same class. ``size`` is the height and width of each image within the padded Y X.
     """
     p_BKYX = logits_BKYX.softmax(1)
     inside_BYX = within(size_B2, logits_BKYX.shape[2], logits_BKYX.shape[3])
@@ -47,19 +48,19 @@ def potts(logits_BKYX: Tensor, images_BCYX: Tensor, size_B2: Tensor) -> Tensor:
 
 
 def pair_count(size_B2: Tensor) -> Tensor:
-    """How many pairs of 4-neighbours images of these heights and widths have together."""
+    """Total number of pairs of 4-neighbours in images of these heights and widths."""
     height_B, width_B = size_B2.unbind(1)
     return (height_B * (width_B - 1) + (height_B - 1) * width_B).sum()
 
 
 def within(size_B2: Tensor, height: int, width: int) -> Tensor:
-    """Whether a pixel is the image's or was filled up, ``(B, Y, X)``."""
+    """Mask of the pixels that belong to the image and not to its padding, ``(B, Y, X)``."""
     row_Y, column_X = torch.arange(height, device=size_B2.device), torch.arange(width, device=size_B2.device)
     return (row_Y[:, None] < size_B2[:, 0, None, None]) & (column_X < size_B2[:, 1, None, None])
 
 
 def compare_pairs(compare: Callable[[Tensor, Tensor], Tensor], values_BKYX: Tensor) -> Tensor:
-    """``compare`` of the values of all pairs of neighbours, above each other and then side by side: ``(B, N)``."""
+    """Apply ``compare`` to the values of all neighbouring pairs, first vertical, then horizontal: ``(B, N)``."""
     found = []
     for axis in (2, 3):
         pairs = values_BKYX.shape[axis] - 1

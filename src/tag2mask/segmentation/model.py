@@ -1,4 +1,4 @@
-"""What a segmenter is, and the one of our own: a plain ViT with a mask transformer.
+"""The interface of segmenters, and our own one: a plain ViT with a mask transformer.
 
 Shapes: B batch, K pixel classes, D width, M patches, h w patch grid, Y X pixels.
 """
@@ -26,13 +26,13 @@ from tag2mask.vit.weights import Weights, WeightsReport, build_backbone, normali
 
 
 class Segmenter(nn.Module, ABC):
-    """A network from images to pixel classes. Abstract; an architecture is final."""
+    """Base class of networks from images to pixel classes."""
 
-    patch: int  # what the sides of a crop are best multiples of
+    patch: int  # the sides of a crop should be multiples of it
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised ``images (B, bands, Y, X)`` of any size to logits ``(B, K, Y, X)``."""
+        """Compute logits ``(B, K, Y, X)`` of normalised ``images (B, bands, Y, X)`` of any size."""
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -40,13 +40,13 @@ class Segmenter(nn.Module, ABC):
 
 
 class ViTSegmenter(Segmenter):
-    """A plain timm ViT, its final norm on and its class token dropped behind it, and a mask transformer."""
+    """A plain timm ViT with its final norm, followed by a mask transformer, which does not use the class token."""
 
     def __init__(self, backbone: nn.Module, classes: int) -> None:
         """Build the network around ``backbone``.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is not a plain ViT.
         """
         super().__init__()
         own_tokens = 0 if require_plain_vit(backbone).cls_token is None else 1
@@ -55,7 +55,7 @@ class ViTSegmenter(Segmenter):
         self.decoder = MaskTransformer(self.encoder.width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Padded with 0 right and below to whole patches, and cut again; bilinear from patches to pixels."""
+        """Pad with 0 at the right and bottom to whole patches, resize bilinearly from patches to pixels, and crop."""
         Y, X = images.shape[-2:]
         features = self.encoder(F.pad(images, (0, -X % self.patch, 0, -Y % self.patch)))
         scores_BMK = self.decoder(self.encoder.norm(features.patch_BMD))
@@ -68,7 +68,7 @@ class ViTSegmenter(Segmenter):
 
 @dataclass(frozen=True)
 class Built:
-    """A segmenter, what was loaded into it, and the mean and standard deviation a band of what it wants to see."""
+    """A segmenter, the report about its weights, and the mean and standard deviation per band that it expects."""
 
     segmenter: Segmenter
     report: WeightsReport
@@ -78,10 +78,10 @@ class Built:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A kind of segmenters.
+    """A kind of segmenter.
 
-    ``complete`` decides what the settings leave open, from those of the run that gave the images; the crop is
-    decided by then. ``build`` makes one for such settings, images, a number of pixel classes and weights.
+    ``complete`` fills in settings from those of the run that provides the images; the crop must be set before.
+    ``build`` builds a segmenter from complete settings, data settings, a number of pixel classes and weights.
     """
 
     complete: Callable[[SegmentSettings, TrainSettings], SegmentSettings]
@@ -89,10 +89,10 @@ class Architecture:
 
 
 def complete_vit(settings: SegmentSettings, run: TrainSettings) -> SegmentSettings:
-    """What is not given is the run's own; another backbone than the run's starts from the hub.
+    """Take missing settings from the run; a backbone other than the run's starts from the hub.
 
     Raises:
-        SettingsError: the backbone is unknown or no plain ViT, or the encoder of another architecture is named.
+        SettingsError: the backbone is unknown or not a plain ViT, or ``encoder`` is set.
     """
     if settings.encoder is not None:
         raise SettingsError(f"encoder={settings.encoder}: a vit's encoder is its backbone; name it with --backbone")
@@ -108,7 +108,7 @@ def complete_vit(settings: SegmentSettings, run: TrainSettings) -> SegmentSettin
 
 
 def build_vit(settings: SegmentSettings, data: DataSettings, classes: int, weights: Weights) -> Built:
-    """A ViT with a mask transformer."""
+    """Build a ViT with a mask transformer."""
     assert settings.backbone is not None
     model, report = build_backbone(settings.backbone, weights)
     segmenter = ViTSegmenter(model, classes)

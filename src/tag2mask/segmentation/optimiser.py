@@ -1,4 +1,4 @@
-"""How a segmenter's weights move: our AdamW, or WeakTr's SGD."""
+"""The optimiser of a segmenter: our AdamW, or WeakTr's SGD."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tag2mask.training.schedule import poly
 def optimiser_for(
     parameters_of: Mapping[str, list[nn.Parameter]], settings: SegmenterOptimiser
 ) -> torch.optim.Optimizer:
-    """SGD or AdamW for ``"encoder"`` and ``"decoder"``, in groups that each know their base rate as ``base``."""
+    """SGD or AdamW for ``"encoder"`` and ``"decoder"``, in groups that store their base rate as ``base``."""
     groups: list[dict[str, Any]] = []
     for name, parameters in parameters_of.items():
         base = settings.lr * (settings.encoder if name == "encoder" else 1.0)
@@ -30,7 +30,7 @@ def optimiser_for(
 
 
 def poly_rate(step: int, steps: int, settings: SegmenterOptimiser) -> float:
-    """On the base rates at ``step`` (from 0) of ``steps``: a linear rise, then a power of what is left."""
+    """Factor on the base rates at ``step`` (from 0) of ``steps``: linear rise, then polynomial decay."""
     rise = round(settings.warmup * steps)
     if step < rise:
         return (step + 1) / rise

@@ -1,4 +1,4 @@
-"""Everything that decides a segmenter; what its ``config.yaml`` holds."""
+"""All settings of a segmenter, as stored in its ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAPER_TAU, PAPER_CLASSES = 1.2, 21
 PAPER_TILE, PAPER_BASE, PAPER_CROP = 120, 520, 480
 OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # Ours: few steps on few photographs, a pretrained encoder that small rates suit best.
+        # Ours: for few steps on few images, with a pretrained encoder that works best with small rates.
         "adamw": {
             "lr": 3e-4,
             "encoder": 0.04,
@@ -29,7 +29,7 @@ OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "warmup": 0.05,
             "clip": 5.0,
         },
-        # WeakTr's, with Nesterov's momentum.
+        # WeakTr's, with Nesterov momentum.
         "sgd": {
             "lr": 1e-4,
             "encoder": 0.1,
@@ -44,26 +44,26 @@ OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 class SegmenterOptimiser(Settings):
-    """How the weights move; what is not given is the ``kind``'s own.
+    """The optimiser; missing settings get the defaults of its ``kind``.
 
-    Rates rise over the share ``warmup`` of all steps, then fall to the share ``final`` by
+    Rates rise over the fraction ``warmup`` of all steps, then fall to the fraction ``final`` by
     (1 - final) (1 - t)^power + final.
     """
 
-    kind: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, ours, or SGD, WeakTr's")
+    kind: Literal["adamw", "sgd"] = Field("adamw", description="AdamW (our choice) or SGD (WeakTr's)")
     lr: Rate = Field(description="Learning rate of the decoder")
-    encoder: float = Field(ge=0, le=100, description="Learning rate of the encoder, as a share of lr")
-    momentum: float = Field(ge=0, lt=1, description="Nesterov's momentum with sgd, AdamW's first beta")
-    weight_decay: float = Field(ge=0, le=100, description="Weight decay of matrices")
-    power: float = Field(0.9, ge=0, description="Power by which the rates fall")
-    final: float = Field(ge=0, le=1, description="Where the rates end, as a share")
-    warmup: float = Field(ge=0, lt=1, description="Share of all steps in which the rates rise")
-    clip: float | None = Field(gt=0, description="Largest norm of the gradient")
+    encoder: float = Field(ge=0, le=100, description="Learning rate of the encoder, relative to lr")
+    momentum: float = Field(ge=0, lt=1, description="Nesterov momentum of SGD, or first beta of AdamW")
+    weight_decay: float = Field(ge=0, le=100, description="Weight decay of weight matrices")
+    power: float = Field(0.9, ge=0, description="Power of the polynomial decay of the rates")
+    final: float = Field(ge=0, le=1, description="Final rates, as a fraction of the base rates")
+    warmup: float = Field(ge=0, lt=1, description="Fraction of all steps over which the rates rise")
+    clip: float | None = Field(gt=0, description="Largest norm of the gradient; larger gradients are scaled down")
 
     @model_validator(mode="before")
     @classmethod
     def of_its_kind(cls, values: Any) -> Any:
-        """Fill in what the kind says."""
+        """Fill in the defaults of the kind."""
         if not isinstance(values, dict):
             return values
         return {**OPTIMISERS.get(values.get("kind", "adamw"), {}), **values}
@@ -72,30 +72,30 @@ class SegmenterOptimiser(Settings):
 class ClippingSettings(Settings):
     """Which labels are trusted.
 
-    Unless it is set, ``tau`` is the paper's 1.2 for 21 classes, and for K classes 1.2 ln K / ln 21, since guessing
-    costs less there: a fixed one would clip a network that knows nothing.
+    By default ``tau`` is 1.2 ln K / ln 21 for K classes, which is the paper's 1.2 for 21 classes. With fewer classes,
+    guessing has a lower loss, so a fixed ``tau`` would clip an untrained network.
     ``tiles`` of the ``image`` are the paper's; those of the ``batch`` are the released code's, which also counts pixels
-    without a label, such as a crop's padding, as pixels with a loss of 0.
+    without a label, such as padding, as pixels with a loss of 0.
     """
 
     tau: float | None = Field(
         None,
         ge=0,
-        description="Mean loss above which nothing is clipped; 0: clip never [1.2 ln K / ln 21; 0 on truth]",
+        description="Mean loss above which nothing is clipped; 0: never clip [1.2 ln K / ln 21; 0 on true masks]",
     )
     tile: Side | None = Field(None, description="Side of a tile in pixels [a quarter of the crop]")
     tiles: Literal["image", "batch"] = Field(
-        "image", description="A pixel is compared with the mean of its tile in its own image, or in the whole batch"
+        "image", description="Compare each pixel with the mean of its tile in its own image, or in the whole batch"
     )
 
     def tau_for(self, classes: int, true_labels: bool = False) -> float:
-        """Where clipping starts for so many classes; true labels are not doubted unless asked to."""
+        """Mean loss at which clipping starts; by default, true labels are never clipped."""
         if self.tau is not None:
             return self.tau
         return 0.0 if true_labels else PAPER_TAU * math.log(max(classes, 2)) / math.log(PAPER_CLASSES)
 
     def tile_for(self, crop: int) -> int:
-        """Side of a tile in crops of that side."""
+        """Side of a tile for a crop of this side."""
         return self.tile or math.ceil(crop * PAPER_TILE / PAPER_CROP)
 
 
@@ -105,43 +105,45 @@ class CropSettings(Settings):
     base: Side | None = Field(None, description="Short side of an image at scale 1, in pixels [520 / 480 of the crop]")
     min_scale: float = Field(0.75, gt=0, le=LARGEST_SCALE, description="Smallest random scale")
     max_scale: float = Field(1.5, gt=0, le=LARGEST_SCALE, description="Largest random scale")
-    cat_max_ratio: float = Field(0.75, gt=0, le=1, description="Crops that one class fills to this share are redrawn")
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring")
+    cat_max_ratio: float = Field(0.75, gt=0, le=1, description="Redraw a crop if one class fills this fraction of it")
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring an image")
     distort: float = Field(
         1.0, ge=0, le=1, description="Strength of random brightness, contrast, saturation and hue (three bands only)"
     )
 
     @model_validator(mode="after")
     def ordered(self) -> CropSettings:
-        """The larger scale is the larger."""
+        """Check that the scales are in order."""
         if self.min_scale > self.max_scale:
             raise ValueError("min_scale is above max_scale")
         return self
 
     def base_for(self, crop: int) -> int:
-        """The short side at scale 1, in training and later."""
+        """Short side of an image at scale 1, in training and in prediction."""
         return self.base or round(crop * PAPER_BASE / PAPER_CROP)
 
 
 class SegmentSettings(LoopSettings):
-    """A segmenter's training.
+    """Settings of a segmenter's training.
 
-    A vit learns from its pretrained weights, not from what the run made of them. Other architectures have an
-    ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's own ImageNet weights.
+    A vit starts from the pretrained weights, not from the run's trained weights. Other architectures have an
+    ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's ImageNet weights.
     ``target``: ``hard`` learns the masks, ``soft`` the mask set's scores where its masks are not ignore.
     """
 
     called: ClassVar[str] = "segment"
 
-    batch_size: BatchSize = Field(4, description="Crops in a step, per process")
-    architecture: str = Field("vit", description="vit, or a network of segmentation-models-pytorch, such as unet")
+    batch_size: BatchSize = Field(4, description="Crops per step and process")
+    architecture: str = Field("vit", description="vit, or a network from segmentation-models-pytorch, such as unet")
     backbone: BackboneSettings | None = Field(None, description="the run's own")
-    encoder: str | None = Field(None, description="Encoder of other architectures, such as resnet34 [smp's own]")
-    weights: PretrainedWeights | None = Field(None, description="Pretrained weights [what the run started with]")
+    encoder: str | None = Field(None, description="Encoder of other architectures, such as resnet34 [smp's default]")
+    weights: PretrainedWeights | None = Field(None, description="Pretrained weights [those the run started from]")
     crop: Side | None = Field(None, description="Side of crops and windows in pixels [the run's image size]")
-    split: str | None = Field(None, description="Images of a fully supervised segmenter [the run's]")
-    target: Target = Field("hard", description="Learn the masks, or the scores that masks --scores writes")
-    potts: float = Field(0.0, ge=0, le=1e6, description="Weight of a loss for smoothness within similar colours")
+    split: str | None = Field(None, description="Training split of a fully supervised segmenter [the run's]")
+    target: Target = Field("hard", description="Learn the masks, or the scores written by masks --scores")
+    potts: float = Field(
+        0.0, ge=0, le=1e6, description="Weight of the Potts loss, which smooths areas of similar colour"
+    )
     optimiser: SegmenterOptimiser = SegmenterOptimiser.parse({})
     clipping: ClippingSettings = ClippingSettings()
     augment: CropSettings = CropSettings()
@@ -149,5 +151,5 @@ class SegmentSettings(LoopSettings):
     @field_validator("architecture")
     @classmethod
     def in_small_letters(cls, name: str) -> str:
-        """However it is written, it is the same."""
+        """Ignore the case of the name."""
         return name.lower()

@@ -1,7 +1,7 @@
-"""Which images a segmenter learns from, whose labels those are, and where truth comes in.
+"""The images and labels that a segmenter learns from, and the use of truth.
 
-Truth is opened in two cases, both by name: to score the precision of the labels, and as the labels themselves for a
-fully supervised reference. The run's ``config.yaml`` says which.
+Truth is opened only on request and in two cases: to score the precision of the labels, and as labels for a fully
+supervised reference. The segmenter's ``config.yaml`` states which.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCORING = "scoring: the precision of the labels, epoch by epoch"
 
 @dataclass(frozen=True)
 class LabelSource:
-    """Labelled images, and what ``config.yaml`` says about where the labels are from."""
+    """Labelled images, and the origin of their labels for ``config.yaml``."""
 
     photographs: tuple[LabelledImage, ...]
     origin: dict[str, Any]
@@ -34,13 +34,13 @@ class LabelSource:
 def open_labels(
     run: Run, masks: Path | None, truth: Path | None, fully_supervised: bool, split: str, target: Target = "hard"
 ) -> LabelSource:
-    """The images of the mask set ``masks`` with its masks as labels, or with the truth as labels.
+    """Open the images of the mask set ``masks``, with its masks or the truth as labels.
 
     A ``soft`` target adds the mask set's scores.
 
     Raises:
         SettingsError: the options contradict each other.
-        MaskSetError: ``masks`` is no mask set, is not finished, has other classes, is empty, or lacks scores.
+        MaskSetError: ``masks`` is not a mask set, is unfinished or empty, has other classes, or lacks scores.
         DataError: an image is missing, or there is no truth.
     """
     opened = None if masks is None else of_same_classes(masks, run.classes)
@@ -51,7 +51,7 @@ def open_labels(
             raise SettingsError("--fully-supervised learns from truth: name its folder with --truth DIR")
         if target == "soft":
             raise SettingsError(
-                "--target soft learns a mask set's scores, and --fully-supervised truth, which has none"
+                "--target soft learns a mask set's scores, but --fully-supervised learns truth: leave one of them out"
             )
         supervised = (LabelledImage(name, images[name], path) for name, path in true.items())
         return LabelSource(tuple(supervised), from_truth(opened, truth))
@@ -66,52 +66,52 @@ def open_labels(
 
 
 def of_same_classes(path: Path, classes: Classes) -> MaskSet:
-    """A finished mask set of the run's classes."""
+    """Open a finished mask set with the run's classes."""
     masks = open_finished(path)
     if masks.classes != classes:
         raise MaskSetError(
-            f"{path} has other classes than the run: {shorten(masks.classes)} there, {shorten(classes)} here"
+            f"{path} has other classes than the run: {shorten(masks.classes)} instead of {shorten(classes)}"
         )
     return masks
 
 
 def shorten(classes: Classes) -> str:
-    """Some names for a message."""
+    """List some of the names for a message."""
     names = classes.pixel_names
     return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")
 
 
 def photographs_of(run: Run, masks: MaskSet | None, split: str) -> dict[str, Path]:
-    """Images by name: those of the mask set, or without one those of a split."""
+    """Images by name: those of the mask set, or those of the split if there is none."""
     dataset = open_dataset(run.data, run.settings.data, split if masks is None else None)
     found = {sample.name: sample.image for sample in dataset}
     if masks is None:
         return found
     for name in masks.names():
         if name not in found or not found[name].is_file():
-            raise DataError(f"{masks.mask(name)}: its image {name} is missing in {run.data}")
+            raise DataError(f"{masks.mask(name)}: its image {name} is missing from {run.data}")
     return {name: found[name] for name in masks.names()}
 
 
 def true_labels(truth: Path, names: Iterable[str]) -> dict[str, Path]:
-    """The truth of those images that have some.
+    """Find the true label images of those images that have one.
 
     Raises:
-        DataError: none has.
+        DataError: no image has one.
     """
     if not truth.is_dir():
-        raise DataError(f"{truth}: there is no such folder; give the one that holds NAME.png with true labels")
+        raise DataError(f"{truth}: there is no such folder; give the folder with true labels as NAME.png")
     paths = {name: truth / f"{name}.png" for name in names}
     found = {name: path for name, path in paths.items() if path.is_file()}
     if not found:
-        raise DataError(f"{truth}: holds the truth of none of the {len(paths)} images")
+        raise DataError(f"{truth}: holds no truth for any of the {len(paths)} images")
     return found
 
 
 def from_masks(masks: MaskSet, truth: Path | None, target: Target) -> dict[str, Any]:
-    """Where pseudo-masks are from; what they owe to truth themselves is handed on."""
+    """Describe the origin of pseudo-masks, including how truth influenced them."""
     used = [masks.manifest.get("truth_used", "unknown")]
-    if truth is not None and SCORING not in used[0]:  # it is there already if their painter was scored, too
+    if truth is not None and SCORING not in used[0]:  # already listed if the model that painted them was scored, too
         used.append(SCORING)
     learned = "scores of mask set" if target == "soft" else "mask set"
     return {
@@ -123,7 +123,7 @@ def from_masks(masks: MaskSet, truth: Path | None, target: Target) -> dict[str, 
 
 
 def from_truth(masks: MaskSet | None, truth: Path) -> dict[str, Any]:
-    """For the fully supervised reference."""
+    """Describe the origin of the labels of a fully supervised reference."""
     return {
         "labels_used": "truth, fully supervised",
         "truth_used": SUPERVISED,
@@ -133,5 +133,5 @@ def from_truth(masks: MaskSet | None, truth: Path) -> dict[str, Any]:
 
 
 def describe_mask_set(masks: MaskSet) -> dict[str, str]:
-    """A mask set by its path and its manifest's hash."""
+    """Identify a mask set by its path and the hash of its manifest."""
     return {"path": str(masks.path.resolve()), "manifest_sha256": file_hash(masks.path / MANIFEST)}

@@ -1,4 +1,4 @@
-"""Learning from masks: a mask set in, a segmenter out.
+"""Learning from masks: from a mask set to a segmenter.
 
 Shapes: B batch, K pixel classes, S side of a crop.
 """
@@ -35,14 +35,14 @@ from tag2mask.training.start import open_accelerator, own_folder, require_empty,
 from tag2mask.training.together import add_up, alone, together
 from tag2mask.vit.weights import Weights, weights_source
 
-LOSSES = {"hard": "cross_entropy", "soft": "collision"}  # on the labels, by target: how metrics call it
+LOSSES = {"hard": "cross_entropy", "soft": "collision"}  # name of the loss on the labels in the metrics, by target
 
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """What a finished training came to; ``kept_precision`` is None without truth to score it.
+    """The result of a finished training; ``kept_precision`` is None without truth.
 
-    ``rounds`` has a row a round, if it was trained in rounds.
+    ``rounds`` has one row per round if it was trained in rounds.
     """
 
     path: Path
@@ -57,11 +57,11 @@ class SegmentResult:
     rounds: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the output for ``--json``."""
         return {**{key: value for key, value in vars(self).items() if key != "path"}, "segmenter": str(self.path)}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the output for people."""
         line = f"{self.path}: {self.epochs} epochs on {self.photographs} images, loss {self.loss:.3f}"
         if not self.rounds:
             return [line]
@@ -79,14 +79,14 @@ def segment(
     fully_supervised: bool = False,
     resume: bool = False,
 ) -> SegmentResult:
-    """Train a segmenter on a mask set and leave it in ``out``; ``run`` gives images, classes and backbone.
+    """Train a segmenter on a mask set and write it to ``out``; ``run`` provides images, classes and backbone.
 
-    ``truth`` is opened to score the labels' precision only, or to learn from if ``fully_supervised``.
+    ``truth`` is only used to score the labels' precision, or learned if ``fully_supervised``.
 
     Raises:
-        DataError, MaskSetError, SettingsError, WeightsError: what is wrong with the input.
-        RunError: ``run`` is no run, ``out`` is not empty, or it cannot be resumed with these settings.
-        KeyboardInterrupt: after the step in hand was saved.
+        DataError, MaskSetError, SettingsError, WeightsError: the input is wrong.
+        RunError: ``run`` is not a run, ``out`` is not empty, or it cannot be resumed with these settings.
+        KeyboardInterrupt: after the current step was saved.
     """
     opened = open_run(run)
     resume = resume and not stopped_early(out)
@@ -99,11 +99,11 @@ def segment(
 
 
 def train_segmenter(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, resume: bool) -> SegmentResult:
-    """Train one segmenter on ``source`` with settings that are ``resolved``, or go on with the one in ``out``."""
+    """Train a segmenter on ``source`` with settings from ``resolve_segmenter``, or resume the one in ``out``."""
     require_outside(out, images_folder(run.data))
     settings = with_epochs(settings, len(source.photographs))
     before = require_same_training(out, settings, source.origin) if resume else None
-    # Resumed weights come from the state file: the pretrained ones need not be there any more.
+    # Resumed weights come from the state file, so the pretrained ones are no longer needed.
     assert settings.weights is not None
     weights: Weights = "none" if resume else weights_source(settings.weights)
     torch.manual_seed(settings.seed)
@@ -126,10 +126,10 @@ def train_segmenter(run: Run, source: LabelSource, out: Path, settings: SegmentS
 
 
 def resolve_segmenter(settings: SegmentSettings, run: Run, fully_supervised: bool = False) -> SegmentSettings:
-    """The settings with everything decided that depends on the run and on whose labels are learned.
+    """Complete the settings that depend on the run and on the kind of labels.
 
     Raises:
-        SettingsError: the architecture, its backbone or its encoder is unknown, or they do not go together.
+        SettingsError: the architecture, its backbone or its encoder is unknown, or they do not work together.
     """
     crop = settings.crop or run.settings.backbone.image_size
     tau = settings.clipping.tau_for(len(run.classes.pixel_names), fully_supervised)
@@ -139,7 +139,7 @@ def resolve_segmenter(settings: SegmentSettings, run: Run, fully_supervised: boo
 
 
 def require_same_training(out: Path, settings: SegmentSettings, origin: dict[str, Any]) -> SegmenterRun:
-    """The segmenter to resume, if settings and labels are still those."""
+    """Open the segmenter to resume, after checking that settings and labels are the same."""
     before = open_segmenter(out)
     require_same_settings(out, before.settings, settings)
     require_begun_as(out, {key: before.origin.get(key) for key in origin}, origin, "resume with the same labels")
@@ -147,7 +147,7 @@ def require_same_training(out: Path, settings: SegmentSettings, origin: dict[str
 
 
 class SegmentTrainer(EpochLoop[SegmentSettings]):
-    """One segmenter in training."""
+    """A segmenter in training."""
 
     title = "segment"
     advice = "lower optimiser.lr, or use --set precision=fp32"
@@ -169,13 +169,13 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         super().__init__(accelerator, segmenter, optimiser, crops, len(crops), settings, clip, out, interrupt)
 
     def factor(self, step: int) -> float:
-        """On the base rates at a step."""
+        """Factor on the base learning rates at a step."""
         return poly_rate(step, self.steps, self.settings.optimiser)
 
     def terms(self, *batch: Tensor) -> dict[str, Tensor]:
-        """The clipped loss on the labels of a batch of ``Crop``, and the weighted Potts loss if it has a weight.
+        """The clipped loss on the labels of a batch of ``Crop``, and the weighted Potts loss if its weight is not 0.
 
-        Each is this process's part of the mean over what all processes' pixels, or pairs of pixels, lose.
+        Each is this process's part of the mean over the pixels, or pairs of pixels, of all processes.
         """
         crop, settings = Crop(*batch), self.settings
         labels_BYX, truth_BYX = self.own(crop.labels).unbind(1)
@@ -193,33 +193,33 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         return terms
 
     def energy(self, logits_BKYX: Tensor, labels_BYX: Tensor, crop: Crop) -> Tensor:
-        """What each pixel loses, ``(B, Y, X)``; 0 where it is ignored."""
+        """Loss of each pixel, ``(B, Y, X)``; 0 where it is ignored."""
         if self.settings.target == "soft":
             return collision(logits_BKYX, crop.shares, crop.values, labels_BYX != self.ignore)
         return F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
 
     def share(self) -> float:
-        """All of it: each term is a part already."""
+        """Always 1: each term already is this process's part."""
         return 1.0
 
     def part(self, count: Tensor) -> Tensor | float:
-        """The part that this process has in a mean over all processes, its own being one over ``count``."""
+        """Weight of this process's mean over ``count`` items in the mean over all processes."""
         if alone():
             return 1.0
         own = count.float() * self.has_own()
         return own / add_up(own.clone()).clamp_min(1)
 
     def own(self, labels_BNYX: Tensor) -> Tensor:
-        """The labels, all ignored where the batch is another process's."""
+        """Return the labels, all set to ignore if the batch belongs to another process."""
         return labels_BNYX if self.has_own() else torch.full_like(labels_BNYX, self.ignore)
 
     def has_own(self) -> bool:
-        """Whether the batch in hand is this process's own."""
+        """Whether the current batch belongs to this process."""
         images, _ = self.batches.sizes(self.state.batch)
         return images > 0
 
     def tally(self, labels_BYX: Tensor, truth_BYX: Tensor, kept_BYX: Tensor) -> None:
-        """Count labelled and kept pixels, and of those whose truth is known the right ones."""
+        """Count labelled and kept pixels, and how many of them are right where truth is known."""
         labelled = labels_BYX != self.ignore
         scored = labelled & (truth_BYX != self.ignore)
         right = scored & (labels_BYX == truth_BYX)
@@ -229,7 +229,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
             add_to(self.counts, name, mask.sum())
 
     def finish_row(self, row: dict[str, Any]) -> None:
-        """The share of kept pixels, the precision of all labels and of the kept ones; the last weights are kept."""
+        """Add the fraction of kept pixels and the precision of all and of kept labels; save the weights."""
         counts = self.state.counts
         row["kept"] = counts["kept"] / max(counts["labelled"], 1)
         if counts["scored"]:
@@ -238,14 +238,14 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         self.save_model(self.out / MODEL, self.module.state_dict())
 
     def remarks(self, row: dict[str, Any]) -> list[str]:
-        """How many labels are kept, and how many of them are right where truth is known."""
+        """Percentage of kept labels, and their precision where truth is known."""
         said = f"kept {100 * row['kept']:.1f} %"
         if "precision" in row:
             said += f", precision {100 * row['kept_precision']:.1f} % (of all labels {100 * row['precision']:.1f} %)"
         return [said]
 
     def result(self, origin: dict[str, Any]) -> SegmentResult:
-        """What came of it."""
+        """Summarise the training."""
         last = self.state.rows[-1]
         return SegmentResult(
             self.out,

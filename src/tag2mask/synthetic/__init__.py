@@ -1,1 +1,1 @@
-"""Generated data: digit scenes, a land-cover world of 13 bands, thin defects."""
+"""Generated data: digit scenes, land-cover tiles of 13 bands, thin surface defects."""

@@ -1,11 +1,10 @@
-"""Generated defect shots: thin and small defects on textured ground, tags by kind, exact truth.
+"""Generated images of thin and small defects on textured surfaces, with tags by kind and exact truth.
 
-Many images show no defect at all, as on a real line. Shapes: S side of an image in pixels.
+Many images show no defect, as on a real production line. Shapes: S side of an image in pixels.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,36 +16,21 @@ from scipy import ndimage
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.noise import smooth
+from tag2mask.synthetic.folder import Composed, write_folder
 
 CLASSES = Classes(("scratch", "crack", "pit", "stain"), "background")
-SOUND = 0.25  # share of images without any defect
+SOUND = 0.25  # fraction of images without any defect
 Values = NDArray[np.float64]
 
 
 def write_defects(root: Path, counts: dict[str, int], side: int = 224, seed: int = 0) -> None:
-    """A ``folder`` data set of gray images, ``counts`` per split: one or two kinds of defects each, or none."""
+    """Write a ``folder`` data set of gray images, ``counts`` per split, with at most two kinds of defects each."""
     generator = np.random.default_rng(seed)
-    for folder in ("images", "masks", "splits"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    (root / "classes.txt").write_text("\n".join(CLASSES.pixel_names) + "\n")
-    rows = []
-    for split, count in counts.items():
-        names = [f"{split}_{index:04d}" for index in range(count)]
-        for name in names:
-            image, truth = compose_surface(side, generator)
-            Image.fromarray(image).save(root / "images" / f"{name}.png")
-            mask = Image.fromarray(truth)
-            mask.putpalette(CLASSES.palette().ravel().tolist())
-            mask.save(root / "masks" / f"{name}.png")
-            tags = [CLASSES.names[value - 1] for value in np.unique(truth) if value > 0]
-            rows.append((f"{name}.png", ";".join(tags)))
-        (root / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
-    with (root / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image", "labels"), *rows])
+    write_folder(root, CLASSES, counts, lambda _: compose_surface(side, generator))
 
 
-def compose_surface(side: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One image ``(S, S, 3)`` and its truth ``(S, S)``: 0 sound, kind + 1 otherwise."""
+def compose_surface(side: int, generator: np.random.Generator) -> Composed:
+    """Compose one image ``(S, S, 3)`` and its truth ``(S, S)``: 0 is sound, kind + 1 a defect."""
     image = textured_ground(side, generator)
     truth = np.zeros((side, side), np.uint8)
     if generator.random() >= SOUND:
@@ -62,12 +46,12 @@ def compose_surface(side: int, generator: np.random.Generator) -> tuple[NDArray[
 
 
 def textured_ground(side: int, generator: np.random.Generator) -> Values:
-    """Brushed metal, woven cloth, concrete or wood, and uneven light."""
+    """Draw brushed metal, woven cloth, concrete or wood, in uneven light."""
     y, x = np.indices((side, side)) / side
     match int(generator.integers(4)):
-        case 0:  # brushed: long soft lines one way
+        case 0:  # brushed metal: long soft lines in one direction
             texture = ndimage.gaussian_filter(generator.normal(size=(side, side)), (0.7, side / 8))
-        case 1:  # woven
+        case 1:  # woven cloth
             pitch = generator.uniform(4, 9)
             texture = np.sin(2 * np.pi * x * side / pitch) * np.sin(2 * np.pi * y * side / pitch)
         case 2:  # concrete
@@ -81,7 +65,7 @@ def textured_ground(side: int, generator: np.random.Generator) -> Values:
 
 
 def scratch(side: int, generator: np.random.Generator) -> Values:
-    """A long, thin, slightly bent line."""
+    """Draw a long, thin, slightly bent line."""
     start = generator.uniform(0.1, 0.9, 2) * side
     angle = generator.uniform(0, 2 * np.pi)
     length = generator.uniform(0.3, 0.7) * side
@@ -92,7 +76,7 @@ def scratch(side: int, generator: np.random.Generator) -> Values:
 
 
 def crack(side: int, generator: np.random.Generator) -> Values:
-    """A jagged line with branches."""
+    """Draw a jagged line with branches."""
     cover = np.zeros((side, side))
     at, angle = generator.uniform(0.2, 0.8, 2) * side, generator.uniform(0, 2 * np.pi)
     for _ in range(generator.integers(1, 4)):
@@ -105,7 +89,7 @@ def crack(side: int, generator: np.random.Generator) -> Values:
 
 
 def pit(side: int, generator: np.random.Generator) -> Values:
-    """A cluster of small round holes."""
+    """Draw a cluster of small round holes."""
     cover = np.zeros((side, side))
     y, x = np.indices((side, side))
     centre = generator.uniform(0.15, 0.85, 2) * side
@@ -117,7 +101,7 @@ def pit(side: int, generator: np.random.Generator) -> Values:
 
 
 def stain(side: int, generator: np.random.Generator) -> Values:
-    """A soft blot with an uneven edge."""
+    """Draw a soft blot with an uneven edge."""
     y, x = np.indices((side, side))
     top, left = generator.uniform(0.15, 0.85, 2) * side
     radius = generator.uniform(0.06, 0.14) * side
@@ -129,7 +113,7 @@ DEFECTS: tuple[Callable[[int, np.random.Generator], Values], ...] = (scratch, cr
 
 
 def stroke(side: int, points: NDArray[Any], width: int) -> Values:
-    """A line through ``points (K, 2)``, as a cover from 0 to 1."""
+    """Draw a line through ``points (K, 2)``; values are from 0 to 1."""
     layer = Image.new("L", (side, side))
     ImageDraw.Draw(layer).line([tuple(point) for point in points.tolist()], fill=255, width=width, joint="curve")
     return np.asarray(ndimage.gaussian_filter(np.asarray(layer) / 255.0, 0.5))

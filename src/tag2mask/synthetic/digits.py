@@ -1,11 +1,10 @@
-"""The demo's images: scikit-learn's real handwritten digits as stickers on textured ground, with exact truth.
+"""The demo's images: scikit-learn's handwritten digits as stickers on textured ground, with exact truth.
 
 Shapes: S side of a scene in pixels, y x pixels of a digit.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,42 +16,28 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 
 from tag2mask.data.classes import Classes
+from tag2mask.synthetic.folder import Composed, write_folder
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CLASSES = Classes(NAMES, "background")
-INK = 0.25  # share of full ink from which a pixel belongs to its digit
+INK = 0.25  # fraction of full ink from which a pixel belongs to its digit
 RIM = 2  # pixels of sticker around the digit
-GRID = 8  # stickers stand on this grid: free places would take a transformer from scratch longer than a demo may last
+GRID = 8  # stickers are on this grid: learning free positions from scratch would take too long for a demo
 Pixels = NDArray[np.float64]
 
 
 def write_scenes(root: Path, counts: dict[str, int], side: int = 64, seed: int = 0) -> None:
-    """A ``folder`` data set of scenes: ``counts`` per split. Each split has handwritten digits of its own.
+    """Write a ``folder`` data set of scenes, ``counts`` per split. Splits do not share handwritten digits.
 
-    Every scene has one to three digits of at least one class, slight overlap and clutter that is no digit.
+    Every scene has one to three digits, which may overlap slightly, and clutter.
     """
     generator = np.random.default_rng(seed)
-    for folder in ("images", "masks", "splits"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    (root / "classes.txt").write_text("\n".join(CLASSES.pixel_names) + "\n")
     shares = deal(list(counts), generator)
-    rows = []
-    for split, count in counts.items():
-        names = [f"{split}_{index:04d}" for index in range(count)]
-        for name in names:
-            scene, truth = compose_scene(shares[split], side, generator)
-            Image.fromarray(scene).save(root / "images" / f"{name}.png")
-            mask = Image.fromarray(truth)
-            mask.putpalette(CLASSES.palette().ravel().tolist())
-            mask.save(root / "masks" / f"{name}.png")
-            rows.append((f"{name}.png", ";".join(NAMES[value - 1] for value in np.unique(truth) if value > 0)))
-        (root / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
-    with (root / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image", "labels"), *rows])
+    write_folder(root, CLASSES, counts, lambda split: compose_scene(shares[split], side, generator))
 
 
 def deal(splits: Sequence[str], generator: np.random.Generator) -> dict[str, list[tuple[int, Pixels]]]:
-    """Handwritten digits for each split, (digit, ink ``(8, 8)`` from 0 to 1); train gets eight times a share."""
+    """Deal handwritten digits to the splits as (digit, ink ``(8, 8)`` in [0, 1]); train gets eight times as many."""
     digits = load_digits()
     pool = [(int(target), image / 16) for target, image in zip(digits.target, digits.images, strict=True)]
     order = generator.permutation(len(pool))
@@ -61,10 +46,8 @@ def deal(splits: Sequence[str], generator: np.random.Generator) -> dict[str, lis
     return {split: [pool[index] for index in order[edges[i] : edges[i + 1]]] for i, split in enumerate(splits)}
 
 
-def compose_scene(
-    digits: Sequence[tuple[int, Pixels]], side: int, generator: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One scene ``(S, S, 3)`` and its truth ``(S, S)``: 0 ground, digit + 1 otherwise."""
+def compose_scene(digits: Sequence[tuple[int, Pixels]], side: int, generator: np.random.Generator) -> Composed:
+    """Compose one scene ``(S, S, 3)`` and its truth ``(S, S)``: 0 is ground, digit + 1 a digit."""
     scene = spotted_ground(side, generator)
     clutter(scene, generator)
     truth = np.zeros((side, side), np.uint8)
@@ -76,7 +59,7 @@ def compose_scene(
 
 
 def spotted_ground(side: int, generator: np.random.Generator) -> Pixels:
-    """Dark, softly spotted ground with a tint of its own."""
+    """Draw dark, softly spotted ground with a random tint."""
     spots = ndimage.gaussian_filter(generator.normal(size=(side, side)), generator.uniform(1.5, 5), mode="wrap")
     spots = (spots - spots.min()) / np.ptp(spots)
     tint = generator.uniform(0.1, 0.35, 3)
@@ -84,7 +67,7 @@ def spotted_ground(side: int, generator: np.random.Generator) -> Pixels:
 
 
 def clutter(scene: Pixels, generator: np.random.Generator) -> None:
-    """Short straight strokes, as bright as digits."""
+    """Draw short straight strokes, as bright as digits."""
     side = len(scene)
     for _ in range(generator.integers(2, 6)):
         layer = Image.new("L", (side, side))
@@ -95,7 +78,7 @@ def clutter(scene: Pixels, generator: np.random.Generator) -> None:
 
 
 def enlarge(ink: Pixels, generator: np.random.Generator) -> Pixels:
-    """A digit at a slightly random size and slant, smooth."""
+    """Enlarge a digit smoothly, with a slightly random size and slant."""
     turned = ndimage.rotate(ink, generator.uniform(-8, 8), order=1, reshape=False)
     return np.asarray(ndimage.zoom(turned, generator.uniform(1.8, 2.25), order=3).clip(0, 1))
 
@@ -103,7 +86,7 @@ def enlarge(ink: Pixels, generator: np.random.Generator) -> Pixels:
 def paste_digit(
     scene: Pixels, truth: NDArray[np.uint8], value: int, ink: Pixels, generator: np.random.Generator
 ) -> None:
-    """Stick a digit over what is there; the sticker takes its class. Of five places, the one that covers least."""
+    """Paste a digit's sticker, whose pixels get its class, at the one of five places that hides the fewest digits."""
     ink = np.pad(ink, RIM)
     sticker = ndimage.binary_fill_holes(ndimage.binary_dilation(ink >= INK, iterations=RIM))
     height, width = ink.shape
@@ -117,10 +100,10 @@ def paste_digit(
 
 
 def blend(window: Pixels, ink: Pixels, paint: NDArray[Any]) -> None:
-    """Put ``paint`` over a window as thickly as ``ink`` says."""
+    """Blend ``paint`` into a window with the opacity ``ink``."""
     window += ink[..., None] * (paint - window)
 
 
 def colour(generator: np.random.Generator) -> NDArray[Any]:
-    """A bright colour."""
+    """Draw a random bright colour."""
     return generator.uniform(0.6, 1.0, 3)

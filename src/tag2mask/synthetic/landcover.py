@@ -1,4 +1,4 @@
-"""A generated land-cover world: tiles of 13 Sentinel-2 bands, their tags by the 10 % rule, exact truth.
+"""Generated land-cover tiles of 13 Sentinel-2 bands, with tags by the 10 % rule and exact truth.
 
 The spectra are plausible, not measured. Shapes: S side of a tile in pixels.
 """
@@ -25,7 +25,7 @@ from tag2mask.data.statistics import write_statistics
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 RGB = (3, 2, 1)
 CLIP = (0.0, 1e4)
-SHARE = 0.1  # of a tile that a class has to fill to be one of its tags
+SHARE = 0.1  # fraction of a tile that a class must fill to be one of its tags
 # Reflectance times 10,000, by band.
 SPECTRA = {
     "Forest": (350, 300, 450, 300, 700, 1900, 2300, 2400, 2600, 800, 20, 1300, 600),
@@ -43,19 +43,19 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tile:
-    """``pixels`` are 16-bit ``(S, S, 13)``, ``truth`` is ``(S, S)`` with a class's index in each pixel."""
+    """A tile: ``pixels`` are 16-bit ``(S, S, 13)``, ``truth`` ``(S, S)`` holds the index of each pixel's class."""
 
     pixels: NDArray[np.uint16]
     truth: NDArray[np.uint8]
 
     def tags(self) -> tuple[int, ...]:
-        """The classes that fill a tenth of the tile or more."""
+        """Return the classes that fill at least a tenth of the tile."""
         counts = np.bincount(self.truth.ravel(), minlength=len(CLASSES))
         return tuple(np.flatnonzero(counts >= SHARE * self.truth.size).tolist())
 
 
 def write_landcover(root: Path, counts: dict[str, int], side: int = 64, seed: int = 0, scale: str = "range") -> None:
-    """A ``folder`` data set of GeoTIFF tiles, ``counts`` per split, with ``dataset.yaml``. It needs rasterio."""
+    """Write a ``folder`` data set of GeoTIFF tiles, ``counts`` per split, with ``dataset.yaml``; needs rasterio."""
     generator = np.random.default_rng(seed)
     for folder in ("images", "masks", "splits"):
         (root / folder).mkdir(parents=True)
@@ -76,18 +76,18 @@ def write_landcover(root: Path, counts: dict[str, int], side: int = 64, seed: in
 
 
 def tile_place(number: int, side: int) -> dict[str, Any]:
-    """Where a tile lies: pixels of 10 m, one tile to the east of the other."""
+    """Return a tile's georeference: pixels of 10 m, each tile to the east of the previous one."""
     return {"crs": "EPSG:32632", "transform": (10, 0, 500_000 + 10 * side * number, 0, -10, 5_200_000)}
 
 
 def compose_tile(side: int, generator: np.random.Generator) -> Tile:
-    """One tile: regions of two to four classes, mixed at their borders, in a light and a haze of its own."""
+    """Compose one tile: regions of two to four classes, mixed at their borders, with random light and haze."""
     present = generator.choice(len(CLASSES), generator.integers(2, 5), replace=False)
     heights = np.stack([smooth(side, side / 7, generator) for _ in present])
     truth = present[heights.argmax(0)].astype(np.uint8)
     scene = np.zeros((side, side, len(BANDS)))
     for index in present:
-        # A pixel sees a little of its neighbours: cover is the class's share of it.
+        # A pixel mixes in a little of its neighbours; cover is the fraction of the class in it.
         cover = ndimage.gaussian_filter((truth == index).astype(np.float64), 0.7)
         scene += cover[..., None] * surface(CLASSES.names[index], side, generator)
     scene = scene * generator.uniform(0.85, 1.15) + generator.uniform(0, 150) * np.linspace(1, 0.1, len(BANDS))
@@ -96,13 +96,13 @@ def compose_tile(side: int, generator: np.random.Generator) -> Tile:
 
 
 def surface(name: str, side: int, generator: np.random.Generator) -> Values:
-    """A tile ``(S, S, 13)`` of nothing but one class."""
+    """Return a tile ``(S, S, 13)`` of a single class."""
     spectrum = np.array(SPECTRA[name], np.float64) * generator.normal(1, 0.07, len(BANDS)).clip(0.8, 1.2)
     return np.asarray(spectrum * (1 + texture(name, side, generator)[..., None]))
 
 
 def texture(name: str, side: int, generator: np.random.Generator) -> Values:
-    """How much brighter than its class's spectrum a pixel is, as a share."""
+    """Return how much brighter each pixel is than the spectrum of its class, as a fraction."""
     soft = 0.06 * smooth(side, 4, generator)
     if name == "Croplands":  # rows in one direction
         angle = generator.uniform(0, np.pi)

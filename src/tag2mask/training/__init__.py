@@ -1,1 +1,1 @@
-"""The loop: tags in, a run folder out."""
+"""Training: from image tags to a run folder."""

@@ -1,4 +1,4 @@
-"""Which images make up which batch: a function of seed and epoch, so that any batch can be made again."""
+"""Composition of batches, as a function of seed and epoch, so that any batch can be reproduced."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def mix(*parts: int) -> int:
-    """One seed from several numbers, the same everywhere (splitmix64 steps)."""
+    """Combine several numbers into one seed, the same on every platform (splitmix64 steps)."""
     state = 0
     for part in parts:
         state = (state ^ (part + 0x9E3779B97F4A7C15)) & 0xFFFFFFFFFFFFFFFF
@@ -21,8 +21,8 @@ def mix(*parts: int) -> int:
 class EpochBatches:
     """The batches of one epoch from batch ``start`` on, each a list of (seed, index); the last one may be smaller.
 
-    Of several processes, each has its own part of a batch: ``batch_size`` images, and of the last batch as many as the
-    others or one more. Where there is none left for a process it gets one of another's, which ``sizes`` does not count.
+    With several processes, each has its own part of a batch: ``batch_size`` images, and an even part of the last
+    batch. A process without an image of its own gets another's image, which ``sizes`` does not count.
     """
 
     drop_last = False
@@ -50,6 +50,6 @@ class EpochBatches:
             yield [(mix(self.seed, self.epoch, index), index) for index in own]
 
     def sizes(self, place: int) -> tuple[int, int]:
-        """Images of batch ``place``: this process's own, and those of all processes."""
+        """Number of images in batch ``place``: this process's own, and those of all processes."""
         whole = min(self.whole, self.count - place * self.whole)
         return len(range(self.process, whole, self.processes)), whole

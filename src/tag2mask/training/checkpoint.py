@@ -1,6 +1,6 @@
-"""The state of a run in one file, written in one move: killed at any moment, the last whole one is there.
+"""The state of a run in one file, replaced atomically: if a run is killed, the last complete state remains.
 
-Randomness needs no saving: every batch seeds torch's generator from its place in the run, every sample from (seed,
+Random states are not saved: every batch seeds torch's generator from its place in the run, every sample from (seed,
 epoch, index).
 """
 
@@ -33,10 +33,10 @@ SLOTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
 
 @dataclass
 class LoopState:
-    """Where a run stands: ``step`` optimiser steps are done in all, ``batch`` batches of epoch ``epoch``.
+    """Progress of a run: ``step`` optimiser steps in total, of which epoch ``epoch`` has finished ``batch`` batches.
 
-    ``sums`` are the epoch's loss terms so far, ``counts`` what else its steps counted, ``rows`` the metrics of finished
-    epochs; all of them over all ``processes``.
+    ``sums`` are the loss terms of the epoch so far, ``counts`` its other counters, ``rows`` the metrics of finished
+    epochs, all totals over all ``processes``.
     """
 
     epoch: int = 0
@@ -52,20 +52,20 @@ class LoopState:
 
 
 def save_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: LoopState) -> None:
-    """Write model, optimiser and where the loop stands."""
+    """Write the model, the optimiser and the progress of the loop."""
     tensors: dict[str, Tensor] = {MODEL + name: tensor for name, tensor in model.state_dict().items()}
     for index, slots in optimiser.state_dict()["state"].items():
         for slot, value in slots.items():
             tensors[f"{OPTIMISER}{index}.{slot}"] = torch.as_tensor(value)
     write_tensors(run / STATE, tensors, {"progress": json.dumps(asdict(state))})
-    settle(run)  # before a failure that would delete what was begun
+    settle(run)  # from here on, a failure no longer deletes the folder
 
 
 def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> LoopState:
-    """Read back what ``save_state`` wrote.
+    """Load what ``save_state`` wrote.
 
     Raises:
-        RunError: there is no state, or it is damaged or of another model.
+        RunError: there is no state, it is damaged, or it belongs to another model.
     """
     path = run / STATE
     if not path.is_file():
@@ -83,11 +83,10 @@ def load_state(run: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
 
 
 def optimiser_slots(tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
-    """What the optimiser keeps of each parameter, by the parameter's place.
+    """The optimiser's state of each parameter, by the parameter's index.
 
     Raises:
-        ValueError: a parameter is unknown, what is kept has another shape or another name than elsewhere, or is no
-            finite number.
+        ValueError: a parameter is unknown, or its state has a wrong shape, a wrong name or values that are not finite.
     """
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     found: dict[int, dict[str, Tensor]] = {}
@@ -96,14 +95,14 @@ def optimiser_slots(tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimi
         if not name.startswith(OPTIMISER):
             continue
         if not place.isdecimal() or int(place) >= len(parameters):
-            raise ValueError(f"{name} is of no parameter; there are {len(parameters)}")
+            raise ValueError(f"{name} belongs to no parameter; there are {len(parameters)}")
         shape = parameters[int(place)].shape
         if tensor.shape != (() if slot == "step" else shape) or not tensor.is_floating_point():
-            raise ValueError(f"{name} is {describe_tensor(tensor)}, its parameter {tuple(shape)}")
+            raise ValueError(f"{name} is {describe_tensor(tensor)}, but its parameter is {tuple(shape)}")
         require_finite({name: tensor})
         found.setdefault(int(place), {})[slot] = tensor
         if slot not in SLOTS.get(type(optimiser), (slot,)):
-            raise ValueError(f"{name} is nothing that {type(optimiser).__name__} keeps")
+            raise ValueError(f"{name} is not part of the state of {type(optimiser).__name__}")
     for index, slots in found.items():
         for slot in SLOTS.get(type(optimiser), ()):
             if slot not in slots:
@@ -112,19 +111,19 @@ def optimiser_slots(tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimi
 
 
 def require_whole(state: LoopState) -> None:
-    """What it says goes together.
+    """Check that the parts of the state are consistent.
 
     Raises:
-        ValueError: it does not.
+        ValueError: they are not.
     """
     if min(state.epoch, state.batch, state.step) < 0 or len(state.rows) != state.epoch:
-        raise ValueError(f"its progress has {len(state.rows)} rows after {state.epoch} epochs")
+        raise ValueError(f"its progress has {len(state.rows)} rows of metrics after {state.epoch} epochs")
     if (state.batch > 0) != ("images" in state.sums):
-        raise ValueError(f"its progress has sums of {len(state.sums)} kinds after {state.batch} batches")
+        raise ValueError(f"its progress has {len(state.sums)} sums after {state.batch} batches")
     for row in state.rows:
         validate(MetricsRow, row)
 
 
 def can_resume(run: Path) -> bool:
-    """Whether there is a state to go on from."""
+    """Whether there is a state to resume from."""
     return (run / STATE).is_file()

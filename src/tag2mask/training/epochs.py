@@ -1,6 +1,6 @@
-"""The loop that every training shares: batches in, steps, checkpoints and rows of metrics out.
+"""The training loop shared by all trainings: batches, steps, checkpoints and rows of metrics.
 
-An interrupted run goes on exactly where it was: a batch is a function of the seed, its epoch and its place.
+An interrupted run resumes exactly where it stopped: a batch is a function of the seed, its epoch and its place.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ S = TypeVar("S", bound=LoopSettings)
 
 
 class EpochLoop(ABC, Generic[S]):
-    """One training in progress. Abstract: what a step loses, its rates, and what is known of an epoch beside its loss.
+    """A training in progress. Subclasses define the loss, the learning rates, and the other metrics of an epoch.
 
-    ``title`` names it in the progress bar, ``advice`` is for a loss that is not finite. An item of ``items`` is asked
-    for as (seed, index); ``collate`` makes a batch of items, torch's way unless another is given.
+    ``title`` names it in the progress bar; ``advice`` is shown if the loss is not finite. ``items`` is indexed by
+    (seed, index); ``collate`` turns items into a batch, by default as torch does.
     """
 
     title: ClassVar[str]
@@ -58,9 +58,9 @@ class EpochLoop(ABC, Generic[S]):
         collate: Callable[[list[Any]], Any] | None = None,
         patience: int = 0,
     ) -> None:
-        """Get ready; ``count`` is the number of ``items``, ``clip`` the largest gradient norm.
+        """Prepare the training; ``count`` is the number of ``items``, ``clip`` the largest gradient norm.
 
-        After ``patience`` epochs none of which was the best, training ends; 0 waits for the last epoch.
+        Training ends after ``patience`` epochs without a new best one; 0 trains all epochs.
         """
         self.accelerator = accelerator
         self.module = module
@@ -80,37 +80,37 @@ class EpochLoop(ABC, Generic[S]):
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, Tensor] = {}
         self.lost = torch.zeros((), device=accelerator.device)
-        # Sums of many pixels; MPS has no wider numbers.
+        # Sums over many pixels need float64, which MPS does not have.
         self.wide = torch.float32 if accelerator.device.type == "mps" else torch.float64
         self.asked = False
 
     @abstractmethod
     def terms(self, *batch: Any) -> dict[str, Tensor]:
-        """Named loss terms of a batch, means over its images; their sum is minimised."""
+        """Named loss terms of a batch, each a mean over its images; their sum is minimised."""
 
     @abstractmethod
     def share(self) -> float:
-        """The part that this process's batch has in the means over the batches of all processes."""
+        """Weight of this process's batch in the means over the batches of all processes."""
 
     @abstractmethod
     def factor(self, step: int) -> float:
-        """On the base rates at a step (from 0)."""
+        """Factor on the base learning rates at a step (from 0)."""
 
     @abstractmethod
     def finish_row(self, row: dict[str, Any]) -> None:
-        """Put into an epoch's row what else is known, and save the model if it is the one to keep."""
+        """Add the other metrics to an epoch's row, and save the model if it is to be kept."""
 
     @abstractmethod
     def remarks(self, row: dict[str, Any]) -> list[str]:
-        """What else to say of an epoch beside its loss and time."""
+        """What to print about an epoch in addition to its loss and time."""
 
     def describe(self, row: dict[str, Any]) -> str:
-        """An epoch in one line."""
+        """Describe an epoch in one line."""
         terms = ", ".join(f"{name} {value:.4f}" for name, value in row["loss"].items())
         return "; ".join([f"epoch {row['epoch']}: {terms}", *self.remarks(row), f"{row['seconds']:.0f} s"])
 
     def run(self, opening: Sequence[str]) -> None:
-        """Train to the end from where ``state`` stands, after the lines ``opening``."""
+        """Print the lines ``opening``, then train from ``state`` to the end."""
         main = self.accelerator.is_main_process
         with progress_bar(self.title, self.steps, self.state.step, shown=main) as bar:
             for line in opening if main else ():
@@ -124,18 +124,18 @@ class EpochLoop(ABC, Generic[S]):
         return self.patience > 0 and best is not None and self.state.epoch - best >= self.patience
 
     def resume(self) -> None:
-        """Go on where the state in ``out`` stands.
+        """Load the state in ``out``.
 
         Raises:
-            RunError: there is none, it is damaged, of another model, or of another number of processes.
+            RunError: there is none, it is damaged, or it belongs to another model or another number of processes.
         """
         self.state = load_state(self.out, self.module, self.optimiser.optimizer)
         before, now = self.state.processes, self.accelerator.num_processes
         if before != now:
-            raise RunError(f"{self.out} was trained by {before} processes, not {now}; resume with as many")
+            raise RunError(f"{self.out} was trained with {before} processes, not {now}; resume with {before}")
 
     def epoch_batches(self) -> EpochBatches:
-        """This process's part of the epoch in hand."""
+        """This process's part of the current epoch."""
         state, settings, accelerator = self.state, self.settings, self.accelerator
         processes, process = accelerator.num_processes, accelerator.process_index
         return EpochBatches(
@@ -143,7 +143,7 @@ class EpochLoop(ABC, Generic[S]):
         )
 
     def run_epoch(self, bar: Bar) -> None:
-        """The rest of the epoch in hand, and its row of metrics."""
+        """Finish the current epoch and write its row of metrics."""
         state = self.state
         self.batches = self.epoch_batches()
         reader = DataLoader(
@@ -153,7 +153,7 @@ class EpochLoop(ABC, Generic[S]):
             worker_init_fn=ignore_interrupt,
             collate_fn=self.collate,
         )
-        # The batches are this process's own already: accelerate must not share them out again.
+        # These batches already belong to this process: accelerate must not split them again.
         loader = prepare_data_loader(reader, self.accelerator.device, 1, 0, put_on_device=True)
         self.model.train()
         clock = time.monotonic()
@@ -169,21 +169,21 @@ class EpochLoop(ABC, Generic[S]):
         self.finish_epoch(bar, clock)
 
     def stop_if_asked(self) -> None:
-        """Save the state now and then, and before the end that Ctrl-C asked for."""
+        """Save the state if it is due; if Ctrl-C was pressed, save it and stop."""
         asked = self.interrupt.asked if alone() else self.asked
         self.save_if_due(force=asked)
         if asked:
-            self.accelerator.wait_for_everyone()  # when one has ended, a launcher ends the others too, saved or not
+            self.accelerator.wait_for_everyone()  # when one process ends, the launcher ends the others, saved or not
             raise KeyboardInterrupt
 
     def step(self, *batch: Any) -> bool:
-        """Forward and backward for one batch; True if the optimiser moved."""
+        """Run forward and backward for one batch; return True if the optimiser took a step."""
         state, accelerator = self.state, self.accelerator
-        # Dropped paths, masked tokens and gates: a function of the seed and the place in the run, so resuming is exact.
+        # Dropped paths, masked tokens and gates depend on the seed and the place in the run, so resuming is exact.
         torch.manual_seed(mix(self.settings.seed, state.epoch, state.batch, accelerator.process_index, 1))
         terms = self.terms(*batch)
         share = self.share()
-        # The gradients of the processes are averaged; the loss is the sum of their shares.
+        # Gradients are averaged over processes, but the loss is the sum of their weighted parts.
         total = torch.stack(list(terms.values())).sum() * (share * accelerator.num_processes)
         accelerator.backward(total)
         _, images = self.batches.sizes(state.batch)
@@ -203,9 +203,12 @@ class EpochLoop(ABC, Generic[S]):
         return True
 
     def agree(self, norm: Tensor) -> None:
-        """Add up over all processes what the batches of a step came to, and whether one was asked to stop.
+        """Sum the losses and counts of a step over all processes, and find out whether one was asked to stop.
 
-        The host waits for the device here, once a step. Raises before a step that would spoil the weights.
+        The host waits for the device here, once per step.
+
+        Raises:
+            RunError: the loss or the gradient is not finite, so the step would spoil the weights.
         """
         sums, counts = list(self.sums), list(self.counts)
         values = [self.lost, *self.sums.values(), *self.counts.values()]
@@ -213,7 +216,7 @@ class EpochLoop(ABC, Generic[S]):
         added = add_up(torch.stack([value.to(self.wide) for value in (*values, asked)]))
         loss, *found, asked_by, length = torch.cat([added, norm.detach().to(added).reshape(1)]).tolist()
         self.require_finite(loss, "loss")
-        if self.accelerator.scaler is None:  # fp16's loss scaling meets infinities by itself
+        if self.accelerator.scaler is None:  # fp16's loss scaling handles infinities itself
             self.require_finite(length, "gradient")
         state = self.state
         for name, value in zip(sums, found[: len(sums)], strict=True):
@@ -224,18 +227,18 @@ class EpochLoop(ABC, Generic[S]):
         self.sums, self.counts, self.lost = {}, {}, torch.zeros_like(self.lost)
 
     def require_finite(self, value: float, what: str) -> None:
-        """Stop before a step that would spoil the weights."""
+        """Raise before a step that would spoil the weights."""
         if not math.isfinite(value):
             raise RunError(
                 f"the {what} is {value} at epoch {self.state.epoch + 1}, step {self.state.step + 1}; "
-                f"nothing was changed by it: {self.advice}"
+                f"the weights were not changed by it: {self.advice}"
             )
 
     def finish_epoch(self, bar: Bar, clock: float) -> None:
-        """Write the epoch's row, and make the state the next epoch's start."""
+        """Write the epoch's row of metrics, and advance the state to the next epoch."""
         state = self.state
         if self.accelerator.is_main_process and not (self.out / STATE).is_file():
-            self.save_if_due(force=True)  # weights never stand in a folder that cannot be resumed
+            self.save_if_due(force=True)  # a folder with weights can always be resumed
         images = state.sums.pop("images")
         row: dict[str, Any] = {"epoch": state.epoch + 1, "step": state.step}
         row["loss"] = {name: value / images for name, value in state.sums.items()}
@@ -251,13 +254,13 @@ class EpochLoop(ABC, Generic[S]):
         self.save_if_due(force=True)
 
     def save_model(self, path: Path, weights: dict[str, Tensor]) -> None:
-        """The weights to keep, as they are."""
+        """Write these weights to ``path``."""
         if self.accelerator.is_main_process:
             path.parent.mkdir(exist_ok=True)
             write_tensors(path, weights, {"epoch": str(self.state.epoch + 1)})
 
     def save_if_due(self, force: bool) -> None:
-        """Save the state now and then, and when asked."""
+        """Save the state if enough time has passed or ``force`` is true."""
         due = time.monotonic() - self.saved_at > 60 * self.settings.save_minutes
         if self.accelerator.is_main_process and (force or due):
             save_state(self.out, self.module, self.optimiser.optimizer, self.state)
@@ -265,5 +268,5 @@ class EpochLoop(ABC, Generic[S]):
 
 
 def add_to(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
-    """One more summand, where it is: reading it would make the host wait."""
+    """Add to a sum on the device: reading the value would make the host wait."""
     sums[name] = sums[name] + value if name in sums else value

@@ -1,4 +1,4 @@
-"""A checkpoint that a method's authors released, as a run. Its settings are those of the published recipe."""
+"""Import of checkpoints that a method's authors released, as runs with the settings of the published recipe."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from tag2mask.vit.weights_file import read_state, require_numbers
 
 @dataclass(frozen=True)
 class Released:
-    """What a method's authors released: the layout of their checkpoints, and their recipe.
+    """What is known about a method's released checkpoints: their layout and their recipe.
 
-    ``truth_used`` is what the checkpoints owe to pixel labels.
+    ``truth_used`` states how pixel labels influenced the checkpoints.
     """
 
     layout: Layout
@@ -57,7 +57,7 @@ DEIT = {(192, 12, 16): "tiny", (384, 12, 16): "small", (768, 12, 16): "base"}  #
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What was imported: the run, the side of its images in pixels, and the recipe whose masks are the authors'."""
+    """The imported run, the side of its images in pixels, and the recipe that paints masks as the authors do."""
 
     run: Path
     method: str
@@ -69,11 +69,11 @@ class ImportResult:
     recipe: str
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the output for ``--json``."""
         return {**asdict(self), "run": str(self.run), "unread": list(self.unread)}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the output for people."""
         return [
             f"{self.run}: {self.method}, {self.classes} classes, {self.backbone} at {self.image_size} px",
             f"paint with: tag2mask masks {self.run} --data DATA --recipe {self.recipe}",
@@ -83,16 +83,16 @@ class ImportResult:
 def import_checkpoint(
     checkpoint: Path, method: str, classes: Path, out: Path, background: bool = False, image_size: int | None = None
 ) -> ImportResult:
-    """Write a run with the weights of a released ``checkpoint``, of which nothing is executed.
+    """Write a run with the weights of a released ``checkpoint``, without executing any code in it.
 
-    ``classes`` is a file with a name a line, in the order the authors trained on. ``image_size`` is the side of images,
-    unless it is that of the checkpoint's positions: these are then resampled, as the authors' code does.
+    ``classes`` is a file with one name per line, in the order the authors used. ``image_size`` is the side of images in
+    pixels, by default that of the checkpoint's positions; otherwise they are resampled as in the authors' code.
 
     Raises:
-        RunError: ``out`` is there.
+        RunError: ``out`` exists.
         SettingsError: no checkpoints of ``method`` are known, or the image size does not fit the patch.
         DataError: the list of classes cannot be used.
-        WeightsError: the checkpoint cannot be read, or is of another method or of another number of classes.
+        WeightsError: the checkpoint cannot be read, or belongs to another method or another number of classes.
     """
     require_new(out)
     known = released_layout(method)
@@ -105,7 +105,7 @@ def import_checkpoint(
     with reserved(out), in_one_move(out) as beside:
         write_run_header(beside, names, settings, report, {"data": None, "imported": origin.model_dump()})
         write_tensors(beside / layout.MODEL, tensors, {})
-        layout.open_run(beside).load_method()  # it opens, or is not left there
+        layout.open_run(beside).load_method()  # check that it opens; otherwise nothing is left behind
         sync(beside)
     backbone = settings.backbone
     return ImportResult(
@@ -114,33 +114,35 @@ def import_checkpoint(
 
 
 def released_layout(method: str) -> Released:
-    """What is known of a method's released checkpoints.
+    """Return what is known about a method's released checkpoints.
 
     Raises:
-        SettingsError: nothing is.
+        SettingsError: nothing is known.
     """
     if method not in RELEASED:
-        raise SettingsError(f"no released checkpoints of method {method!r} are known; there are {', '.join(RELEASED)}")
+        raise SettingsError(
+            f"no released checkpoints of method {method!r} are known; choose one of {', '.join(RELEASED)}"
+        )
     return RELEASED[method]
 
 
 def read_names(path: Path, background: bool) -> Classes:
-    """The classes of a file with a name a line; a first line "background" or ``background`` adds the background.
+    """Read classes from a file with one name per line; a first line "background" or ``background`` adds the background.
 
     Raises:
         DataError: the file cannot be used.
     """
     if not path.is_file():
-        raise DataError(f"{path}: there is no such list of classes; write one class a line, in the checkpoint's order")
+        raise DataError(f"{path}: there is no such file; list one class per line, in the checkpoint's order")
     classes = read_classes(path, ())
     return Classes(classes.names, BACKGROUND) if background else classes
 
 
 def read_released(path: Path, method: str, classes: Classes, where: Path) -> Fitted:
-    """The tensors of a checkpoint under our names.
+    """Read the tensors of a checkpoint under our names.
 
     Raises:
-        WeightsError: it cannot be read, or is of another method or of another number of classes.
+        WeightsError: it cannot be read, or belongs to another method or another number of classes.
     """
     content, _ = read_state(path)
     state = without_prefix(content)
@@ -148,20 +150,20 @@ def read_released(path: Path, method: str, classes: Classes, where: Path) -> Fit
         fitted = fit_state(state, RELEASED[method].layout)
     except ValueError as error:
         fits = [name for name, other in RELEASED.items() if is_of(state, other.layout)]
-        hint = f"it is of another method: --method {fits[0]}" if fits else f"name its method: {', '.join(RELEASED)}"
-        raise WeightsError(f"{path} is no released checkpoint of {method}: {error}; {hint}") from None
+        hint = f"it fits another method: --method {fits[0]}" if fits else f"name its method: {', '.join(RELEASED)}"
+        raise WeightsError(f"{path} is not a released checkpoint of {method}: {error}; {hint}") from None
     if fitted.size.classes != len(classes):
         raise WeightsError(
-            f"{path}: the head has {fitted.size.classes} classes, {where} has {len(classes)}; name the classes that it "
-            "was trained on, one a line in its order, the background only as a first line background or with "
-            "--background"
+            f"{path}: the head has {fitted.size.classes} classes, but {where} lists {len(classes)}; list the classes "
+            "it was trained on, one per line and in its order, and the background only as a first line background or "
+            "with --background"
         )
     require_numbers(fitted.tensors, path)
     return fitted
 
 
 def is_of(state: Mapping[str, Tensor], known: Layout) -> bool:
-    """Whether the tensors are those of a layout."""
+    """Whether the tensors fit a layout."""
     try:
         fit_state(state, known)
     except ValueError:
@@ -170,7 +172,7 @@ def is_of(state: Mapping[str, Tensor], known: Layout) -> bool:
 
 
 def settings_for(method: str, known: Released, size: Size, image_size: int | None) -> TrainSettings:
-    """The published recipe, with the backbone that the checkpoint holds.
+    """The settings of the published recipe, with the checkpoint's backbone.
 
     Raises:
         SettingsError: the image size does not fit the patch.
@@ -178,7 +180,9 @@ def settings_for(method: str, known: Released, size: Size, image_size: int | Non
     side = size.side * size.patch if image_size is None else image_size
     if side % size.patch or side < size.patch:
         near = max(round(side / size.patch), 1) * size.patch
-        raise SettingsError(f"--image-size {side} is not a multiple of the checkpoint's patch {size.patch}; try {near}")
+        raise SettingsError(
+            f"--image-size {side} is not a multiple of the checkpoint's patch, {size.patch}; try {near}"
+        )
     values = read_recipe(known.recipe).of("train")
     deit = DEIT.get((size.width, size.depth, size.patch))
     shape = {"patch": size.patch, "width": size.width, "depth": size.depth, "heads": size.heads}
@@ -189,7 +193,7 @@ def settings_for(method: str, known: Released, size: Size, image_size: int | Non
 
 
 def resample_positions(fitted: Fitted, backbone: BackboneSettings) -> dict[str, Tensor]:
-    """The tensors with positions for the patches of ``image_size``, as the authors' code resamples them."""
+    """Resample the positions to the patches of ``image_size`` as the authors' code does; return all tensors."""
     side = backbone.image_size // fitted.size.patch
     if side == fitted.size.side:
         return fitted.tensors

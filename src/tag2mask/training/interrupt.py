@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that wait for the step in hand, and workers that leave them to the main process."""
+"""Handling of Ctrl-C and SIGTERM: both wait for the current step, and workers leave them to the main process."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-TOGETHER = 1.0  # seconds: what comes sooner is the same request, by the terminal and by a parent process
+TOGETHER = 1.0  # seconds within which signals count as one request: the terminal and a parent process may both send it
 
 
 class Terminated(BaseException):
-    """SIGTERM, as Slurm and Docker send it. No KeyboardInterrupt, which is Ctrl-C."""
+    """SIGTERM, as sent by Slurm and Docker; Ctrl-C raises KeyboardInterrupt instead."""
 
 
 class Interrupt:
-    """Whether Ctrl-C or SIGTERM came; a second one does not wait."""
+    """Records whether Ctrl-C or SIGTERM arrived; a second one raises at once."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -27,7 +27,7 @@ class Interrupt:
         self.at = 0.0
 
     def press(self, signum: int, frame: FrameType | None) -> None:
-        """Remember the first; raise on the second."""
+        """Remember the first signal; raise on the second."""
         if self.repeated():
             return
         if self.asked:
@@ -35,30 +35,30 @@ class Interrupt:
         self.note(signum)
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
-        """Raise at once, but once for one request: what cleans up is not to be disturbed."""
+        """Raise at once, but only once per request, so that cleaning up is not disturbed."""
         if not self.repeated():
             self.note(signum)
             raise error_of(signum)
 
     def note(self, signum: int) -> None:
-        """It came now."""
+        """Record the signal and its time."""
         self.asked, self.signal, self.at = True, signum, time.monotonic()
 
     def repeated(self) -> bool:
-        """Whether what comes now is still the same request."""
+        """Whether a signal that arrives now belongs to the same request."""
         return self.asked and time.monotonic() - self.at < TOGETHER
 
 
 def error_of(signum: int) -> BaseException:
-    """What a signal raises."""
+    """Return the exception that a signal raises."""
     return Terminated() if signum == signal.SIGTERM else KeyboardInterrupt()
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Inside, Ctrl-C raises KeyboardInterrupt and SIGTERM Terminated, so that what was begun is cleaned up.
+    """In this context, Ctrl-C raises KeyboardInterrupt and SIGTERM raises Terminated, so that clean-up runs.
 
-    Outside the main thread nothing is caught.
+    Outside the main thread, signals are not caught.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -73,9 +73,9 @@ def stopped_by_signals() -> Iterator[None]:
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Interrupt]:
-    """Catch both signals while inside; the one that came is sent again in the end, unless it was raised.
+    """Catch both signals in this context; one that arrived is sent again at the end, unless it was raised.
 
-    Outside the main thread nothing is caught.
+    Outside the main thread, signals are not caught.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
@@ -96,13 +96,13 @@ def deferred_interrupt() -> Iterator[Interrupt]:
 
 
 def put_back(handlers: Sequence[Any]) -> None:
-    """The handlers of before."""
+    """Restore the previous signal handlers."""
     for signum, handler in zip(SIGNALS, handlers, strict=True):
         signal.signal(signum, handler)
 
 
 def ignore_interrupt(worker: int) -> None:
-    """For a loader's worker process: it gets the terminal's Ctrl-C or Slurm's SIGTERM, too, and must outlive the step.
+    """Ignore signals in a loader's worker: it also gets Ctrl-C or Slurm's SIGTERM, but must outlive the step.
 
     A second SIGTERM ends it: the loader sends one to a worker that does not end by itself.
     """

@@ -1,4 +1,4 @@
-"""Learning from tags: tags in, a run folder out. It knows no method and opens no truth.
+"""Learning from tags: from a data set to a run folder. This module is independent of the method and opens no truth.
 
 Shapes: B batch, C classes.
 """
@@ -26,7 +26,7 @@ from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.schedule import factor, optimiser_groups
-from tag2mask.training.settings import TrainSettings, with_epochs
+from tag2mask.training.settings import TrainSettings, with_epochs, with_method
 from tag2mask.training.start import (
     complete,
     open_accelerator,
@@ -44,7 +44,7 @@ from tag2mask.vit.weights import Weights, WeightsReport, normalisation, weights_
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a finished training came to."""
+    """The result of a finished training."""
 
     run: Path
     epochs: int
@@ -53,24 +53,24 @@ class TrainResult:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the output for ``--json``."""
         return {**asdict(self), "run": str(self.run)}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the output for people."""
         best = "no validation images" if self.best_ap is None else f"val AP {self.best_ap:.3f}"
         return [f"{self.run}: {self.epochs} epochs, best {self.best_epoch} ({best})"]
 
 
 def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) -> TrainResult:
-    """Learn from the tags of ``data`` and leave a run in ``out``.
+    """Learn from the tags of ``data`` and write a run to ``out``.
 
     Raises:
-        DataError, SettingsError, WeightsError: what is wrong with the input.
+        DataError, SettingsError, WeightsError: the input is wrong.
         RunError: ``out`` is not empty, or cannot be resumed with these settings.
-        KeyboardInterrupt: after the step in hand was saved.
+        KeyboardInterrupt: after the current step was saved.
     """
-    settings = written_out(settings, data)
+    settings = complete(settings, data)
     images = open_dataset(data, settings.data, settings.split)
     material = Material(images, open_validation(data, settings), data)
     require_outside(out, images_folder(data))
@@ -80,40 +80,36 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) 
 def train_in_memory(
     images: Dataset, validation: Sequence[Sample], out: Path, settings: TrainSettings, resume: bool = False
 ) -> TrainResult:
-    """``train`` with images that lie in no data folder; their pixels were read with ``settings.data``.
+    """``train`` with images that are not in a data folder; their pixels were read with ``settings.data``.
 
     Raises:
         DataError, SettingsError, WeightsError, RunError, KeyboardInterrupt: as for ``train``.
     """
-    return train_on(Material(images, validation, None), out, written_out(settings, None), resume)
+    return train_on(Material(images, validation, None), out, complete(settings, None), resume)
 
 
 @dataclass(frozen=True)
 class Material:
-    """What is learned from and validated by, and the data folder that both lie in, None for images in memory."""
+    """Training images, validation images, and the data folder that holds both; None for images in memory."""
 
     images: Dataset
     validation: Sequence[Sample]
     root: Path | None
 
     def described(self) -> dict[str, Any]:
-        """What ``config.yaml`` says of it."""
+        """Return the entries for ``config.yaml``."""
         return {"data": None if self.root is None else str(self.root.resolve()), "photographs": len(self.images)}
 
 
-def written_out(settings: TrainSettings, data: Path | None) -> TrainSettings:
-    """The settings in full."""
-    return complete(with_method_settings(settings), data)
-
-
 def train_on(material: Material, out: Path, settings: TrainSettings, resume: bool) -> TrainResult:
-    """Train on it, or go on."""
+    """Train on the material, or resume."""
     resume = resume and not stopped_early(out)
-    settings = with_epochs(settings, len(material.images))
-    # Resumed weights come from the state file: the pretrained ones need not be there any more.
+    settings = with_method(with_epochs(settings, len(material.images)), len(material.images.classes))
+    settings = with_method_settings(settings)
+    # Resumed weights come from the state file, so the pretrained ones are no longer needed.
     weights: Weights = "none" if resume else weights_source(settings.weights)
     accelerator, method, settings, report = prepare_method(settings, material.images.classes, weights)
-    if accelerator.is_main_process:  # the others may come here when it has begun already
+    if accelerator.is_main_process:  # other processes may get here after it has started to write
         require_folder(out, settings, resume)
     with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
         if settings.warm_start and not resume:
@@ -133,7 +129,7 @@ def warm_up(
     settings: TrainSettings,
     interrupt: Interrupt,
 ) -> None:
-    """The warm start on whole images, in the training's own size and normalisation."""
+    """Fit the head on whole images, with the size and normalisation of the training."""
     mean, std = normalisation(settings.backbone, settings.data)
     images = TaggedImages(material.root, material.images, settings.data, lambda image: image)
     start_warm(accelerator, method, images, settings.backbone.image_size, (mean, std), interrupt)
@@ -142,14 +138,14 @@ def warm_up(
 def prepare_method(
     settings: TrainSettings, classes: Classes, weights: Weights
 ) -> tuple[Accelerator, Method, TrainSettings, WeightsReport]:
-    """The devices, the method for ``classes`` with the settings' seed, and the settings with all decided."""
+    """Open the devices, build the method for ``classes`` with the settings' seed, and complete the settings."""
     torch.manual_seed(settings.seed)
     method, report = build_method(settings.method, classes, settings.backbone, settings.method_settings, weights)
     return open_accelerator(settings), method, decide_warm_start(settings, method), report
 
 
 class Trainer(EpochLoop[TrainSettings]):
-    """One run in progress."""
+    """A run in progress."""
 
     title = "train"
     advice = "lower optimiser.lr_tokens or lr_backbone, or use --precision fp32"
@@ -189,7 +185,7 @@ class Trainer(EpochLoop[TrainSettings]):
         )
 
     def train(self, opening: str) -> TrainResult:
-        """Train to the end from where ``state`` stands; ``opening`` is the first line to say."""
+        """Print the line ``opening``, then train from ``state`` to the end."""
         untagged = ["no tagged validation images: the last weights are kept, not the best"]
         self.run([opening] if self.validation else [opening, *untagged])
         best, epochs = self.state.best_epoch, self.state.epoch
@@ -202,22 +198,22 @@ class Trainer(EpochLoop[TrainSettings]):
         )
 
     def terms(self, *batch: Tensor) -> dict[str, Tensor]:
-        """The method's loss on images ``(B, bands, S, S)``, tags ``(B, C)`` and other views that it declares."""
+        """The method's loss on images ``(B, bands, S, S)``, tags ``(B, C)`` and the other views it declares."""
         images, tags, *views = batch
         progress = Progress(self.state.step, self.steps, self.state.epoch, self.settings.epochs)
         return self.method.loss(self.model(images, tags, views=views), tags, progress)
 
     def share(self) -> float:
-        """Every image counts alike."""
+        """The process's fraction of the images: every image counts the same."""
         own, whole = self.batches.sizes(self.state.batch)
         return own / whole
 
     def factor(self, step: int) -> float:
-        """On the base rates at a step."""
+        """Factor on the base learning rates at a step."""
         return factor(step, self.steps, self.settings.epochs, self.settings.optimiser)
 
     def finish_row(self, row: dict[str, Any]) -> None:
-        """Validate, and keep the best weights; of equally good ones the later, whose logits part further."""
+        """Validate, and keep the best weights; on a tie the later ones, whose logits are further apart."""
         state = self.state
         row["open_heads"] = self.method.open_heads()
         row |= self.validate()
@@ -231,7 +227,7 @@ class Trainer(EpochLoop[TrainSettings]):
             self.save_model(self.out / layout.epoch_model(state.epoch + 1), self.method.kept_weights())
 
     def validate(self) -> dict[str, Any]:
-        """AP and F1 over the validation images, by tags alone; each keeps its proportions."""
+        """AP and F1 of the tags over the validation images, which keep their aspect ratios."""
         if not self.validation:
             return {}
         settings = self.settings
@@ -242,12 +238,12 @@ class Trainer(EpochLoop[TrainSettings]):
         return {"val_ap": found.mean_ap, "val_f1": found.f1, "val_ap_per_class": list(found.ap_per_class)}
 
     def remarks(self, row: dict[str, Any]) -> list[str]:
-        """How well tags are told, and how many heads are open."""
+        """Scores of the predicted tags, and the number of open heads."""
         said = [f"val AP {row['val_ap']:.3f}, F1 {row['val_f1']:.3f}"] if "val_ap" in row else []
         return said if row["open_heads"] is None else [*said, f"open heads {sum(row['open_heads'])}"]
 
 
 def follow_after(optimiser: torch.optim.Optimizer, teacher: Teacher) -> None:
-    """The teacher starts as its student, whose head may have been fitted, and follows after every step."""
+    """Start the teacher from its student, whose head may have been fitted, and update it after every step."""
     teacher.start()
     optimiser.register_step_post_hook(lambda *_: teacher.follow())

@@ -1,14 +1,14 @@
-"""A run on disk: what ``train`` or ``import`` leaves and every later verb reads.
+"""A run on disk, written by ``train`` or ``import`` and read by all later commands.
 
 ::
 
     config.yaml          settings, data root, normalisation, versions
     classes.json         names of the classes
-    model.safetensors    best weights by validation AP (the last ones without validation images)
-    metrics.jsonl        one line an epoch
+    model.safetensors    best weights by validation AP (the last weights if there are no validation images)
+    metrics.jsonl        one line per epoch
     weights.json         which weights were loaded
-    state.safetensors    to resume
-    epochs/007.safetensors ...   the weights of every epoch, if they were to be kept
+    state.safetensors    state for resuming
+    epochs/007.safetensors ...   the weights of epochs, with ``keep_epochs``
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ T = TypeVar("T")
 
 
 class Header(Stored):
-    """What stands first in ``config.yaml``: only a segmenter's has a kind."""
+    """The kind in ``config.yaml``; only a segmenter's has one."""
 
     kind: str | None = None
 
 
 class Imported(Stored):
-    """The file that weights were imported from, and what they owe to pixel labels."""
+    """The file that weights were imported from, and how pixel labels influenced them."""
 
     file: str
     sha256: str
@@ -58,7 +58,7 @@ class Imported(Stored):
 
 
 class RunConfig(Stored):
-    """The ``config.yaml`` of a run; ``data`` is null where weights were imported or images were in memory."""
+    """The ``config.yaml`` of a run; ``data`` is null if weights were imported or images were in memory."""
 
     settings: dict[str, Any]
     data: Place | None
@@ -70,7 +70,7 @@ class RunConfig(Stored):
         """Mean and standard deviation of every band.
 
         Raises:
-            ValueError: there are not as many as bands.
+            ValueError: their number differs from the number of bands.
         """
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != bands:
@@ -94,13 +94,13 @@ class MetricsRow(Stored, extra="allow"):
 
 
 def epoch_model(epoch: int) -> str:
-    """Where the weights of an epoch, from 1, are kept within a run."""
+    """Path of an epoch's weights within a run; epochs count from 1."""
     return f"epochs/{epoch:03d}.safetensors"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or unfinished run, opened for reading; ``own_data`` is None where what it learned from is not here."""
+    """A finished or unfinished run, opened for reading; ``own_data`` is None if it has no data folder."""
 
     path: Path
     settings: TrainSettings
@@ -112,36 +112,36 @@ class Run:
 
     @property
     def data(self) -> Path:
-        """The data set that it learned from.
+        """The data set it was trained on.
 
         Raises:
-            RunError: it was imported, or learned from images in memory.
+            RunError: it was imported, or trained on images in memory.
         """
         if self.own_data is None:
             how = "learned from images in memory" if self.imported is None else "was imported"
             raise RunError(
-                f"{self.path} {how} and has no data set of its own; name one with --data where that is an option, or "
-                f"write the line data: FOLDER into {self.path / CONFIG} in place of data: null"
+                f"{self.path} {how} and has no data set of its own; name one with --data if the command has that "
+                f"option, or replace data: null with data: FOLDER in {self.path / CONFIG}"
             )
         return self.own_data
 
     @property
     def truth_used(self) -> str:
-        """What the weights owe to pixel labels: ``none`` for those trained here."""
+        """How pixel labels influenced the weights: ``none`` if they were trained here."""
         return "none" if self.imported is None else self.imported.truth_used
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One row a finished epoch.
+        """Return one row per finished epoch.
 
         Raises:
-            RunError: they are damaged, or of other classes.
+            RunError: the rows are damaged, or belong to other classes.
         """
         rows = read_metrics(self.path)
         with damaged(self.path / METRICS):
             for number, row in enumerate(rows, start=1):
                 found = len(row.get("val_ap_per_class", self.classes.names))
                 if found != len(self.classes):
-                    raise ValueError(f"line {number} has the AP of {found} classes, there are {len(self.classes)}")
+                    raise ValueError(f"line {number} has the AP of {found} classes, the run has {len(self.classes)}")
         return rows
 
     def checkpoint_hash(self) -> str:
@@ -149,7 +149,7 @@ class Run:
         return file_hash(self.weights_path())
 
     def weights_path(self) -> Path:
-        """The weights' file.
+        """Path of the weights.
 
         Raises:
             RunError: there are none yet.
@@ -157,26 +157,26 @@ class Run:
         return require_weights(self.path, "train")
 
     def load_method(self, device: torch.device | str = "cpu", changes: Mapping[str, Any] | None = None) -> Method:
-        """The trained method in evaluation mode, with ``changes`` of its settings.
+        """Load the trained method in evaluation mode, with ``changes`` to its settings.
 
         Raises:
-            RunError: the weights are missing, damaged, or of another architecture.
-            SettingsError: a change is none of the method's settings.
+            RunError: the weights are missing or damaged, or belong to another architecture.
+            SettingsError: the method has no such setting.
         """
         settings = self.settings
         chosen = {**settings.method_settings, **(changes or {})}
         method, _ = build_method(settings.method, self.classes, settings.backbone, chosen, "none")
         if method.teacher is not None and not method.teacher.saved:
-            method.teacher = None  # it was there for training alone
+            method.teacher = None  # only training needs it
         fill(method, self.weights_path())
         return method.to(device).eval()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """One row a finished epoch of a run or a segmenter.
+    """Return one row per finished epoch of a run or a segmenter.
 
     Raises:
-        RunError: they are damaged.
+        RunError: the rows are damaged.
     """
     path = folder / METRICS
     if not path.exists():
@@ -190,22 +190,22 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def require_weights(folder: Path, verb: str) -> Path:
-    """The weights' file in what ``verb`` left.
+    """Path of the weights in a folder that ``verb`` wrote.
 
     Raises:
         RunError: there are none yet.
     """
     path = folder / MODEL
     if not path.is_file():
-        raise RunError(f"{path} is missing: the first epoch was never finished; go on with tag2mask {verb} --resume")
+        raise RunError(f"{path} is missing: the first epoch was never finished; continue with tag2mask {verb} --resume")
     return path
 
 
 def fill(module: nn.Module, path: Path) -> None:
-    """Load weights that belong to ``module``, all of them.
+    """Load all weights of ``module`` from a file.
 
     Raises:
-        RunError: they are damaged, or of another architecture.
+        RunError: they are damaged, or belong to another architecture.
     """
     with damaged(path):
         tensors, _ = read_tensors(path)
@@ -213,7 +213,7 @@ def fill(module: nn.Module, path: Path) -> None:
 
 
 def require_parts(path: Path, names: Sequence[str], what: str, verb: str) -> None:
-    """A folder holds the files without which it is not ``what`` ``verb`` writes.
+    """Check that a folder holds the files ``names``, without which it is not ``what``, written by ``verb``.
 
     Raises:
         RunError: one is missing.
@@ -224,10 +224,10 @@ def require_parts(path: Path, names: Sequence[str], what: str, verb: str) -> Non
 
 
 def read_folder_header(path: Path, what: str, verb: str, kind: type[T]) -> tuple[T, Classes]:
-    """What ``config.yaml`` says as ``kind``, and the classes, in a folder that ``verb`` wrote.
+    """Read ``config.yaml`` as ``kind``, and the classes, from a folder that ``verb`` wrote.
 
     Raises:
-        RunError: the folder is none, or is damaged.
+        RunError: it is not such a folder, or it is damaged.
     """
     require_parts(path, (CONFIG, CLASSES), what, verb)
     with damaged(path / CLASSES):
@@ -236,15 +236,15 @@ def read_folder_header(path: Path, what: str, verb: str, kind: type[T]) -> tuple
 
 
 def open_run(path: Path) -> Run:
-    """A run folder.
+    """Open a run folder.
 
     Raises:
-        RunError: it is none, or is damaged.
-        SettingsError: its settings are unknown, or its method had a form that is gone.
+        RunError: it is not a run, or it is damaged.
+        SettingsError: it has unknown settings, or this version no longer supports the form of its method.
     """
     header, classes = read_folder_header(path, "a run", "train", Header)
     if header.kind is not None:
-        raise RunError(f"{path} is a {header.kind}, no run of tag2mask train; it is for tag2mask predict")
+        raise RunError(f"{path} is a {header.kind}, not a run of tag2mask train; use it with tag2mask predict")
     config = read_stored(path / CONFIG, RunConfig)
     settings = TrainSettings.parse(config.settings, where=str(path / CONFIG))
     method, chosen = method_of_run(settings.method, settings.method_settings, str(path / CONFIG))

@@ -1,4 +1,4 @@
-"""Learning rates over the steps of a run, and from declared parameters to the optimiser's groups."""
+"""Learning rate schedules, and the optimiser's groups made from declared parameters."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RATES: tuple[RateName, ...] = ("backbone", "tokens", "heads", "gates")  # the or
 
 
 def factor(step: int, steps: int, epochs: int, settings: OptimiserSettings) -> float:
-    """Factor on the base rates at ``step`` (from 0) of ``steps``."""
+    """Factor on the base learning rates at ``step`` (from 0) of ``steps``."""
     if settings.parity:
         return released_rate(step * epochs // steps, epochs, settings)
     return cosine_rate(step, steps, settings)
 
 
 def cosine_rate(step: int, steps: int, settings: OptimiserSettings) -> float:
-    """A linear rise from ``start``, then a cosine down to ``final``."""
+    """Linear rise from ``start``, then cosine decay to ``final``."""
     rise = round(settings.warmup * steps)
     if step < rise:
         return settings.start + (1 - settings.start) * (step + 1) / rise
@@ -31,9 +31,9 @@ def cosine_rate(step: int, steps: int, settings: OptimiserSettings) -> float:
 
 
 def released_rate(epoch: int, epochs: int, settings: OptimiserSettings) -> float:
-    """What MCTformer's and WeakTr's released code does in epoch ``epoch`` (from 0): one rate an epoch, two quirks.
+    """Schedule of MCTformer's and WeakTr's released code in epoch ``epoch`` (from 0): one rate per epoch, two quirks.
 
-    The rate is set after an epoch by that epoch's own index, so the first two both run at ``start``; and the cosine
+    The rate is set after an epoch from that epoch's index, so the first two epochs both run at ``start``. The cosine
     counts from the first epoch, not from the end of the warm-up, so the base rate is never reached.
     """
     behind = max(epoch - 1, 0)
@@ -44,19 +44,19 @@ def released_rate(epoch: int, epochs: int, settings: OptimiserSettings) -> float
 
 
 def cosine(progress: float, final: float) -> float:
-    """From 1 to ``final`` as ``progress`` goes from 0 to 1."""
+    """Fall from 1 to ``final`` along a cosine as ``progress`` goes from 0 to 1."""
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def poly(progress: float, power: float, final: float = 0.0) -> float:
-    """From 1 to ``final`` as ``progress`` goes from 0 to 1: (1 - final) (1 - progress)^power + final."""
+    """Fall from 1 to ``final`` as ``progress`` goes from 0 to 1: (1 - final) (1 - progress)^power + final."""
     return final + (1 - final) * math.pow(1 - progress, power)
 
 
 def optimiser_groups(
     declared: Sequence[ParameterGroup], settings: OptimiserSettings, fresh_patches: bool = False
 ) -> list[dict[str, Any]]:
-    """Groups for AdamW, each with its base rate as ``base``; a fresh patch embedding learns as fast as tokens."""
+    """Groups for AdamW, each with its base rate as ``base``; a fresh patch embedding gets the tokens' rate."""
     last = max((group.layer for group in declared if group.layer is not None), default=0)
     found: dict[tuple[float, float], list[nn.Parameter]] = {}
     for group in sorted(declared, key=lambda group: RATES.index(group.rate)):
@@ -71,7 +71,7 @@ def optimiser_groups(
 
 
 def base_rate(group: ParameterGroup, settings: OptimiserSettings, last: int, fresh_patches: bool) -> float:
-    """The rate of a group before any schedule; the backbone's falls with every layer below ``last``."""
+    """Learning rate of a group before any schedule; the backbone's decays with every layer below ``last``."""
     if group.patches and fresh_patches:
         return settings.lr_tokens
     match group.rate:

@@ -1,6 +1,6 @@
-"""How well the tags of images are told from their scores.
+"""Image-level scores: how well logits predict the tags of images.
 
-Image-level scores live here, beside the loop that chooses the best model by them.
+They are here because the training loop chooses the best model by them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TagScores:
 
 
 def tag_scores(scores: NDArray[Any], tags: NDArray[Any]) -> TagScores:
-    """Scores of logits ``(images, C)`` against tags ``(images, C)`` of 0 and 1; classes nobody has are left out."""
+    """Score logits ``(images, C)`` against tags ``(images, C)`` of 0 and 1; classes that no image has are left out."""
     present = tags.sum(0) > 0
     per_class = tuple(
         float(average_precision_score(tags[:, c], scores[:, c])) if present[c] else None for c in range(tags.shape[1])

@@ -1,4 +1,4 @@
-"""Everything that decides a training run; what ``config.yaml`` holds."""
+"""All settings of a training run, as stored in ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from tag2mask.vit.settings import BackboneSettings, DecayKind
 
 
 class OptimiserSettings(Settings):
-    """AdamW with warm-up and cosine; one learning rate each for pretrained weights, new tokens and heads, and gates.
+    """AdamW with warm-up and cosine; separate learning rates for pretrained weights, new tokens and heads, and gates.
 
-    ``decay``: the backbone's matrices, those of new heads, tokens, position embeddings, and vectors (biases and norms);
-    never gates. The rate rises from ``start`` and falls to ``final``.
-    ``parity`` is explained in ``schedule.released``.
+    ``decay`` may name the backbone's matrices, those of new heads, tokens, position embeddings, and vectors (biases and
+    norms); gates never decay. The rate rises from ``start`` and falls to ``final``.
+    ``parity`` is explained in ``schedule.released_rate``.
     """
 
     lr_backbone: Rate = Field(1e-5, description="Learning rate of pretrained weights")
     lr_tokens: Rate = Field(3e-3, description="Learning rate of new tokens and heads")
     lr_heads: Rate | None = Field(
-        None, description="Learning rate of heads that may start warm [5e-4 after a warm start, else lr_tokens]"
+        None, description="Learning rate of heads that can start warm [5e-4 after a warm start, else lr_tokens]"
     )
     lr_gates: Rate = Field(2e-2, description="Learning rate of head gates")
-    layer_decay: float = Field(1.0, gt=0, le=1, description="Factor on the backbone's rate for each layer further down")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="Factor on the backbone's rate per layer towards the input")
     weight_decay: float = Field(0.05, ge=0, le=100, description="Weight decay")
-    decay: tuple[DecayKind, ...] = Field(("backbone",), description="Kinds of parameters that weight decay works on")
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of all steps in which the rate rises")
-    start: float = Field(0.0, ge=0, le=1, description="Where the rate starts, as a share of the base rate")
-    final: float = Field(0.01, ge=0, le=1, description="Where the rate ends, as a share of the base rate")
-    parity: bool = Field(False, description="Schedule rates as MCTformer's and WeakTr's released code does")
-    clip: float | None = Field(5.0, gt=0, description="Largest norm of the gradient")
+    decay: tuple[DecayKind, ...] = Field(("backbone",), description="Kinds of parameters that weight decay applies to")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Fraction of all steps over which the rate rises")
+    start: float = Field(0.0, ge=0, le=1, description="Initial rate, as a fraction of the base rate")
+    final: float = Field(0.01, ge=0, le=1, description="Final rate, as a fraction of the base rate")
+    parity: bool = Field(False, description="Schedule rates like the released code of MCTformer and WeakTr")
+    clip: float | None = Field(5.0, gt=0, description="Largest norm of the gradient; larger gradients are scaled down")
 
 
-VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs nobody set
+MANY_CLASSES = 100  # above which the default method is the form for many classes
+VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs are not set
 
 
 def epochs_for(views: int, images: int, fewest: int = 1) -> int:
-    """Epochs in which about so many ``views`` of all ``images`` are seen, ``MOST_EPOCHS`` at most."""
+    """Number of epochs in which ``images`` images are shown about ``views`` times in total, at most ``MOST_EPOCHS``."""
     return min(max(round(views / max(images, 1)), fewest), MOST_EPOCHS)
 
 
@@ -48,58 +49,69 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class LoopSettings(Settings):
-    """What every training has. Unless they are set, as many ``epochs`` as show 4,400 images, 5 to 50."""
+    """Settings shared by all trainings. If ``epochs`` is not set, 5 to 50 epochs show about 4,400 images in total."""
 
     epochs: Epochs = Field(10, description="Passes over the images [5 to 50, depending on their number]")
-    batch_size: BatchSize = Field(8, description="Images in a step, per process")
-    accumulate: BatchSize = Field(1, description="Batches whose gradients are summed before a step")
-    seed: int = Field(0, ge=0, description="Seed of everything random")
-    precision: Precision = Field("auto", description="Floating-point numbers to compute in")
-    workers: int = Field(0, ge=0, le=128, description="Processes that read images; 0 reads in turn with training")
+    batch_size: BatchSize = Field(8, description="Images per step and process")
+    accumulate: BatchSize = Field(1, description="Batches whose gradients are accumulated before a step")
+    seed: int = Field(0, ge=0, description="Random seed")
+    precision: Precision = Field("auto", description="Floating-point precision")
+    workers: int = Field(0, ge=0, le=128, description="Processes that read images; 0: read in the training process")
     save_minutes: float = Field(2.0, ge=0, description="Minutes between saved states")
 
 
 S = TypeVar("S", bound=LoopSettings)
 
 
+def with_method(settings: TrainSettings, classes: int) -> TrainSettings:
+    """Choose the default method's form for many classes, unless the method was set."""
+    if "method" in settings.model_fields_set or classes <= MANY_CLASSES:
+        return settings
+    return settings.model_copy(update={"method": "attended-dynamic"})
+
+
 def with_epochs(settings: S, images: int) -> S:
-    """The settings with as many epochs as so many images need, unless they were set."""
+    """Set the epochs from the number of images, unless they were set."""
     if "epochs" in settings.model_fields_set:
         return settings
     return settings.model_copy(update={"epochs": epochs_for(VIEWS, images, FEWEST_EPOCHS)})
 
 
 class TrainSettings(LoopSettings):
-    """A training run."""
+    """Settings of a training run."""
 
     called: ClassVar[str] = "train"
     moved: ClassVar[Mapping[str, str]] = {"method.*": "method_settings.*"}
 
     data: DataSettings = DataSettings()
     backbone: BackboneSettings = BackboneSettings()
-    method: str = Field("attended", description="Such as attended, tokenmasking, mctformer-v2, weaktr or linear")
+    method: str = Field(
+        "attended",
+        description="Method, such as attended, tokenmasking, mctformer-v2, weaktr or linear "
+        "[attended, or attended-dynamic above 100 classes]",
+    )
     method_settings: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of the method, also written method.KEY [the method's]"
+        default_factory=dict, description="Settings of the method, also given as method.KEY [the method's]"
     )
     weights: PretrainedWeights = Field("hub", description="Pretrained weights")
     split: str = Field("train", description="Images to learn from")
     val_split: str | None = Field("val", description="Images to validate on")
     warm_start: bool = Field(
-        False, description="Fit the head to the pretrained features first; tags come sooner, maps may be worse"
+        False, description="Fit the head to the pretrained features first; learns tags sooner, but maps may be worse"
     )
     optimiser: OptimiserSettings = OptimiserSettings()
     augment: AugmentSettings = AugmentSettings()
     patience: int = Field(
-        0, ge=0, description="Stop after this many epochs without a better validation AP; 0 trains all epochs"
+        0, ge=0, description="Stop after this many epochs without a better validation AP; 0: train all epochs"
     )
     keep_epochs: int = Field(0, ge=0, description="Also keep the weights of every Nth epoch; 0: only the best")
 
 
-WARM_RATE = 5e-4  # of a fitted head: more would undo the fit
+WARM_RATE = 5e-4  # of a fitted head: a higher rate would undo the fit
 
 
 def with_heads_rate(settings: TrainSettings) -> TrainSettings:
-    """The settings with ``lr_heads`` decided."""
+    """Return the settings with ``lr_heads`` set."""
     own = settings.optimiser
     rate = own.lr_heads or (WARM_RATE if settings.warm_start else own.lr_tokens)
     return settings.model_copy(update={"optimiser": own.model_copy(update={"lr_heads": rate})})

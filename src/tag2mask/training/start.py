@@ -1,4 +1,4 @@
-"""What has to hold before the first step, and what a run folder holds then."""
+"""Checks before the first step, and the files that a run folder holds at that point."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tag2mask.training.checkpoint import STATE
 from tag2mask.training.settings import LoopSettings, TrainSettings, with_heads_rate
 from tag2mask.vit.weights import WeightsReport, normalisation
 
-HEADER = (layout.CONFIG, layout.CLASSES, layout.WEIGHTS)  # what is written before the first step
+HEADER = (layout.CONFIG, layout.CLASSES, layout.WEIGHTS)  # files written before the first step
 
 
 def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
-    """Images of the validation split that have tags; none if the data has no such split."""
+    """Return the images of the validation split that have tags; none if the data has no such split."""
     if settings.val_split is None:
         return []
     try:
@@ -44,12 +44,12 @@ def open_validation(data: Path, settings: TrainSettings) -> list[Sample]:
 
 
 def complete(settings: TrainSettings, data: Path | None) -> TrainSettings:
-    """With what the data set says of itself where the settings do not, and a backbone for as many bands.
+    """Complete the settings from those stored in the data set, and set the backbone's number of bands.
 
-    Images in memory, without a folder ``data``, say nothing.
+    Images in memory, without a folder ``data``, store no settings.
 
     Raises:
-        SettingsError: what the data set says cannot be used, or the backbone was set to another number of bands.
+        SettingsError: the data set's own settings cannot be used, or the backbone is set to another number of bands.
     """
     own, backbone = settings.data if data is None else settings.data.completed(data), settings.backbone
     if "bands" not in backbone.model_fields_set:
@@ -60,7 +60,7 @@ def complete(settings: TrainSettings, data: Path | None) -> TrainSettings:
 
 
 def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
-    """What accelerate calls it; ``auto`` is bf16 where the device computes in it, otherwise fp32.
+    """Return accelerate's name; ``auto`` is bf16 if the device supports it, else fp16 on a GPU and fp32 on a CPU.
 
     Raises:
         SettingsError: fp16 without a GPU.
@@ -76,7 +76,7 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
 
 
 def open_accelerator(settings: LoopSettings) -> Accelerator:
-    """The devices, in the settings' precision."""
+    """Open the devices in the settings' precision."""
     open_processes()
     return Accelerator(
         mixed_precision=mixed_precision(settings.precision), gradient_accumulation_steps=settings.accumulate
@@ -84,53 +84,53 @@ def open_accelerator(settings: LoopSettings) -> Accelerator:
 
 
 def open_processes() -> PartialState:
-    """This process among those that train together.
+    """Join the processes that train together.
 
     Raises:
-        SettingsError: a launcher started several, and each would train alone.
+        SettingsError: a launcher started several processes, but each would train alone.
     """
-    AcceleratorState._reset_state(reset_partial_state=True)  # a run before in this process may have had another
+    AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run in this process may have had another state
     started = int(os.environ.get("WORLD_SIZE", "1"))
-    # accelerate uses several processes on CPUs only if it is told to.
+    # accelerate uses several processes on CPUs only on request.
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or (started > 1 and not torch.accelerator.is_available())
     state = PartialState(cpu=cpu)
     if state.num_processes == 1 < started:
-        raise SettingsError(f"{started} processes were started, and each would train alone: set ACCELERATE_USE_CPU=1")
+        raise SettingsError(f"{started} processes were started, but each would train alone: set ACCELERATE_USE_CPU=1")
     return state
 
 
 def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
-    """Nothing stands in the way of a new run, or the settings are those of the run to resume."""
+    """Check that ``out`` is free for a new run, or that the settings are those of the run to resume."""
     if resume:
-        # A run of an earlier version says nothing of settings that came later.
+        # A run of an earlier version does not have settings that were added later.
         require_same_settings(out, with_heads_rate(with_method_settings(layout.open_run(out).settings)), settings)
     else:
         require_empty(out)
 
 
 def with_method_settings(settings: TrainSettings) -> TrainSettings:
-    """The settings with those of the method in full, so that a run outlives a change of defaults."""
+    """Write out all settings of the method, so that a run survives a change of defaults."""
     chosen = method_settings(settings.method, settings.method_settings).model_dump(mode="json")
     return settings.model_copy(update={"method_settings": chosen})
 
 
 def require_empty(out: Path) -> None:
-    """Nothing stands in the way of a new run."""
-    require_vacant(out, f"{ELSEWHERE}, or go on with --resume")
+    """Check that ``out`` is free for a new run."""
+    require_vacant(out, f"{ELSEWHERE}, or continue with --resume")
 
 
 def require_same_settings(out: Path, before: LoopSettings, now: LoopSettings) -> None:
-    """The settings are those of the run to resume, as far as they decide what comes of it."""
+    """Check that the settings are those of the run to resume, except those that do not affect its result."""
     ignored = ("workers", "save_minutes")
     require_begun_as(out, before.model_dump(), now.model_dump(), "resume with the same settings", ignored=ignored)
 
 
 @contextmanager
 def own_folder(out: Path, resume: bool) -> Iterator[None]:
-    """Keep ``out`` for this training; a new one that fails before its first state leaves nothing of its own there.
+    """Reserve ``out`` for this training; if a new one fails before its first state, its files are removed.
 
     Raises:
-        RunError: another process has ``out``, or was faster.
+        RunError: another process uses ``out``, or was faster.
     """
     if not PartialState().is_main_process:
         yield
@@ -149,18 +149,18 @@ def own_folder(out: Path, resume: bool) -> Iterator[None]:
 
 
 def require_none(out: Path) -> None:
-    """No training was begun there, but for one that was stopped before its first state."""
+    """Check that no training was started in ``out``, other than one that stopped before its first state."""
     there = [
         name for name in (*HEADER, STATE, layout.MODEL) if (out / name).exists() and name not in list_leftovers(out)
     ]
     if there:
-        raise RunError(f"{out / there[0]} is there already; choose another --out, or go on with --resume")
+        raise RunError(f"{out / there[0]} already exists; choose another --out, or continue with --resume")
 
 
 def write_run_header(
     out: Path, classes: Classes, settings: TrainSettings, report: WeightsReport, source: Mapping[str, Any]
 ) -> None:
-    """Everything a run holds before its first step; ``source`` is what it learns from, as ``RunConfig`` reads it."""
+    """Write all that a run holds before its first step; ``source`` holds the data entries of ``RunConfig``."""
     mean, std = normalisation(settings.backbone, settings.data)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / layout.CLASSES, classes.to_json())
@@ -178,7 +178,7 @@ def write_run_header(
 
 
 def versions() -> dict[str, str]:
-    """Of everything that decides what the same settings give."""
+    """Versions of all packages that affect the result of the same settings."""
     return {
         "tag2mask": __version__,
         "torch": str(torch.__version__),

@@ -1,7 +1,7 @@
-"""Several processes that train one model: what they add up, and how each of them learns that another one is gone.
+"""Several processes that train one model: sums over processes, and detection of lost processes.
 
-A collective operation alone would wait for a lost process for ten minutes or more. Each process therefore leaves a sign
-of life every few seconds at the place where they all met; a thread looks for those of the others.
+A collective operation alone would wait for a lost process for ten minutes or more. Each process therefore writes a
+heartbeat to the shared store every few seconds, and a thread watches those of the others.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 
 from tag2mask.errors import RunError
 
-TICK = 3.0  # seconds between signs of life
-MISSED = 10  # so many missed ones mean that a process is gone
-GONE = "{} of this training ended; what it said tells why; when that is mended, go on with --resume"
+TICK = 3.0  # seconds between heartbeats
+MISSED = 10  # missed heartbeats after which a process counts as lost
+GONE = "{} of this training ended; fix the cause, which its messages state, then continue with --resume"
 LOST = 2  # the exit code
 
 
@@ -41,7 +41,7 @@ def add_up(values: Tensor) -> Tensor:
 
 
 def collect(values: list[Any]) -> list[Any]:
-    """The values of all processes one after another, on each of them."""
+    """Concatenate the values of all processes, on each of them."""
     if alone():
         return values
     parts: list[list[Any]] = [[] for _ in range(dist.get_world_size())]
@@ -50,7 +50,7 @@ def collect(values: list[Any]) -> list[Any]:
 
 
 class Watch:
-    """Signs of life of this process, and a look at those of the others."""
+    """Sends the heartbeats of this process and watches those of the others."""
 
     def __init__(self, store: Store, process: int, processes: int) -> None:
         self.store = store
@@ -62,36 +62,36 @@ class Watch:
         self.over = threading.Event()
 
     def run(self) -> None:
-        """Until it is over; the whole process ends if another one is gone: its main thread may wait for that one."""
+        """Watch until the training ends; if a process is lost, end this one, since its main thread may wait for it."""
         ticks = 0
         while not self.over.wait(TICK):
             ticks += 1
             gone = self.look(ticks)
-            # A moment more: all may have ended well, the one that holds the store first.
+            # Wait one more tick: all may have ended normally, and the one that holds the store first.
             if gone is not None and not self.over.wait(TICK):
                 sys.stderr.write(f"error: {GONE.format(gone)}\n")
                 sys.stderr.flush()
                 os._exit(LOST)
 
     def look(self, ticks: int) -> str | None:
-        """Leave a sign and look for those of the others; who is gone, if anyone is.
+        """Send a heartbeat and check those of the others; return the name of a lost process, if there is one.
 
-        Ticks are counted and not seconds: a computer that slept, or processes stopped together, miss none.
+        This counts ticks, not seconds: a computer that slept, or processes that were stopped together, miss none.
         """
         try:
             self.store.set(f"alive/{self.process}", str(ticks))
             for other in self.others:
                 key = f"alive/{other}"
-                if self.store.check([key]):  # before its first sign it may be busy elsewhere
+                if self.store.check([key]):  # before its first heartbeat it may still be starting
                     sign = self.store.get(key)
                     self.missed[other] = self.missed[other] + 1 if sign == self.seen.get(other) else 0
                     self.seen[other] = sign
-        except RuntimeError:  # the process, or the launcher, that holds the store
+        except RuntimeError:  # lost: the process or launcher that holds the store
             return "the first process"
         return next((f"process {other}" for other, missed in self.missed.items() if missed >= MISSED), None)
 
     def wait_for_first(self) -> None:
-        """Until the first process gets here too, however long it takes; Ctrl-C ends the wait."""
+        """Wait until the first process gets here, however long it takes; Ctrl-C ends the wait."""
         self.passed += 1
         key = f"passed/{self.passed}"
         if self.process == 0:
@@ -100,13 +100,15 @@ class Watch:
             time.sleep(0.1)
 
 
-watches: list[Watch] = []  # none, or the one of this process
+watches: list[Watch] = []  # empty, or this process's watch
 numbers = count(1)
 
 
 @contextmanager
 def together() -> Iterator[None]:
-    """All processes end, with a message, when one of them does; inside another ``together``, or alone, nothing is done.
+    """In this context, all processes end with a message when one of them ends.
+
+    Does nothing for a single process, or inside another ``together``.
 
     Raises:
         RunError: another process ended.
@@ -114,13 +116,13 @@ def together() -> Iterator[None]:
     if alone() or watches:
         yield
         return
-    # A connection of its own: the main thread may hold the other one while it waits.
+    # A separate connection: the main thread may hold the other one while it waits.
     store = TCPStore(
         os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timeout=timedelta(seconds=20), wait_for_workers=False
     )
     watch = Watch(PrefixStore(f"tag2mask-{next(numbers)}", store), dist.get_rank(), dist.get_world_size())
     watches.append(watch)
-    watch.look(0)  # the first sign before any work: whoever is gone from here on is missed
+    watch.look(0)  # the first heartbeat before any work: a process lost from here on is noticed
     threading.Thread(target=watch.run, daemon=True).start()
     try:
         yield
@@ -135,11 +137,11 @@ def together() -> Iterator[None]:
 
 
 def by_others(error: RuntimeError) -> bool:
-    """Whether a collective operation failed; gloo raises errors without a class of their own."""
+    """Whether a collective operation failed; gloo's errors have no class of their own."""
     return isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection" in str(error)
 
 
 def wait_for_first() -> None:
-    """Until the first process is here too."""
+    """Wait until the first process gets here."""
     for watch in watches:
         watch.wait_for_first()

@@ -1,6 +1,6 @@
-"""How well a method tells the tags of images that it does not learn from.
+"""Validation: how well a method predicts the tags of images that it does not learn from.
 
-Every process looks at its part of them, several of one size at once. Shapes: B batch, C classes.
+Every process handles its part of the images, in batches of equal size. Shapes: B batch, C classes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tag2mask.training.interrupt import ignore_interrupt
 from tag2mask.training.scores import TagScores, tag_scores
 from tag2mask.training.together import collect
 
-WAITING = 8  # batches' worth of images of other sizes may wait for more of theirs
+WAITING = 8  # batches: at most this many batches' worth of images wait for others of their size
 
 Indexed = tuple[int, Tensor]
 
 
 class WholeImages(TorchDataset[Indexed]):
-    """Images at the short side ``side``, each in its own proportions, normalised; an item is (index, image)."""
+    """Images with a short side of ``side`` pixels and their own aspect ratio, normalised; an item is (index, image)."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class WholeImages(TorchDataset[Indexed]):
 def score_tags(
     accelerator: Accelerator, method: Method, whole: WholeImages, batch_size: int, workers: int
 ) -> TagScores:
-    """AP and F1 over all images, the same on every process; ``method`` is put into evaluation."""
+    """AP and F1 over all images, the same on every process; ``method`` is set to evaluation mode."""
     method.eval()
     own = list(range(accelerator.process_index, len(whole), accelerator.num_processes))
-    # batch_size None: one item at a time, as it is
+    # batch_size None: single items, not collated
     reader: DataLoader[Indexed] = DataLoader(
         whole, batch_size=None, sampler=own, num_workers=workers, worker_init_fn=ignore_interrupt
     )
@@ -75,7 +75,7 @@ def score_tags(
 
 @torch.no_grad()
 def logits_of(accelerator: Accelerator, method: Method, batch: Sequence[Indexed]) -> NDArray[np.float32]:
-    """Logits ``(B, C)`` of images of one size."""
+    """Logits ``(B, C)`` of images of equal size."""
     pixels = torch.stack([image for _, image in batch]).to(accelerator.device)
     with accelerator.autocast():
         scores_BC = method(pixels).scores_BC
@@ -84,7 +84,7 @@ def logits_of(accelerator: Accelerator, method: Method, batch: Sequence[Indexed]
 
 
 def of_one_size(images: Iterator[Indexed], batch_size: int) -> Iterator[list[Indexed]]:
-    """Batches of one size each, as full as can be while few images wait; none is lost."""
+    """Yield all images in batches of equal size, as full as possible while only a limited number of images wait."""
     waiting: dict[torch.Size, list[Indexed]] = {}
     for index, image in images:
         alike = waiting.setdefault(image.shape, [])

@@ -1,6 +1,6 @@
-"""A warm start: before the first step, the head learns the tags from what the pretrained backbone already reads.
+"""Warm start: before the first step, fit the head to the tags on features of the pretrained backbone.
 
-It takes seconds and saves epochs: a logistic regression for each class on the features that its head will see.
+It takes seconds and saves epochs: one logistic regression per class on the features that its head receives.
 Shapes: N images, C classes, D width.
 """
 
@@ -23,17 +23,17 @@ from tag2mask.progress import progress_bar
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.settings import TrainSettings, with_heads_rate
 
-IMAGES, NUMBERS = 2000, 2**28  # so many images at most, and so many features of all of them
+IMAGES, NUMBERS = 2000, 2**28  # limits on the number of images, and on the number of features of all of them
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # on the squared weights, chosen by cross-validation
 FOLDS = 5
-RARE = -2.0  # where the biases start: most classes are absent from most images
+RARE = -2.0  # initial bias: most classes are absent from most images
 
 
 def decide_warm_start(settings: TrainSettings, method: Method) -> TrainSettings:
-    """The settings with ``lr_heads`` decided.
+    """Return the settings with ``lr_heads`` set.
 
     Raises:
-        SettingsError: a warm start is asked for and the method or the backbone does not allow one.
+        SettingsError: a warm start is requested, but the method or the weights do not allow one.
     """
     possible = method.readout is not None and settings.weights != "none"
     if settings.warm_start and not possible:
@@ -52,10 +52,10 @@ def start_warm(
     normalisation: tuple[Sequence[float], Sequence[float]],
     interrupt: Interrupt,
 ) -> None:
-    """Fit the method's head to the images' tags, the backbone as it is.
+    """Fit the method's head to the images' tags; the backbone does not change.
 
     Raises:
-        KeyboardInterrupt: ``interrupt`` was asked for.
+        KeyboardInterrupt: a signal arrived.
     """
     readout = method.readout
     assert readout is not None
@@ -75,7 +75,7 @@ def start_warm(
 
 
 def thin_out(samples: Sequence[Sample], count: int) -> Sequence[Sample]:
-    """At most ``count`` samples, evenly from all."""
+    """Return at most ``count`` samples, evenly spaced."""
     return samples[:: -(-len(samples) // count)]
 
 
@@ -88,7 +88,7 @@ def fill_readout(readout: Readout, read_NCD: Tensor, tags_NC: Tensor) -> None:
 
 
 def best_penalty(read_NCD: Tensor, tags_NC: Tensor) -> float:
-    """The penalty with the lowest cross-entropy on images that were held out."""
+    """Return the penalty with the lowest cross-entropy on held-out images."""
     fold_N = torch.arange(len(read_NCD)) % FOLDS
     losses = []
     for penalty in PENALTIES:
@@ -103,9 +103,9 @@ def best_penalty(read_NCD: Tensor, tags_NC: Tensor) -> float:
 
 
 def fit_logistic(read_NCD: Tensor, tags_NC: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """``w (C, D)`` and ``b (C,)`` of logits w_c . r_c + b_c: mean cross-entropy + penalty / 2 |w|^2 a class, L-BFGS.
+    """Fit ``w (C, D)`` and ``b (C,)`` of logits w_c . r_c + b_c by L-BFGS: mean cross-entropy + penalty / 2 |w|^2 / C.
 
-    Features are standardised for the penalty; the result takes them as they are.
+    Features are standardised for the fit; the result applies to the original features.
     """
     mean_D, std_D = read_NCD.mean((0, 1)), read_NCD.std((0, 1)) + 1e-6
     z_NCD = (read_NCD - mean_D) / std_D

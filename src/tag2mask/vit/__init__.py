@@ -1,1 +1,1 @@
-"""One transformer for all methods: a plain timm ViT with class tokens, registers, head gates and an attention tap."""
+"""The transformer shared by all methods: a plain timm ViT with class tokens, registers, head gates and a tap."""

@@ -1,7 +1,7 @@
-"""Self-attention of a timm block, rewritten so that heads can be gated and chosen attention rows can be read.
+"""Self-attention of a timm block, rewritten so that heads can be gated and selected attention rows can be read.
 
-The forward pass is fused attention. The rows somebody asked for are recomputed beside it from the same queries and
-keys, one layer at a time, so no full attention map of more than one head is ever held.
+The forward pass uses fused attention. Requested rows are recomputed from the same queries and keys, one layer at a
+time, so the full attention map of more than one head is never in memory.
 
 Shapes: B batch, N tokens, D width, H heads, d head width, C classes, M patches.
 """
@@ -26,7 +26,7 @@ from tag2mask.vit.tokens import Tokens
 
 @dataclass(frozen=True)
 class Pass:
-    """What one forward pass carries into a block, number ``layer``; timm's blocks hand it on as their ``attn_mask``."""
+    """What a forward pass hands to the attention of block ``layer``, through the ``attn_mask`` of timm's blocks."""
 
     tokens: Tokens
     tap: Tap | None
@@ -34,22 +34,23 @@ class Pass:
 
 
 class GatedAttention(nn.Module):
-    """Attention with the weights of a timm attention module, one gate a head, and a tap.
+    """Attention with the weights of a timm attention module, one gate per head, and a tap.
 
-    Gating the head output equals gating its attention matrix, (gA)V = g(AV); TokenMasking: MSA = concat(g_i h_i) W_O.
+    Gating a head's output is the same as gating its attention matrix, (gA)V = g(AV); TokenMasking:
+    MSA = concat(g_i h_i) W_O.
     """
 
     def __init__(self, source: nn.Module, gate: Callable[[int], HardConcrete] | None) -> None:
-        """Take over ``source``'s weights; ``gate`` makes gates for so many heads.
+        """Take over the weights of ``source``; ``gate`` creates the gates for a number of heads.
 
         Raises:
-            SettingsError: ``source`` is no plain attention, or shares keys between heads.
+            SettingsError: ``source`` is not plain attention, or shares keys between heads.
         """
         super().__init__()
         if not isinstance(source, Attention | AttentionRope | EvaAttention):
-            raise SettingsError(f"attention of kind {type(source).__name__} is not plain self-attention")
+            raise SettingsError(f"attention of type {type(source).__name__} is not plain self-attention")
         self.heads = source.num_heads
-        self.kept = list(range(self.heads))  # which of the backbone's heads these are
+        self.kept = list(range(self.heads))  # indices of these heads in the backbone
         self.head_width = source.head_dim
         self.rotate_half = isinstance(source, AttentionRope | EvaAttention) and source.rotate_half
         self.qkv = joint_projection(source)
@@ -59,7 +60,7 @@ class GatedAttention(nn.Module):
         self.gate: HardConcrete | FixedGates | None = None if gate is None else gate(self.heads)
 
     def forward(self, x_BND: Tensor, attn_mask: Pass, rope: Tensor | None = None, is_causal: bool = False) -> Tensor:
-        """``(B, N, D)`` to ``(B, N, D)``; reports to the pass's tap."""
+        """``(B, N, D)`` to ``(B, N, D)``; passes queries, keys and outputs to the tap."""
         q, k, v = self.project(x_BND, attn_mask.tokens, rope)
         out = attend(q, k, v, attn_mask.tokens.allowed_NN, explicit=self.training and x_BND.device.type == "cpu")
         if self.gate is not None:
@@ -76,7 +77,7 @@ class GatedAttention(nn.Module):
         return projected
 
     def project(self, x_BND: Tensor, tokens: Tokens, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each ``(B, H, N, d)``; rotary positions on patches only."""
+        """Queries, keys and values, each ``(B, H, N, d)``; only patches get rotary positions."""
         B, N, _ = x_BND.shape
         qkv = self.qkv(x_BND).view(B, N, 3, self.heads, self.head_width).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)
@@ -93,22 +94,22 @@ class GatedAttention(nn.Module):
         return torch.cat([x[:, :, : tokens.first], turned, x[:, :, end:]], 2)
 
     def evaluation_gate(self, like: Tensor) -> Tensor:
-        """Weight of each head in evaluation, ``(H,)``; ones without gates."""
+        """Weight of each head in evaluation, ``(H,)``; all 1 without gates."""
         if self.gate is None:
             return like.new_ones(self.heads, dtype=torch.float32)
         return self.gate.evaluation_gate().detach()
 
     @torch.no_grad()
     def prune(self) -> None:
-        """Remove closed heads from the weights. One head stays if all are closed: its gate is 0.
+        """Remove closed heads from the weights. If all are closed, one stays, with a gate of 0.
 
         Raises:
-            SettingsError: the block normalises over all heads, so that removing one would change the others.
+            SettingsError: the block normalises across heads, so removing one would change the others.
         """
         if self.gate is None:
             return
         if not isinstance(self.norm, nn.Identity):
-            raise SettingsError("this backbone normalises across heads; its heads cannot be removed one by one")
+            raise SettingsError("this backbone normalises across heads; single heads cannot be removed")
         gate_H = self.gate.evaluation_gate()
         keep = gate_H.nonzero().flatten().tolist() or [0]
         rows = torch.cat([torch.arange(self.head_width) + head * self.head_width for head in keep]).to(gate_H.device)
@@ -122,7 +123,7 @@ class GatedAttention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, allowed_NN: Tensor | None, explicit: bool) -> Tensor:
-    """Softmax attention, fused or written out; half precision on a CPU trains faster written out."""
+    """Softmax attention, fused or written out; in half precision on a CPU, training is faster written out."""
     if not explicit or q.dtype == torch.float32:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed_NN)
     scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
@@ -133,7 +134,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, allowed_NN: Tensor | None, explicit:
 
 
 def joint_projection(source: Attention | AttentionRope | EvaAttention) -> nn.Linear:
-    """One linear layer for queries, keys and values, whichever way ``source`` splits them.
+    """One linear layer for queries, keys and values, however ``source`` splits them.
 
     Raises:
         SettingsError: keys and values are shared between heads.
@@ -143,7 +144,7 @@ def joint_projection(source: Attention | AttentionRope | EvaAttention) -> nn.Lin
     if source.qkv is None:
         parts = [source.q_proj, source.k_proj, source.v_proj]
         if len({part.weight.shape for part in parts}) > 1:
-            raise SettingsError("grouped-query attention is not supported: every head needs keys of its own")
+            raise SettingsError("grouped-query attention is not supported: every head needs its own keys")
         bias = None
         if any(part.bias is not None for part in parts):
             bias = torch.cat([torch.zeros(len(p.weight)) if p.bias is None else p.bias.detach() for p in parts])
@@ -155,7 +156,7 @@ def joint_projection(source: Attention | AttentionRope | EvaAttention) -> nn.Lin
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """A linear layer with copies of these weights."""
+    """Return a linear layer with copies of these weights."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach().clone())
     if bias is not None:
@@ -164,5 +165,5 @@ def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 
 def select_rows(layer: nn.Linear, rows: Tensor) -> nn.Linear:
-    """The outputs ``rows`` of a linear layer."""
+    """Return a linear layer with only the outputs ``rows``."""
     return linear(layer.weight[rows], None if layer.bias is None else layer.bias[rows])

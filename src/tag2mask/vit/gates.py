@@ -10,17 +10,17 @@ import math
 import torch
 from torch import Tensor, nn
 
-GAMMA, ZETA = -0.1, 1.1  # the interval that the concrete variable is stretched to
+GAMMA, ZETA = -0.1, 1.1  # the interval to which the concrete variable is stretched
 BETA = 0.33  # temperature
 EPS = 1e-6
 OPEN_AT_START = 2.3  # log alpha: P(open) = 0.957, evaluation gate 0.99
 
 
 class HardConcrete(nn.Module):
-    """One gate in [0, 1] for each of ``heads`` heads, drawn anew in every training pass, fixed in evaluation."""
+    """One gate in [0, 1] for each of ``heads`` heads, resampled in every training pass, fixed in evaluation."""
 
     def __init__(self, heads: int, log_alpha: float | None = OPEN_AT_START) -> None:
-        """``log_alpha`` at the start; None draws it by Xavier's rule for (1, H, 1, 1): within sqrt(6 / (H + 1))."""
+        """Set the initial ``log_alpha``; None draws it by Xavier's rule for (1, H, 1, 1): within sqrt(6 / (H + 1))."""
         super().__init__()
         self.log_alpha_H = nn.Parameter(torch.full((heads,), log_alpha or 0.0))
         if log_alpha is None:
@@ -35,12 +35,12 @@ class HardConcrete(nn.Module):
         return self.gate_at(u_H)
 
     def gate_at(self, u_H: Tensor) -> Tensor:
-        """The training gate for given uniform draws."""
+        """Training gates for given uniform draws."""
         s_H = torch.sigmoid((torch.logit(u_H) + self.log_alpha_H) / BETA)
         return stretch(s_H)
 
     def evaluation_gate(self) -> Tensor:
-        """The gate without noise and without temperature: 0 for log alpha <= -2.398, 1 for >= 2.398."""
+        """Gates without noise or temperature: 0 for log alpha <= -2.398, 1 for log alpha >= 2.398."""
         return stretch(torch.sigmoid(self.log_alpha_H))
 
     def open_probability(self) -> Tensor:
@@ -50,23 +50,23 @@ class HardConcrete(nn.Module):
 
 
 class StraightThrough(HardConcrete):
-    """Gates that are 0 or 1: open where the soft gate is above a half, with the soft gate's gradient.
+    """Gates that are 0 or 1: open where the soft gate is above 0.5, with the soft gate's gradient.
 
-    P(open) in training is sigmoid(log alpha), less than what the penalty counts; in evaluation a gate is open for
+    P(open) in training is sigmoid(log alpha), which is less than the penalty assumes; in evaluation a gate is open for
     log alpha > 0.
     """
 
     def gate_at(self, u_H: Tensor) -> Tensor:
-        """The training gate for given uniform draws."""
+        """Training gates for given uniform draws."""
         return harden(super().gate_at(u_H))
 
     def evaluation_gate(self) -> Tensor:
-        """The gate without noise."""
+        """Gates without noise."""
         return harden(super().evaluation_gate())
 
 
 class FixedGates(nn.Module):
-    """What is left of the gates when closed heads are gone: their values, no longer trained."""
+    """Values of the remaining gates after pruning, no longer trained."""
 
     gate_H: Tensor
 
@@ -84,10 +84,10 @@ class FixedGates(nn.Module):
 
 
 def harden(soft_H: Tensor) -> Tensor:
-    """1 where a gate is above a half, otherwise 0; the gradient is the soft gate's."""
+    """1 where a gate is above 0.5, otherwise 0, with the soft gate's gradient."""
     return (soft_H > 0.5).to(soft_H.dtype) + (soft_H - soft_H.detach())
 
 
 def stretch(s: Tensor) -> Tensor:
-    """Stretch (0, 1) to (gamma, zeta) and clip it to [0, 1]."""
+    """Stretch (0, 1) to (gamma, zeta) and clip to [0, 1]."""
     return (s * (ZETA - GAMMA) + GAMMA).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""What a parameter is to the optimiser, declared by whoever owns it."""
+"""Parameter groups for the optimiser, declared by the modules that own the parameters."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ParameterKind = DecayKind | Literal["gates"]
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that are alike to the optimiser.
+    """Parameters that the optimiser treats alike.
 
     ``rate`` names their learning rate: ``backbone`` (pretrained), ``tokens`` (new tokens and heads), ``heads`` (heads
-    that may start warm) or ``gates``. ``kind`` is what weight decay asks for. ``layer`` counts for layer decay: 0 the
-    embeddings, 1 the first block, and so on; None is as near the output as the last block. ``patches`` marks the patch
-    embedding: where it is fresh it learns at the tokens' rate.
+    that may start warm) or ``gates``. ``kind`` selects the weight decay. ``layer`` is the depth for layer decay: 0 for
+    the embeddings, 1 for the first block, and so on; None counts as the last block. ``patches`` marks the patch
+    embedding, which learns at the tokens' rate if it is fresh.
     """
 
     rate: RateName
@@ -39,7 +39,7 @@ def group_parameters(
     layer: int | None = None,
     patches: bool = False,
 ) -> list[ParameterGroup]:
-    """Groups of ``parameters`` in their order, vectors (biases, norms) apart from ``matrices``."""
+    """Split ``parameters`` into groups, in order; vectors (biases, norms) are separate from ``matrices``."""
     return [
         ParameterGroup(rate, "vectors" if vectors else matrices, layer, tuple(run), patches)
         for vectors, run in groupby(parameters, lambda parameter: parameter.ndim < 2)

@@ -1,6 +1,7 @@
-"""Position embeddings for another patch grid than their own.
+"""Resampling of position embeddings to another patch grid.
 
-``resampled`` is ours; the others are what released code does, at the start for the training grid and later for any.
+``resampled`` is ours. The others reproduce released code, which resamples once to the training grid before training
+and then to any other grid in each pass.
 Shapes: D width, h w patch grid.
 """
 
@@ -17,20 +18,20 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor
 
 Grid = tuple[int, int]
-CUBIC, BEYOND = -0.75, 2  # torch's a, and how many places beyond an edge the kernel may reach
-ENLARGED = 0.1  # what MCTformer and WeakTr add to both sides so that rounding loses no patch; it shifts all positions
+CUBIC, BEYOND = -0.75, 2  # torch's a, and how many positions the kernel may reach beyond an edge
+ENLARGED = 0.1  # MCTformer and WeakTr add it to both sides so that rounding loses no patch; it shifts all positions
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """From positions ``(1, h, w, D)`` to those of another grid: once before training, and in every pass."""
+    """How positions ``(1, h, w, D)`` are resampled: ``start`` once before training, ``later`` in every pass."""
 
     start: Callable[[Tensor, Grid], Tensor]
     later: Callable[[Tensor, Grid], Tensor]
 
 
 def antialiased(position_1hwD: Tensor, grid: Grid) -> Tensor:
-    """Bicubic with antialiasing (a = -0.5), as timm has it."""
+    """Bicubic with antialiasing (a = -0.5), as in timm."""
     height, width = position_1hwD.shape[1:3]
     flat: Tensor = resample_abs_pos_embed(position_1hwD.flatten(1, 2), list(grid), [height, width], num_prefix_tokens=0)
     return flat.view(1, *grid, -1)
@@ -42,9 +43,10 @@ def bicubic(position_1hwD: Tensor, grid: Grid) -> Tensor:
 
 
 def enlarged(position_1hwD: Tensor, grid: Grid) -> Tensor:
-    """Bicubic (a = -0.75) to a grid that is a tenth of a patch larger, of which the whole patches are kept.
+    """Bicubic (a = -0.75) to a grid that is a tenth of a patch larger, cropped to whole patches.
 
-    Its own grid stays as it is. Written out: an exported graph would keep the factor of the grid it was traced with.
+    For its own grid, the result is unchanged. The kernel is written out because an exported graph would otherwise keep
+    the scale factor of the grid it was traced with.
     """
     height, width = position_1hwD.shape[1:3]
     more = cast(float, ENLARGED * torch.sym_min(abs(grid[0] - height) + abs(grid[1] - width), 1))
@@ -55,7 +57,7 @@ def enlarged(position_1hwD: Tensor, grid: Grid) -> Tensor:
 
 
 def bicubic_rows(old: int, new: int, more: float) -> Tensor:
-    """What each of ``old`` places gives to each of ``new``, ``(new, old)``; beyond the edges the last one counts."""
+    """Weight of each of ``old`` positions for each of ``new``, ``(new, old)``; the edges are repeated."""
     place_n = (torch.arange(new) + 0.5) * (old / (new + more)) - 0.5
     x = (place_n[:, None] - torch.arange(-BEYOND, old + BEYOND)).abs()
     near = ((CUBIC + 2) * x - (CUBIC + 3)) * x**2 + 1
@@ -67,7 +69,7 @@ def bicubic_rows(old: int, new: int, more: float) -> Tensor:
 
 
 def repeated(position_1hwD: Tensor, grid: Grid) -> Tensor:
-    """The nearest position: 14 x 14 to 28 x 28 has each four times."""
+    """Nearest neighbour: from 14 x 14 to 28 x 28, each position is used four times."""
     return F.interpolate(position_1hwD.movedim(3, 1), size=grid, mode="nearest").movedim(1, 3)
 
 

@@ -1,4 +1,4 @@
-"""Which timm model is the backbone and how it is fed."""
+"""Settings of the backbone: which timm model it is, and its input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OverLayers = Literal["mean", "product"]
 
 
 def parse_layers(layers: Any) -> Any:
-    """How many of the last layers, or a list of layers; both count from 1."""
+    """Check the number of last layers, or the list of layers counted from 1."""
     several = layers if isinstance(layers, list | tuple) else [layers]
     if layers is None or all(type(layer) is int and layer > 0 for layer in several):
         return layers
@@ -28,22 +28,24 @@ MapLayers = Annotated[int | tuple[int, ...] | None, BeforeValidator(parse_layers
 class BackboneSettings(Settings):
     """A plain timm ViT.
 
-    ``positions``: ``resampled`` is ours, the others are what released code does: ``released`` MCTformer's and WeakTr's,
-    ``released-plus`` MCTformer+'s, ``bilinear`` WeakTr's segmenter's.
-    ``patch``, ``width``, ``depth``, ``heads`` and ``qkv_bias`` make another model of the same kind, to be trained from
-    scratch.
+    ``positions``: ``resampled`` is ours; the others reproduce released code: ``released`` that of MCTformer and WeakTr,
+    ``released-plus`` that of MCTformer+, ``bilinear`` that of WeakTr's segmenter.
+    ``patch``, ``width``, ``depth``, ``heads`` and ``qkv_bias`` define another model of the same kind, to be trained
+    from scratch.
     """
 
-    name: str = Field("vit_small_patch14_dinov2", description="Any plain timm ViT")
+    name: str = Field("vit_small_patch14_dinov2", description="Name of a plain timm ViT")
     image_size: Side = Field(224, description="Side of training crops in pixels")
-    bands: Bands = Field(3, description="Bands of an image, as in the data")
+    bands: Bands = Field(3, description="Number of bands of an image, as in the data")
     patch_weights: Literal["adapted", "fresh"] = Field(
-        "adapted", description="Pretrained patch weights for other than three bands: repeated, or drawn anew"
+        "adapted", description="Repeat pretrained patch weights over the bands, or draw new ones"
     )
     positions: Literal["resampled", "released", "released-plus", "bilinear"] = Field(
-        "resampled", description="How position embeddings are made for another patch grid"
+        "resampled", description="How position embeddings are resized to another patch grid"
     )
-    drop_path: float = Field(0.1, ge=0, lt=1, description="Stochastic depth of the last block, rising from 0")
+    drop_path: float = Field(
+        0.1, ge=0, lt=1, description="Stochastic depth rate of the last block, rising from 0 at the first"
+    )
     patch: int | None = Field(None, gt=0, le=512, description="Side of a patch in pixels [the model's]")
     width: int | None = Field(None, gt=0, le=16_384, description="Width of tokens [the model's]")
     depth: int | None = Field(None, gt=0, le=256, description="Number of blocks [the model's]")
@@ -52,7 +54,7 @@ class BackboneSettings(Settings):
     norm_eps: float | None = Field(None, gt=0, le=0.1, description="Epsilon of all LayerNorms [the model's]")
 
     def shape(self) -> dict[str, Any]:
-        """What differs from the named model, in timm's words."""
+        """Differences from the named model, as arguments for timm."""
         chosen = {
             "patch_size": self.patch,
             "embed_dim": self.width,

@@ -1,4 +1,4 @@
-"""Reading attention while a forward pass goes on, layer by layer, keeping only what was asked for.
+"""Reading attention during a forward pass, layer by layer, keeping only what was requested.
 
 Shapes: B batch, N tokens, D width, H heads, d head width, C classes, M patches, R rows.
 """
@@ -19,16 +19,18 @@ SMALLEST = 1e-30  # attention in float32, below which its logarithm would be min
 
 
 class Tap:
-    """Class-to-patch rows of ``map_layers``, layer by layer; patch-to-patch rows summed over ``affinity_layers``.
+    """Collects class-to-patch rows of ``map_layers`` and the sum of patch-to-patch rows over ``affinity_layers``.
 
-    Heads are averaged with weights that ``head_weights`` makes of their evaluation gates: the gates themselves, so that
-    closed heads do not count and a layer without an open head adds nothing. ``affinity_BMM`` is None until a layer was
-    read; ``rows`` keeps ``(B, H, C, M)`` of every layer if ``per_head`` asks for it. ``wants_tokens`` keeps the class
-    tokens ``(B, C, D)`` that leave every layer, ``wants_heads`` every layer's queries and keys, to make its attention
-    again later, as ``peaks`` the largest outputs of its heads over all tokens ``(B, H, d)``, and as ``outputs`` those
-    of the whole attention, after its projection ``(B, D)``. ``patches`` holds the patch tokens ``(B, M, D)`` that leave
-    each of ``patch_layers``, counted from 0: from the residual stream; who wants them normalised applies ``ViT.norm``.
-    ``leaf_layer`` cuts the graph before that layer: its input becomes ``leaf``.
+    Heads are averaged. ``head_weights`` turns their evaluation gates into weights; by default the weights are the gates
+    themselves, so closed heads do not count and a layer without an open head adds nothing.
+    ``affinity_BMM`` is None until a layer was read. With ``per_head``, ``rows`` keeps ``(B, H, C, M)`` for each map
+    layer. With ``wants_tokens``, ``class_tokens`` keeps the class tokens ``(B, C, D)`` after every layer.
+    With ``wants_heads``, ``projections`` keeps every layer's queries and keys, from which its attention can be computed
+    again, ``peaks`` the maximum of each head's output over all tokens ``(B, H, d)``, and ``outputs`` that of the whole
+    attention after its projection ``(B, D)``.
+    ``patches`` holds the patch tokens ``(B, M, D)`` after each of ``patch_layers``, counted from 0. They come from the
+    residual stream; apply ``ViT.norm`` to normalise them.
+    ``leaf_layer`` cuts the graph before that layer, whose input becomes ``leaf``.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Tap:
         self.leaf: Tensor | None = None
 
     def read(self, layer: int, q: Tensor, k: Tensor, out: Tensor, gate_H: Tensor, tokens: Tokens) -> None:
-        """Take what is wanted from one layer's ``(B, H, N, d)`` queries, keys and head outputs."""
+        """Collect what is wanted from one layer's ``(B, H, N, d)`` queries, keys and head outputs."""
         if self.wants_heads:
             self.projections.append((q.detach(), k.detach(), tokens))
             self.peaks.append(out.detach().amax(2))
@@ -80,42 +82,42 @@ class Tap:
                 self.affinity_BMM = rows_BMM if self.affinity_BMM is None else self.affinity_BMM.add_(rows_BMM)
 
     def put_out(self, projected_BND: Tensor) -> None:
-        """Take what leaves a layer's attention."""
+        """Collect the output of a layer's attention."""
         if self.wants_heads:
             self.outputs.append(projected_BND.detach().amax(1))
 
     def enter(self, layer: int, x_BND: Tensor) -> Tensor:
-        """What goes into a layer."""
+        """Return the input of a layer: ``x_BND``, or a new leaf of the graph."""
         if layer != self.leaf_layer:
             return x_BND
         self.leaf = x_BND.detach().requires_grad_()
         return self.leaf
 
     def leave(self, layer: int, x_BND: Tensor, tokens: Tokens) -> None:
-        """Take what is wanted of the tokens that leave a layer."""
+        """Collect what is wanted from a layer's output tokens."""
         if self.wants_tokens:
             self.class_tokens.append(x_BND[:, : tokens.classes])
         if layer in self.patch_layers:
             self.patches[layer] = x_BND[:, tokens.patch_slice]
 
     def class_maps(self, layers: frozenset[int], over_layers: OverLayers = "mean") -> Tensor:
-        """Class-to-patch rows of these L layers as one, ``(B, C, M)``; layers without an open head add nothing.
+        """Combine the class-to-patch rows of these L layers, ``(B, C, M)``; layers without an open head add nothing.
 
-        ``mean`` is their sum, ``product`` L times their geometric mean: the same where all layers agree.
+        ``mean`` is their sum, ``product`` is L times their geometric mean; both are equal where all layers agree.
 
         Raises:
-            SettingsError: none of them has an open head.
+            SettingsError: no layer has an open head.
         """
         rows_LBCM = torch.stack([self.layer_maps[layer] for layer in sorted(layers)])
         maps_BCM = rows_LBCM.sum(0) if over_layers == "mean" else len(layers) * geometric_mean(rows_LBCM)
-        # A graph being exported holds no values to look at.
+        # While a graph is exported, there are no values to check.
         if not torch.compiler.is_exporting() and not maps_BCM.any():
-            raise SettingsError(f"no attention head is open in layers {sorted(layers)}: lower the gates' penalty")
+            raise SettingsError(f"no attention head is open in layers {sorted(layers)}: lower method.gate_penalty")
         return maps_BCM
 
 
 def geometric_mean(rows_LBCM: Tensor) -> Tensor:
-    """(prod_l A_l)^(1/L) over the layers that hold anything; 0 if none does."""
+    """(prod_l A_l)^(1/L) over the layers that are not all 0; 0 if there are none."""
     open_L111 = (rows_LBCM.amax((1, 2, 3), keepdim=True) > 0).to(rows_LBCM.dtype)
     logarithms_BCM = (open_L111 * rows_LBCM.clamp_min(SMALLEST).log()).sum(0) / open_L111.sum(0).clamp_min(1)
     return logarithms_BCM.exp() * open_L111.amax(0)

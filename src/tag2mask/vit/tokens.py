@@ -1,4 +1,4 @@
-"""Where the tokens of a sequence stand, and which of them see which.
+"""The order of the tokens in a sequence, and which tokens see each other.
 
 Shapes: N tokens.
 """
@@ -12,9 +12,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tokens:
-    """``classes`` class tokens first, patches at ``first .. first + patches - 1``.
+    """A sequence with ``classes`` class tokens first, and patches at ``first .. first + patches - 1``.
 
-    ``allowed_NN`` is True where the token of a row may look at the token of a column; None: everywhere.
+    ``allowed_NN`` is True where a row's token may attend to a column's token; None allows everything.
     """
 
     classes: int
@@ -24,5 +24,5 @@ class Tokens:
 
     @property
     def patch_slice(self) -> slice:
-        """The patches' place in the sequence."""
+        """Position of the patches in the sequence."""
         return slice(self.first, self.first + self.patches)

@@ -1,4 +1,4 @@
-"""One transformer for all methods: a plain timm ViT with class tokens, registers, head gates and an attention tap.
+"""The transformer shared by all methods: a plain timm ViT with class tokens, registers, head gates and a tap.
 
 Sequence: C class tokens, the backbone's own registers, M patches, our registers.
 Shapes: B batch, C classes, D width, M patches, N tokens, h w patch grid, Y X pixels, P patch side.
@@ -33,19 +33,25 @@ PLAIN = "deit_small_patch16_224, vit_base_patch16_224, vit_small_patch14_dinov2,
 
 @dataclass(frozen=True)
 class Features:
-    """What leaves the last block, before any final norm: class tokens, patch tokens, and the patch grid."""
+    """Output of the last block, before any final norm: class tokens, patch tokens, and the patch grid."""
 
     class_BCD: Tensor
     patch_BMD: Tensor
     grid: tuple[int, int]
 
 
-class ViT(nn.Module):
-    """Wraps a timm model; takes its weights over and changes it in place.
+# From features before the class tokens enter, with the own class token as ``(B, 1, D)``, to class indices ``(B, S)``.
+Choose = Callable[[Features], Tensor]
 
-    ``class_attention`` says whom class tokens see and who sees them: ``all`` is plain attention; with ``no_classes``
-    a class token does not see the other class tokens; with ``readers`` in addition nobody else sees class tokens.
-    In the last ``cut`` blocks class tokens do not see each other in evaluation, whatever training did.
+
+class ViT(nn.Module):
+    """Wraps a timm model, whose modules it takes over and modifies in place.
+
+    ``class_attention``: ``all`` is plain attention; with ``no_classes`` class tokens do not see each other; with
+    ``readers`` no other token sees them either.
+    In evaluation, class tokens do not see each other in the last ``cut`` blocks, whatever ``class_attention`` is.
+    With ``token_blocks`` class tokens pass through that many last blocks alone, as ``readers``. They enter as the
+    backbone's own class token plus an offset for each class, ``class_CD``, so each is exact without the others.
     """
 
     def __init__(
@@ -58,30 +64,33 @@ class ViT(nn.Module):
         token_noise: float = TOKEN_STD,
         gate: Callable[[int], HardConcrete] = HardConcrete,
         cut: int = 0,
+        token_blocks: int | None = None,
     ) -> None:
-        """Build the transformer; if it is ``gated``, ``gate`` makes a layer's gates.
+        """Build the transformer; if ``gated``, ``gate`` creates the gates of a layer.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT, or has fewer than ``cut`` blocks.
+            SettingsError: ``backbone`` is not a plain ViT, or has fewer than ``cut`` blocks.
         """
         super().__init__()
         plain = require_plain_vit(backbone)
         if cut > len(plain.blocks):
-            raise SettingsError(f"the last {cut} blocks are to be cut, the backbone has {len(plain.blocks)}")
+            raise SettingsError(f"cut={cut}, but the backbone has only {len(plain.blocks)} blocks")
         self.class_attention = class_attention
         self.cut = cut
         self.gated = gated
         self.patch = int(plain.patch_embed.patch_size[0])
         self.width = int(plain.embed_dim)
         self.patch_embed = plain.patch_embed
-        # As timm's dynamic_img_size sets it: images of any size, the patches on their grid.
+        # As with timm's dynamic_img_size: images of any size, patches as a grid.
         self.patch_embed.strict_img_size, self.patch_embed.flatten = False, False
         self.patch_embed.output_fmt = Format.NHWC
         class_1D, own_RD, self.position = split_positions(plain)
         self.resample = RESAMPLINGS["resampled"].later
         noise_CD = token_noise * nn.init.trunc_normal_(torch.empty(classes, self.width))
-        self.class_CD = nn.Parameter(class_1D + noise_CD)
-        self.backbone_registers = nn.Parameter(own_RD)
+        self.enter = None if token_blocks is None else len(plain.blocks) - token_blocks
+        late = self.enter is not None
+        self.class_CD = nn.Parameter(noise_CD if late else class_1D + noise_CD)
+        self.backbone_registers = nn.Parameter(torch.cat([class_1D, own_RD]) if late else own_RD)
         self.registers = nn.Parameter(nn.init.trunc_normal_(torch.empty(registers, self.width), std=TOKEN_STD))
         self.norm_pre = plain.norm_pre
         self.rope: nn.Module | None = plain.rope if isinstance(plain, Eva) else None
@@ -94,15 +103,17 @@ class ViT(nn.Module):
             block.attn = attention
         self.norm = plain.fc_norm if isinstance(plain.norm, nn.Identity) else plain.norm
 
-    def forward(self, images: Tensor, tap: Tap | None = None) -> Features:
-        """``(B, bands, Y, X)``, sides multiples of the patch, to features; what ``tap`` asks for is left in it.
+    def forward(self, images: Tensor, tap: Tap | None = None, choose: Choose | None = None) -> Features:
+        """Compute features of images ``(B, bands, Y, X)``, sides multiples of the patch; ``tap`` collects on the way.
+
+        With ``token_blocks``, ``choose`` selects the class tokens that enter; None selects all.
 
         Raises:
             SettingsError: a side is not a multiple of the patch.
         """
         Y, X = images.shape[-2:]
         if Y % self.patch or X % self.patch:
-            raise SettingsError(f"image of {Y} x {X} pixels: sides must be multiples of the patch, {self.patch}")
+            raise SettingsError(f"image of {Y} x {X} pixels: sides must be multiples of the patch size, {self.patch}")
         grid = (Y // self.patch, X // self.patch)
         x_BND, tokens = self.embed(images, grid)
         allowed_NN = allowed(self.class_attention, tokens, x_BND)
@@ -110,6 +121,9 @@ class ViT(nn.Module):
         cut_NN = allowed("no_classes", tokens, x_BND) if cuts else allowed_NN
         ropes = self.rotations(grid)
         for layer, block in enumerate(self.blocks):
+            if layer == self.enter:
+                x_BND, tokens = self.insert(x_BND, tokens, grid, choose)
+                cut_NN = allowed_NN = allowed("readers", tokens, x_BND)
             visible_NN = cut_NN if layer >= len(self.blocks) - self.cut else allowed_NN
             passing = Pass(replace(tokens, allowed_NN=visible_NN), tap, layer)
             rope = {} if ropes is None else {"rope": ropes[layer]}
@@ -120,11 +134,12 @@ class ViT(nn.Module):
         return Features(x_BND[:, : tokens.classes], x_BND[:, tokens.patch_slice], grid)
 
     def embed(self, images: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tokens]:
-        """The sequence at the first block, ``(B, N, D)``, and where its tokens stand."""
+        """Input of the first block, ``(B, N, D)``, and the order of its tokens."""
         patch_BMD = self.patch_embed(images).flatten(1, 2)
         if self.position is not None:
             patch_BMD = patch_BMD + self.positions_at(grid)
-        before_KD = torch.cat([self.class_CD, self.backbone_registers])
+        class_CD = self.class_CD if self.enter is None else self.class_CD[:0]
+        before_KD = torch.cat([class_CD, self.backbone_registers])
         x_BND = torch.cat(
             [
                 before_KD.expand(images.shape[0], -1, -1).to(patch_BMD.dtype),
@@ -133,17 +148,28 @@ class ViT(nn.Module):
             ],
             1,
         )
-        return self.norm_pre(x_BND), Tokens(len(self.class_CD), len(before_KD), grid[0] * grid[1])
+        return self.norm_pre(x_BND), Tokens(len(class_CD), len(before_KD), grid[0] * grid[1])
+
+    def insert(
+        self, x_BND: Tensor, tokens: Tokens, grid: tuple[int, int], choose: Choose | None
+    ) -> tuple[Tensor, Tokens]:
+        """Put the chosen class tokens before the others."""
+        own_B1D = x_BND[:, :1]
+        before = Features(own_B1D, x_BND[:, tokens.patch_slice], grid)
+        offset_SD = self.class_CD if choose is None else self.class_CD[choose(before)]
+        class_BSD = own_B1D + offset_SD.to(x_BND.dtype)
+        classes = class_BSD.shape[1]
+        return torch.cat([class_BSD, x_BND], 1), Tokens(classes, classes + tokens.first, tokens.patches)
 
     def positions_at(self, grid: tuple[int, int]) -> Tensor:
-        """Position vectors ``(1, M, D)`` for a patch grid, resampled from the grid they were made for."""
+        """Position embeddings ``(1, M, D)`` for a patch grid, resampled from their own grid."""
         assert self.position is not None
         if tuple(self.position.shape[1:3]) == grid:
             return self.position.flatten(1, 2)
         return self.resample(self.position, grid).flatten(1, 2)
 
     def place(self, positions: str, image_size: int) -> None:
-        """Resample positions as a setting names it: now to the grid of training crops, and later to any other."""
+        """Resample positions to the grid of training crops; the named resampling also serves other grids later."""
         self.resample = RESAMPLINGS[positions].later
         grid = (image_size // self.patch, image_size // self.patch)
         if self.position is not None and tuple(self.position.shape[1:3]) != grid:
@@ -151,7 +177,7 @@ class ViT(nn.Module):
                 self.position = nn.Parameter(RESAMPLINGS[positions].start(self.position, grid).contiguous())
 
     def rotations(self, grid: tuple[int, int]) -> list[Tensor] | None:
-        """Rotary embeddings of every layer, or None for a backbone without."""
+        """Rotary embeddings of every layer; None if the backbone has none."""
         if self.rope is None:
             return None
         rope = cast(RotaryEmbeddingCat, self.rope).get_embed(shape=list(grid))
@@ -160,7 +186,7 @@ class ViT(nn.Module):
         return [rope[layer][attention.kept] for layer, attention in enumerate(self.attentions)]
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """What came with the backbone, in the module's order; the class tokens and our registers; the gates."""
+        """The backbone's parameters, in module order; the class tokens and our registers; the gates."""
         gates = tuple(gate.log_alpha_H for gate in self.gates())
         ids = {id(gate_H) for gate_H in gates}
         groups = [
@@ -189,21 +215,21 @@ class ViT(nn.Module):
         return torch.stack([gate.open_probability().sum() for gate in self.gates()]).sum()
 
     def drop_norm(self) -> None:
-        """Do without the last norm, for methods that read the raw residual stream."""
+        """Remove the final norm, for methods that read the raw residual stream."""
         self.norm = nn.Identity()
 
     def open_heads(self) -> list[int]:
-        """Heads with an evaluation gate above 0, layer by layer."""
+        """Number of heads with an evaluation gate above 0, layer by layer."""
         return [int((attention.evaluation_gate(self.class_CD) > 0).sum()) for attention in self.attentions]
 
     def prune(self) -> None:
-        """Remove closed heads from the weights; the output in evaluation stays equal."""
+        """Remove closed heads from the weights; the output in evaluation does not change."""
         for attention in self.attentions:
             attention.prune()
 
 
 def allowed(class_attention: ClassAttention, tokens: Tokens, x_BND: Tensor) -> Tensor | None:
-    """``(N, N)``, True where a row may look at a column; None when everything may."""
+    """Attention mask ``(N, N)``, True where a row's token may attend to a column's token; None for plain attention."""
     if class_attention == "all":
         return None
     C, count = tokens.classes, x_BND.shape[1]
@@ -215,39 +241,39 @@ def allowed(class_attention: ClassAttention, tokens: Tokens, x_BND: Tensor) -> T
 
 
 def chosen_layers(vit: ViT, layers: MapLayers) -> frozenset[int]:
-    """The last K layers for a number, those of a list, counted from 1, all for None; as places from 0.
+    """Indices (from 0) of the chosen layers: the last K, those of a list counted from 1, or all for None.
 
     Raises:
-        SettingsError: there are not so many, or the list is empty.
+        SettingsError: the backbone has fewer layers, or the list is empty.
     """
     if layers is None or isinstance(layers, int):
         return last_layers(vit, layers)
     missing = [layer for layer in layers if layer > len(vit.blocks)]
     if missing or not layers:
-        asked = f"layer {missing[0]} is" if missing else "no layers are"
-        raise SettingsError(f"{asked} asked for, the backbone has layers 1 to {len(vit.blocks)}")
+        problem = f"there is no layer {missing[0]}" if missing else "the list of layers is empty"
+        raise SettingsError(f"{problem}: the backbone has layers 1 to {len(vit.blocks)}")
     return frozenset(layer - 1 for layer in layers)
 
 
 def last_layers(vit: ViT, count: int | None) -> frozenset[int]:
-    """The last ``count`` layers; None for all.
+    """Indices of the last ``count`` layers; None for all.
 
     Raises:
-        SettingsError: there are not so many.
+        SettingsError: the backbone has fewer.
     """
     layers = len(vit.blocks)
     if count is not None and count > layers:
-        raise SettingsError(f"the last {count} layers are asked for, the backbone has {layers}")
+        raise SettingsError(f"the last {count} layers were requested, but the backbone has only {layers}")
     return frozenset(range(layers - (count or layers), layers))
 
 
 def require_plain_vit(backbone: nn.Module) -> VisionTransformer | Eva:
-    """``backbone`` itself if it is a plain ViT.
+    """Return ``backbone`` if it is a plain ViT.
 
     Raises:
         SettingsError: it is not; the message names some models that are.
     """
-    # Subclasses (distilled, relative positions, ...) have other tokens or another attention: only the exact types.
+    # Subclasses (distilled, relative positions, ...) have other tokens or attention, so only the exact types count.
     why = ""
     if type(backbone) in (VisionTransformer, Eva):
         plain = cast(VisionTransformer | Eva, backbone)
@@ -255,13 +281,13 @@ def require_plain_vit(backbone: nn.Module) -> VisionTransformer | Eva:
         if not parts:
             return plain
         why = f" with {', '.join(sorted(part.__name__ for part in parts))}"  # a CNN before the blocks, or other blocks
-    raise SettingsError(f"{type(backbone).__name__}{why} is not a plain ViT; models that are: {PLAIN}")
+    raise SettingsError(f"{type(backbone).__name__}{why} is not a plain ViT; use one such as {PLAIN}")
 
 
 def split_positions(plain: VisionTransformer | Eva) -> tuple[Tensor, Tensor, nn.Parameter | None]:
     """The backbone's class token ``(1, D)`` and registers ``(R, D)``, and its patch positions ``(1, h, w, D)``.
 
-    The tokens come with their positions added.
+    The positions of the tokens are added to them.
     """
     width = plain.embed_dim
     class_1D = torch.zeros(1, width) if plain.cls_token is None else plain.cls_token.detach()[0]

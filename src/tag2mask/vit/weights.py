@@ -1,4 +1,4 @@
-"""Building a backbone and filling it: from timm's hub, from a file, or not at all."""
+"""Building a backbone and loading its weights: from timm's hub, from a file, or not at all."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tag2mask.vit.vit import PLAIN, require_plain_vit
 from tag2mask.vit.weights_file import read_state, require_numbers
 
 Weights = Literal["hub", "none"] | Path
-MOST_PARAMETERS = 30e9  # the largest ViT that anybody trained has 22
-HEAD = ("head.", "head_dist.", "fc_norm.", "norm.")  # may be missing: task heads, and the norm's other name
+MOST_PARAMETERS = 30e9  # the largest trained ViT has 22 billion
+HEAD = ("head.", "head_dist.", "fc_norm.", "norm.")  # may be missing: task heads, and the norm under its other name
 
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """Where the weights came from, which tensors of the backbone they filled, and what was left on either side."""
+    """Source of the weights, number of tensors loaded, and the tensors without a counterpart on either side."""
 
     source: str
     loaded: int
@@ -36,7 +36,7 @@ class WeightsReport:
     unused: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """One line for people."""
+        """Summarise the report in one line."""
         line = f"weights: {self.source}, {self.loaded} tensors loaded"
         if self.fresh:
             line += f", {len(self.fresh)} fresh ({', '.join(self.fresh[:4])})"
@@ -46,7 +46,7 @@ class WeightsReport:
 
 
 def weights_source(name: str) -> Weights:
-    """Where pretrained weights come from, by what a setting says: ``hub``, ``none``, or a file."""
+    """Parse the source of pretrained weights: ``hub``, ``none``, or a file."""
     match name:
         case "hub":
             return "hub"
@@ -56,11 +56,11 @@ def weights_source(name: str) -> Weights:
 
 
 def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Module, WeightsReport]:
-    """A timm model for crops of ``settings.image_size`` with its pretrained weights.
+    """Build a timm model for crops of ``settings.image_size`` with pretrained weights.
 
     Raises:
-        SettingsError: the model is unknown or no plain ViT, or the image size does not fit its patch.
-        WeightsError: the weights cannot be had, read, or do not fit.
+        SettingsError: the model is unknown or not a plain ViT, or the image size does not fit its patch.
+        WeightsError: the weights cannot be downloaded or read, or do not fit.
     """
     if weights == "hub" and settings.shape():
         raise SettingsError(f"{settings.name} with {settings.shape()} has no pretrained weights: use --weights none")
@@ -75,7 +75,7 @@ def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Mod
 
 
 def draw_patches(model: nn.Module, report: WeightsReport) -> WeightsReport:
-    """New random weights for the patch embedding, whatever was loaded into it; the report then says so."""
+    """Reinitialise the patch embedding and note it in the report."""
     projection = cast(nn.Conv2d, require_plain_vit(model).patch_embed.proj)
     projection.reset_parameters()
     fresh = tuple(f"patch_embed.proj.{name}" for name, _ in projection.named_parameters())
@@ -83,12 +83,13 @@ def draw_patches(model: nn.Module, report: WeightsReport) -> WeightsReport:
 
 
 def create_backbone(settings: BackboneSettings, pretrained: bool) -> nn.Module:
-    """The empty or hub-filled timm model."""
+    """Create the timm model, with weights from the hub or random ones."""
     patch = patch_of(settings)
     if settings.image_size % patch:
         near_size = max(round(settings.image_size / patch), 1) * patch
         raise SettingsError(
-            f"image_size {settings.image_size} is not a multiple of {settings.name}'s patch {patch}; try {near_size}"
+            f"image_size {settings.image_size} is not a multiple of {settings.name}'s patch size {patch}; "
+            f"try {near_size}"
         )
     if pretrained and (reason := unreachable(settings.name)):
         raise no_weights(settings, reason)
@@ -105,7 +106,7 @@ def create_backbone(settings: BackboneSettings, pretrained: bool) -> nn.Module:
         )
     except (OSError, RuntimeError) as error:
         reason = first_line(error)
-        if not pretrained:  # of this shape it can be built: see patch_of
+        if not pretrained:  # this shape can be built (see patch_of), so the image size is the cause
             raise SettingsError(f"{settings.name} cannot be built for {settings.image_size} px: {reason}") from error
         raise no_weights(settings, reason) from error
     if settings.norm_eps is not None:
@@ -116,7 +117,7 @@ def create_backbone(settings: BackboneSettings, pretrained: bool) -> nn.Module:
 
 
 def built_size(settings: BackboneSettings, patch: int) -> int:
-    """The image size that timm makes positions for: the training crops', or where we resample them its own."""
+    """Image size for which timm creates positions: that of training crops, or the model's own if we resample them."""
     config = timm.get_pretrained_cfg(settings.name)
     if settings.positions == "resampled" or config is None or config.input_size[-1] % patch:
         return settings.image_size
@@ -124,23 +125,23 @@ def built_size(settings: BackboneSettings, patch: int) -> int:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first, or its name if it says nothing."""
+    """First line of an error's message, or the error's name if there is none."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def no_weights(settings: BackboneSettings, reason: str) -> WeightsError:
-    """What to say where pretrained weights cannot be downloaded."""
+    """Create the error for pretrained weights that cannot be downloaded."""
     return WeightsError(
-        f"weights of {settings.name} could not be had from timm's hub ({reason}); "
+        f"weights of {settings.name} could not be downloaded from timm's hub ({reason}); "
         "give a file with --weights FILE, or train from scratch with --weights none"
     )
 
 
 def patch_of(settings: BackboneSettings) -> int:
-    """The patch side of a plain ViT.
+    """Side of a patch of the ViT in pixels.
 
     Raises:
-        SettingsError: the model is unknown or no plain ViT, or cannot be built in the shape asked for.
+        SettingsError: the model is unknown or not a plain ViT, or cannot be built in the requested shape.
     """
     if not timm.is_model(settings.name):
         near = ", ".join([PLAIN, *difflib.get_close_matches(settings.name, timm.list_models(), n=3)])
@@ -152,22 +153,22 @@ def patch_of(settings: BackboneSettings) -> int:
     except (AssertionError, TypeError, ValueError, RuntimeError) as error:
         raise SettingsError(
             f"timm cannot build {settings.name} with {settings.shape()}: {first_line(error)}; "
-            "mend backbone.patch, width, depth or heads: the width is a multiple of the heads"
+            "change backbone.patch, width, depth or heads; the width must be a multiple of the number of heads"
         ) from error
     size = sum(parameter.numel() for parameter in model.parameters())
     if size > MOST_PARAMETERS:
         raise SettingsError(
-            f"{settings.name} with {settings.shape()} has {size / 1e9:.0f} thousand million parameters, more than "
-            f"{MOST_PARAMETERS / 1e9:.0f}; mend backbone.width or depth"
+            f"{settings.name} with {settings.shape()} has {size / 1e9:.0f} billion parameters, more than the limit of "
+            f"{MOST_PARAMETERS / 1e9:.0f} billion; reduce backbone.width or depth"
         )
     return int(require_plain_vit(model).patch_embed.patch_size[0])
 
 
 def require_tag(name: str) -> None:
-    """The part behind the dot, if there is one, is a tag under which timm has weights of that model.
+    """Check that timm has weights of the model under the tag after the dot, if there is one.
 
     Raises:
-        SettingsError: it is not; those that are tags are named.
+        SettingsError: it does not; the message names similar or known tags.
     """
     try:
         timm.get_pretrained_cfg(name)
@@ -175,39 +176,39 @@ def require_tag(name: str) -> None:
         model, _, tag = name.partition(".")
         tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*")]
         near = difflib.get_close_matches(tag, tags, n=1)
-        hint = f"did you mean {model}.{near[0]}?" if near else f"there are {', '.join(tags) or 'none'}, or leave it out"
+        hint = f"did you mean {model}.{near[0]}?" if near else f"leave it out, or use one of: {', '.join(tags) or '-'}"
         raise SettingsError(f"backbone {name}: timm has no weights of {model} with the tag {tag!r}; {hint}") from None
 
 
 def load_file(model: nn.Module, path: Path, settings: BackboneSettings) -> WeightsReport:
-    """Fill ``model`` from a safetensors file or a timm-style state dict.
+    """Load a safetensors file or a timm-style state dict into ``model``.
 
     Raises:
-        WeightsError: unreadable, or of another model: wrong shapes, another head count, missing tensors.
+        WeightsError: it cannot be read or belongs to another model: other shapes or head count, missing tensors.
     """
     state, metadata = read_state(path)
     own_heads = cast(Attention, require_plain_vit(model).blocks[0].attn).num_heads
     heads = metadata.get("num_heads", own_heads)
     if str(heads) != str(own_heads):
-        raise WeightsError(f"{path} was made for {heads} attention heads a layer, {settings.name} has {own_heads}")
+        raise WeightsError(f"{path} is for {heads} attention heads per layer, but {settings.name} has {own_heads}")
     wanted = model.state_dict()
     state = fit_positions(state, model, path, settings)
     wrong = [key for key in state.keys() & wanted.keys() if state[key].shape != wanted[key].shape]
     if wrong:
         key = sorted(wrong)[0]
         raise WeightsError(
-            f"{path} is not of {settings.name}: {key} is {tuple(state[key].shape)} there and "
-            f"{tuple(wanted[key].shape)} here; name the file's model with --backbone"
+            f"{path} does not fit {settings.name}: {key} is {tuple(state[key].shape)} in the file and "
+            f"{tuple(wanted[key].shape)} in the model; name the file's model with --backbone"
         )
     missing = sorted(wanted.keys() - state.keys())
     if any(not key.startswith(HEAD) for key in missing):
         raise WeightsError(
-            f"{path} is not of {settings.name}: {len(missing)} of {len(wanted)} tensors are missing there, "
-            f"{missing[0]} first; name the file's model with --backbone"
+            f"{path} does not fit {settings.name}: it lacks {len(missing)} of {len(wanted)} tensors, such as "
+            f"{missing[0]}; name the file's model with --backbone"
         )
     unused = sorted(state.keys() - wanted.keys())
     if any(key.startswith("blocks.") for key in unused):
-        raise WeightsError(f"{path} is not of {settings.name}: it holds {unused[0]}, which this model has not")
+        raise WeightsError(f"{path} does not fit {settings.name}: the model has no {unused[0]}")
     require_numbers({key: state[key] for key in sorted(state.keys() & wanted.keys())}, path)
     model.load_state_dict(state, strict=False)
     return WeightsReport(path.name, len(wanted) - len(missing), tuple(missing), tuple(unused))
@@ -216,7 +217,7 @@ def load_file(model: nn.Module, path: Path, settings: BackboneSettings) -> Weigh
 def fit_positions(
     state: dict[str, Tensor], model: nn.Module, path: Path, settings: BackboneSettings
 ) -> dict[str, Tensor]:
-    """Resample positions and patches to the model's grid, adapt the bands, and give the final norm its name here."""
+    """Resample positions and patches to the model's grid, adapt the bands, and rename the final norm to match it."""
     convert: Callable[..., dict[str, Tensor]] = (
         eva.checkpoint_filter_fn if isinstance(model, eva.Eva) else vision_transformer.checkpoint_filter_fn
     )
@@ -225,8 +226,8 @@ def fit_positions(
         if kernel is not None and kernel.ndim == 4 and kernel.shape[1] != settings.bands:
             state["patch_embed.proj.weight"] = timm.models.adapt_input_conv(settings.bands, kernel.float())
         state = convert(state, model)
-    except Exception as error:  # timm's code takes every tensor for what its name says
-        raise WeightsError(f"{path} is not of {settings.name}: {first_line(error)}") from error
+    except Exception as error:  # timm's code trusts the tensors to match their names
+        raise WeightsError(f"{path} does not fit {settings.name}: {first_line(error)}") from error
     wanted = model.state_dict()
     renamed = {}
     for key, value in state.items():
@@ -238,7 +239,7 @@ def fit_positions(
 
 
 def normalisation(settings: BackboneSettings, data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per band: the data's; else the backbone's for 3 bands, their average otherwise."""
+    """Mean and standard deviation per band: the data's if set, else the backbone's (averaged if not 3 bands)."""
     if own := data.statistics():
         return own
     config = timm.get_pretrained_cfg(settings.name)

@@ -1,8 +1,8 @@
-"""State dicts in files: safetensors, or a .pth file, which is read without executing it.
+"""Reading state dicts from safetensors files and from .pth files, which are read without executing their code.
 
-A pickle is a program. ``torch.load(weights_only=True)`` runs only the part that makes tensors and plain containers, and
-refuses a file that names anything else to be called. Training scripts save such things beside the weights: their
-arguments, best scores, paths. For these, and for nothing more, ``StandIn`` is called in their place.
+A pickle is a program. ``torch.load(weights_only=True)`` runs only the parts that create tensors and plain containers,
+and rejects a file that calls anything else. Training scripts often save other objects next to the weights: arguments,
+best scores, paths. For these types only, ``StandIn`` is called in their place.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ BESIDE = (
     "pathlib._local.PosixPath",
     "pathlib._local.WindowsPath",
 )
-FOREIGN = re.compile(r"GLOBAL (\w[\w.]{0,99})")  # in torch's words about what it refused
+FOREIGN = re.compile(r"GLOBAL (\w[\w.]{0,99})")  # in torch's message about what it rejected
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
-    """Tensors and metadata of a file; pickles are read as plain tensors, nothing in them is executed.
+    """Read tensors and metadata of a file; code in pickles is not executed.
 
     Raises:
-        WeightsError: there is no such file, or it holds something else than a state dict.
+        WeightsError: the file does not exist or does not hold a state dict.
     """
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist")
@@ -53,36 +53,36 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
         raise
     except OSError as error:
         raise WeightsError(f"weights file {path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # its readers raise anything on foreign bytes; torch's words advise to load pickles
+    except Exception as error:  # readers raise anything on foreign bytes; torch's message advises unsafe loading
         raise WeightsError(
-            f"weights file {path} cannot be read: it is damaged, or neither FILE.safetensors nor a state dict of "
-            "plain tensors in FILE.pth"
+            f"weights file {path} cannot be read: it is damaged, or neither a .safetensors file nor a .pth file with "
+            "a state dict of plain tensors"
         ) from error
     for key in ("state_dict", "model"):
         content = content.get(key, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(f"weights file {path} holds no state dict: tensors by name are wanted")
+        raise WeightsError(f"weights file {path} holds no state dict, that is, no named tensors")
     for key, value in content.items():
         if reason := unusual(key, value):
-            raise WeightsError(f"weights file {path}: {key!r} {reason}; plain tensors by name are wanted")
+            raise WeightsError(f"weights file {path}: {key!r} {reason}; the file must hold plain, named tensors")
     return dict(content), metadata
 
 
 def unusual(key: object, tensor: Tensor) -> str | None:
-    """What makes a tensor none that a ViT can be filled with, if anything does."""
+    """Return why a tensor cannot be loaded into a ViT; None if it can be."""
     if not isinstance(key, str) or not key:
-        return "is no name"
+        return "is not a name"
     if tensor.layout != torch.strided or tensor.is_nested:
         return "is sparse or nested"
     if tensor.is_meta:
-        return "is a meta tensor, which has a shape and no values"
+        return "is a meta tensor, which has a shape but no values"
     if tensor.dtype not in NUMBERS:
         return f"is quantised or complex ({tensor.dtype})"
     return None
 
 
 def require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """What a model is filled with from a file are finite numbers.
+    """Check that all values to be loaded from a file are finite.
 
     Raises:
         WeightsError: one is not.
@@ -90,25 +90,25 @@ def require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         require_finite(tensors)
     except ValueError as error:
-        raise WeightsError(f"weights file {path} is damaged: {error}; take a whole copy of it") from None
+        raise WeightsError(f"weights file {path} is damaged: {error}; get an intact copy") from None
 
 
 class StandIn:
-    """Takes the place of an object that lies beside the weights. It keeps nothing that the file says of it."""
+    """Replaces an object saved next to the weights, and discards its content."""
 
     def __init__(self, *parts: object) -> None:
-        """Forget the parts."""
+        """Discard the arguments."""
 
     def __setstate__(self, state: object) -> None:
-        """Forget the state: torch would otherwise set attributes as the file says."""
+        """Discard the state: otherwise torch would set attributes from the file."""
 
 
 def load_plain(path: Path) -> Any:
-    """The content of a .pth file: tensors, plain containers, and a stand-in for each object of ``BESIDE``.
+    """Load a .pth file: tensors, plain containers, and a stand-in for each object of a type in ``BESIDE``.
 
     Raises:
-        WeightsError: the file names something else to be called; none of it was.
-        Exception: any, if the bytes are no such file.
+        WeightsError: the file wants to call something else, which was not executed.
+        Exception: of any type, if it is not such a file.
     """
     with torch.serialization.safe_globals([(StandIn, name) for name in BESIDE]):
         try:
@@ -118,6 +118,6 @@ def load_plain(path: Path) -> Any:
             if found is None:
                 raise
             raise WeightsError(
-                f"weights file {path} cannot be read: it asks to call {found[1]}, which no tensor needs; nothing of "
-                "it was executed; get the file from its authors, or their tensors alone as FILE.safetensors"
+                f"weights file {path} cannot be read: it wants to call {found[1]}, which no tensor needs; nothing was "
+                "executed; get the file from its authors, or only its tensors as FILE.safetensors"
             ) from None

@@ -1,1 +1,1 @@
-"""What runs several verbs one after another."""
+"""Workflows that run several commands in sequence."""

@@ -1,4 +1,4 @@
-"""Verbs of ours as processes of their own."""
+"""tag2mask commands as child processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tag2mask.training.interrupt import Terminated
 
 @dataclass(frozen=True)
 class Finished:
-    """What a process printed to stdout, its exit code, and its largest resident memory in KiB."""
+    """A process's output on stdout, its exit code, and its peak resident memory in KiB."""
 
     printed: str
     code: int
@@ -22,12 +22,12 @@ class Finished:
 
 
 def run_verb(words: Sequence[str]) -> Finished:
-    """Run ``tag2mask`` with these words; its progress and its errors go where ours go.
+    """Run ``tag2mask`` with these arguments; its progress and errors go to our stderr.
 
-    Ctrl-C and SIGTERM are passed on, and waited for what it saves.
+    Ctrl-C and SIGTERM are passed on, and the process gets time to save its state.
 
     Raises:
-        KeyboardInterrupt, Terminated: one came, here or there.
+        KeyboardInterrupt, Terminated: this process or the child was interrupted.
     """
     process = subprocess.Popen([sys.executable, "-m", "tag2mask", *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Which method suits this data: each trained for the same time, painted, scored, in one table and one page."""
+"""Comparison of methods on a data set: each is trained for the same time, painted and scored; one table, one page."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ from tag2mask.training.start import complete, open_validation
 from tag2mask.workflows.children import run_verb
 
 PLAN, ROW, RUN, MASKS = "plan.json", "row.json", "run", "masks"
-WARM_UP, TIMED = 2, 3  # steps, and images to validate
-COLUMNS = {  # and their digits
+WARM_UP, TIMED = 2, 3  # steps; TIMED is also the number of images to validate
+COLUMNS = {  # columns and their numbers of digits
     "mIoU": 1,
     "precision": 1,
     "recall": 1,
@@ -57,7 +57,7 @@ COLUMNS = {  # and their digits
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared on what; ``train`` holds settings for every method, ``masks`` those of the mask sets."""
+    """The plan of a comparison; ``train`` holds settings for every method, ``masks`` those of the mask sets."""
 
     data: Path
     out: Path
@@ -68,25 +68,25 @@ class Comparison:
     masks: MaskSettings
 
     def changed(self) -> dict[str, Any]:
-        """The training settings that are not defaults."""
+        """Return the training settings that are not defaults."""
         return self.train.model_dump(mode="json", exclude_unset=True)
 
     def settings(self, method: str, seed: int, epochs: int | None) -> TrainSettings:
-        """Training settings of one run."""
+        """Return the training settings of one run."""
         chosen = {**self.changed(), "method": method, "seed": seed}
         return TrainSettings.parse(chosen if epochs is None else {**chosen, "epochs": epochs})
 
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """A row of ``table`` a method, one of ``rows`` a method and seed, and the page with all of it."""
+    """``table`` has one row per method, ``rows`` one per method and seed; ``report`` is the page with all of it."""
 
     table: list[dict[str, Any]]
     rows: list[dict[str, Any]]
     report: str
 
     def _repr_html_(self) -> str:
-        """The table, for notebooks."""
+        """Return the table as HTML, for notebooks."""
         lines = [
             {"method": line["method"], **{name: mean_and_deviation(line, name) for name in COLUMNS}}
             for line in self.table
@@ -95,7 +95,7 @@ class ComparisonResult:
 
 
 class Planned(Stored):
-    """What ``plan.json`` holds."""
+    """The content of ``plan.json``."""
 
     budget_minutes: Number | None
     train: dict[str, Any]
@@ -104,7 +104,7 @@ class Planned(Stored):
 
 
 class MethodRow(Stored):
-    """What was measured of one method with one seed; the names are the table's columns."""
+    """The measurements of one method with one seed; aliases are the table's columns."""
 
     method: str
     seed: Count
@@ -120,17 +120,17 @@ class MethodRow(Stored):
 
 
 def compare(plan: Comparison) -> dict[str, Any]:
-    """Make what is missing below ``out``; returns the table's rows and the page's path.
+    """Run the missing parts of a comparison; return the table's rows and the page's path.
 
     Raises:
         SettingsError: a method or a refiner is unknown or cannot be compared.
-        DataError: the images cannot be used, or ``out`` lies among them.
+        DataError: the images cannot be used, or ``out`` is inside their folder.
         RunError: a training failed, or ``out`` holds another comparison.
     """
     for method in plan.methods:
         method_settings(method, {})
     if WALK in plan.masks.refine.names:
-        raise SettingsError("--refine walk: a walk is learned from one run's maps; compare without it")
+        raise SettingsError("--refine walk: a walk is trained on the maps of one run; compare without it")
     require_refiners(plan.masks.refine.names)
     require_outside(plan.out, images_folder(plan.data))
     data = plan.train.data.completed(plan.data)
@@ -162,7 +162,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
 
 
 def planned_epochs(plan: Comparison) -> dict[str, int | None]:
-    """Epochs of every method: as many as fit into the budget by a short timing, kept in ``plan.json``.
+    """Return the epochs of every method: as many as fit in the budget by a short timing, kept in ``plan.json``.
 
     Raises:
         RunError: ``out`` was planned with another budget or other settings, or holds something else.
@@ -184,7 +184,7 @@ def planned_epochs(plan: Comparison) -> dict[str, int | None]:
 
 
 def epochs_in(plan: Comparison, method: str) -> int:
-    """Whole epochs, one at least, that the budget holds by the time of a few steps and a few validated images."""
+    """Return the number of epochs that fit in the budget, at least one, from timing a few steps and validations."""
     assert plan.budget_minutes is not None
     settings = complete(plan.settings(method, 0, 1), plan.data)
     photographs = open_dataset(plan.data, settings.data, settings.split)
@@ -206,17 +206,17 @@ def epochs_in(plan: Comparison, method: str) -> int:
 
 
 def require_method(run: Path, method: str) -> None:
-    """What was begun there is of the method, not of one that an earlier version called so.
+    """Check that a run begun there uses the method, not one that had that name in an earlier version.
 
     Raises:
-        RunError: it is of another one.
+        RunError: it uses another method.
     """
     if (run / CONFIG).is_file() and (was := open_run(run).settings.method) != method:
-        raise RunError(f"{run} was trained by what is now called {was}, not by {method}; choose another --out")
+        raise RunError(f"{run} was trained with the method now named {was}, not {method}; choose another --out")
 
 
 def finished_row(folder: Path) -> dict[str, Any] | None:
-    """What an earlier call measured, if it came to the end."""
+    """Return the measurements of an earlier call, if it finished."""
     path = folder / ROW
     if not path.is_file():
         return None
@@ -224,7 +224,7 @@ def finished_row(folder: Path) -> dict[str, Any] | None:
 
 
 def measure_method(plan: Comparison, method: str, seed: int, epochs: int | None, folder: Path) -> dict[str, Any]:
-    """Train in a process of its own, so that its peak memory is its own; paint; score where there is truth."""
+    """Train in a separate process, to measure its peak memory; paint; score if there is truth."""
     settings = plan.settings(method, seed, epochs)
     run = folder / RUN
     trained, peak = train_apart(plan.data, run, settings)
@@ -253,15 +253,15 @@ def measure_method(plan: Comparison, method: str, seed: int, epochs: int | None,
 
 
 def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[str, Any], int]:
-    """Train, or go on, as another process; its result and its largest resident memory in MiB.
+    """Train, or resume training, in another process; return its result and its peak resident memory in MiB.
 
     Raises:
-        RunError: it failed; its own message is above.
+        RunError: it failed; its own message was printed before.
         KeyboardInterrupt, Terminated: it was stopped.
     """
     config = run.parent / "train.json"
     run.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config, settings.model_dump(mode="json", exclude_unset=True))  # JSON is YAML
+    write_json(config, settings.model_dump(mode="json", exclude_unset=True))  # JSON is valid YAML
     words = ["train", str(data), "--out", str(run), "--config", str(config), "--json"]
     if can_resume(run):
         words.append("--resume")
@@ -269,18 +269,18 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
     if done.code:
         killed = f"was killed by signal {-done.code}, perhaps for lack of memory"
         how = killed if done.code < 0 else "failed, see above"
-        raise RunError(f"training {settings.method} with seed {settings.seed} {how}; call compare again to go on")
+        raise RunError(f"training {settings.method} with seed {settings.seed} {how}; run compare again to resume")
     result: dict[str, Any] = json.loads(done.printed.splitlines()[-1])
     return result, round(done.memory / 1024)
 
 
 def find_truth(folder: Path) -> Path | None:
-    """The truth of what was trained and painted in ``folder``, if the data set has any."""
+    """Return the folder of truth for the masks in ``folder``, if the data set has any."""
     return own_truth(open_run(folder / RUN), open_mask_set(folder / MASKS))
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a method: mean and standard deviation over seeds, the best mIoU (or AP) first."""
+    """Return one row per method: mean and standard deviation over seeds, best mIoU (or AP) first."""
     table = []
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
@@ -299,7 +299,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def markdown(table: Sequence[Mapping[str, Any]]) -> str:
-    """The table for a README."""
+    """Return the table in Markdown."""
     lines = [f"| method | seeds | epochs | {' | '.join(COLUMNS)} |", "|---" * (3 + len(COLUMNS)) + "|"]
     for line in table:
         cells = [mean_and_deviation(line, column) for column in COLUMNS]
@@ -308,7 +308,7 @@ def markdown(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def mean_and_deviation(line: Mapping[str, Any], column: str) -> str:
-    """A mean and its standard deviation."""
+    """Format a mean and its standard deviation."""
     mean, deviation, digits = line[column], line[f"{column} sd"], COLUMNS[column]
     if mean is None:
         return "-"

@@ -1,4 +1,4 @@
-"""Verbs about data sets, which need no torch: check, prepare."""
+"""Commands about data sets, which do not need torch: check, prepare."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tag2mask.settings import assign
 
 
 def check(data: Path, source: str | None, quick: bool, assignments: Sequence[str]) -> CheckReport:
-    """What a data set holds, in the folder form or in the layout of a source.
+    """Check a data set in the folder form or in the layout of a source.
 
     Raises:
-        SettingsError: ``quick`` with a source, or a setting is unknown or wrong.
+        SettingsError: ``quick`` is used with a source, or a setting is unknown or wrong.
         DataError: the data set cannot be opened.
     """
     if quick and source is not None:
-        raise SettingsError("--quick looks at the folder form only; leave out --source")
+        raise SettingsError("--quick checks only the folder form; remove --source")
     if source is None:
         settings = DataSettings.read({}, assignments)
         with progress_bar("check", None) as bar:
@@ -37,5 +37,5 @@ def check(data: Path, source: str | None, quick: bool, assignments: Sequence[str
 
 
 def prepare(source: str, root: Path, out: Path, settings: PrepareSettings, assignments: Sequence[str]) -> Prepared:
-    """A source as a folder; ``assignments`` are the source's own settings."""
+    """Convert a source to a folder; ``assignments`` are settings of the source."""
     return preparation.prepare(source, root, out, assign({}, assignments), settings)

@@ -1,4 +1,4 @@
-"""The whole way on generated scenes: compose, train from tags alone, paint, score, report."""
+"""The whole workflow on generated scenes: compose, train from tags alone, paint, score, report."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tag2mask.workflows.stages import Stages
 
 SCENES = {"train": 6400, "val": 100, "test": 100}
 SIDE = 64
-# A transformer of a digit's size from scratch: rotary positions learn fastest; class tokens only read, through the last
-# two layers, since a layer that sees raw patches cannot tell digits. Many scenes seen four times beat few seen often.
+# A small transformer trained from scratch. Rotary positions learn fastest. Class tokens only read, in the last two
+# layers, since a layer that sees raw patches cannot tell digits apart. Many scenes seen four times beat few seen often.
 TRAIN: dict[str, Any] = {
     "backbone": {
         "name": "eva02_tiny_patch14_224",
@@ -48,10 +48,10 @@ MASKS: dict[str, Any] = {"split": "test", "refine": "pamr"}
 
 
 def run_demo(out: Path) -> dict[str, Any]:
-    """Do it all below ``out``; returns paths and scores. Stopped in between, the same call goes on.
+    """Run the demo in ``out`` and return paths and scores; after an interruption, the same call resumes.
 
     Raises:
-        RunError: ``out`` holds something else, or another process has it.
+        RunError: ``out`` holds something else, or another process uses it.
     """
     data, run = out / "data", out / "run"
     settings = TrainSettings.parse(TRAIN)
@@ -72,7 +72,7 @@ def run_demo(out: Path) -> dict[str, Any]:
 
 
 def compose_scenes(data: Path) -> dict[str, Any]:
-    """The scenes, from the start."""
+    """Write the scenes, from scratch."""
     delete(data)
     write_scenes(data, SCENES, SIDE)
     return dict(SCENES)

@@ -1,4 +1,4 @@
-"""Verbs about the papers: their recipes, and the rows of their tables."""
+"""Commands about the papers: their recipes, and the rows of their tables."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tag2mask.workflows.reproduce import Reproduction
 
 
 def recipes(name: str | None) -> PlainResult:
-    """All recipes, or one.
+    """Show all recipes, or one.
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: there is no recipe of that name.
     """
     if name is not None:
         recipe = read_recipe(name)
@@ -27,7 +27,7 @@ def recipes(name: str | None) -> PlainResult:
 def reproduce(
     row: str | None, root: Path, out: Path | None, weights: str | None, assignments: Sequence[str], go: bool
 ) -> PlainResult:
-    """All rows, or the commands that lead to one; with ``go`` they run, and our number stands beside the paper's.
+    """Show all rows, or the commands that reproduce one; with ``go``, run them and compare with the paper's numbers.
 
     Raises:
         SettingsError: there is no such row.
@@ -55,5 +55,5 @@ def reproduce(
 
 
 def number(published: float | None) -> str:
-    """A published number, if there is one."""
+    """Format a published number, which may be unknown."""
     return "no number" if published is None else f"{published:.1f}"

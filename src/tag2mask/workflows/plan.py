@@ -1,4 +1,4 @@
-"""What ``tag2mask run`` is asked for: the settings of its stages, and the folder that was begun with them."""
+"""The plan of ``tag2mask run``: the settings of its stages, and the folder that was begun with them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tag2mask.workflows.settings import WholeSettings as WholeSettings
 from tag2mask.workflows.stages import DONE
 
 PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
-# What was made with a group of settings; everything was with the others.
+# The products of each group of settings; groups not listed affect everything.
 MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
-REFINERS = (PROBE_REFINER, CRF)  # of masks, unless others are asked for
-# Quick: crops of so many patches a side, and so many images seen in all epochs together. With ViT-S one core
-# needs about 0.12 s for a crop of 126 px in training; a decoder that starts from nothing gets the larger share.
+REFINERS = (PROBE_REFINER, CRF)  # default refiners of masks
+# --quick: patches per side of a crop, and images seen in all epochs of each training. With ViT-S, one core needs
+# about 0.12 s to train on a crop of 126 px; the decoder, which starts from random weights, gets more images.
 QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 4000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for; ``given`` are the settings that are not defaults."""
+    """The plan of a run; ``given`` are the settings that are not defaults."""
 
     data: Path
     out: Path
@@ -36,12 +36,12 @@ class Plan:
     quick: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """What ``plan.json`` holds: all that decides what comes of it."""
+        """Return the content of ``plan.json``: everything that determines the result."""
         settings = self.given.model_dump(mode="json", exclude_unset=True)
         return {"data": str(self.data.resolve()), "quick": self.quick, **settings}
 
     def settings(self, photographs: int) -> WholeSettings:
-        """The stages' settings for this number of training images; soft targets need masks with scores."""
+        """Return the settings of the stages for this number of training images; soft targets need masks with scores."""
         masks = {"refine": {"names": list(REFINERS)}, "scores": self.given.segment.target == "soft"}
         values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
@@ -51,7 +51,7 @@ class Plan:
 
 
 def quick_settings(given: WholeSettings, photographs: int) -> dict[str, Any]:
-    """Settings for about ten minutes on two cores, where there are some hundred images."""
+    """Return settings for about ten minutes on two cores, with a few hundred images."""
     side = QUICK_PATCHES * patch_of(given.train.backbone)
     return {
         "train": {"backbone": {"image_size": side}, "epochs": epochs_for(QUICK_TRAIN, photographs)},
@@ -60,7 +60,7 @@ def quick_settings(given: WholeSettings, photographs: int) -> dict[str, Any]:
 
 
 def require_same_plan(plan: Plan) -> None:
-    """The folder is new, or was begun with this plan; what nothing was made with yet may still change.
+    """Check that the folder is new, or was begun with this plan; settings that were not used yet may change.
 
     Raises:
         RunError: it is neither.
@@ -75,5 +75,5 @@ def require_same_plan(plan: Plan) -> None:
     require_begun_as(out, before, wanted, ignored=unused, missing="its default")
     if changed:
         write_json(path, plan.to_json())
-    if changed and not (out / RUN).exists():  # it may be other data
+    if changed and not (out / RUN).exists():  # the data may have changed
         (out / DONE).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Rows of the papers' tables: what is trained on what, and the published numbers.
+"""Rows of the papers' tables: what is trained on which data, and the published numbers.
 
-Numbers and tables are those of the papers, WeakTr's README where a title says so. Rows of a supervised network, of a
-test server, of a ResNet38, and of what this package has no form of (MCTformer's class scores by a linear layer or the
-maximum, WeakTr's average pooling, TS-CAM without its ReLU) are left out.
+Numbers and tables are from the papers, or from WeakTr's README where a title says so. Rows that need a supervised
+network, a test server, a ResNet38, or a variant that this package does not have (MCTformer's class scores by a linear
+layer or the maximum, WeakTr's average pooling, TS-CAM without its ReLU) are left out.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A row of a table: what is trained on what, whose masks of which split are scored, and the numbers in percent.
+    """A row of a table: what is trained on which data, which masks are scored, and the numbers in percent.
 
-    ``masks`` are the run's own, painted from ``tags``; of a ``segmenter`` trained on those of ``learn``, they are what
-    it predicts. ``prepare``, ``train``, ``paint``, ``segment`` and ``predict`` are options of the verbs (``paint`` of
-    masks); with options for a ``walk``, ``refine-train`` learns one before anything is painted. A number that is None
-    was published as a picture, or is not among our sources.
+    ``scored`` masks are those of ``split``: the run's own (``masks``), painted from ``tags``, or the predictions of a
+    ``segmenter`` trained on the masks of split ``learn``. ``prepare``, ``train``, ``paint``, ``segment`` and
+    ``predict`` are options of the commands (``paint`` those of masks). With options for a ``walk``, ``refine-train``
+    trains one before painting. A number is None if it was published only as a figure, or is not among our sources.
     """
 
     title: str
@@ -43,14 +43,14 @@ class PublishedRow:
 Rows = dict[str, PublishedRow]
 
 VOC: Mapping[str, Any] = MappingProxyType({"source": "voc", "learn": "train_aug", "split": "train"})
-NPY: Mapping[str, Any] = MappingProxyType({**VOC, "prepare": ("--set", "tags=npy")})  # the label file of both papers
+NPY: Mapping[str, Any] = MappingProxyType({**VOC, "prepare": ("--set", "tags=npy")})  # both papers use this label file
 COCO: Mapping[str, Any] = MappingProxyType(
     {"source": "coco", "learn": "train", "split": "train", "prepare": ("--set", "year=2014")}
 )
 ON_VAL: Mapping[str, Any] = MappingProxyType({"split": "val", "scored": "segmenter"})
 OTHER_NETWORK = "(the paper does not name its network; ours is WeakTr's)"
 
-# MCTformer chooses the threshold on the truth of train, for every number of its tables.
+# For every number in its tables, MCTformer chooses the threshold on the truth of train.
 SWEPT = ("--tune-on-truth", "train")
 BY_TRUTH = "threshold swept on the truth of train"
 
@@ -60,11 +60,11 @@ CRF_VOC, CRF_COCO = (("--refine", "crf", "--set", f"crf=segmenter-{data}") for d
 
 
 def set_options(*assignments: str) -> tuple[str, ...]:
-    """Settings as a verb takes them."""
+    """Return settings as command-line options."""
     return tuple(word for assignment in assignments for word in ("--set", assignment))
 
 
-# The walk learns from the maps of the recipe voc-mctformer-v2, with MCTformer's two alphas.
+# The walk is trained on the maps of the recipe voc-mctformer-v2, with MCTformer's two alphas.
 PSA = set_options(
     "masks.look.side=own",
     "masks.look.edges=drop",
@@ -78,7 +78,7 @@ PSA = set_options(
 
 
 def tokenmasking() -> Rows:
-    """Hanna and Borth, ICCV 2025: Tables 1 to 3."""
+    """Return the rows of Hanna and Borth, ICCV 2025: Tables 1 to 3."""
     voc, coco = "voc-tokenmasking", "coco-tokenmasking"
     table3 = "TokenMasking, Table 3:"
     return {
@@ -116,7 +116,7 @@ def tokenmasking() -> Rows:
 
 
 def tokenmasking_ablations() -> Rows:
-    """Tables 4 to 6, of segmentation on COCO and VOC, and Figure 6, a curve whose numbers are not in the text."""
+    """Return Tables 4 to 6, segmentation on COCO and VOC, and Figure 6, a curve whose numbers are not in the text."""
     rows: Rows = {}
     for table, what, assignment, coco, voc in (
         ("4", "no masking", "method.masking_ratio=0", 41.9, 71.6),
@@ -142,7 +142,7 @@ def tokenmasking_ablations() -> Rows:
 
 
 def mctformer() -> Rows:
-    """Xu et al., CVPR 2022: Tables 1 to 3, and MCTformer+."""
+    """Return the rows of Xu et al., CVPR 2022: Tables 1 to 3, and MCTformer+."""
     pseudo, walked = "MCTformer, Table 1: pseudo-masks, VOC train,", "ours is the trained walk for PSA"
     v2: Mapping[str, Any] = MappingProxyType({"recipe": "voc-mctformer-v2", "paint": SWEPT})
     final: Mapping[str, Any] = MappingProxyType({**v2, "walk": PSA, "segment": WEAKTR_SEGMENT})
@@ -168,7 +168,7 @@ def mctformer() -> Rows:
 
 
 def mctformer_ablations() -> Rows:
-    """Tables 5 (maps on VOC train), 6 (segmentation learned from them, VOC val) and 7."""
+    """Return Tables 5 (maps on VOC train), 6 (segmentation trained on them, VOC val) and 7."""
     rows: Rows = {}
     for name, what, recipe, refine, maps, segmented in (
         ("v1-plain", "V1, attention", "voc-mctformer-v1", "none", 47.2, 55.6),
@@ -198,7 +198,7 @@ def mctformer_ablations() -> Rows:
 
 
 def weaktr_maps() -> Rows:
-    """Zhu et al., 2023: the CAM network on VOC train and COCO train."""
+    """Return the rows of Zhu et al., 2023, for the CAM network on VOC train and COCO train."""
     voc: Mapping[str, Any] = MappingProxyType({"recipe": "voc-weaktr", **NPY})
     plain = ("--refine", "affinity")
     rows = {
@@ -243,7 +243,7 @@ RETRAINED: Mapping[str, tuple[str, tuple[str, ...], float, float, float, float, 
 
 
 def weaktr_retrained() -> Rows:
-    """Retraining with four backbones, from WeakTr's own CAM, and with one from MCTformer's."""
+    """Return the rows of retraining, from WeakTr's CAM with four backbones, and from MCTformer's with one."""
     rows: Rows = {}
     for name, (what, options, mask_train, mask_val, voc_val, coco_val, coco_train) in RETRAINED.items():
         voc = {**NPY, **ON_VAL, "recipe": "voc-weaktr", "predict": (*LOOKS, *CRF_VOC)}
@@ -271,7 +271,7 @@ def weaktr_retrained() -> Rows:
 
 
 def weaktr_ablations() -> Rows:
-    """Table VII, tau (XIV) and the side of tiles, all with DeiT-S on VOC val; Table IX's random weights."""
+    """Return Table VII, tau (XIV), the side of tiles, and Table IX's random weights, all with DeiT-S on VOC val."""
     chosen: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...], float], ...] = (
         ("table7-naive", "Table VII: no clipping, no CRF", ("clipping.tau=0",), (), 71.5),
         ("table7-clipping", "Table VII: clipping, no CRF", (), (), 73.0),

@@ -1,4 +1,4 @@
-"""Rows of the papers' tables: the commands that lead to one, and our result beside the published one."""
+"""Reproduction of rows in the papers' tables: the commands for a row, and our result beside the published one."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tag2mask.workflows.stages import Stages
 
 @dataclass(frozen=True)
 class Command:
-    """One verb with its options, and what it leaves."""
+    """One command with its options, and the path of its product."""
 
     name: str
     words: tuple[str, ...]
     product: Path
 
     def line(self) -> str:
-        """For a shell."""
+        """Return the command as a shell line."""
         return shlex.join(("tag2mask", *self.words))
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A row, where its data set lies, where everything goes, and what else ``train`` is told."""
+    """A row's name, the folder of its data set, the output folder, and further options for ``train``."""
 
     name: str
     root: Path
@@ -45,18 +45,18 @@ class Reproduction:
         """The row.
 
         Raises:
-            SettingsError: there is none of that name.
+            SettingsError: there is no row of that name.
         """
         if self.name not in PUBLISHED:
             raise SettingsError(f"row {self.name!r} is unknown; tag2mask reproduce without a name lists them")
         return PUBLISHED[self.name]
 
     def scored(self) -> Path:
-        """The mask set that is scored."""
+        """Return the mask set that is scored."""
         return self.out / (f"masks-{self.row.split}" if self.row.scored == "masks" else f"predicted-{self.row.split}")
 
     def commands(self) -> Iterator[Command]:
-        """All but the last, ``evaluate``."""
+        """Yield all commands except the last one, ``evaluate``."""
         row, data, run = self.row, self.out / "data", self.out / "run"
         yield Command(
             "prepare", ("prepare", row.source, "--root", str(self.root), "--out", str(data), *row.prepare), data
@@ -78,7 +78,7 @@ class Reproduction:
         yield Command("predict", predict, self.scored())
 
     def paint(self, split: str, tags: str) -> Command:
-        """The run's own masks of a split."""
+        """Return the command that paints the run's masks of a split."""
         out = self.out / f"masks-{split}"
         named = ("--recipe", self.row.recipe, "--split", split, "--tags", tags, "--out", str(out), *self.row.paint)
         if self.row.walk:
@@ -86,23 +86,23 @@ class Reproduction:
         return Command(f"masks {split}", ("masks", str(self.out / "run"), *named), out)
 
     def walk(self) -> Path:
-        """The trained walk, where there is one."""
+        """Return the folder of the trained walk."""
         return self.out / "walk"
 
     def evaluate(self) -> Command:
-        """The last one."""
+        """Return the last command, ``evaluate``."""
         words = ("evaluate", str(self.scored()), "--truth", str(self.out / "data" / "masks"), "--json")
         return Command("evaluate", words, self.scored())
 
     def lines(self) -> list[str]:
-        """What to type."""
+        """Return all commands as shell lines."""
         return [command.line() for command in (*self.commands(), self.evaluate())]
 
     def go(self) -> dict[str, Any]:
-        """Do what is left to do; scores beside the published ones.
+        """Run the remaining commands, and return our scores with the published ones.
 
         Raises:
-            RunError: a command failed, or another process has ``out``.
+            RunError: a command failed, or another process uses ``out``.
         """
         with held(self.out):
             stages = Stages.of_folder(self.out)
@@ -115,7 +115,7 @@ class Reproduction:
 def compare_scores(
     published: Mapping[str, float | None], scores: Mapping[str, Any]
 ) -> dict[str, dict[str, float | None]]:
-    """By metric: ours, the paper's, and how far ours is above; the latter two are None where no number is known."""
+    """Return our score, the paper's and the difference by metric; the latter two are None if no number is known."""
     return {
         metric: {
             "ours": scores[metric],
@@ -127,13 +127,13 @@ def compare_scores(
 
 
 def done(command: Command) -> dict[str, Any]:
-    """Its line, when it is done."""
+    """Run a command and return its shell line."""
     capture_output(command)
     return {"command": command.line()}
 
 
 def capture_output(command: Command) -> str:
-    """What a command prints to stdout; its progress and its errors go where ours go.
+    """Run a command and return its output on stdout; its progress and errors go to our stderr.
 
     Raises:
         RunError: it failed.
@@ -142,5 +142,5 @@ def capture_output(command: Command) -> str:
     resumed = ("--resume",) if resumable else ()
     finished = run_verb([*command.words, *resumed])
     if finished.code != 0:
-        raise RunError(f"stopped with exit code {finished.code} at: {command.line()}")
+        raise RunError(f"this command failed with exit code {finished.code}: {command.line()}")
     return finished.printed

@@ -1,15 +1,15 @@
-"""Self-training: a segmenter repaints the images that it learned from, and a new one learns from those masks.
+"""Self-training: a segmenter repaints the images that it was trained on, and a new one is trained on those masks.
 
 ::
 
-    OUT/round-1            a whole segmenter, trained on the masks given
-        repainted          its masks of the same images, within their tags: what round 2 learns from
+    OUT/round-1            a complete segmenter, trained on the given masks
+        repainted          its masks of the same images, limited to their tags: training masks of round 2
         predicted-val      its masks of the validation images, without tags
     OUT/round-2 ...
     OUT                    the last round's segmenter, with its predicted-val
-    OUT/rounds.json        how many rounds there are to be, and what each came to
+    OUT/rounds.json        the number of rounds, and the results of each
 
-Nothing is chosen: all rounds have the same settings, and the last one is kept.
+No round is selected: all rounds have the same settings, and the last one is kept.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ ROUNDS, ROUND, REPAINTED, PREDICTED = "rounds.json", "round-{}", "repainted", "p
 
 @dataclass(frozen=True)
 class Round:
-    """What a round came to, in percent; None is what cannot be known.
+    """The results of a round, in percent; None if unknown.
 
-    ``changed`` is the share of its labels' pixels that were others in the round before. With truth, ``precision`` is
-    the share of its labelled pixels that are right, ``val_miou`` the segmenter's own, without tags.
+    ``changed`` is the fraction of its label pixels that differ from the round before. With truth, ``precision`` is the
+    fraction of its labelled pixels that are correct, and ``val_miou`` the segmenter's mIoU without tags.
     """
 
     round: int
@@ -63,7 +63,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Truth:
-    """Where true labels are to score with: of the images that are learned from, and of the split ``val_split``."""
+    """Folders of truth for scoring: of the training images, and of the split ``val_split``."""
 
     labels: Path | None
     val: Path | None
@@ -81,9 +81,10 @@ def segment_in_rounds(
     fully_supervised: bool = False,
     resume: bool = False,
 ) -> SegmentResult:
-    """``segment``, and again on the masks that the segmenter before repainted, ``rounds`` times in all.
+    """Run ``segment`` ``rounds`` times, each time on the masks that the previous segmenter repainted.
 
-    ``truth`` and ``val_truth`` only score; validation images that have no ``val_truth`` may have ``truth``.
+    ``truth`` and ``val_truth`` are used only for scoring. Without ``val_truth``, ``truth`` may also hold that of
+    validation images.
 
     Raises:
         As ``segment``.
@@ -92,13 +93,13 @@ def segment_in_rounds(
     """
     if rounds == 1:
         if val_truth is not None:
-            raise SettingsError("--val-truth scores rounds: give --rounds 2 or more, or score predict with evaluate")
+            raise SettingsError("--val-truth scores rounds: use --rounds 2 or more, or score predictions with evaluate")
         return segment(run, masks, out, settings, truth, fully_supervised, resume)
     if rounds < 1 or fully_supervised or masks is None:
         wanted = "1 or more" if rounds < 1 else "--masks MASKSET to repaint, and no --fully-supervised"
-        raise SettingsError(f"--rounds {rounds}: wanted {wanted}")
+        raise SettingsError(f"--rounds {rounds}: expected {wanted}")
     if settings.target == "soft":
-        raise SettingsError(f"--rounds {rounds} repaints masks, without scores: leave --target soft out")
+        raise SettingsError(f"--rounds {rounds} repaints masks without scores: remove --target soft")
     opened = open_run(run)
     first = open_finished(masks)
     tags_of(first)
@@ -114,7 +115,7 @@ def segment_in_rounds(
 def train_rounds(
     run: Run, first: MaskSet, out: Path, settings: SegmentSettings, rounds: int, truth: Truth, resume: bool
 ) -> SegmentResult:
-    """All rounds, whatever is finished of them taken as it is."""
+    """Train all rounds; finished ones are kept."""
     main = open_processes().is_main_process
     with together():
         return train_each(run, first, out, settings, rounds, truth, resume, main)
@@ -130,7 +131,7 @@ def train_each(
     resume: bool,
     main: bool,
 ) -> SegmentResult:
-    """One round after another; between them the ``main`` process alone repaints and scores."""
+    """Train one round after another; between them, only the ``main`` process repaints and scores."""
     before, labels = None, first
     finished: list[dict[str, Any]] = []
     for number in range(1, rounds + 1):
@@ -149,7 +150,7 @@ def train_each(
 
 
 def summarise_round(number: int, result: SegmentResult, labels: MaskSet, before: MaskSet | None, truth: Truth) -> Round:
-    """What a round came to."""
+    """Return the results of a round."""
     precision, miou = None, None
     if truth.labels is not None:
         counts = true_counts(labels, truth.labels)
@@ -159,21 +160,21 @@ def summarise_round(number: int, result: SegmentResult, labels: MaskSet, before:
         predicted = result.path / PREDICTED
         failures = predict(result.path, [], predicted, PredictSettings(), truth.val_split).failures
         if failures:
-            raise DataError(f"{next(iter(failures.values()))}; mend or remove it, then go on with --resume")
+            raise DataError(f"{next(iter(failures.values()))}; fix or remove it, then continue with --resume")
         miou = percent(score_table(true_counts(open_finished(predicted), truth.val)).miou)
     changed = None if before is None else percent(share_changed(before, labels))
     return Round(number, str(result.path), str(labels.path), result.loss, changed, precision, miou)
 
 
 def true_counts(masks: MaskSet, truth: Path) -> Counts:
-    """The confusion over all masks that have truth."""
+    """Return the confusion over all masks with truth."""
     names = [name for name in masks.names() if (truth / f"{name}.png").is_file()]
     counts: Counts = np.stack([image_counts(masks, truth, name) for name in names]).sum(0)
     return counts
 
 
 def share_changed(before: MaskSet, now: MaskSet) -> float:
-    """Of the pixels of two mask sets with the same images, those that differ."""
+    """Return the fraction of pixels that differ between two mask sets with the same images."""
     differing = pixels = 0
     for name in now.names():
         labels = read_mask(now.mask(name))
@@ -183,7 +184,7 @@ def share_changed(before: MaskSet, now: MaskSet) -> float:
 
 
 def validation_truth(run: Run, truth: Path | None, val_truth: Path | None) -> tuple[Path | None, str | None]:
-    """Where the truth of validation images is, and their split; None if none of them has any.
+    """Return the folder of the validation images' truth (None if there is none), and their split.
 
     Raises:
         DataError: ``val_truth`` is given and holds none.
@@ -203,16 +204,16 @@ def validation_truth(run: Run, truth: Path | None, val_truth: Path | None) -> tu
 
 
 class Begun(Stored):
-    """What ``rounds.json`` says of itself."""
+    """The part of ``rounds.json`` that is checked when resuming."""
 
     rounds: Count
 
 
 def require_rounds(out: Path, rounds: int) -> None:
-    """A training in so many rounds was begun in ``out``."""
+    """Check that a training with this number of rounds was begun in ``out``."""
     path = out / ROUNDS
     begun = read_stored(path, Begun).rounds if path.is_file() else rounds
     if begun != rounds:
         raise RunError(f"{out} was begun with --rounds {begun}, not {rounds}; resume with the same number")
     if not (out / ROUND.format(1)).is_dir():
-        raise RunError(f"{out}: no round was begun there; start without --resume in an empty folder")
+        raise RunError(f"{out}: has no round to resume; start in an empty folder without --resume")

@@ -1,17 +1,17 @@
-"""The whole way in one call: check, train, probe, masks, segment, predict, evaluate, report.
+"""The whole workflow in one call: check, train, probe, masks, segment, predict, evaluate, report.
 
 ::
 
-    plan.json        what was asked for; another request on the same folder is an error
-    done.json        what every finished stage said
+    plan.json        the requested settings; other settings for the same folder are an error
+    done.json        the results of every finished stage
     run/             the tagged run, with masks-train and masks-val
-    probe/           what patches are, learned over all of split train, for these masks
+    probe/           the patch classifier for these masks, trained on split train
     segmenter/       trained on run/masks-train
-    predicted-val/   by the segmenter, without tags; predicted-test too, if there is such a split
-    scores.json      the mask sets against truth, where there is some
+    predicted-val/   by the segmenter, without tags; also predicted-test, if there is such a split
+    scores.json      scores of the mask sets, if there is truth
     report.html
 
-Called again it goes on where it was.
+The same call resumes after an interruption.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SCORES, REPORT, TEST = "scores.json", "report.html", "test"
 
 @dataclass(frozen=True)
 class WholeResult:
-    """What came of it: what every stage said by its name, and a row of ``scores`` a mask set that has truth."""
+    """The results of every stage by name, and one row of ``scores`` per mask set with truth."""
 
     out: Path
     predicted: dict[str, Path]
@@ -62,7 +62,7 @@ class WholeResult:
         return {name: why for stage in self.stages.values() for name, why in stage.get("failures", {}).items()}
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the result for ``--json``."""
         places = {"run": RUN, "segmenter": SEGMENTER, "report": REPORT}
         return {
             "out": str(self.out),
@@ -74,20 +74,21 @@ class WholeResult:
         }
 
     def shown(self) -> Shown:
-        """What is where, with scores beside chance."""
+        """Return the paths, and the scores with those of painting at random, for printing."""
         return whole_shown(self.to_json())
 
 
 def whole_shown(result: Mapping[str, Any]) -> Shown:
-    """What ``WholeResult`` shows."""
+    """Return the lines and tables of ``WholeResult.shown``."""
     lines = [
-        f"{result['run']}: learned from tags; its mask sets are masks-*",
-        f"{result['segmenter']}: learned from them; tag2mask predict {result['segmenter']} IMAGES --out MASKS",
-        *(f"{path}: without tags, by the segmenter" for path in result["predicted"].values()),
-        f"{result['report']}: all of it to look at",
+        f"{result['run']}: run trained on tags; its mask sets are masks-*",
+        f"{result['segmenter']}: segmenter trained on them; use it with: "
+        f"tag2mask predict {result['segmenter']} IMAGES --out MASKS",
+        *(f"{path}: masks by the segmenter, without tags" for path in result["predicted"].values()),
+        f"{result['report']}: report",
     ]
     if not result["scores"]:
-        return [*lines, "nothing could be scored: the data set has no true masks of these images"]
+        return [*lines, "no scores: the data set has no true masks of these images"]
     rows = []
     for row in result["scores"]:
         low, high = map(in_percent, row["miou_interval_95"])
@@ -97,21 +98,21 @@ def whole_shown(result: Mapping[str, Any]) -> Shown:
     return [
         *lines,
         Table(["mask set", "images", "tags", "mIoU", "precision", "recall", "95 %", "random"], rows),
-        "95 %: the interval of mIoU over images; random: mIoU of painting at random",
+        "95 %: confidence interval of mIoU over images; random: mIoU of painting at random",
     ]
 
 
 def run_whole(plan: Plan) -> WholeResult:
-    """Do what is left to do below ``plan.out``.
+    """Run the remaining stages in ``plan.out``.
 
     Raises:
-        DataError: training could not work; the first of what ``check`` found. Or ``plan.out`` lies among images.
+        DataError: ``check`` found an error (the first is reported), or ``plan.out`` is inside the folder of images.
         RunError: ``plan.out`` holds something else, or was begun with another plan.
-        Tag2MaskError: what a stage found wrong.
-        KeyboardInterrupt: what is finished is saved.
+        Tag2MaskError: a stage failed.
+        KeyboardInterrupt: it was interrupted; finished stages are saved.
     """
     if "split" in plan.given.masks.model_fields_set:
-        raise SettingsError("masks.split: the images that are learned from are painted; set train.split")
+        raise SettingsError("masks.split cannot be set: the training images are painted; set train.split instead")
     require_refiners(plan.given.masks.refine.names)
     require_outside(plan.out, images_folder(plan.data))
     with held(plan.out):
@@ -120,7 +121,7 @@ def run_whole(plan: Plan) -> WholeResult:
 
 
 def go_all_the_way(plan: Plan) -> WholeResult:
-    """The stages, one after the other."""
+    """Run all stages in order."""
     stages = Stages(plan.out)
     checked = stages.stage("check", plan.data, partial(look_over, plan))
     way = Way(plan, checked)
@@ -141,10 +142,10 @@ def go_all_the_way(plan: Plan) -> WholeResult:
 
 
 def look_over(plan: Plan) -> dict[str, Any]:
-    """What the data set holds; the folder and its plan are written once it is known to be good.
+    """Check the data set; if it has no errors, create the folder and write the plan.
 
     Raises:
-        DataError: training could not work.
+        DataError: the check found an error.
     """
     with progress_bar("check", None) as bar:
         report = check(plan.data, plan.given.train.data, bar.advance)
@@ -153,14 +154,14 @@ def look_over(plan: Plan) -> dict[str, Any]:
         more = f" ({len(errors) - 1} more: tag2mask check {plan.data})" if errors[1:] else ""
         raise DataError(errors[0] + more)
     if report.problems:
-        announce(f"check: {len(report.problems)} warnings: tag2mask check {plan.data} lists them")
+        announce(f"check: {len(report.problems)} warnings; list them with tag2mask check {plan.data}")
     plan.out.mkdir(parents=True, exist_ok=True)
     write_json(plan.out / PLAN, plan.to_json())
     return {"photographs": report.photographs, "splits": report.splits, "warnings": len(report.problems)}
 
 
 class Way:
-    """The stages after the check, each a method that says what came of it, and where things lie."""
+    """The stages after the check, each a method that returns its results, and the paths of their products."""
 
     def __init__(self, plan: Plan, checked: Mapping[str, Any]) -> None:
         self.plan = plan
@@ -174,46 +175,46 @@ class Way:
         self.probes = PROBE_REFINER in self.settings.masks.refine.names
 
     def painted(self, split: str) -> Path:
-        """The mask set that the tagged run paints."""
+        """Return the mask set that the tagged run paints."""
         return self.run / f"masks-{split}"
 
     def predicted(self, split: str) -> Path:
-        """The mask set that the segmenter predicts."""
+        """Return the mask set that the segmenter predicts."""
         return self.plan.out / f"predicted-{split}"
 
     def train(self) -> dict[str, Any]:
-        """The tagged run."""
+        """Train the tagged run."""
         return train(self.plan.data, self.run, self.settings.train, can_resume(self.run)).to_json()
 
     def train_probe(self) -> dict[str, Any]:
-        """The probe, from the images that the run learned from."""
+        """Train the probe, on the training images of the run."""
         settings = self.settings.probe
         masks = settings.masks.model_copy(update={"split": self.source})
         return train_probe(self.run, self.probe, settings.model_copy(update={"masks": masks})).to_json()
 
     def paint(self, split: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The tagged run's masks of a split."""
+        """Paint the tagged run's masks of a split."""
         settings = self.settings.masks
         refined = settings.refine.model_copy(update={"probe": str(self.probe) if self.probes else None})
         settings = settings.model_copy(update={"split": split, "refine": refined, **changes})
         return make_masks(self.run, out=self.painted(split), settings=settings).to_json()
 
     def segment(self) -> dict[str, Any]:
-        """The segmenter, from the masks of the images that the run learned from."""
+        """Train the segmenter, on the masks of the run's training images."""
         masks, resume = self.painted(self.source), can_resume(self.segmenter)
         return segment(self.run, masks, self.segmenter, self.settings.segment, resume=resume).to_json()
 
     def predict(self, split: str) -> dict[str, Any]:
-        """The segmenter's masks of a split; nobody tells it the tags."""
+        """Predict the segmenter's masks of a split, without tags."""
         return predict(self.segmenter, [], self.predicted(split), self.settings.predict, split).to_json()
 
     def to_score(self) -> list[Path]:
-        """The mask sets that may be looked at: test images are left to a last ``tag2mask evaluate``."""
+        """Return the mask sets to score; test images are left for a final ``tag2mask evaluate``."""
         others = [] if self.validation is None else [self.painted(self.validation), self.predicted(self.validation)]
         return [self.painted(self.source), *others]
 
     def evaluate(self) -> dict[str, Any]:
-        """Scores of the mask sets that have truth, beside painting at random."""
+        """Score the mask sets that have truth."""
         rows = []
         for path in self.to_score():
             truth = own_truth(open_run(self.run), open_mask_set(path))
@@ -225,7 +226,7 @@ class Way:
         return content
 
     def report(self) -> dict[str, Any]:
-        """The page about the run and, where there is truth to compare them by, the segmenter."""
+        """Write the page about the run and, if there is truth for its predictions, the segmenter."""
         section = None
         if self.validation is not None:
             masks = self.predicted(self.validation)

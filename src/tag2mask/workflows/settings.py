@@ -14,16 +14,16 @@ from tag2mask.training.settings import TrainSettings
 
 
 def seeds(seed: Any) -> dict[str, Any]:
-    """One seed for both trainings."""
+    """Use one seed for both trainings."""
     return {"train.seed": seed, "segment.seed": seed}
 
 
 class WholeSettings(Settings):
-    """The settings of the stages. Which images are painted is decided by ``train``'s splits."""
+    """The settings of all stages. The splits of ``train`` decide which images are painted."""
 
     called: ClassVar[str] = "run"
     shorthands: ClassVar[Mapping[str, Shorthand]] = {
-        "seed": Shorthand("INTEGER", "Seed of everything random [0]", seeds),
+        "seed": Shorthand("INTEGER", "Random seed [0]", seeds),
     }
 
     train: TrainSettings = TrainSettings()

@@ -1,4 +1,4 @@
-"""Work in stages that is gone on with where it was stopped."""
+"""Work in stages, which can be resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DONE = "done.json"
 
 
 class Scored(Stored, extra="allow"):
-    """A row of scores, as far as it is shown."""
+    """The parts of a row of scores that are printed."""
 
     mask_set: str
     images: Count
@@ -28,7 +28,7 @@ class Scored(Stored, extra="allow"):
 
 
 class Said(Stored, extra="allow"):
-    """What a stage said, as far as it is looked at."""
+    """The parts of a stage's result that are used later."""
 
     photographs: Count = 0
     splits: dict[str, Count] = Field(default_factory=dict)
@@ -37,7 +37,7 @@ class Said(Stored, extra="allow"):
 
 
 class Stages:
-    """The stages that are finished, on disk in ``done.json``; one that is made again makes all later ones again."""
+    """The finished stages, stored in ``done.json``; if a stage is run again, all later stages are too."""
 
     def __init__(self, out: Path) -> None:
         self.path = out / DONE
@@ -49,7 +49,7 @@ class Stages:
 
     @classmethod
     def of_folder(cls, out: Path) -> Stages:
-        """Those of a folder that is for nothing else: an empty one, or one that was begun like this.
+        """Open the stages of a folder, which must be vacant or have been begun this way.
 
         Raises:
             RunError: it holds something else.
@@ -60,9 +60,9 @@ class Stages:
         return cls(out)
 
     def stage(self, name: str, product: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What ``make`` says, or what it said when it was finished before and ``product`` is still there."""
+        """Return the result of ``make``, or the stored one if the stage is finished and ``product`` still exists."""
         if name in self.before and product.exists():
-            announce(f"{name}: finished before, {product}")
+            announce(f"{name}: already finished, {product}")
             self.done[name] = self.before[name]
         else:
             announce(f"{name}: {product}")
@@ -74,5 +74,5 @@ class Stages:
 
 
 def announce(line: str) -> None:
-    """Where it stands."""
+    """Print a progress line to stderr."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""Verbs that are more than one call, or whose input is written in words; those about data sets are ``datasets``."""
+"""Commands that combine several calls or parse text input; those about data sets are in ``datasets``."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tag2mask.workflows.stages import announce
 
 
 def run(data: Path, out: Path, settings: WholeSettings, quick: bool) -> WholeResult:
-    """All of it."""
+    """Run the whole workflow."""
     return run_whole(Plan(data, out, settings, quick))
 
 
 def masks(
     run: Path, data: Path | None, out: Path | None, settings: MaskSettings, tune_on_truth: str | None
 ) -> MaskSetSummary:
-    """The masks of a split; with ``tune_on_truth`` that split's truth chooses the background's threshold first."""
+    """Paint the masks of a split; ``tune_on_truth`` names a split whose truth first sets the background threshold."""
     if tune_on_truth is not None:
         tuned = tune_background(run, data, settings, tune_on_truth)
         settings = tuned.settings
@@ -49,31 +49,31 @@ def compare(
     painting: MaskSettings,
     settings: TrainSettings,
 ) -> PlainResult:
-    """Several methods trained alike.
+    """Compare several methods trained in the same way.
 
     Raises:
-        SettingsError: ``seeds`` are no whole numbers.
+        SettingsError: ``seeds`` are not integers.
     """
     if not re.fullmatch(r"\d+(,\d+)*", seeds):
-        raise SettingsError(f"--seeds {seeds}: wanted whole numbers with commas between, such as 0,1,2")
+        raise SettingsError(f"--seeds {seeds}: expected integers separated by commas, such as 0,1,2")
     names, numbers = [name.strip() for name in methods.split(",")], [int(seed) for seed in seeds.split(",")]
     plan = comparison.Comparison(data, out, names, numbers, budget_minutes, settings, painting)
     result = comparison.compare(plan)
     chance = result["table"][0]["random_miou"]
-    floor = "no truth to score with" if chance is None else f"painting at random among the tags: {chance:.1f}"
+    floor = "no truth for scoring" if chance is None else f"painting at random among the tags: {chance:.1f}"
     return PlainResult(result, [comparison.markdown(result["table"]), f"{floor}; page: {result['report']}"])
 
 
 def report(
     run: Path, masks: Path | None, truth: Path | None, segmented: Path | None, full: Path | None, out: Path | None
 ) -> PlainResult:
-    """The page about a run, with a section about a segmenter if its masks are named.
+    """Write the page about a run, with a section about a segmenter if its masks are given.
 
     Raises:
-        SettingsError: ``full`` without ``segmented``.
+        SettingsError: ``full`` is given without ``segmented``.
     """
     if segmented is None and full is not None:
-        raise SettingsError(f"--full {full} is what a segmenter is compared with: name its masks with --segmented")
+        raise SettingsError(f"--full {full} needs masks to compare with: give a segmenter's with --segmented")
     if segmented is None:
         page = write_report(run, masks, truth, out)
         return PlainResult({"report": str(page)}, [str(page)])
@@ -83,11 +83,11 @@ def report(
 
 
 def export(run: Path, format: str, out: Path | None) -> OnnxSummary:  # noqa: A002
-    """A model as ONNX, the only ``format``."""
+    """Export a model as ONNX, the only ``format``."""
     return export_onnx(run, out or run / "model.onnx")
 
 
 def demo(out: Path) -> PlainResult:
-    """All of it on generated scenes."""
+    """Run the whole workflow on generated scenes."""
     result = run_demo(out)
     return PlainResult(result, [*scores_shown(result["scores"]), f"report: {result['report']}"])

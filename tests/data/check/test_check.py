@@ -44,16 +44,16 @@ def test_everything_that_is_wrong_is_found_in_one_pass(squares: Path) -> None:
     assert report.fatal
     for part in (
         "gone.png is not in",
-        "tag 'grene' is not among the classes; did you mean green",
-        "p03.png: is no image",
+        "tag 'grene' is not a class; did you mean green",
+        "p03.png: is not an image",
         "val.txt, line 6: nowhere is not in",
     ):
         assert part in messages(report, "error")
     for part in (
-        f"p00b.png: is the same file as {squares / 'images/p00.png'}",
-        "p04.png: is 4 x 4, its image 48 x 48",
-        "p05.png: holds 9, which is no class",
-        "val.txt, line 5: p01 is in train.txt too",
+        f"p00b.png: has the same content as {squares / 'images/p00.png'}",
+        "p04.png: is 4 x 4, but its image is 48 x 48",
+        "p05.png: holds the value 9, which is no class",
+        "val.txt, line 5: p01 is also in train.txt",
     ):
         assert part in messages(report, "warning")
 
@@ -78,8 +78,8 @@ def test_classes_that_always_come_together_are_named_and_single_tags_counted(
     assert report.to_json()["single_tag_images"] == report.single_tag_images == 3
     assert report.always_together == [("red", "green"), ("lake", "sea")]
     told = messages(report, "warning")
-    assert "classes red, green: always come together (3 images), so nothing tells one from the other" in told
-    assert "classes lake, sea: always come together (1 images)" in told
+    assert "classes red, green: always occur together (3 images), so they cannot be told apart" in told
+    assert "classes lake, sea: always occur together (1 images)" in told
 
 
 def test_the_verb_prints_both(
@@ -88,7 +88,7 @@ def test_the_verb_prints_both(
     (squares / "labels.csv").write_text("image,labels\np00.png,red;green\np01.png,blue\np02.png,blue\n")
     assert call(monkeypatch, "check", squares, "--quick") == 0
     printed = capsys.readouterr().out
-    assert "images with a single tag: 2 of 3; groups of tags that always come together: 1" in printed
+    assert "images with a single tag: 2 of 3; groups of tags that always occur together: 1" in printed
 
 
 def test_many_groups_of_classes_are_counted_and_the_first_ones_named(squares: Path) -> None:
@@ -98,8 +98,8 @@ def test_many_groups_of_classes_are_counted_and_the_first_ones_named(squares: Pa
     (squares / "classes.txt").write_text("".join(f"{one}\n{other}\n" for one, other in pairs))
     report = check(squares, DataSettings())
     assert report.always_together == pairs
-    assert messages(report, "warning").count("always come together (1 images)") == 10
-    assert "2 more groups of classes always come together; --json names them" in messages(report, "warning")
+    assert messages(report, "warning").count("always occur together (1 images)") == 10
+    assert "2 more groups of classes always occur together; --json lists them" in messages(report, "warning")
 
 
 def test_a_table_that_cannot_be_read_is_fatal(squares: Path) -> None:
@@ -110,8 +110,8 @@ def test_a_table_that_cannot_be_read_is_fatal(squares: Path) -> None:
 def test_the_same_file_across_splits_is_called_out(squares: Path) -> None:
     shutil.copy(squares / "images/p00.png", squares / "images/p09.png")
     found = messages(check(squares, DataSettings()), "warning")
-    assert "p09.png: is the same file as" in found
-    assert "one in split val, one in split train: splits must share no image" in found
+    assert "p09.png: has the same content as" in found
+    assert "one in split val, one in split train (splits must not share images)" in found
 
 
 def test_masks_without_photograph_are_counted(squares: Path) -> None:
@@ -119,7 +119,9 @@ def test_masks_without_photograph_are_counted(squares: Path) -> None:
     text = (squares / "labels.csv").read_text().replace("p00", "q00")
     (squares / "labels.csv").write_text(text)
     (squares / "splits/train.txt").write_text("q00\n")
-    assert "1 masks have no image of that name, p00.png first" in messages(check(squares, DataSettings()), "warning")
+    assert "1 masks have no image of the same name, p00.png first" in messages(
+        check(squares, DataSettings()), "warning"
+    )
 
 
 def test_a_training_split_without_tags_is_fatal(squares: Path) -> None:
@@ -128,14 +130,14 @@ def test_a_training_split_without_tags_is_fatal(squares: Path) -> None:
     (squares / "labels.csv").write_text("image,labels\np00.png,red\n")
     report = check(squares, DataSettings())
     assert not report.fatal
-    assert "7 images of split train have no tags, p01 first" in messages(report, "warning")
+    assert "7 images of split train have no tags and are not used, p01 first" in messages(report, "warning")
 
 
 def test_rows_and_columns_are_checked_like_opening_does(squares: Path) -> None:
     (squares / "labels.csv").write_text("image,labels\np00.png,red\np00,blue\n")
-    assert "line 3: p00 stands in line 2 already" in messages(check(squares, DataSettings()), "error")
+    assert "line 3: p00 is already on line 2" in messages(check(squares, DataSettings()), "error")
     (squares / "labels.csv").write_text("image,red,violet\np00.png,1,0\n")
-    assert "line 1: tag 'violet' is not among the classes" in messages(check(squares, DataSettings()), "error")
+    assert "line 1: tag 'violet' is not a class" in messages(check(squares, DataSettings()), "error")
 
 
 def test_lists_that_are_no_text_are_one_problem(squares: Path) -> None:
@@ -156,7 +158,7 @@ def test_class_folders_are_counted_by_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("look", [check, check_names])
 def test_a_missing_folder_is_an_error_and_no_report(tmp_path: Path, look: Callable[..., CheckReport]) -> None:
-    with pytest.raises(DataError, match="none: there is no such folder; give the one that holds images/"):
+    with pytest.raises(DataError, match="none: the folder does not exist; give the one that holds images/"):
         look(tmp_path / "none", DataSettings())
 
 
@@ -164,7 +166,7 @@ def test_lists_that_are_all_empty_are_fatal(squares: Path) -> None:
     (squares / "labels.csv").write_text("image,labels\np00.png,\np01.png,\n")
     found = messages(check(squares, DataSettings()), "error")
     assert found.count("\n") == 0
-    assert "all lists are empty" in found
+    assert "all lists of tags are empty" in found
 
 
 def test_a_validation_split_without_tags_and_a_late_background_are_warnings(squares: Path) -> None:
@@ -173,7 +175,7 @@ def test_a_validation_split_without_tags_and_a_late_background_are_warnings(squa
     report = check(squares, DataSettings())
     assert not report.fatal
     assert "no image of split val has tags" in messages(report, "warning")
-    assert "class background is a class like others" in messages(report, "warning")
+    assert "class background is treated like any other class" in messages(report, "warning")
 
 
 @pytest.mark.real
@@ -188,7 +190,7 @@ def test_the_shared_photographs_are_sound(shared_data: Path, kind: str, names: i
 @pytest.mark.parametrize("look", [check, check_names])
 def test_splits_that_no_path_may_be_made_of(squares: Path, look: Callable[..., CheckReport]) -> None:
     (squares / "splits/train.txt").rename(squares / "splits/my train.txt")
-    assert "'my train' cannot name a split; wanted letters, digits" in messages(look(squares, DataSettings()), "error")
+    assert "'my train' cannot name a split; use letters, digits" in messages(look(squares, DataSettings()), "error")
 
 
 def test_problems_that_are_alike_are_counted(squares: Path) -> None:
@@ -199,7 +201,7 @@ def test_problems_that_are_alike_are_counted(squares: Path) -> None:
     report = check(squares, DataSettings())
     lines = [line for line in report.lines() if line.startswith("error: ")]
     rows, names, damaged = (
-        [line for line in lines if part in line] for part in ("take the row out", "take the line out", "is no image")
+        [line for line in lines if part in line] for part in ("remove the row", "remove the line", "is not an image")
     )
     assert (len(rows), len(names), len(damaged)) == (4, 4, 2)
     assert rows[0].startswith(f"error: {squares}/labels.csv, line 2: p00.png is not in")

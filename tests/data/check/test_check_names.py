@@ -26,7 +26,7 @@ def test_images_that_are_not_read_and_links_to_nothing(squares: Path) -> None:
         (squares / "images" / name).write_bytes(b"")
     (squares / "images/gone.jpg").symlink_to(squares / "nowhere.jpg")
     quick, whole = (look(squares, DataSettings()) for look in (check_names, check))
-    told = "images: 3 images of kinds that are not read (.gif 2, .heic 1); save them as .png or .jpg"
+    told = "images: 3 images of unsupported formats (.gif 2, .heic 1) are not read; save them as .png or .jpg"
     for report in (quick, whole):
         assert [told in problem.message for problem in report.problems if problem.severity == "warning"] == [True]
         assert report.photographs == 13
@@ -45,13 +45,13 @@ def test_what_is_wrong_is_counted_and_the_first_is_named(squares: Path) -> None:
     report = check_names(squares, DataSettings())
     told = "\n".join(problem.message for problem in report.problems)
     for part in (
-        "2 rows have no image",
+        "the images of 2 rows are not in",
         "gone first",
-        "line 16: p01.png stands there already",
-        "2 rows name an image that stands there already",
-        "line 16: tag 'grene' is not among the classes; did you mean green",
+        "line 16: p01.png has a row already",
+        "2 rows repeat an image of an earlier row",
+        "line 16: tag 'grene' is not a class; did you mean green",
         "val.txt: 1 names have no image, nowhere first",
-        "val.txt: 1 names stand there twice or in another list, p01 first",
+        "val.txt: 1 names are listed twice or in another list, p01 first",
         "test.txt: is empty",
         "another image has the same name",
     ):

@@ -36,7 +36,7 @@ def test_2014_keeps_its_prefix_and_both_years_ask_which(tmp_path: Path) -> None:
             image["file_name"] = f"COCO_{split}2014_{image['file_name']}"
         path.with_name(f"instances_{split}2014.json").write_text(json.dumps(content))
         shutil.copytree(root / f"{split}2017", root / f"images/{split}2014")
-    with pytest.raises(DataError, match="both years are there; choose with --set year=2017"):
+    with pytest.raises(DataError, match="holds both years; choose one with --set year=2017"):
         open_source("coco", root, {})
     source = open_source("coco", root, {"year": 2014})
     assert source.names()[0] == "COCO_train2014_000000000009"
@@ -46,20 +46,23 @@ def test_2014_keeps_its_prefix_and_both_years_ask_which(tmp_path: Path) -> None:
 def test_lists_with_other_categories_are_refused(tmp_path: Path) -> None:
     root = write_coco(tmp_path).root
     change(root / "annotations/instances_val2017.json", categories=[{"id": 90, "name": "brush"}])
-    with pytest.raises(DataError, match="its categories are not those of instances_train2017"):
+    with pytest.raises(DataError, match="its categories differ from those of instances_train2017"):
         open_source("coco", root, {})
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "image": ({"annotations": [{"id": 1, "image_id": 4, "category_id": 7}]}, "of image id 4, which stands for nothing"),
-    "category": ({"annotations": [{"id": 1, "image_id": 5, "category_id": 1}]}, "of category id 1, which stands"),
+    "image": (
+        {"annotations": [{"id": 1, "image_id": 4, "category_id": 7}]},
+        "refers to image id 4, which does not exist",
+    ),
+    "category": ({"annotations": [{"id": 1, "image_id": 5, "category_id": 1}]}, "refers to category id 1, which does"),
     "caption": ({"annotations": [{"id": 1, "image_id": 5, "caption": "a leaf"}]}, "annotation 0 has no image_id and"),
-    "listless": ({"annotations": None}, "is no COCO file of instances"),
-    "captions": ({"categories": 5}, "is no COCO file of instances"),
+    "listless": ({"annotations": None}, "is not a COCO instances file"),
+    "captions": ({"categories": 5}, "is not a COCO instances file"),
     "classless": ({"categories": [], "annotations": []}, "names no category"),
     "twice": (
         {"images": 2 * [{"id": 5, "file_name": "a.jpg", "height": 4, "width": 4}]},
-        "two images are called a",
+        "two images are named a",
     ),
     "sizeless": ({"images": [{"id": 5, "file_name": "a.jpg"}]}, "'height' is missing"),
 }
@@ -74,7 +77,7 @@ def test_broken_files_are_one_clear_error(case: str, tmp_path: Path) -> None:
         open_source("coco-json", tree.root, {**tree.settings, "background": True})
     assert part in str(error.value)
     (tmp_path / "all.json").write_text("{")
-    with pytest.raises(DataError, match="is no COCO file of instances"):
+    with pytest.raises(DataError, match="is not a COCO instances file"):
         open_source("coco-json", tree.root, tree.settings)
 
 

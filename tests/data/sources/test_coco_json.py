@@ -50,7 +50,7 @@ def test_the_background_of_labelme2coco_is_no_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["_background_", "background", "__ignore__"])
 def test_a_file_without_any_class_is_refused(name: str, tmp_path: Path) -> None:
     write(tmp_path / "annotations.json", tmp_path / "images", {0: "a.jpg"}, [], {"id": 0, "name": name})
-    with pytest.raises(DataError, match=rf"annotations\.json: names no class but {name}"):
+    with pytest.raises(DataError, match=rf"annotations\.json: names no class, only {name}"):
         open_source("coco-json", tmp_path, {})
 
 

@@ -61,7 +61,7 @@ def test_the_validation_season_may_have_a_folder_a_scene(tree: Tree, listed: boo
 
 def test_tables_are_read_line_by_line(tree: Tree) -> None:
     (tree.root / "test_observations.csv").write_text("Seasons.TESTSET,31,1\n\nSeason,Scene,ID\n")
-    with pytest.raises(DataError, match=r"test_observations\.csv, line 3: Season,Scene,ID is no observation"):
+    with pytest.raises(DataError, match=r"test_observations\.csv, line 3: Season,Scene,ID is not an observation"):
         open_source("dfc2020", tree.root, {})
 
 
@@ -79,7 +79,7 @@ def test_foreign_labels_are_named(tree: Tree) -> None:
     path = tree.root / "ROIs0000_test/dfc_31/ROIs0000_test_dfc_31_p0.tif"
     with rasterio.open(path, "r+") as file:
         file.write(np.full((1, 32, 32), 11, np.uint8))
-    with pytest.raises(DataError, match=r"dfc_31_p0\.tif: holds 11; its labels go from 0 to 10"):
+    with pytest.raises(DataError, match=r"dfc_31_p0\.tif: holds the label 11; expected 0 to 10"):
         open_source("dfc2020", tree.root, {}).record("ROIs0000_test_31_p0")
 
 

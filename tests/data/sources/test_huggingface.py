@@ -38,7 +38,7 @@ def test_what_save_to_disk_writes_holds_the_same(tmp_path: Path) -> None:
         assert (ours.truth is None) == (theirs.truth is None)
         if ours.truth and theirs.truth:
             np.testing.assert_array_equal(ours.truth(), theirs.truth())
-    for content, what in ((b"no image", "is no image"), (None, "the image is missing")):
+    for content, what in ((b"no image", "is not an image"), (None, "the image is missing")):
         tree.spoil(content)
         done = prepare("huggingface", tree.root, tmp_path / "out", tree.settings)
         place = f"{tree.photograph}, row 0, column image"
@@ -77,7 +77,7 @@ def test_photographs_are_written_as_they_are_named_by_what_they_are(tmp_path: Pa
     assert sorted(path.name for path in images.iterdir()) == ["00000.jpg", "00001.png", "00002.webp", "00005.png"]
     assert (images / "00001.png").read_bytes() == cells[1]["bytes"]
     assert (images / "00005.png").samefile(root / "data/elsewhere.png")
-    assert "row 3, column image: is no image that can be read (JPEG" in done.failures["train/00003"]
+    assert "row 3, column image: is not an image in a supported format (JPEG" in done.failures["train/00003"]
     assert "row 4, column image: cannot be read" in done.failures["train/00004"]
 
 
@@ -169,7 +169,7 @@ def test_whole_numbers_get_their_names_from_a_list(tmp_path: Path) -> None:
     assert source.classes.names == ("2", "10")
     assert [source.record(name).tags for name in source.names()] == [(1,), (0,), None, None]
     write_text(tmp_path / "classes.txt", "ant\nbee\ncow\n")
-    with pytest.raises(DataError, match=r"train\.parquet, row 0, column label: 10 is none of 3 classes"):
+    with pytest.raises(DataError, match=r"train\.parquet, row 0, column label: 10 is not one of 3 classes"):
         open_hf(tmp_path)
     write_text(tmp_path / "classes.txt", "background\n" + "".join(f"c{number}\n" for number in range(1, 11)))
     source = open_hf(tmp_path)
@@ -201,11 +201,11 @@ def test_classes_may_stand_in_the_readme(word: str, value: Any, tmp_path: Path) 
     features = {"photo": IMAGE, "species": feature}
     write_parquet(tmp_path / "train.parquet", [{"photo": photograph(0), "species": value}], features, described=False)
     with pytest.raises(
-        DataError, match="none of photo, species is plainly the column of tags; name it with --set tags"
+        DataError, match="none of photo, species is clearly the column of tags; name it with --set tags"
     ):
         open_hf(tmp_path)
     write_text(tmp_path / "README.md", CARD.format(word).replace("'10'", "'2'"))
-    with pytest.raises(DataError, match=r"train\.parquet, row 0, column species: 10 is none of 3 classes"):
+    with pytest.raises(DataError, match=r"train\.parquet, row 0, column species: 10 is not one of 3 classes"):
         open_hf(tmp_path)
     names = "".join(f"          '{number}': c{number}\n" for number in range(2, 10))
     write_text(tmp_path / "README.md", CARD.format(word).replace("          '10'", f"{names}          '10'"))
@@ -213,7 +213,7 @@ def test_classes_may_stand_in_the_readme(word: str, value: Any, tmp_path: Path) 
     assert source.classes.names[-1] == "yak"
     assert source.record("train/00000").tags == ((10,) if word == "dtype" else (0, 10))
     write_text(tmp_path / "README.md", "---\ndataset_info: {features: [{dtype: image}]}\n---\n")
-    with pytest.raises(DataError, match=r"README\.md: its features cannot be understood"):
+    with pytest.raises(DataError, match=r"README\.md: its features cannot be parsed"):
         open_hf(tmp_path)
 
 
@@ -229,16 +229,16 @@ def test_images_have_to_be_stored_as_images(tmp_path: Path) -> None:
     features = {"photo": TEXT, "species": TEXT}
     write_parquet(tmp_path / "train.parquet", [{"photo": "0.jpg", "species": "cat"}], features, described=False)
     write_text(tmp_path / "README.md", CARD.format("dtype"))
-    with pytest.raises(DataError, match="column photo is of kind other, wanted image"):
+    with pytest.raises(DataError, match="column photo is of kind other, expected image"):
         open_hf(tmp_path, image="photo")
 
 
 WRONG_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": ({"tags": "lable"}, "there is no column lable; did you mean label?"),
-    "kind": ({"tags": "image"}, "column image is of kind image, wanted class or text"),
-    "mask": ({"tags": "label", "mask": "label"}, "column label is of kind class, wanted image"),
+    "kind": ({"tags": "image"}, "column image is of kind image, expected class or text"),
+    "mask": ({"tags": "label", "mask": "label"}, "column label is of kind class, expected image"),
     "many": ({}, "label, breed could all be the column of tags"),
-    "names": ({"tags": "label", "name": "id"}, "row 1, column id: a is the name of"),
+    "names": ({"tags": "label", "name": "id"}, "row 1, column id: a is already the name of"),
     "nameless": ({"tags": "label", "name": "none"}, "row 0, column none: names no image"),
 }
 
@@ -261,24 +261,24 @@ def test_files_that_cannot_be_used_say_so(tmp_path: Path) -> None:
     row, features = {"image": photograph(0), "label": 0}, {"image": IMAGE, "label": CLASS}
     write_parquet(tmp_path / "hub/train.parquet", [row], features)
     write_parquet(tmp_path / "hub/val.parquet", [row], {"image": IMAGE, "label": {**CLASS, "names": ["dog", "cat"]}})
-    with pytest.raises(DataError, match=r"val\.parquet: column label is missing or not what it is in the first file"):
+    with pytest.raises(DataError, match=r"val\.parquet: column label is missing, or differs from the first"):
         open_hf(tmp_path / "hub")
     write_text(tmp_path / "hub/val.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    with pytest.raises(DataError, match=r"val\.parquet: is a pointer of git-lfs, not the data; run git lfs pull"):
+    with pytest.raises(DataError, match=r"val\.parquet: is a git-lfs pointer, not the data; run git lfs pull"):
         open_hf(tmp_path / "hub")
     (tmp_path / "hub/val.parquet").write_bytes((tmp_path / "hub/train.parquet").read_bytes()[:-9])
-    with pytest.raises(DataError, match=r"val\.parquet: cannot be read .* get the file again"):
+    with pytest.raises(DataError, match=r"val\.parquet: cannot be read .* download the file again"):
         open_hf(tmp_path / "hub")
     write_saved(tmp_path / "saved", [[row]], features)
     path = tmp_path / "saved/data-00000-of-00001.arrow"
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(DataError, match=r"\.arrow: cannot be read .* get the file again"):
+    with pytest.raises(DataError, match=r"\.arrow: cannot be read .* download the file again"):
         open_hf(tmp_path / "saved")
     path.unlink()
     with pytest.raises(DataError, match=r"\.arrow is missing"):
         open_hf(tmp_path / "saved")
     for state, what in (
-        ("{", "is no JSON object"),
+        ("{", "is not a readable JSON object"),
         ("{}", "names no data file"),
         (NAMELESS, "names no data file"),
         (INDICES, "flatten_indices"),

@@ -89,9 +89,9 @@ def test_a_photograph_may_be_in_the_json_alone(tmp_path: Path) -> None:
     assert (done.failures, done.masks) == ({}, 2)
     assert (tmp_path / "out/images/hay.jpg").read_bytes() == encoded
     path.write_text(json.dumps({**content, "imageData": "no*base64"}))
-    with pytest.raises(DataError, match=r"hay\.json: imageData is no base64 .*imagePath leads to no file"):
+    with pytest.raises(DataError, match=r"hay\.json: imageData is not base64 .*imagePath is not a file"):
         open_source("labelme", tmp_path / "tree", {}).record("hay")
-    with pytest.raises(DataError, match=r"hay\.json: imageHeight and imageWidth are no whole numbers"):
+    with pytest.raises(DataError, match=r"hay\.json: imageHeight and imageWidth must be integers"):
         drawn(
             tmp_path / "tree",
             shape("hay", "point", [[1, 1]]),

@@ -81,7 +81,7 @@ def test_it_goes_on_where_it_was(tree: Tree, kind: str, tmp_path: Path, monkeypa
     prepare(kind, tree.root, out, tree.settings)
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
     assert len(set(read)) == len(tree.tags) - 2  # once or, where outlines are shares of the sides, twice
-    with pytest.raises(DataError, match="prepared with another plan"):
+    with pytest.raises(DataError, match="prepared with a different plan"):
         prepare(kind, tree.root, out, tree.settings, PrepareSettings(limit=1))
 
 
@@ -131,9 +131,9 @@ def test_nothing_is_overwritten_and_nothing_lies_outside(tmp_path: Path) -> None
     tree = TREES["csv"](tmp_path / "tree")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
-    with pytest.raises(DataError, match="is not empty and nothing that prepare began"):
+    with pytest.raises(DataError, match="is not empty and was not created by prepare"):
         prepare("csv", tree.root, tmp_path / "out", tree.settings)
-    for name, part in (("../up.jpg", "leads out of"), ("a.jpg", "none of 1 images could be used")):
+    for name, part in (("../up.jpg", "points outside"), ("a.jpg", "none of 1 images could be used")):
         (tree.root / "list.tsv").write_text(f"file\twhat\n{name}\tcat\n")
         with pytest.raises(DataError, match=part):
             prepare("csv", tree.root, tmp_path / "none", {**tree.settings, "split": None})
@@ -153,12 +153,12 @@ def test_truth_of_another_size_is_a_failure(tmp_path: Path) -> None:
     tree = TREES["ade20k"](tmp_path / "tree")
     Image.new("L", (4, 4)).save(tree.photograph.parents[2] / "annotations/training/ADE_train_00000001.png")
     done = prepare("ade20k", tree.root, tmp_path / "out")
-    assert "is 32 x 32, its truth 4 x 4" in done.failures["ADE_train_00000001"]
+    assert "is 32 x 32, but its truth is 4 x 4" in done.failures["ADE_train_00000001"]
 
 
 def test_it_does_not_write_into_its_source(tmp_path: Path) -> None:
     tree = TREES["csv"](tmp_path / "tree")
-    with pytest.raises(DataError, match=r"new lies in the source .*; choose one outside of it"):
+    with pytest.raises(DataError, match=r"new is inside the source .*; choose a folder outside it"):
         prepare("csv", tree.root, tree.root / "new", tree.settings)
     assert not (tree.root / "new").exists()
 
@@ -172,7 +172,7 @@ def test_what_was_changed_since_is_not_overwritten(tmp_path: Path) -> None:
     assert prepare("csv", tree.root, out, tree.settings).failures
     assert (out / "labels.csv").read_text() == "mine"
     tree.photograph.write_bytes(whole)
-    with pytest.raises(DataError, match=r"labels\.csv was changed since it was prepared"):
+    with pytest.raises(DataError, match=r"labels\.csv was edited since it was prepared"):
         prepare("csv", tree.root, out, tree.settings)
     assert (out / "labels.csv").read_text() == "mine"
 

@@ -96,7 +96,7 @@ def test_check_names_a_corrupt_photograph_and_the_command_exits_with_1(
     tree.spoil(b"no image")
     assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 1
     told = [line for line in capsys.readouterr().out.splitlines() if tree.photograph.name in line]
-    assert any(what in line for line in told for what in (": is no image", ": cannot be read"))
+    assert any(what in line for line in told for what in (": is not an image", ": cannot be read"))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,10 @@ def test_check_names_a_corrupt_photograph_and_the_command_exits_with_1(
 )
 def test_a_table_that_is_no_text_is_one_line(kind: str, name: str, tmp_path: Path) -> None:
     tree = TREES[kind](tmp_path)
-    for content, part in (("Kühe,1,2\n".encode("latin-1"), "line 1: is not UTF-8"), (b"a" * 200_000, "is no CSV: ")):
+    for content, part in (
+        ("Kühe,1,2\n".encode("latin-1"), "line 1: is not UTF-8"),
+        (b"a" * 200_000, "is not valid CSV: "),
+    ):
         (tree.root / name).write_bytes(content)
         with pytest.raises(DataError, match=f"{name}.* {part}" if "line" in part else f"{name}: {part}") as error:
             open_source(kind, tree.root, tree.settings)

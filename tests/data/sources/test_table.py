@@ -17,9 +17,9 @@ BROKEN = {
     "image,label\na.jpg,cat\n": "there is no column labels; did you mean label",
     "": "there is no column image; there are none",
     "image,labels\n": "has no rows",
-    "image,labels\na.jpg,cat,dog\n": "line 2: 3 fields where the header has 2",
+    "image,labels\na.jpg,cat,dog\n": "line 2: 3 fields, but the header has 2",
     "image,labels\n,cat\n": "line 2, column image: names no image",
-    "image,labels\na.jpg,cat\na.png,dog\n": "line 3: a.png stands there already; take one row out, or, if each row is",
+    "image,labels\na.jpg,cat\na.png,dog\n": "line 3: a.png has a row already; remove one, or if each row holds one",
     "image,cat,dog\na.jpg,1,0\nb.jpg,2,0\n": "there is no column labels; there are image, cat, dog",
 }
 
@@ -82,7 +82,7 @@ def test_a_named_column_that_holds_something_else_says_where(tmp_path: Path) -> 
 def test_a_row_a_label(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text("ImageID,LabelName,XMin\na,cat,1\nb,dog,2\na,dog,3\na,cat,4\nc,,\n")
     settings = {"table": "boxes.csv", "image": "ImageID", "labels": "LabelName"}
-    with pytest.raises(DataError, match=r"line 4: a stands there already; .* --set rows=label"):
+    with pytest.raises(DataError, match=r"line 4: a has a row already; .* --set rows=label"):
         tags_of(tmp_path, **settings)
     assert tags_of(tmp_path, **settings, rows="label") == {"a": ("cat", "dog"), "b": ("dog",), "c": ()}
 

@@ -32,8 +32,8 @@ def test_tags_agree_wherever_they_come_from(tags: str, inner: str, tmp_path: Pat
 def test_check_compares_with_the_published_counts(tmp_path: Path) -> None:
     report = check_source(open_source("voc", write_voc(tmp_path).root, {}))
     told = "\n".join(problem.message for problem in report.problems)
-    assert "split train_aug: images per class are not as published: aeroplane 1 (published 590)" in told
-    assert "split val: images per class are not as published: aeroplane 1 (published 90)" in told
+    assert "split train_aug: images per class differ from the published numbers: aeroplane 1 (published 590)" in told
+    assert "split val: images per class differ from the published numbers: aeroplane 1 (published 90)" in told
     assert "2 images are in split train_aug and in split train, 2007_000032 first" in told
     assert not report.fatal
 
@@ -48,14 +48,14 @@ def test_a_photograph_without_xml_or_with_a_foreign_mask_is_named(tmp_path: Path
     folder = write_voc(tmp_path).root / "VOCdevkit/VOC2012"
     source = open_source("voc", tmp_path, {})
     (folder / "Annotations/2007_000032.xml").write_text("<annotation>")
-    with pytest.raises(DataError, match=r"2007_000032\.xml: is no XML"):
+    with pytest.raises(DataError, match=r"2007_000032\.xml: is not valid XML"):
         source.record("2007_000032")
     for encoding in ("bogus", "utf-32", "idna"):
         (folder / "Annotations/2007_000032.xml").write_text(f'<?xml version="1.0" encoding="{encoding}"?><annotation/>')
-        with pytest.raises(DataError, match=r"2007_000032\.xml: is no XML"):
+        with pytest.raises(DataError, match=r"2007_000032\.xml: is not valid XML"):
             source.record("2007_000032")
     (folder / "Annotations/2007_000032.xml").unlink()
-    with pytest.raises(DataError, match=r"cannot be read .*see --set tags"):
+    with pytest.raises(DataError, match=r"cannot be read .*use --set tags"):
         source.record("2007_000032")
     (folder / "SegmentationClassAug/2007_000039.png").write_bytes(
         (folder / "SegmentationClassAug/2007_000039.png").read_bytes()[:50]

@@ -13,19 +13,19 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.sources import open_source
 from tag2mask.errors import DataError
 from tag2mask.exporters import convert
-from tag2mask.masks.write import MaskSetWriter
+from tag2mask.masks.write import MaskSetWriter, Painted
 
 EDGES = 16 + 8 + 16 + 12 + 2  # right and lower sides of two boxes
 BROKEN = {
-    "2 0.5 0.5 0.1 0.1": "class 2 is none of 2",
-    "0.5 0.5 0.5 0.1 0.1": "class 0.5 is none of 2",
-    "-1 0.5 0.5 0.1 0.1": "class -1 is none of 2",
-    "cat 0.5 0.5 0.1 0.1": "holds more than numbers",
+    "2 0.5 0.5 0.1 0.1": "class 2 is not one of the 2 classes",
+    "0.5 0.5 0.5 0.1 0.1": "class 0.5 is not one of the 2 classes",
+    "-1 0.5 0.5 0.1 0.1": "class -1 is not one of the 2 classes",
+    "cat 0.5 0.5 0.1 0.1": "must hold only numbers",
     "0 0.5 0.5 0.1": "3 numbers are neither a box",
     "0 0.5 0.5 0.1 0.1 0.9": "5 numbers are neither a box",
     "0 0.5 0.5 0.1 0.1 0.9 0.9 0.8": "7 numbers are neither a box",
-    "0 0 0 320 0 0 320": "a number is no share of the side",
-    "0 nan 0.5 0.1 0.1": "a number is no share of the side",
+    "0 0 0 320 0 0 320": "a coordinate is not a fraction of the side",
+    "0 nan 0.5 0.1 0.1": "a coordinate is not a fraction of the side",
 }
 
 
@@ -49,7 +49,7 @@ def test_roboflow_has_a_folder_a_split(tmp_path: Path) -> None:
     assert source.splits == {"test": ["test/1"], "train": ["train/1"], "val": ["valid/1"]}
     assert [source.record(name).tags for name in ("train/1", "valid/1", "test/1")] == [(0,), (1,), (0,)]
     write_text(tmp_path / "data.yaml", "names: {1: cat, 2: dog}\n")
-    with pytest.raises(DataError, match=r"data\.yaml: names no classes; wanted names"):
+    with pytest.raises(DataError, match=r"data\.yaml: names no classes; write names"):
         open_source("yolo", tmp_path, {})
 
 
@@ -78,7 +78,7 @@ def test_what_convert_writes_is_read_again(tmp_path: Path) -> None:
     labels[4:12, 4:20] = 1
     labels[16:28, 8:24] = 2
     writer = MaskSetWriter(tmp_path / "set", classes, {"data": str(tmp_path / "data"), "settings": {"split": "val"}})
-    writer.add("1", labels, [], False)
+    writer.add("1", Painted(labels, [], False))
     writer.finish({})
     convert(tmp_path / "set", "yolo", tmp_path / "out")
     save_photograph(tmp_path / "out/images/1.jpg", 0)

@@ -1,6 +1,6 @@
-"""Looking a folder over before anybody trains on it.
+"""Check a folder before training on it.
 
-``check`` reads every file once and collects what is wrong instead of stopping at the first.
+``check`` reads every file once and collects all problems instead of stopping at the first.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from tag2mask.data.together import Company
 from tag2mask.errors import DataError
 from tag2mask.names import split_name
 
-GROUPS_NAMED = 10  # groups of classes that always come together
+GROUPS_NAMED = 10  # groups of classes that always occur together; further ones are only counted
 
 
 def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda: None) -> CheckReport:
-    """Look over a folder; ``tick`` is called after each image.
+    """Check a folder; ``tick`` is called after each image.
 
     Raises:
-        DataError: there is no such folder.
-        SettingsError: what the data set says of itself cannot be used.
+        DataError: the folder does not exist.
+        SettingsError: the data set's ``dataset.yaml`` cannot be used.
     """
     report = CheckReport()
     require_root(root, settings)
@@ -70,10 +70,10 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
 
 
 def collect_samples(root: Path, settings: DataSettings, report: CheckReport) -> tuple[list[Sample], Classes]:
-    """All images with the tags that are known to be good; rows that are not are noted.
+    """Return all images with their valid tags, and the classes; invalid rows are reported.
 
     Raises:
-        DataError: there is nothing to look over.
+        DataError: there is nothing to check.
     """
     if is_class_folders(root, settings):
         dataset = open_folder(root, settings, ALL)
@@ -89,7 +89,7 @@ def collect_samples(root: Path, settings: DataSettings, report: CheckReport) -> 
         name = strip_suffix(row.image)
         if name not in images:
             report.error(
-                f"{path}, line {row.line}: {row.image} is not in {root / 'images'}; put it there or take the row out",
+                f"{path}, line {row.line}: {row.image} is not in {root / 'images'}; put it there or remove the row",
                 row.image,
             )
         tags[name] = tuple(index[tag] for tag in row.tags if tag in index)
@@ -105,7 +105,7 @@ def collect_samples(root: Path, settings: DataSettings, report: CheckReport) -> 
 
 
 def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport) -> None:
-    """Tags per image and images per class."""
+    """Count tags per image and images per class."""
     tagged = [sample.tags for sample in samples if sample.tags is not None]
     report.tagged = len(tagged)
     report.tags_per_image = dict(sorted(Counter(len(tags) for tags in tagged).items()))
@@ -119,36 +119,38 @@ def count_tags(samples: Iterable[Sample], classes: Classes, report: CheckReport)
 
 
 def check_class_counts(report: CheckReport) -> None:
-    """Every class is there and is absent somewhere."""
+    """Check that every class is present in some images and absent from others."""
     if not report.tagged:
-        report.error("no image has tags; training learns from tags")
+        report.error("no image has tags; training needs tags")
     elif not any(report.images_per_class.values()):
-        report.error("no image has any of the classes' tags: all lists are empty; training learns from tags")
+        report.error("no image has the tag of any class: all lists of tags are empty; training needs tags")
         return
     if BACKGROUND in report.classes:
-        report.warn(f"class {BACKGROUND} is a class like others; if it means no class, put it first in classes.txt")
+        report.warn(
+            f"class {BACKGROUND} is treated like any other class; if it means no class, put it first in classes.txt"
+        )
     for name, count in report.images_per_class.items():
         if report.tagged and count == 0:
             report.warn(f"class {name}: no image has this tag, so it cannot be learned")
         elif report.tagged and count == report.tagged:
-            report.warn(f"class {name}: every image has this tag, so nothing tells it from its absence")
+            report.warn(f"class {name}: every image has this tag, so the class has no negative examples")
 
 
 def check_company(company: Company, report: CheckReport) -> None:
-    """Classes that always come together; those that every image has are named already."""
+    """Report classes that always occur together, except those in every image, which are reported already."""
     groups = [(names, count) for names, count in company.groups(report.classes) if count < report.tagged]
     report.always_together = [names for names, _ in groups]
     for names, count in groups[:GROUPS_NAMED]:
         report.warn(
-            f"classes {', '.join(names)}: always come together ({count} images), so nothing tells one from the other; "
-            "add images that have only one of them, or make them one class"
+            f"classes {', '.join(names)}: always occur together ({count} images), so they cannot be told apart; "
+            "add images that have only one of them, or merge them into one class"
         )
     if groups[GROUPS_NAMED:]:
-        report.warn(f"{len(groups) - GROUPS_NAMED} more groups of classes always come together; --json names them")
+        report.warn(f"{len(groups) - GROUPS_NAMED} more groups of classes always occur together; --json lists them")
 
 
 def check_splits(root: Path, settings: DataSettings, images: Iterable[str], report: CheckReport) -> dict[str, str]:
-    """Lists name images that are there, each in one list only; returns the split of each image."""
+    """Check that split lists name existing images, each in one list only; return the split of each image."""
     split_of: dict[str, str] = {}
     repeated: dict[tuple[Path, str], list[str]] = {}
     folders = split_folders(root, settings)
@@ -169,28 +171,28 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
         report.splits[path.stem] = len(lines)
         for line, name in lines:
             if name not in known:
-                report.error(f"{path}, line {line}: {name} is not in {root}; put it there or take the line out", name)
+                report.error(f"{path}, line {line}: {name} is not in {root}; put it there or remove the line", name)
             if name in split_of:
                 repeated.setdefault((path, split_of[name]), []).append(f"line {line}: {name}")
             split_of.setdefault(name, path.stem)
         if not lines:
-            report.error(f"{path}: is empty; write one name a line")
+            report.error(f"{path}: is empty; write one name per line")
     for (path, other), lines_of in repeated.items():
-        report.warn(f"{path}, {lines_of[0]} is in {other}.txt too; take one line out ({len(lines_of)} such lines)")
+        report.warn(f"{path}, {lines_of[0]} is also in {other}.txt; remove one line ({len(lines_of)} such lines)")
     return split_of
 
 
 def count_training(samples: Sequence[Sample], split_of: Mapping[str, str], report: CheckReport) -> None:
-    """Images of the split ``train`` have tags."""
+    """Check that the images of the split ``train`` have tags."""
     training = [sample for sample in samples if split_of.get(sample.name) == "train"]
     untagged = [sample.name for sample in training if sample.tags is None]
     if untagged and len(untagged) == len(training):
-        report.error("no image of split train has tags; training learns from tags")
+        report.error("no image of split train has tags; training needs tags")
     elif untagged:
-        report.warn(f"{len(untagged)} images of split train have no tags, {untagged[0]} first; they teach nothing")
+        report.warn(f"{len(untagged)} images of split train have no tags and are not used, {untagged[0]} first")
     validation = [sample for sample in samples if split_of.get(sample.name) == "val"]
     if validation and all(sample.tags is None for sample in validation):
-        report.warn("no image of split val has tags: the last epoch is kept, not the best")
+        report.warn("no image of split val has tags, so the last epoch is kept instead of the best")
     if report.splits and "train" not in report.splits:
         report.warn(f"there is no split train; train with --split {next(iter(report.splits))} or --split all")
 
@@ -203,7 +205,7 @@ def check_files(
     report: CheckReport,
     tick: Callable[[], None],
 ) -> None:
-    """Every image and mask can be read; no image is there twice; masks fit."""
+    """Check that every image and mask can be read, that no image occurs twice, and that masks fit their images."""
     seen: dict[str, Sample] = {}
     for sample in samples:
         try:
@@ -223,38 +225,38 @@ def check_files(
 
 
 def check_twins(sample: Sample, other: Sample, split_of: Mapping[str, str], report: CheckReport) -> None:
-    """Two images with the same content: worse across splits, or with different tags."""
-    message = f"{sample.image}: is the same file as {other.image}"
+    """Report two images with the same content, and whether they are in different splits or have different tags."""
+    message = f"{sample.image}: has the same content as {other.image}"
     ours, theirs = split_of.get(sample.name), split_of.get(other.name)
     if ours != theirs and ours and theirs:
-        message += f", one in split {ours}, one in split {theirs}: splits must share no image"
+        message += f", one in split {ours}, one in split {theirs} (splits must not share images)"
     if sample.tags is not None and other.tags is not None and set(sample.tags) != set(other.tags):
-        message += ", with other tags"
+        message += ", but different tags"
     report.warn(f"{message}; delete one", sample.name, other.name)
 
 
 def check_strays(root: Path, report: CheckReport) -> None:
-    """No image lies beside the class folders."""
+    """Report images beside the class folders, which are not read."""
     strays = sorted(path.name for path in root.iterdir() if path.is_file() and is_image(path))
     if strays:
         report.warn(
-            f"{root}: {len(strays)} images lie beside the class folders and are not read, {strays[0]} first; "
-            "put them into one of them"
+            f"{root}: {len(strays)} images are beside the class folders and are not read, {strays[0]} first; "
+            "move each into a class folder"
         )
 
 
 def check_orphans(masks: Path, names: set[str], report: CheckReport) -> None:
-    """Truth masks belong to images."""
+    """Report truth masks without an image."""
     if not masks.is_dir():
         return
     found = [path.relative_to(masks).as_posix() for path in sorted(masks.rglob("*.png"))]
     orphans = [name for name in found if strip_suffix(name) not in names]
     if orphans:
-        report.warn(f"{masks}: {len(orphans)} masks have no image of that name, {orphans[0]} first; rename them")
+        report.warn(f"{masks}: {len(orphans)} masks have no image of the same name, {orphans[0]} first; rename them")
 
 
 def check_mask(name: str, path: Path, size: tuple[int, ...], classes: Classes, report: CheckReport) -> None:
-    """A mask has its image's size and no values but the classes' and ignore."""
+    """Check that a mask has its image's size and holds only pixel values of classes and ignore."""
     try:
         mask = read_mask(path)
     except DataError as error:
@@ -262,12 +264,14 @@ def check_mask(name: str, path: Path, size: tuple[int, ...], classes: Classes, r
         return
     if mask.shape != size:
         report.warn(
-            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, its image {size[1]} x {size[0]}; make them alike",
+            f"{path}: is {mask.shape[1]} x {mask.shape[0]}, but its image is {size[1]} x {size[0]}; "
+            "give both the same size",
             name,
         )
     foreign = np.unique(classes.foreign(mask))
     if foreign.size:
         report.warn(
-            f"{path}: holds {foreign[0]}, which is no class; a class is its line number from 0, {classes.ignore} none",
+            f"{path}: holds the value {foreign[0]}, which is no class; classes are numbered from 0 in the order of "
+            f"classes.txt, and {classes.ignore} means ignore",
             name,
         )

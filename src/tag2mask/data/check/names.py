@@ -1,6 +1,6 @@
-"""A quick look at a folder of any size: table, classes, lists and the files' names. No image is opened.
+"""Quick check of a folder of any size: table, classes, split lists and file names. No image is opened.
 
-All that is kept of an image is its name and a few bits.
+Memory holds only a name and a few bits per image.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from tag2mask.data.together import Company
 from tag2mask.errors import DataError
 from tag2mask.names import split_name
 
-TAGGED, THERE, IN_LISTS = 1, 2, 4  # the bits; each list has its own from IN_LISTS up
-EVERY = 1000  # rows and files between two ticks
+TAGGED, THERE, IN_LISTS = 1, 2, 4  # the bits; each split list has its own bit, from IN_LISTS up
+EVERY = 1000  # rows or files between two calls of tick
 
 
 def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] = lambda count: None) -> CheckReport:
-    """Look over a folder with a table of tags; ``tick`` is called with how many rows and files came since.
+    """Check a folder with a table of tags; ``tick`` is called with the number of rows or files since the last call.
 
     Raises:
-        DataError: there is no such folder.
-        SettingsError: what the data set says of itself cannot be used.
+        DataError: the folder does not exist.
+        SettingsError: the data set's ``dataset.yaml`` cannot be used.
     """
     report = CheckReport()
     require_root(root, settings)
@@ -61,7 +61,8 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
     missing = [name for name, value in bits.items() if not value & THERE]
     if missing:
         report.error(
-            f"{root / settings.labels}: {len(missing)} rows have no image in {root / 'images'}, {missing[0]} first"
+            f"{root / settings.labels}: the images of {len(missing)} rows are not in {root / 'images'}, "
+            f"{missing[0]} first"
         )
     check_lists(root / "splits", bits, report)
     report.masks = sum(1 for _ in files_below(root / settings.masks))
@@ -71,7 +72,7 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
 def count_rows(
     path: Path, bits: dict[str, int], company: Company, report: CheckReport, tick: Callable[[int], None]
 ) -> tuple[Counter[str], dict[str, int], tuple[str, ...] | None]:
-    """Images per tag, the line where each tag comes first, and the 0/1 columns if there are any."""
+    """Return the images per tag, the line where each tag occurs first, and the 0/1 columns if there are any."""
     per_tag: Counter[str] = Counter()
     first_line: dict[str, int] = {}
     sizes: Counter[int] = Counter()
@@ -82,7 +83,7 @@ def count_rows(
             if name in bits:
                 repeated += 1
                 if repeated == 1:
-                    report.error(f"{path}, line {row.line}: {row.image} stands there already; take one row out")
+                    report.error(f"{path}, line {row.line}: {row.image} has a row already; remove one")
             bits[name] = TAGGED
             sizes[len(row.tags)] += 1
             per_tag.update(row.tags)
@@ -92,22 +93,22 @@ def count_rows(
             if row.line % EVERY == 0:
                 tick(EVERY)
     if repeated > 1:
-        report.error(f"{path}: {repeated} rows name an image that stands there already")
+        report.error(f"{path}: {repeated} rows repeat an image of an earlier row")
     if not bits:
-        raise DataError(f"{path}: has no rows; give one row an image: image,labels")
+        raise DataError(f"{path}: has no rows; write one row per image: image,labels")
     report.tagged, report.tags_per_image = len(bits), dict(sorted(sizes.items()))
     return per_tag, first_line, columns
 
 
 def find_names(folder: Path, bits: dict[str, int], report: CheckReport, tick: Callable[[int], None]) -> None:
-    """Mark the images that are there."""
+    """Mark the images that exist."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder; put the images there")
+        raise DataError(f"{folder}: the folder does not exist; put the images there")
     others: list[str] = []
     no_files: list[str] = []
     for number, file in enumerate(files_below(folder, no_files), start=1):
         name = strip_suffix(file)
-        if name == file:  # no image
+        if name == file:  # not an image
             others.append(file)
             continue
         if bits.get(name, 0) & THERE:
@@ -120,7 +121,7 @@ def find_names(folder: Path, bits: dict[str, int], report: CheckReport, tick: Ca
 
 
 def check_lists(folder: Path, bits: dict[str, int], report: CheckReport) -> None:
-    """Lists name images that are there, each in one list only, and those of ``train`` have tags."""
+    """Check that split lists name existing images, each in one list only, and that those of ``train`` have tags."""
     bit_of: dict[str, int] = {}
     for path in sorted(folder.glob("*.txt")):
         bit = bit_of[path.stem] = IN_LISTS << len(bit_of)
@@ -146,8 +147,8 @@ def check_lists(folder: Path, bits: dict[str, int], report: CheckReport) -> None
         if unknown:
             report.error(f"{path}: {len(unknown)} names have no image, {unknown[0]} first")
         if repeated:
-            report.warn(f"{path}: {len(repeated)} names stand there twice or in another list, {repeated[0]} first")
+            report.warn(f"{path}: {len(repeated)} names are listed twice or in another list, {repeated[0]} first")
         if path.stem == "train" and untagged:
-            report.warn(f"{untagged} images of split train have no tags; they teach nothing")
+            report.warn(f"{untagged} images of split train have no tags and are not used")
         if not names:
-            report.error(f"{path}: is empty; write one name a line")
+            report.error(f"{path}: is empty; write one name per line")

@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from tag2mask.shown import Shown, Table
 
-SHOWN = 3  # problems of one kind that are printed
+SHOWN = 3  # problems printed per kind
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong; an ``error`` stops training, a ``warning`` does not.
+    """One problem; an ``error`` stops training, a ``warning`` does not.
 
-    ``images`` are the names of the images that it is about, if it is about some.
+    ``images`` are the names of the images concerned, if any.
     """
 
     severity: Literal["error", "warning"]
@@ -26,7 +26,7 @@ class Problem:
 
     @property
     def kind(self) -> str:
-        """What other images have wrong in the same way: the message without their names and without numbers."""
+        """The message without image names and numbers; problems of one kind share it."""
         message = self.message
         for name in self.images:
             message = hide(name, message)
@@ -34,7 +34,7 @@ class Problem:
 
 
 def hide(name: str, message: str) -> str:
-    """The message with ``NAME`` for a name that stands there as a word; a pattern a name takes ten times as long."""
+    """Replace a name by ``NAME`` where it is a whole word; a regular expression per name is ten times slower."""
     hidden, *parts = message.split(name)
     for part in parts:
         inner = any(char.isalnum() or char == "_" for char in hidden[-1:] + part[:1])
@@ -44,7 +44,7 @@ def hide(name: str, message: str) -> str:
 
 @dataclass
 class CheckReport:
-    """What a data set holds and what is wrong with it."""
+    """The content of a data set and its problems."""
 
     photographs: int = 0
     classes: tuple[str, ...] = ()
@@ -59,24 +59,24 @@ class CheckReport:
 
     @property
     def single_tag_images(self) -> int:
-        """Images with one tag: what is seen there can be no other class."""
+        """Number of images with exactly one tag, which show no other class."""
         return self.tags_per_image.get(1, 0)
 
     @property
     def fatal(self) -> bool:
-        """Whether training could not work."""
+        """Whether training cannot run: there is an error."""
         return any(problem.severity == "error" for problem in self.problems)
 
     def error(self, message: str, *images: str) -> None:
-        """Note what stops training, and in which images."""
+        """Add a problem that stops training, and the images it concerns."""
         self.problems.append(Problem("error", message, images))
 
     def warn(self, message: str, *images: str) -> None:
-        """Note what is odd, and in which images."""
+        """Add a problem that does not stop training, and the images it concerns."""
         self.problems.append(Problem("warning", message, images))
 
     def lines(self) -> Iterator[str]:
-        """The problems in order; of many that are alike only the first few, and how many more there are."""
+        """Yield the problems in order; of each kind only the first few, then the number of further ones."""
         kinds = [(problem.severity, problem.kind) for problem in self.problems]
         counts = Counter(kinds)
         shown: Counter[tuple[str, str]] = Counter()
@@ -88,11 +88,11 @@ class CheckReport:
                 yield f"{problem.severity}: {counts[alike] - SHOWN} more like {problem.message}"
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the report for ``--json``."""
         return {**asdict(self), "single_tag_images": self.single_tag_images, "fatal": self.fatal}
 
     def shown(self) -> Shown:
-        """What the data set holds, and what is wrong."""
+        """The content of the data set and its problems, for printing."""
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
         per_image = ", ".join(f"{count} with {tags}" for tags, count in self.tags_per_image.items())
         shares = {name: f"{100 * count / max(self.tagged, 1):.1f} %" for name, count in self.images_per_class.items()}
@@ -102,7 +102,7 @@ class CheckReport:
             f"{self.photographs} images, {self.tagged} with tags; splits: {splits}",
             f"tags per image: {per_image}; true masks: {self.masks}",
             f"images with a single tag: {self.single_tag_images} of {self.tagged}; "
-            f"groups of tags that always come together: {len(self.always_together)}",
+            f"groups of tags that always occur together: {len(self.always_together)}",
             Table(["class", "images", "share"], rows),
             *self.lines(),
             f"errors: {errors}, warnings: {len(self.problems) - errors}",

@@ -1,4 +1,4 @@
-"""Looking a data set over in the layout that it came in, before ``prepare``."""
+"""Check a data set in its original layout, before ``prepare``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tag2mask.errors import DataError
 
 
 def check_source(source: Source, tick: Callable[[], None] = lambda: None) -> CheckReport:
-    """Read every image and truth once; ``tick`` is called after each image."""
+    """Read every image and its truth once; ``tick`` is called after each image."""
     report = CheckReport(classes=source.classes.names, background=source.classes.background)
     report.splits = {split: len(names) for split, names in source.splits.items()}
     split_of = {name: split for split, names in source.splits.items() for name in names}
@@ -42,7 +42,7 @@ def check_source(source: Source, tick: Callable[[], None] = lambda: None) -> Che
 
 
 def check_record(source: Source, name: str, report: CheckReport) -> tuple[Sample, bytes]:
-    """One image, without its truth, and a hash of its file.
+    """Check one image; return it without its truth, and a hash of its file.
 
     Raises:
         DataError: the image or its truth cannot be read.
@@ -54,13 +54,15 @@ def check_record(source: Source, name: str, report: CheckReport) -> tuple[Sample
         report.masks += 1
         if labels.shape != size:
             of_truth = f"{labels.shape[1]} x {labels.shape[0]}"
-            report.error(f"{record.image}: is {size[1]} x {size[0]}, its truth {of_truth}; make them alike", name)
+            report.error(
+                f"{record.image}: is {size[1]} x {size[0]}, but its truth is {of_truth}; give both the same size", name
+            )
     with readable(record.image):
         return Sample(name, record.image, record.tags), hashlib.sha256(record.encoded()).digest()
 
 
 def check_overlaps(source: Source, report: CheckReport) -> None:
-    """Lists that share images."""
+    """Report split lists that share images."""
     for (one, names), (other, others) in itertools.combinations(source.splits.items(), 2):
         shared = sorted(set(names) & set(others))
         if shared:
@@ -68,7 +70,7 @@ def check_overlaps(source: Source, report: CheckReport) -> None:
 
 
 def compare_with_published(source: Source, samples: Iterable[Sample], report: CheckReport) -> None:
-    """Images per class against the published numbers."""
+    """Compare images per class with the published numbers."""
     tags = {sample.name: sample.tags or () for sample in samples}
     for split, published in source.published().items():
         if split not in source.splits:
@@ -77,12 +79,12 @@ def compare_with_published(source: Source, samples: Iterable[Sample], report: Ch
         differing = [tag for tag, count in enumerate(published) if counts[tag] != count]
         if differing:
             what = describe_differences(source, differing, published, counts)
-            report.warn(f"split {split}: images per class are not as published: {what}")
+            report.warn(f"split {split}: images per class differ from the published numbers: {what}")
 
 
 def describe_differences(
     source: Source, differing: Sequence[int], published: Sequence[int], counts: Counter[int]
 ) -> str:
-    """The first few classes that differ."""
+    """Name the first few classes that differ."""
     first = [f"{source.classes.names[tag]} {counts[tag]} (published {published[tag]})" for tag in differing[:3]]
     return ", ".join(first) + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")

@@ -1,7 +1,7 @@
-"""Data sets as others lay them out.
+"""Sources: data sets in other layouts.
 
 A new source is a file here and a line in ``SOURCES``, or an entry point ``tag2mask.sources`` of another package.
-Training reads none of them: ``tag2mask prepare`` writes the ``folder`` form, which every other verb reads.
+Training does not read them: ``tag2mask prepare`` converts them to the ``folder`` form, which all other commands read.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ SOURCES: Mapping[str, type[Source]] = Registry(
 
 
 def open_source(name: str, root: Path, settings: Mapping[str, Any]) -> Source:
-    """A data set in the layout ``name``.
+    """Open a data set in the layout ``name``.
 
     Raises:
-        SettingsError: an unknown source or setting.
-        DataError: ``root`` does not hold that layout.
+        SettingsError: the source or a setting is unknown.
+        DataError: ``root`` does not have that layout.
     """
     if name not in SOURCES:
         near = difflib.get_close_matches(name, SOURCES, n=1)
@@ -60,5 +60,5 @@ def open_source(name: str, root: Path, settings: Mapping[str, Any]) -> Source:
     source = SOURCES[name]
     chosen = source.settings_class.parse(settings, where=f"source {name}")
     if not root.is_dir():
-        raise DataError(f"{root}: there is no such folder; expected: {source.layout}")
+        raise DataError(f"{root}: the folder does not exist; expected: {source.layout}")
     return source(root, chosen)

@@ -1,4 +1,4 @@
-"""ADE20K as the scene parsing challenge has it: 150 classes. Layout and choices: ade20k.md."""
+"""ADE20K in the version of the scene parsing challenge: 150 classes. Layout and choices: ade20k.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPLITS = {"train": "training", "val": "validation"}
 
 
 class Ade20k(Source):
-    """Every pixel is of one of 150 classes, or of none that counts."""
+    """The 150 classes of the challenge; all other pixels are ignored."""
 
     layout = (
         "ROOT/ADEChallengeData2016/ (or ROOT itself) with images/training/*.jpg, images/validation/*.jpg, "
@@ -37,16 +37,16 @@ class Ade20k(Source):
             found = find_images(self.folder / "images" / folder)
             masks = (path.stem for path in (self.folder / "annotations" / folder).glob("*.png"))
             lists[split] = sorted({*found, *masks})
-            # A mask without image is an image that is missing.
+            # A mask without an image means that the image is missing.
             self.images |= {name: found.get(name, self.folder / f"images/{folder}/{name}.jpg") for name in lists[split]}
         self.splits = lists
 
     def names(self) -> Sequence[str]:
-        """Training, then validation."""
+        """Return the training images, then the validation images."""
         return list(self.images)
 
     def record(self, name: str) -> Record:
-        """An image with the classes of its mask: a single pixel counts."""
+        """Return an image; its tags are all classes in its mask, even those of a single pixel."""
         image = self.images[name]
         mask = self.folder / "annotations" / image.parent.name / f"{name}.png"
         if not mask.is_file():
@@ -55,6 +55,6 @@ class Ade20k(Source):
         return Record(name, image, tags_in(labels, self.classes), lambda: labels)
 
     def read_truth(self, path: Path) -> LabelImage:
-        """1 to 150 become 0 to 149; 0, "other", becomes ignore."""
+        """Read a mask: 1 to 150 become 0 to 149; 0, "other", becomes ignore."""
         raw = read_mask(path)
         return require_values(path, np.where(raw == 0, self.classes.ignore, raw - 1), self.classes)

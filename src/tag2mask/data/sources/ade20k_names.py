@@ -1,4 +1,4 @@
-"""ADE20K's 150 classes: the first name that objectInfo150 gives each, in the version that mmsegmentation follows."""
+"""ADE20K's 150 classes: the first name of each in objectInfo150, in the version that mmsegmentation uses."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ YEARS: tuple[Literal[2014, 2017], ...] = (2014, 2017)
 
 
 class CocoSettings(Settings):
-    """COCO."""
+    """Settings of COCO."""
 
-    year: Literal[2014, 2017] | None = Field(None, description="Year of the data set [the one that is there]")
+    year: Literal[2014, 2017] | None = Field(None, description="Year of the data set [the one found]")
 
 
 class Coco(Source):
-    """The 80 things; category ids have gaps, classes have none."""
+    """The 80 thing categories; their ids have gaps, class indices do not."""
 
     settings_class = CocoSettings
     settings: CocoSettings
@@ -45,7 +45,7 @@ class Coco(Source):
         first, *others = self.files.values()
         for other in others:
             if other.categories != first.categories:
-                raise DataError(f"{other.path}: its categories are not those of {first.path.name}")
+                raise DataError(f"{other.path}: its categories differ from those of {first.path.name}")
         self.index = contiguous(first.categories)
         self.classes = Classes(tuple(first.categories.values()), "background")
         self.values = {category: index + self.classes.offset for category, index in self.index.items()}
@@ -54,11 +54,11 @@ class Coco(Source):
         self.split_of = {name: split for split, names in self.splits.items() for name in names}
 
     def names(self) -> Sequence[str]:
-        """Both lists, in their files' order."""
+        """Return the images of both splits, in the order of their files."""
         return list(self.split_of)
 
     def record(self, name: str) -> Record:
-        """An image; without any object it is a known negative."""
+        """Return an image; one without objects is a known negative."""
         split = self.split_of[name]
         file = self.files[split]
         image = inside(self.folders[split], file.photographs[name].file, file.path)
@@ -67,24 +67,24 @@ class Coco(Source):
 
 
 def find_year(root: Path, layout: str) -> Literal[2014, 2017]:
-    """The one year whose annotations are there.
+    """Return the year whose annotations exist.
 
     Raises:
-        DataError: none, or both.
+        DataError: the annotations of neither or both years exist.
     """
     found = [year for year in YEARS if any((root / "annotations").glob(f"instances_*{year}.json"))]
     if not found:
         raise DataError(f"{root / 'annotations'}: holds no instances_train2017.json; expected: {layout}")
     if len(found) > 1:
-        raise DataError(f"{root / 'annotations'}: both years are there; choose with --set year=2017")
+        raise DataError(f"{root / 'annotations'}: holds both years; choose one with --set year=2017")
     return found[0]
 
 
 def find_all_images(root: Path, folder: str, layout: str) -> Path:
-    """Where the images of a list lie.
+    """Return the folder with the images of a split.
 
     Raises:
-        DataError: nowhere.
+        DataError: there is none.
     """
     for path in (root / folder, root / "images" / folder, root / "images"):
         if path.is_dir():

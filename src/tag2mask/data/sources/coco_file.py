@@ -1,4 +1,4 @@
-"""A JSON file of COCO instances: what stands in it, and label images drawn from it.
+"""Reading a JSON file of COCO instances, and drawing label images from it.
 
 Shapes: Y X pixels.
 """
@@ -27,7 +27,7 @@ from tag2mask.notation import from_json
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One object, or a crowd of them: the category's id, never its index, and polygons or a run-length code."""
+    """One object or crowd: the category's id (not its index), and polygons or a run-length code."""
 
     image: int
     category: int
@@ -46,13 +46,13 @@ class Photograph:
 
 
 class CocoFile:
-    """One JSON file, read once; polygons are kept as packed numbers, a quarter of what lists of floats would take."""
+    """One JSON file, read once; polygons are kept in arrays, which take a quarter of the memory of lists."""
 
     def __init__(self, path: Path) -> None:
-        """Read it.
+        """Read the file.
 
         Raises:
-            DataError: no JSON, no COCO instances, or an id that stands for nothing.
+            DataError: it is not JSON or not COCO instances, or an annotation has an unknown id.
         """
         require_pycocotools(path)
         self.path = path
@@ -70,26 +70,26 @@ class CocoFile:
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except KeyError as error:
-            raise DataError(f"{path}: is no COCO file of instances: {error} is missing") from None
+            raise DataError(f"{path}: is not a COCO instances file: {error} is missing") from None
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
-            raise DataError(f"{path}: is no COCO file of instances: {error}") from None
+            raise DataError(f"{path}: is not a COCO instances file: {error}") from None
         if not self.categories:
             raise DataError(f"{path}: names no category")
         self.photographs = self.by_name(rows)
         self.annotations = self.by_photograph(annotations, {row.id for row in rows})
 
     def by_name(self, rows: Sequence[Photograph]) -> dict[str, Photograph]:
-        """Images by their file's name without suffix."""
+        """Return images by file name without suffix."""
         found: dict[str, Photograph] = {}
         for row in rows:
             name = strip_suffix(row.file.replace("\\", "/"))
             if name in found:
-                raise DataError(f"{self.path}: two images are called {name}; masks are named after images")
+                raise DataError(f"{self.path}: two images are named {name}; masks are named after images")
             found[name] = row
         return found
 
     def by_photograph(self, annotations: Sequence[Annotation], known: set[int]) -> Mapping[int, list[Annotation]]:
-        """Annotations by the image's id."""
+        """Return annotations by image id."""
         found: defaultdict[int, list[Annotation]] = defaultdict(list)
         for number, one in enumerate(annotations):
             if not isinstance(one, Annotation):
@@ -97,31 +97,32 @@ class CocoFile:
             for kind, value, ids in (("image", one.image, known), ("category", one.category, self.categories)):
                 if value not in ids:
                     raise DataError(
-                        f"{self.path}: annotation {number} is of {kind} id {value}, which stands for nothing"
+                        f"{self.path}: annotation {number} refers to {kind} id {value}, which does not exist"
                     )
             found[one.image].append(one)
         return dict(found)
 
     def tags(self, name: str, index: Mapping[int, int]) -> tuple[int, ...]:
-        """Classes of an image's objects and crowds, by ``index`` from ids of those categories that are classes."""
+        """Return the classes of an image's objects and crowds; ``index`` maps category ids to class indices."""
         return tuple(sorted({index[one.category] for one in self.of(name) if one.category in index}))
 
     def used(self) -> set[int]:
-        """Ids of the categories that an annotation has."""
+        """Return the ids of all categories with annotations."""
         return {one.category for annotations in self.annotations.values() for one in annotations}
 
     def of(self, name: str) -> list[Annotation]:
-        """An image's annotations."""
+        """Return an image's annotations."""
         return self.annotations.get(self.photographs[name].id, [])
 
     def is_drawn(self, name: str) -> bool:
-        """Whether every object of an image has an outline; boxes alone make no label image."""
+        """Whether every object of an image has an outline; boxes alone do not give a label image."""
         return all(one.segmentation for one in self.of(name))
 
     def draw(self, name: str, values: Mapping[int, int], classes: Classes) -> LabelImage:
-        """The label image ``(Y, X)``, ``values`` by category: crowds are ignore, objects go over, large ones first.
+        """Draw the label image ``(Y, X)``; ``values`` maps category ids to pixel values.
 
-        Pixels that nothing covers are background, or ignore where the classes have none.
+        Crowds are drawn first, as ignore, then objects from large to small. Uncovered pixels are background, or ignore
+        if the classes have no background.
         """
         photograph = self.photographs[name]
         size = (photograph.height, photograph.width)
@@ -133,7 +134,7 @@ class CocoFile:
         return labels
 
     def region(self, one: Annotation, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """Pixels of one annotation."""
+        """Return the pixels of one annotation."""
         from pycocotools import mask as rle
 
         try:
@@ -142,7 +143,7 @@ class CocoFile:
                 require_runs(coded, size)
                 if isinstance(coded["counts"], list):
                     coded = rle.frPyObjects(coded, *size)
-            else:  # four numbers would be taken for a box
+            else:  # pycocotools takes four numbers for a box
                 polygons = [list(polygon) for polygon in one.segmentation or [] if len(polygon) >= 6]
                 if not polygons:
                     return np.zeros(size, bool)
@@ -155,7 +156,7 @@ class CocoFile:
 
 
 def compact(row: dict[str, Any]) -> Any:
-    """Annotations without what nobody asks for, as soon as they are parsed; other objects as they are."""
+    """Reduce a parsed JSON object to an ``Annotation`` if it is one; return other objects unchanged."""
     if "image_id" not in row or "category_id" not in row:
         return row
     outline = row.get("segmentation")
@@ -165,17 +166,17 @@ def compact(row: dict[str, Any]) -> Any:
 
 
 def is_own_group(row: Mapping[str, Any]) -> bool:
-    """Whether a category is called like the group that it belongs to, as COCO's person is."""
+    """Whether a category has the same name as its supercategory, as COCO's person does."""
     return bool(row.get("supercategory") == row["name"])
 
 
 def contiguous(categories: Mapping[int, str]) -> dict[int, int]:
-    """Category ids to indices, in the file's order."""
+    """Map category ids to indices, in file order."""
     return {category: index for index, category in enumerate(categories)}
 
 
 def require_pycocotools(path: Path) -> None:
-    """The extra is installed.
+    """Check that the extra ``coco`` is installed.
 
     Raises:
         DataError: it is not.
@@ -183,4 +184,4 @@ def require_pycocotools(path: Path) -> None:
     try:
         import pycocotools  # noqa: F401
     except ImportError:
-        raise DataError(f"{path}: COCO's outlines need the extra coco: pip install 'tag2mask[coco]'") from None
+        raise DataError(f"{path}: COCO outlines need the extra coco: pip install 'tag2mask[coco]'") from None

@@ -1,4 +1,4 @@
-"""Own data: JSON in COCO's form, one file or one a split, and images. Layout and choices: coco-json.md."""
+"""Your own data: images with COCO-format JSON, one file or one per split. Layout and choices: coco-json.md."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ from tag2mask.names import inside
 
 ALONE, ROBOFLOW = "annotations.json", "_annotations.coco.json"
 NO_CLASS = (BACKGROUND_LABEL, BACKGROUND, IGNORE_LABEL)
-TRIED = 20  # images that are looked for before a folder is taken to be another one's
+TRIED = 20  # images searched for in a folder before it is ruled out
 
 
 class CocoJsonSettings(OutlineSettings):
-    """Files and folders below the root: one, or one a split (``annotations.train=FILE``)."""
+    """Files and folders below the root: one, or one per split (``annotations.train=FILE``)."""
 
-    annotations: str | dict[str, str] | None = Field(None, description="File of outlines, or a file a split [found]")
-    images: str | dict[str, str] | None = Field(None, description="Folder of images, or a folder a split [found]")
+    annotations: str | dict[str, str] | None = Field(
+        None, description="File of outlines, or one file per split [detected]"
+    )
+    images: str | dict[str, str] | None = Field(
+        None, description="Folder of images, or one folder per split [detected]"
+    )
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file: ``index`` and ``values`` are the class and the pixel value of each category."""
+    """One file; ``index`` and ``values`` map category ids to class indices and pixel values."""
 
     file: CocoFile
     folder: Path
@@ -41,14 +45,14 @@ class Part:
 
 
 class CocoJson(Source):
-    """Categories are those of the files, in their order; those of the same name are one class."""
+    """The classes are the categories of the files in order; categories with the same name are one class."""
 
     settings_class = CocoJsonSettings
     settings: CocoJsonSettings
     layout = (
         "ROOT/annotations.json and ROOT/images/ (others with --set annotations=FILE --set images=FOLDER), "
-        "or a file a split: --set annotations.train=FILE --set annotations.val=FILE, "
-        "or ROOT/train/_annotations.coco.json, ROOT/valid/_annotations.coco.json as Roboflow writes them"
+        "or a file per split: --set annotations.train=FILE --set annotations.val=FILE, "
+        "or ROOT/train/_annotations.coco.json, ROOT/valid/_annotations.coco.json as exported by Roboflow"
     )
 
     def __init__(self, root: Path, settings: CocoJsonSettings) -> None:
@@ -66,14 +70,14 @@ class CocoJson(Source):
             for within in file.photographs:
                 name = within if not prefix or within.startswith(f"{prefix}/") else f"{prefix}/{within}"
                 if name in self.parts:
-                    raise DataError(f"{file.path}: {name} stands in {self.parts[name].file.path} already")
+                    raise DataError(f"{file.path}: {name} is already in {self.parts[name].file.path}")
                 self.parts[name], self.within[name] = part, within
                 if prefix:
                     splits.setdefault(split_called(prefix), []).append(name)
         self.splits = splits or read_splits(root, self.parts)
 
     def part(self, root: Path, prefix: str, file: CocoFile) -> Part:
-        """A file with its folder and what its categories mean."""
+        """Return a file with its folder of images and the meaning of its categories."""
         nothing = 0 if self.classes.background else self.classes.ignore
         other = {BACKGROUND_LABEL: nothing, BACKGROUND: nothing, IGNORE_LABEL: self.classes.ignore}
         known = {name: index for index, name in enumerate(self.classes.names)}
@@ -83,11 +87,11 @@ class CocoJson(Source):
         return Part(file, find_folder(root, prefix, file, self.settings.images), prefix, index, values)
 
     def names(self) -> Sequence[str]:
-        """In the files' order."""
+        """Return the images in file order."""
         return list(self.parts)
 
     def record(self, name: str) -> Record:
-        """An image; without any object it is a known negative."""
+        """Return an image; one without objects is a known negative."""
         part, within = self.parts[name], self.within[name]
         drawn = part.file.is_drawn(within)
         truth = (lambda: part.file.draw(within, part.values, self.classes)) if drawn else None
@@ -96,7 +100,7 @@ class CocoJson(Source):
 
 
 def find_annotations(root: Path, settings: CocoJsonSettings) -> dict[str, Path]:
-    """The files by what the names of their images start with, which is nothing where there is one file."""
+    """Return the files by the prefix of their images' names, which is empty for a single file."""
     if isinstance(settings.annotations, dict):
         return {split: root / path for split, path in settings.annotations.items()}
     if settings.annotations is not None:
@@ -109,7 +113,7 @@ def find_annotations(root: Path, settings: CocoJsonSettings) -> dict[str, Path]:
 
 
 def named_places(settings: CocoJsonSettings, paths: dict[str, Path]) -> list[str]:
-    """What has to be there, seen from the root: all that the settings name, and a file."""
+    """Return the paths that must exist below the root: all that the settings name, and ALONE if a file is missing."""
     places = [] if all(path.exists() for path in paths.values()) else [ALONE]
     for setting in (settings.annotations, settings.images):
         places = [*(setting.values() if isinstance(setting, dict) else [setting] if setting else []), *places]
@@ -117,10 +121,10 @@ def named_places(settings: CocoJsonSettings, paths: dict[str, Path]) -> list[str
 
 
 def class_names(files: Iterable[CocoFile]) -> tuple[str, ...]:
-    """The categories' names, each once, but for those of no class and those that only other categories belong to.
+    """Return the unique names of the categories, without names for no class and unused supercategories.
 
     Raises:
-        DataError: nothing is left.
+        DataError: no name is left.
     """
     files = list(files)
     used = {file.categories[category] for file in files for category in file.used()}
@@ -128,12 +132,12 @@ def class_names(files: Iterable[CocoFile]) -> tuple[str, ...]:
     named = dict.fromkeys(itertools.chain.from_iterable(file.categories.values() for file in files))
     names = tuple(name for name in named if name not in groups and name not in NO_CLASS)
     if not names:
-        raise DataError(f"{files[0].path}: names no class but {', '.join(named)}")
+        raise DataError(f"{files[0].path}: names no class, only {', '.join(named)}")
     return names
 
 
 def find_folder(root: Path, prefix: str, file: CocoFile, images: str | dict[str, str] | None) -> Path:
-    """Where a file's images lie: where the settings say, else where one of the first is."""
+    """Return the folder of a file's images: the one in the settings, else one that holds any of the first images."""
     if isinstance(images, str):
         return root / images
     if images is not None and prefix in images:

@@ -1,4 +1,4 @@
-"""DFC2020: land cover from 13 Sentinel-2 bands, and Sentinel-1 where it is asked for. Layout and choices: dfc2020.md.
+"""DFC2020: land cover from 13 Sentinel-2 bands, optionally with Sentinel-1. Layout and choices: dfc2020.md.
 
 Shapes: Y X pixels.
 """
@@ -28,23 +28,25 @@ from tag2mask.settings import Settings
 NAMES = ("Forest", "Shrubland", "Grassland", "Wetlands", "Croplands", "Urban", "Barren", "Water")
 OF_DFC = np.array([255, 0, 1, 255, 2, 3, 4, 5, 255, 6, 7])  # 3 Savanna and 8 Snow belong to no class
 OF_IGBP = OF_DFC[[0, 1, 1, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 6, 8, 9, 10]]
-LISTS = {"train": "test", "test": "validation"}  # ours, and the contest's, as the papers use them
+LISTS = {"train": "test", "test": "validation"}  # our splits from the contest's, as the papers use them
 OPTICAL, RADAR = ((0.0, 1e4),) * 13, ((-25.0, 0.0),) * 2
 RED_GREEN_BLUE = (3, 2, 1)
 
 
 class Dfc2020Settings(Settings):
-    """DFC2020. ``scale`` is that of ``DataSettings``; ``maximum`` is what TokenMasking's code does."""
+    """Settings of DFC2020. ``scale`` is that of ``DataSettings``; ``maximum`` is what TokenMasking's code does."""
 
     radar: bool = Field(False, description="Append the bands of Sentinel-1")
-    tags: Literal["dfc", "lc"] = Field("dfc", description="Labels that the tags come from")
-    share: float = Field(0.1, ge=0, le=1, description="Share of a tile that a class has to fill to be a tag")
-    scale: Literal["range", "maximum"] = Field("maximum", description="How raw values come to [0, 1]")
+    tags: Literal["dfc", "lc"] = Field("dfc", description="Label images that the tags come from")
+    share: float = Field(0.1, ge=0, le=1, description="Fraction of a tile that a class must fill to be a tag")
+    scale: Literal["range", "maximum"] = Field(
+        "maximum", description="Scale raw values by the range of their type, or by each band's maximum"
+    )
 
 
 @dataclass(frozen=True)
 class TileFiles:
-    """Where the files of one place are: ``root`` is the season's folder, and ``folder`` ends its sensors' folders."""
+    """The files of one tile: ``root`` is the season's folder, ``folder`` the end of its sensors' folder names."""
 
     root: Path
     scene: str
@@ -53,24 +55,24 @@ class TileFiles:
 
     @property
     def name(self) -> str:
-        """Unique over both seasons."""
+        """The tile's name, unique over both seasons."""
         return f"{self.root.name}_{self.scene}_p{self.number}"
 
     def file(self, sensor: str) -> Path:
-        """Of s1, s2, lc or dfc."""
+        """Return the file of a ``sensor``: s1, s2, lc or dfc."""
         name = f"{self.root.name}_{sensor}_{self.scene}_p{self.number}.tif"
         return self.root / f"{sensor}_{self.folder}" / name
 
 
 class Dfc2020(Source):
-    """The contest's two seasons."""
+    """The two seasons of the contest."""
 
     settings_class = Dfc2020Settings
     settings: Dfc2020Settings
     layout = (
         "ROOT/ROIs0000_test/ and ROOT/ROIs0000_validation/ with s2_SCENE/SEASON_s2_SCENE_pID.tif, "
-        "dfc_SCENE/SEASON_dfc_SCENE_pID.tif, and s1_SCENE/, lc_SCENE/ where they are asked for; s2_validation/ and so "
-        "on may hold all scenes of that season"
+        "dfc_SCENE/SEASON_dfc_SCENE_pID.tif, and s1_SCENE/, lc_SCENE/ if the settings need them; s2_validation/ and "
+        "so on may hold all scenes of that season"
     )
 
     def __init__(self, root: Path, settings: Dfc2020Settings) -> None:
@@ -85,19 +87,19 @@ class Dfc2020(Source):
             raise DataError(f"{root}: holds no tile; expected: {self.layout}")
 
     def clips(self) -> tuple[tuple[float, float], ...]:
-        """Low and high of every band, in raw units."""
+        """Return low and high of every band, in raw units."""
         return OPTICAL + RADAR if self.settings.radar else OPTICAL
 
     def data_settings(self) -> DataSettings:
-        """Clipped as everybody does."""
+        """Return settings with the usual clipping."""
         return DataSettings(bands=self.bands, scale=self.settings.scale, clip=self.clips(), rgb=RED_GREEN_BLUE)
 
     def names(self) -> Sequence[str]:
-        """Both seasons' tiles."""
+        """Return the tiles of both seasons."""
         return list(self.tiles)
 
     def record(self, name: str) -> Record:
-        """A tile; without the label file that tags come from nothing is known of it."""
+        """Return a tile; its tags are unknown without the label file that they come from."""
         tile = self.tiles[name]
         dfc, lc = tile.file("dfc"), tile.file("lc")
         truth = partial(read_land_cover, dfc, OF_DFC) if dfc.is_file() else None
@@ -110,10 +112,10 @@ class Dfc2020(Source):
 
 
 def find_tiles(root: Path, season: str) -> list[TileFiles]:
-    """The tiles of ``SEASON_observations.csv``, or those that have an s2 file where there is no such table.
+    """Return the tiles in ``SEASON_observations.csv``, or without that table, all tiles with an s2 file.
 
     Raises:
-        DataError: a line of the table is no observation.
+        DataError: a line of the table is not an observation.
     """
     folder, table = root / f"ROIs0000_{season}", root / f"{season}_observations.csv"
     together = (folder / f"s2_{season}").is_dir()
@@ -128,7 +130,8 @@ def find_tiles(root: Path, season: str) -> list[TileFiles]:
         for line, row in number_rows(csv.reader(file)):
             if len(row) != 3 or not row[1].strip().isdecimal() or not row[2].strip().isdecimal():
                 raise DataError(
-                    f"{table}, line {line}: {','.join(row)[:100]} is no observation; wanted SEASON,SCENE,ID, no header"
+                    f"{table}, line {line}: {','.join(row)[:100]} is not an observation; "
+                    "expected SEASON,SCENE,ID and no header"
                 )
             scene, number = row[1].strip(), row[2].strip()
             tiles.append(TileFiles(folder, scene, number, season if together else scene))
@@ -136,26 +139,26 @@ def find_tiles(root: Path, season: str) -> list[TileFiles]:
 
 
 def read_land_cover(path: Path, classes: LabelImage) -> LabelImage:
-    """The first band of a label file in our classes' values, ``(Y, X)``.
+    """Read the first band of a label file ``(Y, X)`` and map its values to our pixel values by ``classes``.
 
     Raises:
-        DataError: it cannot be read, or holds a value that is none of the scheme's.
+        DataError: it cannot be read, or holds a value that is not in the scheme.
     """
     labels = np.ma.getdata(read_raster(path)[0]).astype(np.int64)
     if labels.min() < 0 or labels.max() >= len(classes):
         wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise DataError(f"{path}: holds {wrong}; its labels go from 0 to {len(classes) - 1}")
+        raise DataError(f"{path}: holds the label {wrong}; expected 0 to {len(classes) - 1}")
     return np.asarray(classes[labels])
 
 
 def large_classes(labels: LabelImage, share: float) -> tuple[int, ...]:
-    """The classes that fill at least ``share`` of all pixels, those without a class counted in."""
+    """Return the classes that fill at least the fraction ``share`` of all pixels, including pixels of no class."""
     counts = np.bincount(labels.ravel(), minlength=256)[: len(NAMES)]
     return tuple(np.flatnonzero((counts > 0) & (counts >= share * labels.size)).tolist())
 
 
 def read_both(tile: TileFiles) -> NDArray[np.float32]:
-    """15 bands in raw units, ``(Y, X, 15)``: 13 of Sentinel-2, then Sentinel-1's VV and VH in dB.
+    """Read 15 bands in raw units, ``(Y, X, 15)``: 13 of Sentinel-2, then Sentinel-1's VV and VH in dB.
 
     Raises:
         DataError: one of the two cannot be read, or they differ in size.
@@ -163,5 +166,7 @@ def read_both(tile: TileFiles) -> NDArray[np.float32]:
     optical, radar = tile.file("s2"), tile.file("s1")
     parts = [read_image(file, bands) for file, bands in ((optical, len(OPTICAL)), (radar, len(RADAR)))]
     if parts[0].shape[:2] != parts[1].shape[:2]:
-        raise DataError(f"{radar}: is {parts[1].shape[:2]}, {optical} {parts[0].shape[:2]}; they have to be alike")
+        raise DataError(
+            f"{radar}: is {parts[1].shape[:2]}, but {optical} is {parts[0].shape[:2]}; both must have the same size"
+        )
     return np.concatenate(parts, 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""EndoTect's data, HyperKvasir: the lower gastrointestinal tract. Layout and choices: endotect.md."""
+"""HyperKvasir, the data of EndoTect: the lower gastrointestinal tract. Layout and choices: endotect.md."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ NAMES = (
     "ileum",
     "hemorrhoids",
 )
-SHARE = 0.7  # of the images, for training
+SHARE = 0.7  # fraction of the images for training
 SEED = 42
-BRIGHT = 128  # masks are JPEG: white is only nearly white
+BRIGHT = 128  # masks are JPEG, so white is only nearly white
 
 
 class EndoTect(Source):
-    """One tag an image; outlines of polyps alone."""
+    """One tag per image; only polyps have masks."""
 
     layout = (
         "ROOT/labeled-images/lower-gi-tract/GROUP/CLASS/*.jpg, ROOT/labeled-images/image-labels.csv (optional), "
@@ -58,7 +58,7 @@ class EndoTect(Source):
         tract = root / "labeled-images/lower-gi-tract"
         self.images = {path.stem: path for path in sorted(tract.glob("*/*/*")) if is_image(path)}
         for name, group, finding in read_findings(root / "labeled-images/image-labels.csv"):
-            # A row without image is an image that is missing.
+            # A row without an image means that the image is missing.
             missing = inside(tract, f"{group}/{finding}/{name}.jpg", root / "labeled-images/image-labels.csv")
             self.images.setdefault(name, missing)
         if not self.images:
@@ -68,11 +68,11 @@ class EndoTect(Source):
         self.splits = {"train": sorted(drawn[:count]), "val": sorted(drawn[count:])}
 
     def names(self) -> Sequence[str]:
-        """All images, sorted."""
+        """Return all images, sorted."""
         return sorted(self.images)
 
     def record(self, name: str) -> Record:
-        """An image; its tag is its folder."""
+        """Return an image; its tag is its folder's name."""
         image = self.images[name]
         tag = tag_index(image.parent.name, indices(NAMES), str(image.parent))
         mask = self.masks / f"{name}.jpg"
@@ -80,14 +80,14 @@ class EndoTect(Source):
         return Record(name, image, (tag,), (lambda: self.read_truth(mask)) if is_drawn else None)
 
     def read_truth(self, path: Path) -> LabelImage:
-        """Polyps and background."""
+        """Read a mask of polyps and background."""
         with readable(path, "mask"), open_image(path) as image:
             bright = np.asarray(image.convert("L")) >= BRIGHT
         return np.where(bright, NAMES.index("polyps") + self.classes.offset, 0).astype(np.int64)
 
 
 def read_findings(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Image, group and class of the rows of the lower tract, if the table is there.
+    """Yield image, group and class of the rows of the lower tract, if the table exists.
 
     Raises:
         DataError: it has other columns, or is no CSV in UTF-8.
@@ -100,4 +100,4 @@ def read_findings(path: Path) -> Iterator[tuple[str, str, str]]:
                 if row["Organ"] == "Lower GI":
                     yield Path(row["Video file"]).stem, row["Classification"], row["Finding"]
             except KeyError as error:
-                raise DataError(f"{path}, line 1: there is no column {error}") from None
+                raise DataError(f"{path}, line 1: column {error} is missing") from None

@@ -1,4 +1,4 @@
-"""Own data: a local data set of the ``datasets`` library, as saved or as cloned. Layout and choices: huggingface.md."""
+"""Your own data: a local data set of the ``datasets`` library, saved or cloned. Layout and choices: huggingface.md."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from tag2mask.data.sources.record import Record, Source, require_values
 from tag2mask.errors import DataError
 from tag2mask.names import inside
 
-TAG_NAMES = ("tags", "labels", "label")  # what a column of texts or numbers has to be called to be taken unasked
+TAG_NAMES = ("tags", "labels", "label")  # names of text or number columns that are used without a setting
 OBJECT_TAGS = ("category", "categories", "category_id", "label", "labels")  # the same inside a group such as objects
 Labels = tuple[str, ...] | None
 
 
 class HuggingFaceSettings(OwnSettings):
-    """Columns by name; ``image`` and ``tags`` are found by their features where there is no choice."""
+    """Columns by name; ``image`` and ``tags`` are found by their features if only one column qualifies."""
 
-    image: str | None = Field(None, description="Column of images [found]")
-    tags: str | None = Field(None, description="Column of tags [found]")
+    image: str | None = Field(None, description="Column of images [detected]")
+    tags: str | None = Field(None, description="Column of tags [detected]")
     mask: str | None = Field(None, description="Column of true masks")
-    name: str | None = Field(None, description="Column of names [numbers]")
-    background: bool = Field(False, description="Masks have 0 for pixels of no class, and 1 for the first class")
+    name: str | None = Field(None, description="Column of names [split and row number]")
+    background: bool = Field(False, description="Mask value 0 means no class, and 1 is the first class")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where an image stands, and the labels of its row."""
+    """The location of an image, and the labels of its row."""
 
     path: Path
     row: int
     labels: Labels
 
     def where(self, column: str) -> Path:
-        """What errors call a cell."""
+        """Return the location of a cell for error messages."""
         return Path(f"{self.path}, row {self.row}, column {column}")
 
 
 class HuggingFace(Source):
-    """Images stand inside the files. Classes are those of ``ClassLabel``, else the texts in use, sorted."""
+    """Images are stored inside the files. Classes are those of ``ClassLabel``, else the texts in use, sorted."""
 
     settings_class = HuggingFaceSettings
     settings: HuggingFaceSettings
     layout = (
-        "ROOT/dataset_dict.json or ROOT/state.json as save_to_disk writes them, "
+        "ROOT/dataset_dict.json or ROOT/state.json as written by save_to_disk, "
         "or ROOT/data/SPLIT-*.parquet or ROOT/SPLIT-*.parquet as on the hub"
     )
 
@@ -81,24 +81,24 @@ class HuggingFace(Source):
         self.splits = read_splits(root, self.entries) if "" in splits else splits
 
     def add(self, name: str, entry: Entry) -> str:
-        """Note an image; its name is given back.
+        """Add an image and return its name.
 
         Raises:
-            DataError: another one has that name.
+            DataError: another image has that name.
         """
         other = self.entries.setdefault(name, entry)
         if other is not entry:
             raise DataError(
-                f"{entry.where(str(self.settings.name))}: {name} is the name of {other.path}, row {other.row}, already"
+                f"{entry.where(str(self.settings.name))}: {name} is already the name of {other.path}, row {other.row}"
             )
         return name
 
     def names(self) -> Sequence[str]:
-        """File by file, in their order."""
+        """Return the images file by file, in row order."""
         return list(self.entries)
 
     def record(self, name: str) -> Record:
-        """An image; the background is no tag."""
+        """Return an image; the background is not a tag."""
         entry, image, mask = self.entries[name], str(self.settings.image), self.settings.mask
         if entry.path != self.rows.path:
             self.rows = open_rows(entry.path)
@@ -116,10 +116,10 @@ class HuggingFace(Source):
 def locate_image(
     root: Path, entry: Entry, column: str, cell: Mapping[str, Any] | None
 ) -> tuple[Path, bytes | None] | None:
-    """An image's bytes and the name of its cell, or its own file below ``root`` where it has one; None for neither.
+    """Return the image's file below ``root`` and None, or its cell's location and bytes; None if it has neither.
 
     Raises:
-        DataError: the file lies elsewhere.
+        DataError: the file is outside ``root``.
     """
     if cell is None or (cell["bytes"] is None and not cell.get("path")):
         return None
@@ -131,10 +131,10 @@ def locate_image(
 def choose_columns(
     path: Path, columns: Mapping[str, Column], tops: Collection[str], settings: HuggingFaceSettings
 ) -> HuggingFaceSettings:
-    """The settings with the columns that nobody named; ``tops`` are those that are not parts of others.
+    """Return the settings with all columns chosen; ``tops`` are the columns that are not parts of nested ones.
 
     Raises:
-        DataError: there is no such column, or more than one that it could be.
+        DataError: a column does not exist, or more than one qualifies.
     """
     images = [name for name, column in columns.items() if column.kind == "image" and name != settings.mask]
     image = settings.image or only(path, "image", ["image"] if "image" in images else images, columns)
@@ -149,7 +149,7 @@ def choose_columns(
 
 
 def tag_columns(columns: Mapping[str, Column], tops: Collection[str]) -> list[str]:
-    """What could hold the tags: classes; else texts or numbers that are called so; else the same of objects."""
+    """Return the candidates for tags: class columns, else texts or numbers with a usual name, else those of objects."""
     for of_objects, called in ((False, TAG_NAMES), (True, OBJECT_TAGS)):
         here = {name: column.kind for name, column in columns.items() if (name not in tops) == of_objects}
         for kind in ("class", "text", "number"):
@@ -161,7 +161,7 @@ def tag_columns(columns: Mapping[str, Column], tops: Collection[str]) -> list[st
 
 
 def columns_with_names(root: Path, column: Column) -> Column:
-    """Whole numbers as classes where ``classes.txt`` names them, from 0."""
+    """Turn a column of integers into class indices if ``classes.txt`` names the classes, from 0."""
     path = root / "classes.txt"
     if column.kind != "number" or not path.is_file():
         return column
@@ -169,41 +169,41 @@ def columns_with_names(root: Path, column: Column) -> Column:
 
 
 def only(path: Path, key: str, names: Sequence[str], columns: Iterable[str]) -> str:
-    """The only column that could be meant."""
+    """Return the only candidate for a column, or raise ``DataError``."""
     if len(names) != 1:
-        why = f"{', '.join(names)} could all be" if names else f"none of {', '.join(columns)} is plainly"
+        why = f"{', '.join(names)} could all be" if names else f"none of {', '.join(columns)} is clearly"
         raise DataError(f"{path}: {why} the column of {key}; name it with --set {key}=COLUMN")
     return names[0]
 
 
 def require_kind(path: Path, columns: Mapping[str, Column], name: str, kinds: Sequence[str]) -> None:
-    """A column is there and of use.
+    """Check that a column exists and is of one of ``kinds``.
 
     Raises:
-        DataError: it is not; the nearest is named.
+        DataError: it does not, or is not; the message names the nearest column.
     """
     if name not in columns:
         near = difflib.get_close_matches(name, columns, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
         raise DataError(f"{path}: there is no column {name}; {hint}")
     if columns[name].kind not in kinds:
-        raise DataError(f"{path}: column {name} is of kind {columns[name].kind}, wanted {' or '.join(kinds)}")
+        raise DataError(f"{path}: column {name} is of kind {columns[name].kind}, expected {' or '.join(kinds)}")
 
 
 def read_entries(
     path: Path, root: Path, columns: Mapping[str, Column], settings: HuggingFaceSettings
 ) -> Iterator[tuple[str, Entry]]:
-    """Given names, empty without a column of names, and entries of all rows of a file.
+    """Yield the name (empty without a column of names) and entry of each row of a file.
 
     Raises:
-        DataError: another file had other columns or classes, or a value is none of the classes or no name.
+        DataError: columns or classes differ from the first file's, a value is not a class, or a row has no name.
     """
     rows = open_rows(path)
     here = columns_of(path, root, rows.schema)
     tags = str(settings.tags)
     for name in filter(None, (settings.image, tags, settings.mask, settings.name)):
         if here.get(name) != columns[name]:
-            raise DataError(f"{path}: column {name} is missing or not what it is in the first file")
+            raise DataError(f"{path}: column {name} is missing, or differs from the first file's")
     values, column = values_in(rows, tags), columns_with_names(root, columns[tags])
     given = values_in(rows, settings.name) if settings.name else [""] * len(values)
     for number, (value, name) in enumerate(zip(values, given, strict=True)):
@@ -217,17 +217,17 @@ def read_entries(
 
 
 def values_in(rows: Rows, name: str) -> list[Any]:
-    """The values of a column, or of a part of a nested one: ``objects.category``."""
+    """Return the values of a column, or of a part of a nested one: ``objects.category``."""
     parts = name.split(".")
     length = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in rows.schema.names)
     return [value_of(cell, parts[length:]) for cell in rows.column(".".join(parts[:length]))]
 
 
 def labels_of(value: Any, column: Column) -> Labels:
-    """Labels of one row as texts; None where nothing is known: no value, or a single -1 as the library writes it.
+    """Return the labels of one row as texts; None if unknown: no value, or a single -1 as the library writes it.
 
     Raises:
-        DataError: a number that stands for no class.
+        DataError: a number is not the index of a class.
     """
     if value is None or (value == -1 and column.kind != "text"):
         return None
@@ -237,12 +237,12 @@ def labels_of(value: Any, column: Column) -> Labels:
         return tuple(text for text in texts if text)
     foreign = [value for value in values if value not in range(len(column.names))]
     if foreign:
-        raise DataError(f"{foreign[0]} is none of {len(column.names)} classes")
+        raise DataError(f"{foreign[0]} is not one of {len(column.names)} classes")
     return tuple(column.names[value] for value in values)
 
 
 def flatten(value: Any) -> Iterator[Any]:
-    """The values of lists in lists."""
+    """Yield the values of nested lists."""
     if not isinstance(value, list):
         yield value
         return
@@ -251,10 +251,10 @@ def flatten(value: Any) -> Iterator[Any]:
 
 
 def classes_of(path: Path, column: Column, entries: Iterable[Entry], background: bool) -> Classes:
-    """The classes as declared, or the labels in use; a first one ``background`` says that there is one.
+    """Return the declared classes, or the labels in use; a first one ``background`` is the background.
 
     Raises:
-        DataError: there is none.
+        DataError: there are no classes.
     """
     in_use = {label for entry in entries for label in entry.labels or ()}
     names = column.names or tuple(sorted(in_use, key=int if column.kind == "number" else str))

@@ -1,4 +1,4 @@
-"""What the columns of a data set of the ``datasets`` library hold, as far as somebody has written it down."""
+"""The kinds of columns in a data set of the ``datasets`` library, from its description or its types."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Literal
 from tag2mask.errors import DataError
 from tag2mask.notation import from_json, from_yaml
 
-LISTS = frozenset({"List", "LargeList", "Sequence"})  # the last one up to version 3 of the library
+LISTS = frozenset({"List", "LargeList", "Sequence"})  # Sequence up to version 3 of the library
 WHOLE = re.compile(r"u?int(8|16|32|64)")
 CARD_LISTS = ("list", "large_list", "sequence")
 
 
 @dataclass(frozen=True)
 class Column:
-    """Images, indices into ``names`` of classes, texts or whole numbers; all but images one or a list a row."""
+    """A column of images, class indices into ``names``, texts or integers; all but images may be lists."""
 
     kind: Literal["image", "class", "text", "number", "other"]
     names: tuple[str, ...] = ()
@@ -28,10 +28,10 @@ OTHER = Column("other")
 
 
 def columns_of(path: Path, root: Path, schema: Any) -> dict[str, Column]:
-    """The columns of a file, from ``dataset_info.json`` beside it, its own metadata or ROOT/README.md, else its types.
+    """Return a file's columns, from ``dataset_info.json`` beside it, its metadata, ROOT/README.md, or else its types.
 
     Raises:
-        DataError: what is written down there cannot be read.
+        DataError: the description cannot be read.
     """
     info, card = path.with_name("dataset_info.json"), root / "README.md"
     own = (schema.metadata or {}).get(b"huggingface")
@@ -45,34 +45,34 @@ def columns_of(path: Path, root: Path, schema: Any) -> dict[str, Column]:
         elif card.is_file():
             described = of_card(card.read_text(encoding="utf-8-sig"))
     except (ValueError, LookupError, TypeError, AttributeError, OSError, RecursionError) as error:
-        raise DataError(f"{where}: its features cannot be understood ({' '.join(str(error).split())})") from None
+        raise DataError(f"{where}: its features cannot be parsed ({' '.join(str(error).split())})") from None
     stored = {name: column for field in schema for name, column in of_type(field.name, field.type).items()}
     return {name: resolve_column(described.get(name), column) for name, column in stored.items()}
 
 
 def resolve_column(described: Column | None, stored: Column) -> Column:
-    """What is written down, but images have to be stored as such: bare bytes or paths are not read."""
+    """Return the described column; images must also be stored as images, since bare bytes or paths are not read."""
     if described is None:
         return stored
     return OTHER if described.kind == "image" and stored.kind != "image" else described
 
 
 def of_features(features: Mapping[str, Any] | None) -> dict[str, Column]:
-    """From the library's JSON."""
+    """Return the columns of features in the library's JSON."""
     return merge_columns(of_feature(name, feature) for name, feature in (features or {}).items())
 
 
 def merge_columns(parts: Iterable[dict[str, Column]]) -> dict[str, Column]:
-    """Columns of several."""
+    """Merge dictionaries of columns."""
     return {name: column for part in parts for name, column in part.items()}
 
 
 def of_feature(name: str, feature: Any) -> dict[str, Column]:
-    """One column, or the parts of a nested one: ``objects.category``."""
-    if isinstance(feature, list):  # [feature], as old versions write lists
+    """Return one column of a feature, or the parts of a nested one: ``objects.category``."""
+    if isinstance(feature, list):  # old versions write lists as [feature]
         return in_list(of_feature(name, feature[0]))
     kind = feature.get("_type")
-    if not isinstance(kind, str):  # a group; one of its parts may be called _type
+    if not isinstance(kind, str):  # a group; one of its parts may be named _type
         return merge_columns(of_feature(f"{name}.{part}", inner) for part, inner in feature.items())
     if kind in LISTS:
         return in_list(of_feature(name, feature["feature"]))
@@ -84,19 +84,19 @@ def of_feature(name: str, feature: Any) -> dict[str, Column]:
 
 
 def of_word(dtype: str) -> Column:
-    """A plain type by its name."""
+    """Return the column of a plain type, by its name."""
     if dtype in ("string", "large_string"):
         return Column("text")
     return Column("number") if WHOLE.fullmatch(dtype) else OTHER
 
 
 def in_list(inner: dict[str, Column]) -> dict[str, Column]:
-    """Lists of images are of no use."""
+    """Return the columns of a list; lists of images are not supported."""
     return {name: OTHER if column.kind == "image" else column for name, column in inner.items()}
 
 
 def of_card(text: str) -> dict[str, Column]:
-    """From the YAML between two lines ``---`` at the top of a README, if it is of a single configuration."""
+    """Return the columns in the YAML header of a README, if it describes a single configuration."""
     parts = text.split("---\n", 2)
     head = parts[1] if len(parts) == 3 and not parts[0].strip() else ""
     info = (from_yaml(head.encode()) or {}).get("dataset_info")
@@ -106,7 +106,7 @@ def of_card(text: str) -> dict[str, Column]:
 
 
 def of_card_row(name: str, row: Mapping[str, Any]) -> dict[str, Column]:
-    """One column, or the parts of a nested one."""
+    """Return one column of a README's feature, or the parts of a nested one."""
     for word in CARD_LISTS:
         if word in row:
             return in_list(of_card_inner(name, row[word]))
@@ -114,7 +114,7 @@ def of_card_row(name: str, row: Mapping[str, Any]) -> dict[str, Column]:
 
 
 def of_card_inner(name: str, kind: Any) -> dict[str, Column]:
-    """What stands behind ``dtype``, ``struct`` or the word for a list."""
+    """Return the columns for the value of ``dtype``, ``struct`` or a word for lists."""
     if isinstance(kind, list):
         return merge_columns(of_card_row(f"{name}.{row['name']}", row) for row in kind)
     if isinstance(kind, dict) and "class_label" in kind:
@@ -126,7 +126,7 @@ def of_card_inner(name: str, kind: Any) -> dict[str, Column]:
 
 
 def of_type(name: str, kind: Any) -> dict[str, Column]:
-    """From an Arrow type alone: images are ``{bytes, path}``, other groups have parts."""
+    """Return the columns of an Arrow type: images are ``{bytes, path}``, other structs have parts."""
     from pyarrow import types
 
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
@@ -139,7 +139,7 @@ def of_type(name: str, kind: Any) -> dict[str, Column]:
 
 
 def value_of(cell: Any, parts: Sequence[str]) -> Any:
-    """What a row has in a part of a nested column: of a list of groups the list of their values."""
+    """Return the value of a part of a nested column; for a list of groups, the list of their values."""
     for number, part in enumerate(parts):
         if isinstance(cell, list):
             return [value_of(inner, parts[number:]) for inner in cell]

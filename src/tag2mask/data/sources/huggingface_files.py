@@ -1,4 +1,4 @@
-"""Files of rows as the ``datasets`` library keeps them: Arrow streams and Parquet, mapped and never read as a whole."""
+"""Files of the ``datasets`` library, Arrow streams and Parquet: memory-mapped and never read as a whole."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tag2mask.files import regular
 from tag2mask.names import inside
 from tag2mask.notation import from_json
 
-BATCH = 16  # rows of Parquet in memory at a time, beside the page that they stand in
+BATCH = 16  # rows of Parquet in memory at a time, besides the page that holds them
 PART = re.compile(r"-\d+-of-\d+")  # train-00000-of-00002-5af744adb8610bf6.parquet
-SPLIT = re.compile(r"\w+(\.\w+)*")  # the library's own rule; train[:10%] is a cut, and no name
+SPLIT = re.compile(r"\w+(\.\w+)*")  # the library's own rule; train[:10%] is a slice, not a name
 POINTER = b"version https://git-lfs"
 
 
 def find_files(root: Path, layout: str) -> dict[str, list[Path]]:
-    """Files by split, in order; the split is empty where nobody gave it a name.
+    """Return files by split, in order; an unnamed split is "".
 
     Raises:
-        DataError: ``root`` does not hold the layout.
+        DataError: ``root`` does not have the layout.
     """
     whole = root / "dataset_dict.json"
     if whole.is_file():
@@ -46,14 +46,14 @@ def find_files(root: Path, layout: str) -> dict[str, list[Path]]:
 
 
 def saved_files(folder: Path) -> list[Path]:
-    """The files of one split that ``save_to_disk`` wrote.
+    """Return the files of one split written by ``save_to_disk``.
 
     Raises:
-        DataError: ``state.json`` is missing, or the rows are chosen and ordered by another file.
+        DataError: ``state.json`` is missing, or a file of indices selects the rows.
     """
     state = folder / "state.json"
     if read_json(state, "_indices_data_files"):
-        raise DataError(f"{state}: rows are reached by indices; save it again after flatten_indices()")
+        raise DataError(f"{state}: rows are selected by indices; save the data set again after flatten_indices()")
     try:
         files = [inside(folder, str(row["filename"]), state) for row in read_json(state, "_data_files") or ()]
     except (TypeError, KeyError):
@@ -64,28 +64,28 @@ def saved_files(folder: Path) -> list[Path]:
 
 
 def read_json(path: Path, key: str) -> Any:
-    """A value of a JSON object, None if it has no such key.
+    """Return a value of a JSON object, None if the key is missing.
 
     Raises:
-        DataError: the file is missing, or no JSON object.
+        DataError: the file is missing or not a JSON object.
     """
     try:
         return from_json(regular(path).read_bytes()).get(key)
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: is no JSON object that can be read ({error})") from None
+        raise DataError(f"{path}: is not a readable JSON object ({error})") from None
 
 
 class Rows(ABC):
-    """One file of rows; ``schema`` is Arrow's."""
+    """One file of rows; ``schema`` is its Arrow schema."""
 
     path: Path
     schema: Any
 
     @abstractmethod
     def column(self, name: str) -> list[Any]:
-        """All values of a small column, lists as lists.
+        """Return all values of a small column, lists as lists.
 
         Raises:
             DataError: the file is damaged.
@@ -93,7 +93,7 @@ class Rows(ABC):
 
     @abstractmethod
     def row(self, number: int, names: Sequence[str]) -> dict[str, Any]:
-        """Some columns of one row; cheap where rows are asked for in order.
+        """Return some columns of one row; cheap if rows are read in order.
 
         Raises:
             DataError: the file is damaged there.
@@ -101,10 +101,10 @@ class Rows(ABC):
 
 
 class ArrowRows(Rows):
-    """A stream of record batches."""
+    """An Arrow stream of record batches."""
 
     def __init__(self, path: Path) -> None:
-        """Map it: only lengths and offsets are read."""
+        """Map the file; only lengths and offsets are read."""
         import pyarrow
 
         self.path = path
@@ -113,21 +113,21 @@ class ArrowRows(Rows):
         self.schema = self.table.schema
 
     def column(self, name: str) -> list[Any]:
-        """Copied out of the map."""
+        """Return a column, copied from the mapped file."""
         with intact(self.path):
             return list(self.table.column(name).to_pylist())
 
     def row(self, number: int, names: Sequence[str]) -> dict[str, Any]:
-        """Copied out of the map."""
+        """Return columns of a row, copied from the mapped file."""
         with intact(self.path):
             return {name: self.table.column(name)[number].as_py() for name in names}
 
 
 class ParquetRows(Rows):
-    """Row groups, which are never read as a whole: some writers put all rows of a file into one."""
+    """A Parquet file; row groups are never read as a whole, since some writers put all rows into one."""
 
     def __init__(self, path: Path) -> None:
-        """Read where the row groups are."""
+        """Read the positions of the row groups."""
         from pyarrow import parquet
 
         self.path = path
@@ -141,12 +141,12 @@ class ParquetRows(Rows):
         self.batches: Iterator[Any] = iter(())
 
     def column(self, name: str) -> list[Any]:
-        """One column of all row groups."""
+        """Return one column of all row groups."""
         with intact(self.path):
             return list(self.file.read(columns=[name]).column(name).to_pylist())
 
     def row(self, number: int, names: Sequence[str]) -> dict[str, Any]:
-        """Go on to the batch that holds it, or start again at its row group."""
+        """Return columns of a row, by reading on to its batch or starting again at its row group."""
         group = bisect_right(self.starts, number) - 1
         with intact(self.path):
             if group != self.group or number < self.start or names != self.names:
@@ -156,27 +156,27 @@ class ParquetRows(Rows):
             while number >= self.start + self.batch.num_rows:
                 batch = next(self.batches, None)
                 if batch is None:
-                    raise DataError(f"{self.path}: row {number} cannot be read; get the file again")
+                    raise DataError(f"{self.path}: row {number} cannot be read; download the file again")
                 self.start, self.batch = self.start + self.batch.num_rows, batch
             return dict(self.batch.slice(number - self.start, 1).to_pylist()[0])
 
 
 def open_rows(path: Path) -> Rows:
-    """A file by its suffix.
+    """Open a file according to its suffix.
 
     Raises:
-        DataError: missing, damaged, or a pointer of git-lfs.
+        DataError: it is missing, damaged, or a git-lfs pointer.
     """
     if path.is_file():
         with path.open("rb") as file:
             if file.read(len(POINTER)) == POINTER:
-                raise DataError(f"{path}: is a pointer of git-lfs, not the data; run git lfs pull in that folder")
+                raise DataError(f"{path}: is a git-lfs pointer, not the data; run git lfs pull in that folder")
     return ParquetRows(path) if path.suffix == ".parquet" else ArrowRows(path)
 
 
 @contextmanager
 def intact(path: Path) -> Iterator[None]:
-    """What Arrow finds wrong with a file, in our words."""
+    """Turn Arrow's errors about a file into ``DataError``."""
     import pyarrow
 
     try:
@@ -184,11 +184,11 @@ def intact(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}); get the file again") from None
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())}); download the file again") from None
 
 
 def require_pyarrow(root: Path) -> None:
-    """The extra is installed.
+    """Check that the extra ``hf`` is installed.
 
     Raises:
         DataError: it is not.

@@ -1,4 +1,4 @@
-"""Own data: a folder per class. Layout and choices: imagefolder.md."""
+"""Your own data: one folder per class. Layout and choices: imagefolder.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tag2mask.errors import DataError
 
 
 class ImageFolder(Source):
-    """What ``train`` reads as it is; ``prepare`` gives it a table, so that an image can get more tags than one."""
+    """Class folders, which ``train`` also reads directly; ``prepare`` adds a table, where images can have more tags."""
 
     settings_class = OwnSettings
     settings: OwnSettings
@@ -25,7 +25,9 @@ class ImageFolder(Source):
         names = DataSettings()
         refuse_foreign(root, names.classes)
         if not is_class_folders(root, names):
-            raise DataError(f"{root}: holds images/ or {names.labels}, so it needs no prepare; expected: {self.layout}")
+            raise DataError(
+                f"{root}: holds images/ or {names.labels}: train reads it directly; expected: {self.layout}"
+            )
         try:
             dataset = open_class_folders(root, names, ALL)
             folders = split_folders(root, names)
@@ -37,11 +39,11 @@ class ImageFolder(Source):
         self.splits = below or read_splits(root, self.samples)
 
     def names(self) -> Sequence[str]:
-        """Class by class."""
+        """Return the images class by class."""
         return list(self.samples)
 
     def record(self, name: str) -> Record:
-        """An image; its tag is its folder."""
+        """Return an image; its tag is its folder's name."""
         sample = self.samples[name]
         mask = sample.truth
         truth = None if mask is None else lambda: require_values(mask, read_mask(mask), self.classes)

@@ -1,4 +1,4 @@
-"""Own data drawn with labelme: a JSON file beside each image. Layout and choices: labelme.md.
+"""Your own data, annotated with labelme: a JSON file beside each image. Layout and choices: labelme.md.
 
 Shapes: Y X pixels.
 """
@@ -28,13 +28,13 @@ from tag2mask.files import is_file, regular
 from tag2mask.names import inside
 from tag2mask.notation import from_json
 
-LINE, POINT = 10, 5  # width of a line and radius of a point in pixels, as labelme itself draws them
+LINE, POINT = 10, 5  # width of a line and radius of a point in pixels, as in labelme
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a JSON file tells before anything is drawn; ``embedded``: its image has no other file."""
+    """The content of a JSON file except its outlines; ``embedded``: the image is stored only in that file."""
 
     path: Path
     image: Path
@@ -43,11 +43,11 @@ class Page:
 
 
 class LabelMe(Source):
-    """Classes are the labels in use, sorted; ``flags`` that are true are tags too."""
+    """Classes are the labels in use, sorted; ``flags`` that are set are tags too."""
 
     settings_class = OutlineSettings
     settings: OutlineSettings
-    layout = "ROOT/NAME.json beside ROOT/NAME.jpg, in sub-folders too; each JSON has imagePath and shapes"
+    layout = "ROOT/NAME.json beside ROOT/NAME.jpg, also in sub-folders; each JSON has imagePath and shapes"
 
     def __init__(self, root: Path, settings: OutlineSettings) -> None:
         paths = {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.json"))}
@@ -59,22 +59,22 @@ class LabelMe(Source):
         for name, path in paths.items():
             try:
                 self.pages[name] = page_of(root, path, read_page(path))
-            except DataError as error:  # told when the image is asked for, so that the others can be used
+            except DataError as error:  # raised when this image is read, so that the others can be used
                 self.unreadable[name] = error
         labels = {label for page in self.pages.values() for label in page.labels}
         if not labels:
             why = next(iter(self.unreadable.values()), "no shape has a label")
-            raise DataError(f"{root}: no class is named ({why}); expected: {self.layout}")
+            raise DataError(f"{root}: there are no classes ({why}); expected: {self.layout}")
         self.classes = Classes(tuple(sorted(labels)), "background" if settings.background else None)
         self.index = indices(self.classes.names)
         self.splits = read_splits(root, paths)
 
     def names(self) -> Sequence[str]:
-        """The JSON files' names without suffix, sorted."""
+        """Return the names of the JSON files without suffix, sorted."""
         return sorted([*self.pages, *self.unreadable])
 
     def record(self, name: str) -> Record:
-        """An image with the labels of its shapes and flags; without any shape it has no truth."""
+        """Return an image with the labels of its shapes and flags; without shapes it has no truth."""
         if name in self.unreadable:
             raise self.unreadable[name]
         page = self.pages[name]
@@ -87,66 +87,66 @@ class LabelMe(Source):
         return replace(record, truth=lambda: draw(page.path, content, self.size_of(record, content), self.classes))
 
     def size_of(self, record: Record, content: Mapping[str, Any]) -> tuple[int, int]:
-        """Height and width as the file says; files of labelme 3 do not, so there the image's own."""
+        """Return height and width from the file, or from the image if they are missing, as in labelme 3."""
         height, width = content.get("imageHeight"), content.get("imageWidth")
         if isinstance(height, int) and isinstance(width, int):
             return height, width
         if height is not None or width is not None:
-            raise DataError(f"{self.pages[record.name].path}: imageHeight and imageWidth are no whole numbers")
+            raise DataError(f"{self.pages[record.name].path}: imageHeight and imageWidth must be integers")
         pixels = record.pixels(self.bands)
         return pixels.shape[0], pixels.shape[1]
 
 
 def read_page(path: Path) -> dict[str, Any]:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Raises:
-        DataError: no JSON, or not labelme's.
+        DataError: it is not JSON, or not a labelme file.
     """
     try:
         content = from_json(regular(path).read_bytes())
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is no JSON that can be read ({error})") from None
+        raise DataError(f"{path}: is not readable JSON ({error})") from None
     if not isinstance(content, dict) or "imagePath" not in content or not isinstance(content.get("shapes"), list):
-        raise DataError(f"{path}: is no file of labelme's: imagePath or shapes is missing")
+        raise DataError(f"{path}: is not a labelme file: imagePath or shapes is missing")
     return content
 
 
 def page_of(root: Path, path: Path, content: Mapping[str, Any]) -> Page:
-    """Where the image is, and which classes are named."""
+    """Return the image's path and the labels of a JSON file."""
     try:
         labels = {str(shape["label"]) for shape in content["shapes"]} - {BACKGROUND_LABEL, IGNORE_LABEL}
         flags = {str(name) for name, is_set in (content.get("flags") or {}).items() if is_set}
         image = inside(root, str(content["imagePath"]).replace("\\", "/"), f"{path}, imagePath", path.parent)
         return Page(path, image, frozenset(labels | flags), bool(content.get("imageData")) and not is_file(image))
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: a shape cannot be understood ({error})") from None
+        raise DataError(f"{path}: a shape cannot be parsed ({error})") from None
 
 
 def embedded_image(path: Path, content: Mapping[str, Any]) -> bytes:
-    """The image's file that ``imageData`` holds.
+    """Decode the image file in ``imageData``.
 
     Raises:
-        DataError: it is no base64.
+        DataError: it is not base64.
     """
     try:
         return decode_base64(content["imageData"])
     except (ValueError, AttributeError) as error:
-        raise DataError(f"{path}: imageData is no base64 ({error}), and imagePath leads to no file") from None
+        raise DataError(f"{path}: imageData is not base64 ({error}), and imagePath is not a file") from None
 
 
 def decode_base64(text: str) -> bytes:
-    """Bytes from base64, which old writers break into lines."""
+    """Decode base64, which old writers break into lines."""
     return base64.b64decode("".join(text.split()), validate=True)
 
 
 def draw(path: Path, content: Mapping[str, Any], size: tuple[int, int], classes: Classes) -> LabelImage:
-    """The label image ``(Y, X)``: shapes in the file's order, later ones on top.
+    """Draw the label image ``(Y, X)``: shapes in file order, later ones on top.
 
-    Pixels outside all shapes are background, or ignore where the classes have none.
+    Pixels outside all shapes are background, or ignore if the classes have no background.
 
     Raises:
-        DataError: a shape of an unknown kind, or with points that make none.
+        DataError: a shape is of an unknown kind, or its points are invalid.
     """
     nothing = 0 if classes.background else classes.ignore
     values = {name: index + classes.offset for index, name in enumerate(classes.names)}
@@ -167,7 +167,7 @@ def draw(path: Path, content: Mapping[str, Any], size: tuple[int, int], classes:
 
 
 def region(shape: Mapping[str, Any], kind: str, size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Pixels of a shape."""
+    """Return the pixels of a shape."""
     points = [(float(x), float(y)) for x, y in shape["points"]]
     require_near(points, size)
     if kind == "mask":
@@ -178,10 +178,10 @@ def region(shape: Mapping[str, Any], kind: str, size: tuple[int, ...]) -> NDArra
 
 
 def paste_mask(coded: str, points: Sequence[Point], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A PNG in base64, laid with its corner at the first point; every value but 0 is inside: labelme writes 0 and 1."""
+    """Paste a base64 PNG with its corner at the first point; all values but 0 are inside (labelme writes 0 and 1)."""
     with open_image(Path("mask"), decode_base64(coded)) as image:
         if len(image.getbands()) > 1:
-            raise ValueError(f"a mask of {len(image.getbands())} bands")
+            raise ValueError(f"a mask with {len(image.getbands())} bands")
         stamp = Image.fromarray(np.asarray(image) != 0)
     canvas = Image.new("1", (size[1], size[0]))
     canvas.paste(stamp, (round(points[0][0]), round(points[0][1])))
@@ -189,39 +189,39 @@ def paste_mask(coded: str, points: Sequence[Point], size: tuple[int, ...]) -> ND
 
 
 def polygon(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
-    """Three corners or more."""
+    """Draw a polygon of at least three corners."""
     if len(points) < 3:
-        raise ValueError("a polygon of fewer than 3 points")
+        raise ValueError("a polygon with fewer than 3 points")
     canvas.polygon(list(points), fill=1, outline=1)
 
 
 def oriented_rectangle(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
-    """Its four corners, one after the other."""
+    """Draw a rectangle from its four corners in order."""
     if len(points) != 4:
-        raise ValueError(f"an oriented rectangle of {len(points)} points")
+        raise ValueError(f"an oriented rectangle with {len(points)} points")
     polygon(canvas, points)
 
 
 def rectangle(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
-    """Two opposite corners, in any order."""
+    """Draw a rectangle from two opposite corners, in any order."""
     (left, top), (right, bottom) = points
     canvas.rectangle((min(left, right), min(top, bottom), max(left, right), max(top, bottom)), fill=1, outline=1)
 
 
 def circle(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
-    """The middle and a point of the rim."""
+    """Draw a disc from its centre and a point on its edge."""
     (x, y), rim = points
     radius = math.dist((x, y), rim)
     canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1, outline=1)
 
 
 def line(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
-    """A stroke through all points."""
+    """Draw a line through all points."""
     canvas.line(list(points), fill=1, width=LINE)
 
 
 def dot(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
-    """A disc around each point."""
+    """Draw a disc around each point."""
     for x, y in points:
         canvas.ellipse((x - POINT, y - POINT, x + POINT, y + POINT), fill=1, outline=1)
 

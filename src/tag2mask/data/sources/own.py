@@ -1,4 +1,4 @@
-"""What all sources of everybody's own data share."""
+"""Code shared by all sources for your own data."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pydantic import Field
 from tag2mask.data.folder import split_names
 from tag2mask.settings import Settings
 
-# labelme's own names for pixels of no class and pixels that do not count.
+# labelme's names for pixels of no class and pixels to ignore.
 BACKGROUND_LABEL, IGNORE_LABEL = "_background_", "__ignore__"
 
 
 class OwnSettings(Settings):
-    """Own data."""
+    """Settings of all sources for your own data."""
 
-    bands: int = Field(3, gt=0, description="Bands of an image")
+    bands: int = Field(3, gt=0, description="Number of bands of an image")
 
 
 class OutlineSettings(OwnSettings):
-    """Own data with outlines."""
+    """Settings of sources with outlines."""
 
     background: bool = Field(True, description="Pixels outside all outlines are background; false: unknown")
 
 
 def read_splits(root: Path, names: Collection[str]) -> dict[str, list[str]]:
-    """The lists of ``ROOT/splits``, if there are any.
+    """Read the split lists in ``ROOT/splits``, if there are any.
 
     Raises:
         DataError: a list is empty or names an image that the source does not have.

@@ -1,11 +1,11 @@
-"""A data set in somebody's layout to the ``folder`` form, which every other verb reads.
+"""Conversion of a source to the ``folder`` form, which all other commands read.
 
 ::
 
-    images/ masks/ labels.csv classes.txt splits/    what data/folder.py reads
-    dataset.yaml statistics.json                     for other than 3 bands: how to read them, and their statistics
-    prepared.json                                    from what, how many, what went wrong
-    prepared.jsonl                                   one line a finished image: the same command goes on there
+    images/ masks/ labels.csv classes.txt splits/    the folder form (data/folder.py)
+    dataset.yaml statistics.json                     unless there are 3 bands: how to read the images, and statistics
+    prepared.json                                    origin, counts and failures
+    prepared.jsonl                                   one line per finished image, from which the same command resumes
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of it."""
+    """The result of ``prepare``."""
 
     path: Path
     photographs: int
@@ -63,11 +63,11 @@ class Prepared:
     failures: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the result for ``--json``."""
         return {**asdict(self), "path": str(self.path)}
 
     def shown(self) -> Shown:
-        """For people."""
+        """Return the result for printing."""
         counts = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
         line = f"{self.path}: {self.photographs} images, {self.tagged} with tags, {self.masks} masks"
         return [line, f"splits: {counts}"]
@@ -75,7 +75,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Done:
-    """A finished image: its file below ``images/``, its tags' names, and whether it has a mask."""
+    """A finished image: its file below ``images/``, the names of its tags, and whether it has a mask."""
 
     name: str
     image: str
@@ -84,40 +84,40 @@ class Done:
 
 
 def split_at_commas(lists: Any) -> Any:
-    """A text with commas is a list of names."""
+    """Split a text at commas into names."""
     return tuple(name.strip() for name in lists.split(",")) if isinstance(lists, str) else lists
 
 
 class Manifest(Stored, extra="allow"):
-    """What of ``prepared.json`` is looked at; the rest is compared."""
+    """The fields of ``prepared.json`` that are read; the others are only compared."""
 
     complete: Flag
     files: dict[str, str] = Field(default_factory=dict)
 
 
 class PrepareSettings(Settings):
-    """What of a source is written, and how."""
+    """Which parts of a source are written, and how."""
 
     called: ClassVar[str] = "prepare"
 
     splits: Annotated[tuple[str, ...], BeforeValidator(split_at_commas), Form("A,B")] = Field(
-        (), description="Only these lists [all]"
+        (), description="Only these splits [all]"
     )
-    limit: int | None = Field(None, gt=0, description="Only the first N images of each list, for a trial [all]")
-    link: Literal["hard", "symlink", "copy"] = Field("hard", description="How image files are taken over")
+    limit: int | None = Field(None, gt=0, description="Only the first N images of each split, for a trial [all]")
+    link: Literal["hard", "symlink", "copy"] = Field("hard", description="Link the image files, or copy them")
 
 
 def prepare(
     name: str, root: Path, out: Path, settings: Mapping[str, Any] | None = None, plan: PrepareSettings | None = None
 ) -> Prepared:
-    """Write the source ``name`` below ``root`` as a folder; stopped in between, the same call goes on.
+    """Convert the source ``name`` at ``root`` to a folder ``out``; after an interruption, the same call resumes.
 
-    ``settings`` are the source's own. An image that cannot be used is named, and left out.
+    ``settings`` are those of the source. Images that cannot be used are left out and listed in the failures.
 
     Raises:
-        SettingsError: an unknown source or setting.
-        DataError: ``root`` does not hold the layout, a list is unknown, ``out`` holds something else, or no image
-            could be used.
+        SettingsError: the source or a setting is unknown.
+        DataError: ``root`` does not have the layout, a split is unknown, ``out`` holds something else, or no image
+            can be used.
     """
     plan = plan or PrepareSettings()
     source = open_source(name, root, settings or {})
@@ -137,7 +137,7 @@ def prepare(
         done = start(out, origin)
         failures = add_all(source, [photograph for photograph in names if photograph not in done], out, plan, done)
         if not done:
-            if not (out / TABLE).exists():  # nothing worth keeping was ever written
+            if not (out / TABLE).exists():  # nothing worth keeping was written
                 shutil.rmtree(out)
             first = next(iter(failures.values()))
             raise DataError(f"{root}: none of {len(names)} images could be used; first: {first}")
@@ -146,17 +146,17 @@ def prepare(
 
 
 def require_apart(out: Path, root: Path) -> None:
-    """``out`` does not lie in the source, which would hold what was prepared as well the next time.
+    """Check that ``out`` is outside the source, so that its files are not read as part of the source next time.
 
     Raises:
-        DataError: it does.
+        DataError: it is inside.
     """
     if out.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"--out {out} lies in the source {root}; choose one outside of it")
+        raise DataError(f"--out {out} is inside the source {root}; choose a folder outside it")
 
 
 def chosen_lists(source: Source, plan: PrepareSettings) -> dict[str, list[str]]:
-    """The lists that are wanted, cut to the limit."""
+    """Return the chosen split lists, cut to the limit."""
     unknown = [name for name in plan.splits if name not in source.splits]
     if unknown:
         raise DataError(f"split {unknown[0]} is unknown; there are {', '.join(source.splits) or 'none'}")
@@ -165,7 +165,7 @@ def chosen_lists(source: Source, plan: PrepareSettings) -> dict[str, list[str]]:
 
 
 def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: PrepareSettings) -> list[str]:
-    """The images of the lists, or all of them where nobody asked for fewer; none stands outside ``images/``."""
+    """Return the images of the chosen lists, or all images if the plan does not restrict them; check their names."""
     of_lists = bool(plan.splits) or (plan.limit is not None and bool(lists))
     listed = dict.fromkeys(name for names in lists.values() for name in names)
     names = list(listed) if of_lists else list(source.names()[: plan.limit])
@@ -180,7 +180,7 @@ def chosen_names(source: Source, lists: Mapping[str, Sequence[str]], plan: Prepa
 def add_all(
     source: Source, names: Sequence[str], out: Path, plan: PrepareSettings, done: dict[str, Done]
 ) -> dict[str, str]:
-    """Take the images over into ``done``; returns why some could not be."""
+    """Convert the images and add them to ``done``; return the reasons for failures by name."""
     failures: dict[str, str] = {}
     bar_of_all = progress_bar("prepare", len(done) + len(names), len(done))
     with bar_of_all as bar:
@@ -195,44 +195,45 @@ def add_all(
 
 
 def require_utf8(what: str, name: str) -> None:
-    """A name that tables and lists can hold."""
+    """Check that a name can be written to tables and lists."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise DataError(f"{what} {name!a}: the name is no UTF-8; rename it") from None
+        raise DataError(f"{what} {name!a}: the name is not UTF-8; rename it") from None
 
 
 def require_writable(classes: Classes) -> None:
-    """Class names that ``labels.csv`` and ``classes.txt`` can hold."""
+    """Check that class names can be written to ``labels.csv`` and ``classes.txt``."""
     for name in classes.pixel_names:
         require_utf8("class", name)
     for name in classes.names:
         if not name.strip() or name != name.strip() or set(";\n\r") & set(name):
-            raise DataError(f"class {name!r}: labels.csv cannot hold an empty name, ; or outer white space; rename it")
+            raise DataError(
+                f"class {name!r}: names in labels.csv must not be empty, contain ; or start or end with white space; "
+                "rename it"
+            )
     if classes.background is None and classes.names[0] == BACKGROUND:
-        raise DataError(f"class {BACKGROUND!r}: as first class it would mean pixels of no class; rename it")
+        raise DataError(f"class {BACKGROUND!r}: as the first class it would mean pixels of no class; rename it")
 
 
 def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
-    """An empty folder, or one that the same command began: what is finished there."""
+    """Start an empty folder, or resume one that the same command began; return the images finished there."""
     if vacant(out):
         write_json(out / MANIFEST, {**origin, "complete": False})
         (out / "images").mkdir()
         return {}
     if not (out / MANIFEST).is_file():
-        raise DataError(f"{out} is not empty and nothing that prepare began; choose another --out")
+        raise DataError(f"{out} is not empty and was not created by prepare; choose another --out")
     before = read_stored(out / MANIFEST, Manifest, DataError).model_dump()
     differing = [key for key, value in origin.items() if before.get(key) != value]
     if differing:
-        raise DataError(
-            f"{out} is not empty: it was prepared with another {differing[0]}; choose another --out or delete it"
-        )
+        raise DataError(f"{out} was prepared with a different {differing[0]}; choose another --out or delete it")
     (out / "images").mkdir(exist_ok=True)
     return read_journal(out)
 
 
 def read_journal(out: Path) -> dict[str, Done]:
-    """The finished images; a line that an interruption cut short is dropped."""
+    """Return the finished images; a last line truncated by an interruption is dropped."""
     path = out / JOURNAL
     if not path.exists():
         return {}
@@ -242,7 +243,7 @@ def read_journal(out: Path) -> dict[str, Done]:
 
 
 def add(source: Source, record: Record, out: Path, link: str) -> Done:
-    """Take one image over, and draw its mask.
+    """Convert one image, and draw its mask.
 
     Raises:
         DataError: the image or its truth cannot be read, or they differ in size.
@@ -252,7 +253,9 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
         labels = record.truth()
         if labels.shape != pixels.shape[:2]:
             sizes = (f"{shape[1]} x {shape[0]}" for shape in (pixels.shape, labels.shape))
-            raise DataError(f"{record.image}: is {next(sizes)}, its truth {next(sizes)}; make them alike")
+            raise DataError(
+                f"{record.image}: is {next(sizes)}, but its truth is {next(sizes)}; give both the same size"
+            )
         write_mask(inside(out / "masks", f"{record.name}.png", record.image), labels, source.classes)
     image = record.name + record.suffix
     target = inside(out / "images", image, record.image)
@@ -268,7 +271,7 @@ def add(source: Source, record: Record, out: Path, link: str) -> Done:
 
 
 def take_over(image: Path, target: Path, link: str) -> None:
-    """Link or copy an image; hard links do not reach over file systems, so there it is copied."""
+    """Link or copy an image; it is copied if a hard link is impossible, as across file systems."""
     target.unlink(missing_ok=True)
     if link == "symlink":
         target.symlink_to(image.resolve())
@@ -291,7 +294,7 @@ def finish(
     origin: Mapping[str, Any],
     failures: dict[str, str],
 ) -> Prepared:
-    """Write the table, the classes, the lists and the manifest as complete."""
+    """Write the table, classes, split lists and statistics, and mark the manifest as complete."""
     table = io.StringIO()
     rows = ((row.image, ";".join(row.tags)) for row in done if row.tags is not None)
     csv.writer(table, lineterminator="\n").writerows([("image", "labels"), *rows])
@@ -320,10 +323,10 @@ def finish(
 
 
 def write_tables(out: Path, texts: Mapping[str, str], origin: Mapping[str, Any]) -> bool:
-    """Write the table and the lists that changed since this folder was finished; whether any did.
+    """Write the tables and lists that differ from those written before; return whether any does.
 
     Raises:
-        DataError: one that is to change was changed by somebody else, too.
+        DataError: a file to be replaced was edited since it was written.
     """
     before = read_stored(out / MANIFEST, Manifest, DataError)
     hashes = before.files
@@ -335,7 +338,7 @@ def write_tables(out: Path, texts: Mapping[str, str], origin: Mapping[str, Any])
             and (out / name).exists()
             and file_hash(out / name) not in (hashes.get(name), text_hash(text))
         ):
-            raise DataError(f"{out / name} was changed since it was prepared; to have it anew choose another --out")
+            raise DataError(f"{out / name} was edited since it was prepared; choose another --out to prepare it again")
     if changed:
         write_json(out / MANIFEST, {**origin, "complete": False})
     for name, text in changed.items():
@@ -345,5 +348,5 @@ def write_tables(out: Path, texts: Mapping[str, str], origin: Mapping[str, Any])
 
 
 def text_hash(text: str) -> str:
-    """SHA-256 of a text's file."""
+    """Return the SHA-256 of a text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()

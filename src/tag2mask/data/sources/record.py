@@ -1,4 +1,4 @@
-"""What every source gives: its classes, its lists, and one image after the other.
+"""The interface of sources: classes, split lists and records of images.
 
 Shapes: Y X pixels.
 """
@@ -27,10 +27,10 @@ LabelImage = NDArray[np.int64]
 class Record:
     """One image of a source.
 
-    ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means that nothing is known.
-    ``truth`` draws the label image ``(Y, X)`` in the pixel values of ``Classes``; only scoring and ``prepare`` ask.
-    ``compose`` joins the image, a GeoTIFF, where the source has it in several files; ``image`` is the first.
-    ``content`` is the encoded image where the source has it inside another file; ``image`` then only says where.
+    ``tags`` are indices into ``Classes.names``; ``()`` is a known negative, ``None`` means unknown. ``truth`` draws the
+    label image ``(Y, X)`` in the pixel values of ``Classes``; only ``check`` and ``prepare`` call it. ``compose``
+    joins an image stored in several GeoTIFFs; ``image`` is then the first of them. ``content`` is an encoded image
+    stored inside another file; ``image`` then only locates it.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Record:
     content: bytes | None = None
 
     def pixels(self, bands: int) -> NDArray[Any]:
-        """The image, ``(Y, X, bands)``.
+        """Read the image, ``(Y, X, bands)``.
 
         Raises:
             DataError: it cannot be read, or has another number of bands.
@@ -50,18 +50,18 @@ class Record:
 
     @property
     def suffix(self) -> str:
-        """Of the image's file."""
+        """The suffix of the image's file."""
         return self.image.suffix if self.content is None else suffix_of(self.image, self.content)
 
     def encoded(self) -> bytes:
-        """The image's file; of several, the first."""
+        """Return the bytes of the image's file; of several files, the first."""
         return self.image.read_bytes() if self.content is None else self.content
 
 
 class Source(ABC):
-    """A data set in somebody's layout. Opening reads lists and tables; pixels are read when a record is asked for.
+    """A data set in some layout. Opening it reads lists and tables; pixels are read with each record.
 
-    ``layout`` says on one line what is expected where; errors quote it. ``bands`` are the images' channels.
+    ``layout`` describes the expected files in one line, for error messages. ``bands`` is the number of channels.
     """
 
     layout: ClassVar[str]
@@ -74,38 +74,38 @@ class Source(ABC):
 
     @abstractmethod
     def __init__(self, root: Path, settings: Settings) -> None:
-        """Find the parts below ``root``; ``settings`` are of ``settings_class``.
+        """Find the files below ``root``; ``settings`` is a ``settings_class``.
 
         Raises:
-            DataError: ``root`` does not hold the layout.
+            DataError: ``root`` does not have the layout.
         """
 
     @abstractmethod
     def names(self) -> Sequence[str]:
-        """All images, in a fixed order; those of the lists come with them."""
+        """Return all images in a fixed order, including those of all split lists."""
 
     @abstractmethod
     def record(self, name: str) -> Record:
-        """One image.
+        """Return one image.
 
         Raises:
             DataError: a file of this image is missing or cannot be read.
         """
 
     def data_settings(self) -> DataSettings:
-        """How the images are to be read: what ``dataset.yaml`` will say."""
+        """Return how to read the images, for ``dataset.yaml``."""
         return DataSettings(bands=self.bands)
 
     def published(self) -> Mapping[str, Sequence[int]]:
-        """Images per class as published, by split, for ``check`` to compare with."""
+        """Return published numbers of images per class, by split, which ``check`` compares with."""
         return {}
 
 
 def require_layout(root: Path, needed: Iterable[str], layout: str) -> None:
-    """Everything that ``needed`` names is below ``root``.
+    """Check that everything in ``needed`` exists below ``root``.
 
     Raises:
-        DataError: something is not; the layout is told.
+        DataError: something is missing; the message describes the layout.
     """
     missing = [name for name in needed if not (root / name).exists()]
     if missing:
@@ -113,18 +113,18 @@ def require_layout(root: Path, needed: Iterable[str], layout: str) -> None:
 
 
 def tags_in(labels: LabelImage, classes: Classes) -> tuple[int, ...]:
-    """The tags that a label image ``(Y, X)`` shows; any pixel counts."""
+    """Return the tags that occur in a label image ``(Y, X)``, even in a single pixel."""
     values = np.unique(labels).tolist()
     return tuple(value - classes.offset for value in values if classes.offset <= value < len(classes.pixel_names))
 
 
 def require_values(path: Path, labels: LabelImage, classes: Classes) -> LabelImage:
-    """The label image, if it holds nothing but the classes' pixel values and ignore.
+    """Check that a label image holds only the pixel values of classes and ignore, and return it.
 
     Raises:
-        DataError: another value.
+        DataError: it holds another value.
     """
     foreign = classes.foreign(labels)
     if foreign.size:
-        raise DataError(f"{path}: holds {foreign[0]}, which is no class of {len(classes.pixel_names)}")
+        raise DataError(f"{path}: holds the value {foreign[0]}, which is none of {len(classes.pixel_names)} classes")
     return labels

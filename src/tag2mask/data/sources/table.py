@@ -1,4 +1,4 @@
-"""Own data: a table of images and their labels, in one column or in a 0/1 column a class. Layout: csv.md."""
+"""Your own data: a table of images and labels, in one column or one 0/1 column per class. Layout: csv.md."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ IMAGE_COLUMNS = (
     "image_id",
     "image_name",
     "file",
-)  # taken unasked, the first that is there
+)  # used without a setting; the first that exists
 LABELS = "labels"
-NAMES_OF_TABLES = ("labels.csv", "_classes.csv")  # the latter is Roboflow's, in ROOT or in a folder a split
+NAMES_OF_TABLES = ("labels.csv", "_classes.csv")  # the latter is Roboflow's, in ROOT or in a folder per split
 FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 class TableSettings(OwnSettings):
-    """A table; files and folders are below the root."""
+    """Settings of a table; files and folders are below the root."""
 
-    table: str | None = Field(None, description="The file [found]")
-    image: str | None = Field(None, description="Column of images [found]")
+    table: str | None = Field(None, description="File of the table [detected]")
+    image: str | None = Field(None, description="Column of images [detected]")
     labels: str | tuple[str, ...] | None = Field(
-        None, description="Column of labels, or several of 0 and 1 that are called like the classes [found]"
+        None, description="Column of labels, or several 0/1 columns named after the classes [detected]"
     )
-    rows: Literal["image", "label"] = Field("image", description="What a row is: an image, or one label of an image")
+    rows: Literal["image", "label"] = Field("image", description="Whether a row is an image, or one label of an image")
     split: str | None = Field(None, description="Column that names each image's split")
     delimiter: str = Field(",", min_length=1, max_length=1, description="Character between columns")
-    separator: str = Field(";", min_length=1, description="Text between the labels of a cell")
+    separator: str = Field(";", min_length=1, description="Text between the labels in a cell")
     images: str = Field(".", description="Folder of images")
-    suffix: str = Field("", description="Suffix of names that have none")
+    suffix: str = Field("", description="Suffix added to names that have none")
     masks: str = Field("masks", description="Folder of true masks")
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row: its first line, the image as written there, its labels, its list if there is a column."""
+    """One row: its first line, the image as written there, its labels, and its split if there is such a column."""
 
     line: int
     image: str
@@ -63,14 +63,14 @@ class TableRow:
 class TableSource(Source):
     """Classes are those of ``classes.txt``, else the 0/1 columns in order, else the labels in use, sorted.
 
-    Names stay text: zeros in front count.
+    Names stay texts, so leading zeros are kept.
     """
 
     settings_class = TableSettings
     settings: TableSettings
     layout = (
         "ROOT/labels.csv with columns image and labels (others: --set table=FILE --set image=COLUMN ...), "
-        "or ROOT/train/_classes.csv, ROOT/valid/_classes.csv as Roboflow writes them"
+        "or ROOT/train/_classes.csv, ROOT/valid/_classes.csv as exported by Roboflow"
     )
 
     def __init__(self, root: Path, settings: TableSettings) -> None:
@@ -92,7 +92,7 @@ class TableSource(Source):
                 if split and name:
                     splits.setdefault(split, []).append(name)
         if not self.labels:
-            raise DataError(f"{next(iter(tables))}: has no rows; give one row an image")
+            raise DataError(f"{next(iter(tables))}: has no rows; write one row per image")
         in_use = sorted({name for row in self.labels.values() for name in row})
         self.classes = read_classes(root / "classes.txt", columns or in_use)
         known = indices(self.classes.names)
@@ -101,17 +101,17 @@ class TableSource(Source):
         self.splits = splits or read_splits(root, self.images)
 
     def add(self, path: Path, row: TableRow, folder: Path, prefix: str) -> str | None:
-        """Note a row; the image's name, if no row before was of it.
+        """Add a row; return the image's name, or None if the image already has a row.
 
         Raises:
-            DataError: one was, and a row is of an image.
+            DataError: the image already has a row, and the settings say one row per image.
         """
         name = prefix + strip_suffix(row.image.replace("\\", "/").removeprefix("./"))
         if name in self.labels:
             if self.settings.rows == "image":
                 raise DataError(
-                    f"{path}, line {row.line}: {row.image} stands there already; take one row out, or, if each row is "
-                    "of one label, say so: --set rows=label"
+                    f"{path}, line {row.line}: {row.image} has a row already; remove one, or if each row holds one "
+                    "label, use --set rows=label"
                 )
             self.labels[name] += row.labels
             return None
@@ -121,18 +121,18 @@ class TableSource(Source):
         return name
 
     def names(self) -> Sequence[str]:
-        """In the table's order."""
+        """Return the images in table order."""
         return list(self.images)
 
     def record(self, name: str) -> Record:
-        """An image; its mask is ``masks/NAME.png``, if there is one."""
+        """Return an image; its mask is ``masks/NAME.png``, if that exists."""
         mask = inside(self.root / self.settings.masks, f"{name}.png", self.settings.table)
         truth = (lambda: require_values(mask, read_mask(mask), self.classes)) if is_file(mask) else None
         return Record(name, self.images[name], self.tags[name], truth)
 
 
 def find_tables(root: Path, settings: TableSettings) -> dict[Path, str]:
-    """The tables, and the splits that they are of where there is one in a folder a split."""
+    """Return the tables and their splits; the split is empty unless there is one table per split folder."""
     if settings.table is not None:
         return {root / settings.table: ""}
     for name in NAMES_OF_TABLES:
@@ -143,10 +143,10 @@ def find_tables(root: Path, settings: TableSettings) -> dict[Path, str]:
 
 
 def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list[TableRow]]:
-    """The names of the 0/1 columns, if the table has such, and all rows.
+    """Return the names of the 0/1 columns, if any, and all rows.
 
     Raises:
-        DataError: no UTF-8, a column is missing, or a row names no image or has a field too many or too few.
+        DataError: it is not UTF-8, a column is missing, or a row names no image or has too many or too few fields.
     """
     with open_csv(path) as file:
         reader = csv.reader(file, delimiter=settings.delimiter)
@@ -154,7 +154,7 @@ def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list
         lines = [(line, [cell.strip() for cell in cells]) for line, cells in number_rows(reader)]
     wrong = next(((line, cells) for line, cells in lines if len(cells) != len(header)), None)
     if wrong is not None:
-        raise DataError(f"{path}, line {wrong[0]}: {len(wrong[1])} fields where the header has {len(header)}")
+        raise DataError(f"{path}, line {wrong[0]}: {len(wrong[1])} fields, but the header has {len(header)}")
     image = settings.image or next((name for name in IMAGE_COLUMNS if name in header), IMAGE_COLUMNS[0])
     of_image = column_of(path, image, header)
     of_split = column_of(path, settings.split, header) if settings.split else None
@@ -175,7 +175,7 @@ def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list
 def label_columns(
     path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], others: set[int | None], settings: TableSettings
 ) -> tuple[list[int], bool]:
-    """The column of labels, or all that hold 0 and 1; and whether it is the latter.
+    """Return the column of labels and False, or the 0/1 columns and True.
 
     Raises:
         DataError: there is no such column.
@@ -193,10 +193,10 @@ def label_columns(
 
 
 def read_flags(path: Path, line: int, cells: Iterable[tuple[str, str]]) -> list[str]:
-    """Names of the columns that hold a 1.
+    """Return the names of the columns that hold a 1.
 
     Raises:
-        DataError: one holds neither 0 nor 1.
+        DataError: a column holds neither 0 nor 1.
     """
     found = []
     for name, cell in cells:
@@ -208,10 +208,10 @@ def read_flags(path: Path, line: int, cells: Iterable[tuple[str, str]]) -> list[
 
 
 def column_of(path: Path, name: str, header: Sequence[str]) -> int:
-    """Number of a column.
+    """Return the index of a column.
 
     Raises:
-        DataError: there is none of that name; the nearest is named.
+        DataError: there is no such column; the message names the nearest.
     """
     if name in header:
         return list(header).index(name)

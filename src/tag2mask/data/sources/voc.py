@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012, with SBD's masks where they are there. Layout and choices: voc.md."""
+"""PASCAL VOC 2012, with SBD's masks if they exist. Layout and choices: voc.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NAMES = (
     "tvmonitor",
 )
 LISTS = ("train_aug", "train", "val")
-# Images per class in the lists that everybody uses, from cls_labels.npy.
+# Images per class in the commonly used lists, from cls_labels.npy.
 PUBLISHED = {
     "train_aug": "590 504 705 468 714 393 1150 1005 1228 267 613 1188 445 492 4155 522 300 649 503 567",
     "val": "90 79 103 72 96 74 127 119 123 71 75 128 79 76 445 85 57 90 84 74",
@@ -52,15 +52,15 @@ PUBLISHED = {
 
 
 class VocSettings(Settings):
-    """VOC; files are below the root."""
+    """Settings of VOC; files are below the root."""
 
     tags: Literal["xml", "npy", "masks"] = Field("xml", description="Where the tags come from")
     npy: str = Field("cls_labels.npy", description="File of label vectors, if tags is npy")
-    lists: str | None = Field(None, description="Folder of lists [VOC2012/ImageSets/Segmentation]")
+    lists: str | None = Field(None, description="Folder of split lists [VOC2012/ImageSets/Segmentation]")
 
 
 class Voc(Source):
-    """``VOC2012`` and its lists."""
+    """``VOC2012`` with its split lists."""
 
     settings_class = VocSettings
     settings: VocSettings
@@ -81,11 +81,11 @@ class Voc(Source):
         self.vectors = read_label_vectors(root / settings.npy) if settings.tags == "npy" else {}
 
     def names(self) -> Sequence[str]:
-        """The lists' images, each once."""
+        """Return the images of all lists, each once."""
         return list(dict.fromkeys(name for names in self.splits.values() for name in names))
 
     def record(self, name: str) -> Record:
-        """An image with the tags from where the settings say."""
+        """Return an image; the settings decide where its tags come from."""
         mask = next((path for folder in self.masks if is_file(path := folder / f"{name}.png")), None)
         truth = None if mask is None else lambda: self.read_truth(mask)
         if self.settings.tags == "xml":
@@ -97,46 +97,49 @@ class Voc(Source):
         return Record(name, self.folder / "JPEGImages" / f"{name}.jpg", tags, truth)
 
     def read_truth(self, path: Path) -> LabelImage:
-        """A mask: 0 background, index + 1 a class, 255 void."""
+        """Read a mask: 0 is background, class index + 1 a class, 255 void."""
         return require_values(path, read_mask(path), self.classes)
 
     def published(self) -> Mapping[str, Sequence[int]]:
-        """Of ``train_aug`` and ``val``."""
+        """Return the numbers for ``train_aug`` and ``val``."""
         return {split: [int(count) for count in counts.split()] for split, counts in PUBLISHED.items()}
 
 
 def read_lists(folder: Path) -> dict[str, list[str]]:
-    """The lists that are there: bare names, or lines such as ``/JPEGImages/ID.jpg /SegmentationClassAug/ID.png``.
+    """Read the lists that exist, of names or of lines such as ``/JPEGImages/ID.jpg /SegmentationClassAug/ID.png``.
 
     Raises:
-        DataError: there is none, or one is no text.
+        DataError: no list exists, or one is not text.
     """
     paths = [path for name in LISTS if (path := folder / f"{name}.txt").is_file()]
     if not paths:
-        raise DataError(f"{folder}: holds none of {', '.join(f'{name}.txt' for name in LISTS)}; see --set lists=FOLDER")
+        raise DataError(
+            f"{folder}: holds none of {', '.join(f'{name}.txt' for name in LISTS)}; "
+            "name the folder of lists with --set lists=FOLDER"
+        )
     return {path.stem: [Path(line.split()[0]).stem for line in read_lines(path) if line] for path in paths}
 
 
 def read_annotation(path: Path) -> tuple[int, ...]:
-    """The classes of an annotation's objects, difficult ones too.
+    """Return the classes of an annotation's objects, including difficult ones.
 
     Raises:
-        DataError: missing, no XML, or an unknown class.
+        DataError: it is missing or not XML, or a class is unknown.
     """
     try:
         objects = ET.parse(regular(path)).getroot().findall("object")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); see --set tags=npy or masks") from None
-    except (ET.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that there is not
-        raise DataError(f"{path}: is no XML ({error})") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror}); or use --set tags=npy or tags=masks") from None
+    except (ET.ParseError, LookupError, ValueError) as error:  # the last two: an unknown encoding
+        raise DataError(f"{path}: is not valid XML ({error})") from None
     found = {(one.findtext("name") or "").strip() for one in objects}
     return tuple(sorted(tag_index(name, indices(NAMES), str(path)) for name in found))
 
 
 def read_class_vector(vector: NDArray[Any] | None, where: str) -> tuple[int, ...] | None:
-    """The classes that a vector marks; None without a vector."""
+    """Return the classes marked in a vector; None without a vector."""
     if vector is None:
         return None
     if vector.shape != (len(NAMES),):
-        raise DataError(f"{where}: has shape {vector.shape}, wanted ({len(NAMES)},)")
+        raise DataError(f"{where}: has shape {vector.shape}, expected ({len(NAMES)},)")
     return tuple(np.flatnonzero(vector).tolist())

@@ -1,4 +1,4 @@
-"""Own data: boxes or outlines as YOLO keeps them, a text file an image. Layout and choices: yolo.md.
+"""Your own data: boxes or outlines in YOLO format, one text file per image. Layout and choices: yolo.md.
 
 Shapes: Y X pixels.
 """
@@ -23,20 +23,20 @@ from tag2mask.settings import read_yaml
 
 IMAGES, LABELS = "images", "labels"
 CONFIGS = ("data.yaml", "dataset.yaml", "classes.txt", "labels/classes.txt")
-BOX, CORNERS = 4, 6  # numbers behind the class of a box, and of a polygon at least
-SLACK = 0.01  # of the side, by which a point may lie outside
+BOX, CORNERS = 4, 6  # numbers after the class: of a box, and at least of a polygon
+SLACK = 0.01  # how far a point may be outside the image, as a fraction of the side
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One line: the class, and the corners as shares of width and height, x first; none of a box."""
+    """One line: the class, and the corners as fractions of width and height, x first; a box has no corners."""
 
     tag: int
     corners: tuple[float, ...]
 
 
 class Yolo(Source):
-    """Classes are the names of ``data.yaml``, or the lines of ``classes.txt``."""
+    """The classes are the names in ``data.yaml``, or the lines of ``classes.txt``."""
 
     settings_class = OutlineSettings
     settings: OutlineSettings
@@ -64,16 +64,16 @@ class Yolo(Source):
                 if first != name and first.lower() in SPLITS:
                     splits.setdefault(split_called(first), []).append(name)
         parts = list(splits.values()) or [list(self.images)]
-        # An image without a file has no object, but a split without any file is one that nobody looked at.
+        # An image without a file has no objects, but a split without any file was never annotated.
         self.seen = {name for part in parts if any(self.labels[name].is_file() for name in part) for name in part}
         self.splits = splits or read_splits(root, self.images)
 
     def names(self) -> Sequence[str]:
-        """Folder by folder, sorted."""
+        """Return the images folder by folder, sorted."""
         return list(self.images)
 
     def record(self, name: str) -> Record:
-        """An image; without any object it is a known negative. Boxes make tags and no truth."""
+        """Return an image; one without objects is a known negative. Boxes give tags but no truth."""
         record = Record(name, self.images[name], None)
         if name not in self.seen:
             return record
@@ -84,7 +84,10 @@ class Yolo(Source):
         return Record(name, self.images[name], tags, lambda: self.draw(objects, record))
 
     def draw(self, objects: Sequence[Object], record: Record) -> LabelImage:
-        """The label image ``(Y, X)``: large outlines first. Pixels outside are background, or ignore without one."""
+        """Draw the label image ``(Y, X)``, large outlines first.
+
+        Pixels outside are background, or ignore if the classes have no background.
+        """
         height, width = record.pixels(self.bands).shape[:2]
         labels = np.full((height, width), 0 if self.classes.background else self.classes.ignore, np.int64)
         regions = []
@@ -99,7 +102,7 @@ class Yolo(Source):
 
 
 def read_config(path: Path) -> tuple[tuple[str, ...], bool]:
-    """The classes' names, and whether lines hold key points, so that only their boxes count.
+    """Return the names of the classes, and whether lines hold key points, of which only the boxes are used.
 
     Raises:
         DataError: it names no classes.
@@ -111,15 +114,15 @@ def read_config(path: Path) -> tuple[tuple[str, ...], bool]:
     if isinstance(names, dict) and sorted(names, key=str) == sorted(range(len(names)), key=str):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
-        raise DataError(f"{path}: names no classes; wanted names: [cat, dog], or one number from 0 a class")
+        raise DataError(f"{path}: names no classes; write names: [cat, dog], or a mapping of numbers from 0 to names")
     return tuple(str(name) for name in names), "kpt_shape" in content
 
 
 def image_folders(root: Path, layout: str) -> list[Path]:
-    """``images`` in the root, or in the folder of each split.
+    """Return the folders ``images`` in the root and in the folder of each split.
 
     Raises:
-        DataError: there is none with labels beside.
+        DataError: none has a folder ``labels`` beside it.
     """
     inner = sorted(path for path in root.iterdir() if path.is_dir() and path.name.lower() in SPLITS)
     found = [path / IMAGES for path in (root, *inner) if (path / IMAGES).is_dir()]
@@ -129,7 +132,7 @@ def image_folders(root: Path, layout: str) -> list[Path]:
 
 
 def read_objects(path: Path, classes: Classes, boxes: bool) -> list[Object]:
-    """The objects of an image; a file that is not there has none.
+    """Read the objects of an image; a missing file means no objects.
 
     Raises:
         DataError: a line is neither a box nor a polygon of a known class.
@@ -142,15 +145,17 @@ def read_objects(path: Path, classes: Classes, boxes: bool) -> list[Object]:
         try:
             first, *shares = (float(word) for word in text.split())
         except ValueError:
-            raise DataError(f"{where}: holds more than numbers; wanted a class and shares of the sides") from None
+            raise DataError(
+                f"{where}: must hold only numbers: a class, then coordinates as fractions of the sides"
+            ) from None
         if first not in range(len(classes.names)):
-            raise DataError(f"{where}: class {text.split()[0]} is none of {len(classes.names)}")
+            raise DataError(f"{where}: class {text.split()[0]} is not one of the {len(classes.names)} classes")
         is_box = boxes or len(shares) == BOX
         if len(shares) < BOX or (not is_box and (len(shares) < CORNERS or len(shares) % 2)):
-            raise DataError(f"{where}: {len(shares)} numbers are neither a box, 4, nor a polygon, 6 or more in pairs")
+            raise DataError(f"{where}: {len(shares)} numbers are neither a box (4) nor a polygon (6 or more, in pairs)")
         if not all(
             math.isfinite(share) and -SLACK <= share <= 1 + SLACK for share in shares[: BOX if is_box else None]
         ):
-            raise DataError(f"{where}: a number is no share of the side, from 0 to 1")
+            raise DataError(f"{where}: a coordinate is not a fraction of the side, from 0 to 1")
         objects.append(Object(int(first), () if is_box else tuple(shares)))
     return objects

@@ -1,7 +1,7 @@
-"""Our own method, the default: each class is read through its own token's attention.
+"""Our own method and the default: each class is read from the patches that its class token attends to.
 
-It comes from TokenMasking (ICCV 2025), whose class tokens, register, masking and gates it keeps; its README says what
-is different and why. Shapes: B batch, C classes, D width, M patches, h w patch grid.
+It builds on TokenMasking (ICCV 2025) and keeps its class tokens, register, masking and gates; the README beside this
+file lists the differences and the reasons. Shapes: B batch, C classes, D width, M patches, h w patch grid.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import Features, ViT, chosen_layers, last_layers
 
-RARE = -2.0  # bias at the start: most classes are absent from most images
+RARE = -2.0  # initial bias: most classes are absent from most images
 
 
 class ClassVectors(nn.Module):
@@ -35,22 +35,22 @@ class ClassVectors(nn.Module):
         return (read_BCD * self.vector_D).sum(-1) + self.bias
 
     def activations(self, patch_BMD: Tensor) -> Tensor:
-        """w_c . x_m: how much every patch speaks for every class, ``(B, M, D)`` to ``(B, C, M)``."""
+        """w_c . x_m: how strongly each patch supports each class, ``(B, M, D)`` to ``(B, C, M)``."""
         spoken_BCM: Tensor = self.vector_D @ patch_BMD.transpose(1, 2)
         return spoken_BCM
 
 
 class Attended(Method):
-    """logit_c = w_c . sum_m A_c(m) x_m + b_c, and the map is what each patch adds to it, A_c(m) max(w_c . x_m, 0).
+    """logit_c = w_c . sum_m A_c(m) x_m + b_c; the map is each patch's contribution to it, A_c(m) max(w_c . x_m, 0).
 
-    A_c(m) is the attention of class token c to patch m, x_m the patch's token after the backbone's last norm.
+    A_c(m) is the attention of class token c to patch m, x_m the patch's token after the backbone's final norm.
     """
 
     def __init__(self, backbone: nn.Module, classes: Classes | int, settings: AttendedSettings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT; more layers are asked for than it has.
+            SettingsError: ``backbone`` is not a plain ViT, or has fewer layers than the settings ask for.
         """
         super().__init__(classes)
         settings = settings or AttendedSettings()
@@ -70,10 +70,10 @@ class Attended(Method):
         self.readout = Readout(self.read_images, self.head.vector_D, self.head.bias)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Logits, in training the gate penalty, and on demand class maps and affinity.
+        """Compute logits, the gate penalty in training, and class maps and affinity on request.
 
         Raises:
-            ValueError: training without tags, or tags of another shape than ``(B, C)``.
+            ValueError: in training, the tags are missing or not of shape ``(B, C)``.
         """
         tap = self.tap(ask)
         features = self.vit(images, tap)
@@ -92,19 +92,19 @@ class Attended(Method):
         )
 
     def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
-        """Binary cross-entropy on float32 logits, and the gates' penalty."""
+        """Binary cross-entropy on float32 logits, and the gate penalty."""
         return {"bce": F.binary_cross_entropy_with_logits(evidence.scores_BC.float(), tags.float()), **evidence.terms}
 
     def tap(self, ask: Ask) -> Tap:
-        """What has to be read from the attention to give what is asked for."""
+        """Return the tap that reads what ``ask`` needs from the attention."""
         map_layers = self.map_layers if ask.maps else frozenset()
         return Tap(self.attended_layers | map_layers, self.all_layers if ask.affinity else frozenset())
 
     def read(self, features: Features, tap: Tap) -> Tensor:
         """r_c = sum_m A_c(m) x_m, ``(B, C, D)``.
 
-        Attention is the only way from the image to a logit, sum_m A_c(m) (w_c . x_m): the loss moves a token's
-        attention to the patches that speak for its class, and off all patches when there is none.
+        A logit depends on the image only through attention, sum_m A_c(m) (w_c . x_m). The loss therefore moves a
+        token's attention to the patches that support its class, and away from all patches if no patch does.
         """
         patch_BMD = self.vit.norm(features.patch_BMD)
         attention_BCM = tap.class_maps(self.attended_layers) / len(self.attended_layers)
@@ -112,12 +112,12 @@ class Attended(Method):
         return read_BCD
 
     def read_images(self, images: Tensor) -> Tensor:
-        """What the head sees of images ``(B, bands, Y, X)``, before any masking: ``(B, C, D)``."""
+        """Return the head's input for images ``(B, bands, Y, X)``, before any masking: ``(B, C, D)``."""
         tap = self.tap(LOGITS)
         return self.read(self.vit(images, tap), tap)
 
     def maps(self, features: Features, tap: Tap) -> Tensor:
-        """Class maps ``(B, C, M)``: attention A_c(m) of the map layers, or what it adds to the logit of its class."""
+        """Class maps ``(B, C, M)``: the attention A_c(m) of the map layers, or its contribution to the logit."""
         attention_BCM = tap.class_maps(self.map_layers, self.settings.over_layers)
         if self.settings.maps == "attention":
             return attention_BCM
@@ -128,5 +128,5 @@ class Attended(Method):
         return self.settings.gate_penalty * self.vit.expected_open_heads()
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The transformer's, and the head, which may start warm."""
+        """The transformer's groups, and the head, which may start warm."""
         return [*self.vit.parameter_groups(), *group_parameters(self.head.parameters(), "heads", "heads")]

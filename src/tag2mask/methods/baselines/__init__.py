@@ -1,4 +1,4 @@
-"""What the papers measure themselves against."""
+"""The baselines that papers compare with."""
 
 from tag2mask.methods.baselines.gradcam import GradCAM
 from tag2mask.methods.baselines.linear import LinearCAM
@@ -10,4 +10,4 @@ __all__ = ["TSCAM", "BaselineSettings", "GradCAM", "LinearCAM", "Rollout", "TSCA
 
 
 class BaselineSettings(Settings):
-    """Baselines have nothing to choose."""
+    """The baselines have no settings of their own."""

@@ -19,13 +19,13 @@ from tag2mask.vit.vit import ViT, last_layers
 
 
 class GradCAM(Method):
-    """One class token, a linear classifier; alpha_c = mean_m d logit_c / d x_m, map = max(alpha_c . x_m, 0)."""
+    """A linear classifier on one class token; alpha_c = mean_m d logit_c / d x_m, map = max(alpha_c . x_m, 0)."""
 
     def __init__(self, backbone: nn.Module, classes: Classes | int, settings: Settings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is not a plain ViT.
         """
         super().__init__(classes)
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0)
@@ -33,7 +33,7 @@ class GradCAM(Method):
         self.all_layers = last_layers(self.vit, None)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Logits of the class token; maps need gradients, which are switched on for the last block alone."""
+        """Compute logits from the class token; maps need gradients, which are enabled for the last block only."""
         affinity = self.all_layers if ask.affinity else frozenset()
         tap = Tap(frozenset(), affinity, leaf_layer=len(self.vit.blocks) - 1 if ask.maps else None)
         with torch.set_grad_enabled(ask.maps or torch.is_grad_enabled()):
@@ -50,7 +50,7 @@ class GradCAM(Method):
         )
 
     def weighed_activations(self, tap: Tap, logits_BC: Tensor, patches: int) -> Tensor:
-        """Maps ``(B, C, M)`` from one backward pass a class."""
+        """Maps ``(B, C, M)``, by one backward pass per class."""
         assert tap.leaf is not None
         first = tap.leaf.shape[1] - patches
         activations_BMD = tap.leaf.detach()[:, first:].float()
@@ -66,5 +66,5 @@ class GradCAM(Method):
         return soft_margins(evidence, tags)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The transformer's, and the head, which learns as fast as the class token."""
+        """The transformer's groups, and the head at the class token's learning rate."""
         return [*self.vit.parameter_groups(), *group_parameters(self.head.parameters(), "tokens", "heads")]

@@ -1,4 +1,4 @@
-"""A linear class activation map on the frozen backbone: what every method should beat.
+"""A linear class activation map on the frozen backbone, which every method should beat.
 
 Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016.
 Shapes: B batch, C classes, D width, M patches, h w patch grid.
@@ -25,7 +25,7 @@ class LinearCAM(Method):
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is not a plain ViT.
         """
         super().__init__(classes)
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0).requires_grad_(False)
@@ -33,7 +33,7 @@ class LinearCAM(Method):
         self.all_layers = last_layers(self.vit, None)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Logits of the mean patch, and on demand maps and affinity."""
+        """Compute logits from the mean patch token, and maps and affinity on request."""
         tap = Tap(frozenset(), self.all_layers if ask.affinity else frozenset())
         with torch.no_grad():
             features = self.vit(images, tap)
@@ -52,5 +52,5 @@ class LinearCAM(Method):
         return soft_margins(evidence, tags)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The head; the backbone stays as it is."""
+        """Only the head: the backbone is frozen."""
         return group_parameters(self.head.parameters(), "tokens", "heads")

@@ -1,6 +1,6 @@
 """Attention rollout of class tokens.
 
-Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020, for a class token a class.
+Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020, with one class token per class.
 Shapes: B batch, C classes, D width, H heads, N tokens, h w patch grid.
 """
 
@@ -25,7 +25,7 @@ class Rollout(Method):
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is not a plain ViT.
         """
         super().__init__(classes)
         self.vit = ViT(backbone, len(self.classes), registers=0, gated=False, token_noise=0.0)
@@ -33,7 +33,7 @@ class Rollout(Method):
         self.all_layers = last_layers(self.vit, None)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Logits of the class tokens, and on demand maps and affinity."""
+        """Compute logits from the class tokens, and maps and affinity on request."""
         tap = Tap(frozenset(), self.all_layers if ask.affinity else frozenset(), wants_heads=ask.maps)
         features = self.vit(images, tap)
         logits_BC = features.class_BCD.float().mean(-1)
@@ -49,12 +49,12 @@ class Rollout(Method):
         return soft_margins(evidence, tags)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The transformer's."""
+        """The transformer's groups."""
         return self.vit.parameter_groups()
 
 
 def roll_out(tap: Tap) -> Tensor:
-    """Class rows ``(B, C, M)`` of the product, from the last layer to the first: one layer's attention at a time."""
+    """Class rows ``(B, C, M)`` of the product, computed from the last layer to the first, one layer at a time."""
     row_BCN: Tensor | None = None
     for q, k, tokens in reversed(tap.projections):
         attention_BNN = attention_rows(q, k, slice(None), tokens).mean(1)

@@ -21,25 +21,25 @@ from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
 
 class TSCAMSettings(Settings):
-    """TS-CAM; the paper takes all layers."""
+    """Settings of TS-CAM; the paper uses all layers."""
 
     map_layers: MapLayers = Field(
-        None, description="Layers whose attention makes the maps: the last K, or a list from 1 [all]"
+        None, description="Layers whose attention makes the maps: the last K, or a list counted from 1 [all]"
     )
-    over_layers: OverLayers = Field("mean", description="Arithmetic or geometric mean over the layers")
+    over_layers: OverLayers = Field("mean", description="Arithmetic mean over the layers, or geometric (product)")
 
 
 class TSCAM(Method):
-    """logit_c = mean_m S_c(m), S a 3 x 3 convolution of patch tokens; the map is A(m) max(S_c(m), 0).
+    """logit_c = mean_m S_c(m), with S a 3 x 3 convolution of the patch tokens; the map is A(m) max(S_c(m), 0).
 
-    A is the one class token's attention, the mean over layers: it is the same for all classes.
+    A is the attention of the single class token, averaged over layers, so it is the same for all classes.
     """
 
     def __init__(self, backbone: nn.Module, classes: Classes | int, settings: TSCAMSettings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is not a plain ViT.
         """
         super().__init__(classes)
         settings = settings or TSCAMSettings()
@@ -51,7 +51,7 @@ class TSCAM(Method):
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Logits of the patches, and on demand maps and affinity."""
+        """Compute logits from the patches, and maps and affinity on request."""
         tap = Tap(
             self.map_layers if ask.maps else frozenset(),
             self.all_layers if ask.affinity else frozenset(),
@@ -75,5 +75,5 @@ class TSCAM(Method):
         return soft_margins(evidence, tags)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The transformer's, and the patch head, which learns as fast as the class token."""
+        """The transformer's groups, and the patch head at the class token's learning rate."""
         return [*self.vit.parameter_groups(), *group_parameters(self.patch_head.parameters(), "tokens", "heads")]

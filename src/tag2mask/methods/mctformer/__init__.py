@@ -1,4 +1,4 @@
-"""MCTformer, CVPR 2022, and MCTformer+."""
+"""MCTformer (CVPR 2022) and MCTformer+."""
 
 from tag2mask.methods.mctformer.model import MCTformer
 from tag2mask.methods.mctformer.settings import MCTformerSettings

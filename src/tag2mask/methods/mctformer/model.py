@@ -1,4 +1,4 @@
-"""MCTformer V1, V2 and +: a class token a class, read by the mean over its width, with a patch branch beside it.
+"""MCTformer V1, V2 and +: one token per class, whose logit is the mean over its width, and a parallel patch branch.
 
 Xu et al., "Multi-class Token Transformer for Weakly Supervised Semantic Segmentation", CVPR 2022 (V1, V2);
 "MCTformer+", 2023 (rank pooling, class-token contrast). Implemented from the papers' text.
@@ -24,18 +24,18 @@ from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
 
 class MCTformer(Method):
-    """All three versions. Tokens are read from the raw residual stream: the backbone's final norm is not used."""
+    """All three versions. Tokens are read from the raw residual stream, without the backbone's final norm."""
 
     def __init__(self, backbone: nn.Module, classes: Classes | int, settings: MCTformerSettings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT; more map layers than layers.
+            SettingsError: ``backbone`` is not a plain ViT, or has fewer layers than ``map_layers`` asks for.
         """
         super().__init__(classes)
         settings = settings or MCTformerSettings()
         self.settings = settings
-        # All class tokens start as the pretrained one; only the loss tells them apart.
+        # All class tokens start as the pretrained one; only the loss makes them differ.
         self.vit = ViT(backbone, len(self.classes), registers=0, gated=False, token_noise=0.0, cut=settings.cut)
         self.vit.drop_norm()
         self.patch_head = None if settings.patches == "none" else PatchHead(len(self.classes), self.vit.width)
@@ -43,7 +43,7 @@ class MCTformer(Method):
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Logits of class tokens and patches, and on demand class maps and affinity; ``tags`` only for the contrast."""
+        """Compute logits of both branches, and maps and affinity on request; only the contrast needs ``tags``."""
         tap = Tap(
             self.map_layers if ask.maps else frozenset(),
             self.all_layers if ask.affinity else frozenset(),
@@ -64,11 +64,11 @@ class MCTformer(Method):
         )
 
     def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
-        """Multi-label soft margin of each branch, and the weighted contrast of class tokens."""
+        """Multi-label soft margin of each branch, and the weighted contrast between class tokens."""
         return {**soft_margins(evidence, tags), **evidence.terms}
 
     def contrast(self, tap: Tap, tags: Tensor | None) -> Tensor:
-        """The weighted contrast of class tokens."""
+        """The weighted contrast between class tokens."""
         class_BCD = tap.class_tokens[0]
         return self.settings.contrast * contrast(tap.class_tokens, require_multi_hot(tags, *class_BCD.shape[:2]))
 
@@ -81,15 +81,16 @@ class MCTformer(Method):
         return fused_BChw if self.settings.fusion == "product" else (fused_BChw / len(self.map_layers)).sqrt()
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The transformer's, and the patch head, which learns as fast as the class tokens."""
+        """The transformer's groups, and the patch head at the class tokens' learning rate."""
         head = () if self.patch_head is None else self.patch_head.parameters()
         return [*self.vit.parameter_groups(), *group_parameters(head, "tokens", "heads")]
 
 
 def contrast(tokens: Sequence[Tensor], tags_BC: Tensor) -> Tensor:
-    """Each present class's token must be most like itself: cross-entropy of the tokens' cosines against the identity.
+    """Contrast between class tokens: cross-entropy of their cosine similarities against the identity matrix.
 
-    ``tokens`` are the class tokens ``(B, C, D)`` of every layer; the mean over layers and images.
+    Each present class's token should be most similar to itself. ``tokens`` are the class tokens ``(B, C, D)`` of every
+    layer; the loss is the mean over layers and images.
     """
     present_BC = tags_BC.float()
     terms = []

@@ -1,7 +1,8 @@
-"""What MCTformer's released checkpoints hold: see ``tag2mask.methods.released``.
+"""Layouts of MCTformer's released checkpoints: see ``tag2mask.methods.released``.
 
-The papers' counts fix what is beside DeiT: at 20 classes 21.688 M numbers (V1) with a linear head that nothing reads,
-21.749 M (V2) with the convolution in its place; both keep the final norm. Of + there is no count.
+The papers' parameter counts determine what is added to DeiT. At 20 classes V1 has 21.688 M parameters, which includes
+an unused linear head; V2 has 21.749 M, with the convolution in its place. Both keep the final norm. For + no count is
+published.
 """
 
 from __future__ import annotations

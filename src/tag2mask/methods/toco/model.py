@@ -1,7 +1,7 @@
-"""ToCo: patch tokens and class tokens contrasted by what an auxiliary class map of an inner layer is sure of.
+"""ToCo: contrasts patch tokens and class tokens, guided by confident labels from an inner layer's class map.
 
 Ru et al., "Token Contrast for Weakly-Supervised Semantic Segmentation", CVPR 2023. Implemented from descriptions of the
-paper's text; equation numbers are those of the README beside this file.
+paper's text; equation numbers refer to the README beside this file.
 Shapes: B batch, C classes, D width, E projected width, K crops, M patches, m patches of a crop, h w patch grid.
 """
 
@@ -26,16 +26,16 @@ from tag2mask.vit.vit import ViT, chosen_layers, last_layers
 
 UNCERTAIN = -1  # the pseudo-label of patches between the thresholds; 0 is the background, c + 1 class c
 PROJECTED = 256
-RARE = -2.0  # bias at the start: most classes are absent from most images
+RARE = -2.0  # initial bias: most classes are absent from most images
 SMALL = 1e-6
-NOTHING = -1e4  # a logit that no softmax sees, and whose gradient is 0
+NOTHING = -1e4  # a logit with no weight in a softmax and zero gradient
 
 
 @dataclass(frozen=True)
 class BackboneOutput:
-    """What the backbone says of images, after its last norm, in float32.
+    """Tokens of the backbone after its final norm, in float32.
 
-    ``class_BD`` and ``patch_BMD`` leave the last block, ``inner_BMD`` the auxiliary layer.
+    ``class_BD`` and ``patch_BMD`` come from the last block, ``inner_BMD`` from the auxiliary layer.
     """
 
     class_BD: Tensor
@@ -45,7 +45,7 @@ class BackboneOutput:
 
 
 class PooledClassifier(nn.Module):
-    """Logits of the largest value of every channel over the patches; the bias enters no map."""
+    """A linear classifier on the maximum of each channel over the patches; the bias does not enter the maps."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
@@ -62,16 +62,16 @@ class PooledClassifier(nn.Module):
 
 
 class ToCo(Method):
-    """One class token, a classifier on the last patch tokens, an auxiliary one on those of an inner layer.
+    """One class token, a classifier on the last patch tokens, and an auxiliary one on those of an inner layer.
 
-    The class token enters no logit: it is there to be contrasted. The map is that of the last layer's classifier.
+    The class token enters no logit; it only serves the contrast. The maps come from the last layer's classifier.
     """
 
     def __init__(self, backbone: nn.Module, classes: Classes | int, settings: ToCoSettings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT; it has no such auxiliary layer.
+            SettingsError: ``backbone`` is not a plain ViT, or does not have the auxiliary layer.
         """
         super().__init__(classes)
         settings = settings or ToCoSettings()
@@ -89,10 +89,10 @@ class ToCo(Method):
         self.crops = (Crops(settings.crops, side, settings.crop_scale),)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Logits of both classifiers, in training the contrasts, and on demand class maps and affinity.
+        """Compute logits of both classifiers, the contrasts in training, and class maps and affinity on request.
 
         Raises:
-            ValueError: training without tags, or tags of another shape than ``(B, C)``.
+            ValueError: in training, the tags are missing or not of shape ``(B, C)``.
         """
         tap = self.tap(ask)
         whole = self.look(images, tap)
@@ -108,19 +108,19 @@ class ToCo(Method):
         )
 
     def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
-        """Soft margins of both classifiers + alpha L_ptc + beta L_ctc, alpha = beta = 0 at first (Eq. 7)."""
+        """Soft margins of both classifiers + alpha L_ptc + beta L_ctc; alpha = beta = 0 during warm-up (Eq. 7)."""
         on = progress.step >= self.settings.warmup * progress.steps
         weights = {"patch_contrast": self.settings.patch_contrast, "class_contrast": self.settings.class_contrast}
         contrasts = {name: on * weights[name] * term for name, term in evidence.terms.items()}
         return {**soft_margins(evidence, tags), **contrasts}
 
     def tap(self, ask: Ask = LOGITS) -> Tap:
-        """What has to be read inside the backbone to give what is asked for."""
+        """Return the tap that reads the inner layer, and what ``ask`` needs, from the backbone."""
         affinity_layers = self.all_layers if ask.affinity else frozenset()
         return Tap(affinity_layers=affinity_layers, patch_layers=frozenset({self.inner_layer}))
 
     def look(self, images: Tensor, tap: Tap) -> BackboneOutput:
-        """The backbone's tokens for ``(B, bands, Y, X)``; ``tap`` reads the inner layer."""
+        """Run the backbone on images ``(B, bands, Y, X)``; ``tap`` reads the inner layer."""
         features = self.vit(images, tap)
         return BackboneOutput(
             class_BD=self.vit.norm(features.class_BCD[:, 0]).float(),
@@ -130,7 +130,7 @@ class ToCo(Method):
         )
 
     def contrasts(self, whole: BackboneOutput, tags: Tensor | None, views: Views) -> dict[str, Tensor]:
-        """L_ptc, and L_ctc where there are local crops ``(B, K, bands, side, side)``; neither is weighted yet."""
+        """L_ptc, and L_ctc if there are local crops ``(B, K, bands, side, side)``, both unweighted."""
         tags_BC = require_multi_hot(tags, len(whole.class_BD), len(self.classes))
         with torch.no_grad(), torch.autocast(tags_BC.device.type, enabled=False):
             maps_BCM = self.auxiliary_head.maps(whole.inner_BMD) * tags_BC.unsqueeze(-1)
@@ -142,7 +142,7 @@ class ToCo(Method):
         return terms
 
     def contrast_crops(self, whole: BackboneOutput, crops: Tensor, peak_BC: Tensor, tags_BC: Tensor) -> Tensor:
-        """L_ctc of crops ``(B, K, bands, side, side)``, judged by the auxiliary classifier on the image's scale."""
+        """L_ctc of crops ``(B, K, bands, side, side)``, which the auxiliary classifier labels relative to the image."""
         local = self.look(crops.flatten(0, 1), self.tap())
         count = crops.shape[:2]
         assert self.teacher is not None
@@ -155,7 +155,7 @@ class ToCo(Method):
             return class_contrast(global_BE, local_BKE, label_BK, self.settings.temperature)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The transformer's; both classifiers and the projector, which learn as fast as the class token."""
+        """The transformer's groups, and both classifiers and the projector at the class token's learning rate."""
         new = (self.head, self.auxiliary_head, self.projector)
         return [
             *self.vit.parameter_groups(),
@@ -164,32 +164,33 @@ class ToCo(Method):
 
 
 def five_sixths(vit: ViT) -> int:
-    """The paper's layer of any depth, counted from 1: 10 of 12."""
+    """The paper's auxiliary layer, scaled to the depth of the ViT and counted from 1: 10 of 12."""
     return max(5 * len(vit.blocks) // 6, 1)
 
 
 def on_crops(of_crops: Tensor, count: Sequence[int]) -> Tensor:
-    """``(B K, ...)`` as ``(B, K, ...)``, B and K being ``count``."""
+    """Reshape ``(B K, ...)`` to ``(B, K, ...)``; ``count`` is (B, K)."""
     return of_crops.reshape(*count, *of_crops.shape[1:])
 
 
 def relative(maps: Tensor, peak: Tensor) -> Tensor:
-    """Class maps ``(..., C, M)`` as shares of a peak ``(..., C)``; a class without a peak has none (Eq. 3)."""
+    """Divide class maps ``(..., C, M)`` by their peak ``(..., C)``; a class without a peak becomes 0 (Eq. 3)."""
     share = maps / peak.clamp_min(SMALL).unsqueeze(-1)
     return share * (peak > SMALL).unsqueeze(-1)
 
 
 def pseudo_labels(maps_BCM: Tensor, low: float, high: float) -> Tensor:
-    """Labels ``(B, M)`` of relative class maps: the best class + 1 from ``high`` on, 0 up to ``low`` (Eq. 4)."""
+    """Labels ``(B, M)`` from relative class maps: best class + 1 from ``high`` upwards, 0 up to ``low`` (Eq. 4)."""
     best_BM, class_BM = maps_BCM.max(1)
     label_BM = torch.where(best_BM >= high, class_BM + 1, UNCERTAIN)
     return torch.where(best_BM <= low, 0, label_BM)
 
 
 def patch_contrast(patch_BMD: Tensor, label_BM: Tensor) -> Tensor:
-    """Mean 1 - cos over pairs of one label + mean cos over pairs of two, within an image, over images (Eq. 5).
+    """Mean 1 - cos over pairs with equal labels + mean cos over pairs with different labels (Eq. 5).
 
-    Uncertain patches are in no pair; a mean over no pair is 0.
+    Pairs are within an image; the loss is the mean over images. Uncertain patches form no pairs; a mean over no pairs
+    is 0.
     """
     unit_BMD = F.normalize(patch_BMD.float(), dim=-1)
     with torch.autocast(unit_BMD.device.type, enabled=False):
@@ -204,12 +205,12 @@ def patch_contrast(patch_BMD: Tensor, label_BM: Tensor) -> Tensor:
 
 
 def crop_labels(maps_BKCm: Tensor, low: float, high: float) -> Tensor:
-    """What a crop is ``(B, K)``: its best class's relative map, the mean over the crop, judged as a patch's is."""
+    """Labels of crops ``(B, K)``: relative maps, averaged over each crop, thresholded as for patches."""
     return pseudo_labels(maps_BKCm.clamp_max(1).mean(-1).transpose(1, 2), low, high)
 
 
 def class_contrast(global_BE: Tensor, local_BKE: Tensor, label_BK: Tensor, temperature: float) -> Tensor:
-    """InfoNCE of each uncertain crop against the image's background crops, their mean, over images (Eq. 6)."""
+    """InfoNCE of each uncertain crop against the background crops; mean per image, then over images (Eq. 6)."""
     similarity_BK = F.cosine_similarity(global_BE.unsqueeze(1), local_BKE, dim=-1) / temperature
     negative_B1 = similarity_BK.masked_fill(label_BK != 0, NOTHING).logsumexp(1, keepdim=True)
     # -log(e^s / (e^s + sum e^n)) = log(1 + e^(log sum e^n - s))
@@ -217,5 +218,5 @@ def class_contrast(global_BE: Tensor, local_BKE: Tensor, label_BK: Tensor, tempe
 
 
 def masked_mean(values_BN: Tensor, chosen_BN: Tensor) -> Tensor:
-    """The mean ``(B,)`` of what is chosen, 0 where nothing is."""
+    """Mean ``(B,)`` over the chosen values; 0 if none is chosen."""
     return (values_BN * chosen_BN).sum(1) / chosen_BN.sum(1).clamp_min(1)

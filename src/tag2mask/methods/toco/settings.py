@@ -1,4 +1,4 @@
-"""What can be chosen in ToCo."""
+"""Settings of ToCo."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class ToCoSettings(Settings):
-    """ToCo; the README says which values are the paper's."""
+    """Settings of ToCo; the README states which values come from the paper."""
 
     auxiliary_layer: int | None = Field(
-        None, ge=1, description="Block that feeds the auxiliary classifier [five sixths of the way up]"
+        None, ge=1, description="Block that feeds the auxiliary classifier [at five sixths of the depth]"
     )
-    high: float = Field(0.7, gt=0, le=1, description="A patch is foreground from this value of the auxiliary map on")
-    low: float = Field(0.25, ge=0, lt=1, description="A patch is background up to this value of the auxiliary map")
-    patch_contrast: float = Field(0.2, ge=0, description="Weight of the contrast of patch tokens")
-    class_contrast: float = Field(0.5, ge=0, description="Weight of the contrast of class tokens")
-    warmup: float = Field(0.1, ge=0, le=1, description="Share of all steps before both contrasts begin")
-    crops: int = Field(4, ge=1, le=64, description="Local crops of an image")
+    high: float = Field(0.7, gt=0, le=1, description="Auxiliary map value from which a patch is foreground")
+    low: float = Field(0.25, ge=0, lt=1, description="Auxiliary map value up to which a patch is background")
+    patch_contrast: float = Field(0.2, ge=0, description="Weight of the patch-token contrast")
+    class_contrast: float = Field(0.5, ge=0, description="Weight of the class-token contrast")
+    warmup: float = Field(0.1, ge=0, le=1, description="Fraction of all steps before both contrasts begin")
+    crops: int = Field(4, ge=1, le=64, description="Local crops per image")
     crop_side: int = Field(96, ge=1, le=4096, description="Side of local crops in pixels, rounded to whole patches")
-    crop_scale: tuple[Share, Share] = Field((0.05, 0.2), description="Share of an image that a local crop shows")
-    temperature: float = Field(0.5, gt=0, description="Divides the similarity of class tokens")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the averaged projector")
+    crop_scale: tuple[Share, Share] = Field(
+        (0.05, 0.2), description="Range of the fraction of the image area that a local crop shows"
+    )
+    temperature: float = Field(0.5, gt=0, description="Temperature that divides the similarity of class tokens")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the projector's moving average")
 
     @model_validator(mode="after")
     def ordered(self) -> ToCoSettings:
-        """Of two thresholds and of two scales the second name is the larger."""
+        """Check that ``low`` is below ``high`` and that the scales are in ascending order."""
         if self.low >= self.high:
-            raise ValueError(f"low is {self.low}, it has to be below high, {self.high}")
+            raise ValueError(f"low is {self.low}, but must be below high, {self.high}")
         if self.crop_scale[0] > self.crop_scale[1]:
-            raise ValueError("crop_scale wants the smaller share first")
+            raise ValueError("crop_scale: give the smaller fraction first")
         return self

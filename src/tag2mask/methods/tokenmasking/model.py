@@ -29,14 +29,14 @@ GATES: Mapping[str, type[HardConcrete]] = MappingProxyType({"soft": HardConcrete
 HEAD_WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {"open": lambda gate_H: gate_H, "all": torch.ones_like}
 )
-RARE = -2.0  # bias at the start: most classes are absent from most images
+RARE = -2.0  # initial bias: most classes are absent from most images
 
 
 class ConcatHead(nn.Module):
-    """One linear layer over all C D numbers together.
+    """One linear layer over the concatenated class tokens, C D values.
 
-    Masked tokens are zeros that all logits see, and only absent classes are ever masked: the zero pattern tells the
-    network in training what is absent.
+    A masked token is zero in the input of every logit, and only absent classes are masked. In training, the zeros
+    therefore reveal which classes are absent.
     """
 
     def __init__(self, classes: int, width: int) -> None:
@@ -50,7 +50,7 @@ class ConcatHead(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """Every token's product with a vector of its own. Linear in C."""
+    """The dot product of each token with its own vector. The number of parameters grows linearly with C."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
@@ -66,15 +66,15 @@ HEADS: Mapping[str, type[ConcatHead | TokenHead]] = MappingProxyType({"concat": 
 
 
 class TokenMasking(Method):
-    """The whole method."""
+    """The complete method."""
 
     def __init__(
         self, backbone: nn.Module, classes: Classes | int, settings: TokenMaskingSettings | None = None
     ) -> None:
-        """z_0 = [CLS_1 .. CLS_C ; patches ; REG] go through the ViT ``backbone``, whose heads carry gates.
+        """Build it around a timm ViT: z_0 = [CLS_1 .. CLS_C ; patches ; REG] passes through blocks with gated heads.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT; more map layers than layers.
+            SettingsError: ``backbone`` is not a plain ViT, or has fewer layers than ``map_layers`` asks for.
         """
         super().__init__(classes)
         settings = settings or TokenMaskingSettings()
@@ -92,10 +92,10 @@ class TokenMasking(Method):
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Logits of the class tokens, in training the gate penalty, and on demand class maps and affinity.
+        """Compute logits from the class tokens, the gate penalty in training, and class maps and affinity on request.
 
         Raises:
-            ValueError: training without tags, or tags of another shape than ``(B, C)``.
+            ValueError: in training, the tags are missing or not of shape ``(B, C)``.
         """
         tap = self.tap(ask)
         features = self.vit(images, tap)
@@ -114,7 +114,7 @@ class TokenMasking(Method):
         )
 
     def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
-        """L = L_cls + lambda sum_heads P(g > 0): binary cross-entropy on float32 logits, and the gates' penalty."""
+        """L = L_cls + lambda sum_heads P(g > 0): binary cross-entropy on float32 logits, and the gate penalty."""
         return {"bce": F.binary_cross_entropy_with_logits(evidence.scores_BC.float(), tags.float()), **evidence.terms}
 
     def penalty(self) -> Tensor:
@@ -122,7 +122,7 @@ class TokenMasking(Method):
         return self.settings.gate_penalty * self.vit.expected_open_heads()
 
     def tap(self, ask: Ask) -> Tap:
-        """Maps are the attention of class tokens to patches; affinity that of patches to each other, in all layers."""
+        """Read class-to-patch attention for the maps, and patch-to-patch attention of all layers for the affinity."""
         return Tap(
             self.map_layers if ask.maps else frozenset(),
             self.all_layers if ask.affinity else frozenset(),
@@ -130,5 +130,5 @@ class TokenMasking(Method):
         )
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The transformer's, and the head."""
+        """The transformer's groups, and the head."""
         return [*self.vit.parameter_groups(), *group_parameters(self.head.parameters(), "heads", "heads")]

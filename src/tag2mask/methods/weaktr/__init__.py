@@ -1,4 +1,4 @@
-"""WeakTr, 2023."""
+"""WeakTr (2023)."""
 
 from tag2mask.methods.weaktr.model import WeakTr
 from tag2mask.methods.weaktr.settings import WeakTrSettings

@@ -1,4 +1,4 @@
-"""WeakTr: every attention head weighed by a small network, coarse activation maps spread by the weighed affinity.
+"""WeakTr: a small network weights every attention head; the weighted affinity spreads the coarse activation maps.
 
 Zhu et al., "WeakTr: Exploring Plain Vision Transformer for Weakly-supervised Semantic Segmentation", 2023.
 Implemented from the paper's text. Equation numbers are the paper's.
@@ -24,12 +24,12 @@ from tag2mask.vit.vit import ViT, last_layers
 
 
 def peaks(tap: Tap) -> Tensor:
-    """The largest output of every head over all tokens, ``(B, K, d)``, heads in head-major order (Eq. 4)."""
+    """Maximum of each head's output over all tokens, ``(B, K, d)``, heads in head-major order (Eq. 4)."""
     return torch.stack(tap.peaks, 2).flatten(1, 2).float()
 
 
 def slices(tap: Tap) -> Tensor:
-    """The same of what the released code takes for heads: every H-th number of the projected output, ``(B, K, d)``."""
+    """The same for what the released code treats as heads: every H-th value of the projected output, ``(B, K, d)``."""
     heads = tap.peaks[0].shape[1]
     of_layers = [output_BD.view(output_BD.shape[0], -1, heads).transpose(1, 2) for output_BD in tap.outputs]
     return torch.stack(of_layers, 2).flatten(1, 2).float()
@@ -39,9 +39,10 @@ QUERIES: Mapping[str, Callable[[Tap], Tensor]] = MappingProxyType({"peaks": peak
 
 
 class AdaptiveFusion(nn.Module):
-    """Adaptive attention fusion: a weight in (0, 1) for each of K heads from what it put out.
+    """Adaptive attention fusion: a weight in (0, 1) for each of K heads, computed from the heads' outputs.
 
-    Head-wise d -> 8 -> 1 without an activation between, then K -> K / reduction -> K; 1,825 numbers at d = 64, K = 72.
+    Head-wise d -> 8 -> 1 without an activation in between, then K -> K / reduction -> K; 1,825 parameters at d = 64,
+    K = 72.
     """
 
     HIDDEN = 8
@@ -58,7 +59,7 @@ class AdaptiveFusion(nn.Module):
 
 
 class RandomFusion(nn.Module):
-    """RandWeight: the fusion across heads of one fixed random number a head, the same for every image."""
+    """RandWeight: the fusion across heads applied to one fixed random number per head, the same for every image."""
 
     random_K: Tensor
 
@@ -68,13 +69,13 @@ class RandomFusion(nn.Module):
         self.across = across(heads, reduction)
 
     def forward(self, query_BKd: Tensor) -> Tensor:
-        """``(B, K, d)``, of which only B matters, to weights ``(B, K)``."""
+        """``(B, K, d)``, of which only B is used, to weights ``(B, K)``."""
         weight_K: Tensor = self.across(self.random_K)
-        return weight_K.expand(query_BKd.shape[0], -1)  # len would freeze it in an export
+        return weight_K.expand(query_BKd.shape[0], -1)  # len() would fix the batch size in an export
 
 
 def across(heads: int, reduction: int) -> nn.Sequential:
-    """From a number a head to its weight: K -> K / reduction -> K."""
+    """Layers from one number per head to one weight per head: K -> K / reduction -> K."""
     hidden = max(heads // reduction, 1)
     return nn.Sequential(
         nn.Linear(heads, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, heads, bias=False), nn.Sigmoid()
@@ -82,16 +83,16 @@ def across(heads: int, reduction: int) -> nn.Sequential:
 
 
 class WeakTr(Method):
-    """The CAM network. Tokens are read from the raw residual stream: the backbone's final norm is not used.
+    """The CAM network. Tokens are read from the raw residual stream, without the backbone's final norm.
 
-    Attention, head outputs and coarse maps are detached before the fusion: the fine loss trains the fusion alone.
+    Attention, head outputs and coarse maps are detached before the fusion, so the fine loss trains only the fusion.
     """
 
     def __init__(self, backbone: nn.Module, classes: Classes | int, settings: WeakTrSettings | None = None) -> None:
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is no plain ViT.
+            SettingsError: ``backbone`` is not a plain ViT.
         """
         super().__init__(classes)
         settings = settings or WeakTrSettings()
@@ -111,9 +112,10 @@ class WeakTr(Method):
         self.all_layers = last_layers(self.vit, None)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
-        """Logits of class tokens, coarse and fine maps; on demand the maps before they are spread, and the affinity.
+        """Compute logits of class tokens, coarse maps and fine maps, and maps before spreading and affinity on request.
 
-        The fine maps are those maps spread once by that affinity, P^ (relu(coarse) * C A^): the refiner does it.
+        The fine maps are those maps spread once by that affinity, P^ (relu(coarse) * C A^): the refiner ``affinity``
+        computes them.
         """
         tap = Tap(self.all_layers, per_head=True, wants_heads=True)
         features = self.vit(images, tap)
@@ -130,7 +132,7 @@ class WeakTr(Method):
             "fine": self.rescaled(fine_BCM.mean(-1)),
         }
         return Evidence(
-            # Fine logits are never below 0 without a learned scale: presence is what the other two say.
+            # Without a learned scale, fine logits are never below 0, so the other two decide presence.
             scores_BC=(logits["class_tokens"] + logits["coarse"]) / 2,
             logits=logits,
             maps_BChw=on_grid(seed_BCM, features.grid) if ask.maps else None,
@@ -138,7 +140,7 @@ class WeakTr(Method):
         )
 
     def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
-        """Multi-label soft margin of class tokens, coarse and fine maps, all of weight 1."""
+        """Multi-label soft margin of class tokens, coarse maps and fine maps, all with weight 1."""
         return soft_margins(evidence, tags)
 
     def weigh(self, tap: Tap) -> Tensor:
@@ -152,7 +154,7 @@ class WeakTr(Method):
         return torch.einsum("bk,bkcm->bcm", weight_BK, rows_BKCM) / weight_BK.shape[1]
 
     def affinity(self, tap: Tap, weight_BK: Tensor) -> Tensor:
-        """Patch rows of A^, ``(B, M, M)``, made again layer by layer from queries and keys."""
+        """Patch rows of A^, ``(B, M, M)``, recomputed layer by layer from queries and keys."""
         weight_BHL = weight_BK.view(-1, self.heads, self.layers)
         total_BMM: Tensor | None = None
         for layer, (q, k, tokens) in enumerate(tap.projections):
@@ -163,11 +165,11 @@ class WeakTr(Method):
         return total_BMM / weight_BK.shape[1]
 
     def rescaled(self, logits_BC: Tensor) -> Tensor:
-        """Fine logits as they are, or with the learned scale and bias."""
+        """Apply the learned scale and bias to the fine logits, if there are any."""
         return logits_BC if self.fine_scale is None else logits_BC * self.fine_scale[0] + self.fine_scale[1]
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The transformer's; the patch head and the fusion, which learn as fast as the class tokens."""
+        """The transformer's groups, and the patch head and the fusion at the class tokens' learning rate."""
         scale = () if self.fine_scale is None else (self.fine_scale,)
         new = (*self.patch_head.parameters(), *self.fusion.parameters(), *scale)
         return [*self.vit.parameter_groups(), *group_parameters(new, "tokens", "heads")]

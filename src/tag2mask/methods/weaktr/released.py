@@ -1,6 +1,6 @@
-"""What WeakTr's released checkpoints hold: MCTformer V2's tensors and the fusion's six.
+"""Layout of WeakTr's released checkpoints: the tensors of MCTformer V2 and the six of the fusion.
 
-See ``tag2mask.methods.released``. No page names the fusion's layers; they are told apart by their shapes.
+See ``tag2mask.methods.released``. The names of the fusion's layers are not published; their shapes identify them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tag2mask.methods.weaktr.settings import WeakTrSettings
 
 
 def layers(size: Size) -> Mapping[str, Layer]:
-    """The convolution, and the fusion: 64 -> 8 -> 1 for each head with biases, 72 -> 9 -> 72 across heads without."""
+    """The convolution and the fusion: 64 -> 8 -> 1 per head, with biases, and 72 -> 9 -> 72 across heads, without."""
     heads, small = size.depth * size.heads, AdaptiveFusion.HIDDEN
     hidden = max(heads // WeakTrSettings().reduction, 1)
     return {

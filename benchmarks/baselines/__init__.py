@@ -1,0 +1,1 @@
+"""What the released codes do, written afresh from their description: the baselines of ``speed.py``."""

@@ -1,0 +1,144 @@
+"""``attended`` for thousands of classes: tokens are computed for likely classes alone.
+
+Class tokens enter in the last blocks and only read: no other token sees them, so each is exact without the others. A
+linear head on the backbone makes the shortlist. Shapes: B batch, C classes, S chosen classes, D width, M patches.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tag2mask.data.classes import Classes
+from tag2mask.methods.attended.model import RARE, ClassVectors
+from tag2mask.methods.attended.settings import DynamicSettings
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, require_multi_hot
+from tag2mask.vit.grid import on_grid
+from tag2mask.vit.groups import ParameterGroup, group_parameters
+from tag2mask.vit.tap import Tap
+from tag2mask.vit.vit import Features, ViT, last_layers
+
+
+class Shortlist(nn.Module):
+    """A logit for every class from the backbone's class token and mean patch, without a gradient to the backbone."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(2 * width)
+        self.linear = nn.Linear(2 * width, classes)
+        nn.init.constant_(self.linear.bias, RARE)
+
+    def forward(self, features: Features) -> Tensor:
+        """``(B, C)``."""
+        read_B2D = torch.cat([features.class_BCD[:, 0], features.patch_BMD.mean(1)], 1).detach()
+        logits_BC: Tensor = self.linear(self.norm(read_B2D.float()))
+        return logits_BC
+
+
+class DynamicAttended(Method):
+    """logit_c = w_c . sum_m A_c(m) x_m + b_c as in ``Attended``, for the S classes of the shortlist.
+
+    In training these are the classes of the batch's tags and negatives: half of them the likeliest, half at random. In
+    evaluation they are those that are asked for and each image's likeliest. Other classes have the shortlist's logit,
+    at most the least of the image's others, and no map.
+    """
+
+    def __init__(self, backbone: nn.Module, classes: Classes | int, settings: DynamicSettings | None = None) -> None:
+        """Build it around a timm ViT.
+
+        Raises:
+            SettingsError: ``backbone`` is not a plain ViT, or has fewer layers than the settings ask for.
+        """
+        super().__init__(classes)
+        settings = settings or DynamicSettings()
+        self.settings = settings
+        layers = settings.attended_layers
+        self.vit = ViT(
+            backbone, len(self.classes), registers=settings.registers, gated=settings.pruning, token_blocks=layers
+        )
+        self.head = ClassVectors(len(self.classes), self.vit.width)
+        self.shortlist = Shortlist(len(self.classes), self.vit.width)
+        self.layers = last_layers(self.vit, layers)
+
+    def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
+        """Compute the losses in training, and in evaluation logits, and maps of the chosen classes on request.
+
+        Raises:
+            ValueError: in training, the tags are missing or not of shape ``(B, C)``.
+        """
+        found: list[Tensor] = []
+
+        def choose(features: Features) -> Tensor:
+            listed_BC: Tensor = self.shortlist(features)
+            found.extend([listed_BC, self.choose(listed_BC, tags, ask)])
+            return found[1]
+
+        tap = Tap(self.layers, last_layers(self.vit, None) if ask.affinity else frozenset())
+        features = self.vit(images, tap, choose)
+        listed_BC, chosen_BS = found
+        patch_BMD = self.vit.norm(features.patch_BMD)
+        attention_BSM = tap.class_maps(self.layers) / len(self.layers)
+        vector_BSD = self.head.vector_D[chosen_BS]
+        with torch.autocast(images.device.type, enabled=False):
+            read_BSD = (attention_BSM.to(patch_BMD.dtype) @ patch_BMD).float()
+            logits_BS = (read_BSD * vector_BSD).sum(-1) + self.head.bias[chosen_BS]
+        if self.training:
+            tags_BC = require_multi_hot(tags, len(images), len(self.classes)).float()
+            terms = self.losses(listed_BC, logits_BS, chosen_BS, tags_BC)
+            return Evidence(listed_BC, {"class_tokens": logits_BS}, terms)
+        rest_BC = torch.minimum(listed_BC, logits_BS.amin(1, keepdim=True))
+        scores_BC = rest_BC.scatter(1, chosen_BS, logits_BS)
+        maps_BChw = None
+        if ask.maps:
+            support_BSM = (vector_BSD @ patch_BMD.float().transpose(1, 2)).clamp_min(0)
+            contribution_BSM = len(self.layers) * attention_BSM * support_BSM
+            blank_BCM = contribution_BSM.new_zeros(*scores_BC.shape, contribution_BSM.shape[2])
+            at_BSM = chosen_BS[..., None].expand_as(contribution_BSM)
+            maps_BChw = on_grid(blank_BCM.scatter(1, at_BSM, contribution_BSM), features.grid)
+        return Evidence(scores_BC, {"class_tokens": scores_BC}, {}, maps_BChw, tap.affinity_BMM)
+
+    def choose(self, listed_BC: Tensor, tags: Tensor | None, ask: Ask) -> Tensor:
+        """The classes whose tokens are computed, ``(B, S)``."""
+        images, classes = listed_BC.shape
+        if self.training:
+            tags_BC = require_multi_hot(tags, images, classes)
+            return sample_classes(listed_BC.detach(), tags_BC, self.settings.sampled).expand(images, -1)
+        wanted_BC = listed_BC.clone()
+        wanted_BC[:, list(ask.classes)] = torch.inf
+        return wanted_BC.topk(min(max(self.settings.shortlist, len(ask.classes)), classes)).indices
+
+    def losses(self, listed_BC: Tensor, logits_BS: Tensor, chosen_BS: Tensor, tags_BC: Tensor) -> dict[str, Tensor]:
+        """Binary cross-entropy of the chosen classes and of the shortlist, and the gate penalty."""
+        terms = {
+            "bce": F.binary_cross_entropy_with_logits(logits_BS, tags_BC.gather(1, chosen_BS)),
+            "shortlist": F.binary_cross_entropy_with_logits(listed_BC, tags_BC),
+        }
+        if self.settings.pruning:
+            terms["gates"] = self.settings.gate_penalty * self.vit.expected_open_heads()
+        return terms
+
+    def loss(self, evidence: Evidence, tags: Tensor, progress: Progress) -> dict[str, Tensor]:
+        """Return the losses that the forward pass has computed: only it knows which classes were chosen."""
+        return evidence.terms
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The transformer's groups, and both heads."""
+        heads = [*self.head.parameters(), *self.shortlist.parameters()]
+        return [*self.vit.parameter_groups(), *group_parameters(heads, "heads", "heads")]
+
+
+def sample_classes(listed_BC: Tensor, tags_BC: Tensor, count: int) -> Tensor:
+    """Indices of the batch's classes and of negatives, half the likeliest and half at random: ``count`` if it suffices.
+
+    The likeliest negatives have the highest logit in any image of the batch.
+    """
+    present_C = tags_BC.bool().any(0)
+    present = present_C.nonzero().flatten()
+    missing = min(max(count - len(present), 0), int((~present_C).sum()))
+    hard = missing // 2
+    likely_C = listed_BC.amax(0).masked_fill(present_C, float("-inf"))
+    hardest = likely_C.topk(hard).indices
+    drawn_C = torch.rand(len(present_C), device=listed_BC.device).masked_fill(present_C, -1.0)
+    drawn_C[hardest] = -1.0
+    return torch.cat([present, hardest, drawn_C.topk(missing - hard).indices])
