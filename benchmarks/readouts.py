@@ -25,6 +25,7 @@ READOUTS: dict[str, dict[str, Any]] = {
     "cut in the last 1": {"method": {"cut": 1}},
     "cut in the last 3": {"method": {"cut": 3}},
     "side own": {"look": {"side": "own"}},
+    "side 448": {"look": {"side": 448}},
     "scales 1, 1.5": {"look": {"scales": [1.0, 1.5]}},
     "mirrored too": {"look": {"flip": True}},
 }

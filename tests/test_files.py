@@ -16,6 +16,7 @@ from tag2mask import files
 from tag2mask import tensors as tensor_files
 from tag2mask.errors import RunError
 from tag2mask.files import (
+    BEGUN,
     LOCK,
     append_line,
     begin,
@@ -131,6 +132,19 @@ def test_a_beginning_with_nothing_to_go_on_from_is_as_good_as_nothing(tmp_path: 
     settle(tmp_path)
     (tmp_path / "mine.txt").unlink()
     assert not vacant(tmp_path)
+
+
+@pytest.mark.parametrize("named", ["../mine.txt", "{mine}", "sub/../../mine.txt", "..", ".", "..\\mine.txt"])
+def test_a_foreign_marker_names_nothing_outside_of_its_folder(named: str, tmp_path: Path) -> None:
+    mine, out = tmp_path / "mine.txt", tmp_path / "out"
+    out.mkdir()
+    mine.touch()
+    (out / BEGUN).write_bytes(f"{named.format(mine=mine)}\n".encode() + b"\xff\n")
+    (out / "config.yaml").touch()
+    assert not vacant(out)
+    begin(out, ["config.yaml"])
+    assert mine.is_file()
+    assert (out / "config.yaml").is_file()
 
 
 def test_a_line_of_a_journal_that_was_cut_short_goes(tmp_path: Path) -> None:

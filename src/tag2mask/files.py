@@ -157,6 +157,11 @@ def regular(path: Path) -> Path:
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Return whether the path is a file; a name that is too long for the system is not."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for such a name
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
@@ -183,9 +188,13 @@ def vacant(folder: Path) -> bool:
 
 
 def list_leftovers(folder: Path) -> list[str]:
-    """Return the names that were written before the work could be resumed; none once it can."""
+    """Return the names that were written before the work could be resumed; none once it can.
+
+    They lie in the folder itself: other paths in a marker are not ours to delete.
+    """
     marker = folder / BEGUN
-    return marker.read_text(encoding="utf-8").splitlines() if marker.is_file() else []
+    names = marker.read_text(encoding="utf-8", errors="replace").splitlines() if marker.is_file() else []
+    return [name for name in names if name not in ("", ".", "..") and not set("/\\\0") & set(name)]
 
 
 def stopped_early(folder: Path) -> bool:

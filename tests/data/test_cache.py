@@ -152,7 +152,7 @@ def test_a_damaged_copy_is_made_anew(
     assert len(made) == 2
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "", "null", '{"stamp": 3}'])
+@pytest.mark.parametrize("content", ["[]", "{}", "", "null", '{"stamp": 3}', "[" * 5000])
 def test_a_record_of_something_else_is_none(tmp_path: Path, made: list[Path], content: str) -> None:
     sample = photograph(tmp_path)
     read(tmp_path, sample)

@@ -82,7 +82,7 @@ def works(root: Path) -> dict[str, Work]:
         "predict": Work("predict", ["predict", root / "segmenter", data / "images", "--out", out, "--overlay"], out),
         "refine-train": Work(
             "refine-train",
-            ["refine-train", made, "--out", out, "--epochs", 2, "--set=save_minutes=0"],
+            ["refine-train", made, "--out", out, "--epochs", 2, "--set=side=32", "--set=save_minutes=0"],
             out,
             ["walk.safetensors", "config.yaml"],
             True,

@@ -7,6 +7,7 @@ line that names the file, without a traceback, and everything beside ``--out`` m
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import resource
@@ -15,6 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from trees_huggingface import encoded, write_parquet, write_saved
 from command import call
 from geotiff import write_geotiff
 from tag2mask.data import DataSettings
-from tag2mask.data.cache import FORM, SmallCopies, file_sha256, stamp_of
+from tag2mask.data.cache import FORM, SmallCopies, file_sha256, read_record, stamp_of
 from tag2mask.data.classes import Classes
 from tag2mask.data.folder import open_folder
 from tag2mask.masks.write import MaskSetWriter, Painted
@@ -294,6 +296,21 @@ def test_a_mask_set_names_no_path_of_a_conversion(split: str, around: Path, verb
     assert not (around / "out").exists()
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("npy")])
+def test_a_hostile_source_of_a_geotiff_is_named(kind: str, around: Path, port: int, verb: Verb) -> None:
+    name, content, _ = KINDS[kind]
+    (around / "images").mkdir()
+    (around / "images" / name).write_bytes(content(around / "secret.png", port, around / "mark"))
+    writer = MaskSetWriter(around / "tree/set", Classes(("cat",)), {"settings": {"split": "train"}})
+    writer.add("x", Painted(np.zeros((32, 32), np.int64), ["cat"], fallback=False))
+    writer.finish({})
+    words = ["convert", around / "tree/set", "--to", "geotiff", "--images", around / "images", "--out", around / "out"]
+    code, printed = verb(*words)
+    assert code == 2
+    assert f"{name}: cannot be read" in " ".join(printed.split())
+    assert not (around / "mark").exists()
+
+
 OWN = {
     "masks above": ("masks: ../..\n", "masks: ../.. points outside"),
     "a table elsewhere": ("labels: /etc/passwd\n", "labels: /etc/passwd points outside"),
@@ -368,19 +385,27 @@ def test_xml_entities_do_not_multiply(around: Path, verb: Verb) -> None:
 def test_copies_that_came_with_a_data_set_are_not_believed(squares: Path) -> None:
     copies = SmallCopies(squares, 16, 3)
     sample = open_folder(squares, DataSettings()).samples[0]
-    content = shaped("(9000, 9000, 3)")
-    stamp = stamp_of(sample.image)
-    record = {
-        "photograph": file_sha256(sample.image),
-        "stamp": {"size": stamp.size, "mtime_ns": stamp.mtime_ns},
-        "copy": hashlib.sha256(content).hexdigest(),
-        "bands": 3,
-        "form": FORM,
-    }
-    for suffix in (".npy", "/../../../images/p00.png"):
-        (copies.folder / f"{sample.name}.json").write_text(json.dumps({**record, "suffix": suffix}))
+    photograph, stamp = file_sha256(sample.image), asdict(stamp_of(sample.image))
+    arrays = [npy_of(np.zeros(shape, np.uint8)) for shape in ((9,), (16, 16), (17, 16, 4), (17, 17, 3))]
+    arrays.append(npy_of(np.zeros((16, 16, 3), complex)))
+    for suffix, content in [(".npy", content) for content in (shaped("(9000, 9000, 3)"), *arrays)] + [
+        ("/../../../images/p00.png", arrays[0])
+    ]:
+        record = {"photograph": photograph, "stamp": stamp, "bands": 3, "form": FORM, "suffix": suffix}
+        record["copy"] = hashlib.sha256(content).hexdigest()
+        path = copies.folder / f"{sample.name}.rec"
+        path.write_text(json.dumps(record))
         (copies.folder / f"{sample.name}.npy").write_bytes(content)
+        assert read_record(path) is not None
         assert copies.read(sample).shape == (16, 16, 3)
+        assert copies.read(sample).dtype == np.uint8
+
+
+def npy_of(pixels: np.ndarray) -> bytes:
+    """A sound file of an array."""
+    file = io.BytesIO()
+    np.save(file, pixels)
+    return file.getvalue()
 
 
 def test_labelme_files_that_say_how_large_they_are(around: Path, verb: Verb) -> None:

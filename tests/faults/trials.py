@@ -191,6 +191,7 @@ class Work:
 
 def whole(work: Work) -> tuple[dict[str, str], float]:
     """What the verb leaves when nobody disturbs it, and how long it takes."""
+    clear(work.out)  # of a test that failed
     clock = time.monotonic()
     child = run(*work.words)
     assert child.code == 0, child.said

@@ -297,6 +297,9 @@ def test_truth_that_does_not_fit_is_named(run: Path, trained: Path, tmp_path: Pa
         evaluate(run / "masks-val", truth=tmp_path / "none")
     with pytest.raises(MaskSetError, match="none of its 4 masks has truth of the same name"):
         evaluate(run / "masks-val", truth=run)
+    (tmp_path / "list.txt").write_bytes(b"p08\np\xff\n")
+    with pytest.raises(DataError, match=r"list\.txt, line 2: is not UTF-8"):
+        evaluate(run / "masks-val", truth=truth, split=str(tmp_path / "list.txt"))
 
 
 def test_what_is_no_run_or_mask_set_is_said(tmp_path: Path) -> None:

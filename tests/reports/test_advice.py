@@ -92,6 +92,12 @@ def test_a_symptom_is_named_with_its_figures(change: dict[str, Any], title: str,
     assert found.tries
 
 
+def test_epochs_without_the_aps_of_classes_say_nothing_of_them() -> None:
+    bare = [{key: value for key, value in row.items() if key != "val_ap_per_class"} for row in SOUND.metrics]
+    assert not advise(dataclasses.replace(SOUND, metrics=bare))
+    assert not advise(dataclasses.replace(SOUND, metrics=[SOUND.metrics[0], bare[1], *SOUND.metrics[2:]]))
+
+
 def test_sound_figures_give_no_advice() -> None:
     assert advise(SOUND) == []
     assert advise(dataclasses.replace(SOUND, metrics=[], scores=scored(80, 82), background_share=0.0)) == []

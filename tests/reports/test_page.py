@@ -130,6 +130,14 @@ def test_masks_of_other_photographs_are_refused(trained: Path, tmp_path: Path) -
         write_report(trained / "run", tmp_path / "masks")
 
 
+def test_masks_of_other_classes_are_refused(run: Path) -> None:
+    masks = make_masks(run, split="val").path
+    path = masks / "classes.json"
+    path.write_text(path.read_text().replace('"background": "background"', '"background": "ground"'))
+    with pytest.raises(MaskSetError, match="its classes are not those of"):
+        write_report(run, masks)
+
+
 def test_open_heads_are_told_for_some_epochs_the_first_and_the_last_among_them() -> None:
     rows = head_rows([{"epoch": epoch, "open_heads": [4, 6 - epoch % 3]} for epoch in range(1, 31)])
     assert len(rows) == 8

@@ -28,6 +28,7 @@ from tag2mask.data.reading import read_image
 from tag2mask.data.sample import Sample
 from tag2mask.errors import DataError
 from tag2mask.files import file_hash, sweep, write_bytes
+from tag2mask.notation import from_json
 
 CACHE = ".cache"
 FORM = 1  # increased when the same image gives a different copy
@@ -101,9 +102,11 @@ class SmallCopies:
         if touched:
             self.record(sample, replace(record, stamp=stamp))
         try:
-            return decode_lossless(path, content, self.bands)
+            pixels = decode_lossless(path, content, self.bands)
         except DataError:  # a copy that came with the data may hold anything
             return None
+        fits = pixels.ndim == 3 and pixels.shape[2] == self.bands and min(pixels.shape[:2]) == self.side
+        return pixels if fits and pixels.dtype.kind in "iuf" else None
 
     def make(self, sample: Sample, stamp: Stamp) -> NDArray[Any]:
         """Read the image, and store a copy if the image is larger than one."""
@@ -166,7 +169,7 @@ def file_sha256(path: Path) -> str:
 def read_record(path: Path) -> CopyRecord | None:
     """Return a copy's record, or None if the file is missing or damaged."""
     try:
-        content = json.loads(path.read_bytes())
+        content = from_json(path.read_bytes())
         return CopyRecord(**{**content, "stamp": Stamp(**content["stamp"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None

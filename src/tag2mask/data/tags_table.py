@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from tag2mask.errors import DataError
 from tag2mask.files import regular
@@ -60,13 +60,24 @@ def open_table(path: Path) -> Iterator[tuple[tuple[str, ...] | None, Iterator[Ta
         DataError: it is missing, empty or not UTF-8, has another header, a cell is neither 0 nor 1, or a row names no
             image.
     """
+    if not path.exists():
+        raise DataError(f"{path}: the table of tags is missing; create it with the header image,labels")
+    with open_csv(path) as file:
+        reader = csv.reader(file)
+        columns = read_tag_columns(path, [name.strip() for name in next(reader, [])])
+        yield columns, parse_rows(path, columns, reader)
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[TextIO]:
+    """Open a table as text for a CSV reader.
+
+    Raises:
+        DataError: it cannot be read, or is not CSV in UTF-8.
+    """
     try:
         with regular(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            columns = read_tag_columns(path, [name.strip() for name in next(reader, [])])
-            yield columns, parse_rows(path, columns, reader)
-    except FileNotFoundError:
-        raise DataError(f"{path}: the table of tags is missing; create it with the header image,labels") from None
+            yield file
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tag2mask.data import Classes
-from tag2mask.data.folder import strip_suffix
+from tag2mask.data.folder import read_lines, strip_suffix
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError
 from tag2mask.evaluation.chance import random_counts
@@ -181,9 +181,7 @@ def read_name_list(truth: Path, split: str) -> list[str]:
     """Read the names in a list."""
     for path in (Path(split), truth.parent / "splits" / f"{split}.txt"):
         if path.is_file():
-            return [
-                strip_suffix(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-            ]
+            return [strip_suffix(line) for line in read_lines(path) if line]
     raise DataError(f"split {split}: is not a file, and {truth.parent / 'splits' / f'{split}.txt'} does not exist")
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tag2mask.data import Classes
 from tag2mask.data.geotiff import encode_geotiff
-from tag2mask.data.opening import open_image
+from tag2mask.data.opening import open_image, readable
 from tag2mask.data.reading import is_turned
 from tag2mask.data.tiff import read_raster
 from tag2mask.errors import DataError
@@ -103,9 +103,9 @@ def read_source_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.boo
 def driver_of(path: Path) -> str:
     """Return the only GDAL driver that may open an image."""
     try:
-        with open_image(path) as image:
+        with readable(path), open_image(path) as image:
             return DRIVERS.get(str(image.format), "GTiff")
-    except (OSError, ValueError, SyntaxError):  # Pillow cannot read it, such as a deep TIFF
+    except DataError:  # Pillow cannot read it, such as a deep TIFF
         return "GTiff"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from tag2mask.data.folder import IMAGE_SUFFIXES, images_folder, strip_suffix
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import MaskSetError
+from tag2mask.files import is_file
 from tag2mask.masks.write import MaskSet
 
 
@@ -66,4 +66,4 @@ def find_one_image(place: Path, name: str) -> Path | None:
         return place if strip_suffix(place.name) == name else None
     suffixes = [spelled for suffix in sorted(IMAGE_SUFFIXES) for spelled in (suffix, suffix.upper(), suffix.title())]
     candidates = (place / f"{name}{suffix}" for suffix in suffixes)
-    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - a name may be too long
+    return next((path for path in candidates if is_file(path)), None)

@@ -178,7 +178,7 @@ def mean_aps(figures: Figures) -> list[float]:
 
 def best_aps(figures: Figures) -> dict[str, float]:
     """Return the validation AP of each class that has one, at the best epoch."""
-    rows = [row for row in figures.metrics if row.get("val_ap") is not None]
+    rows = [row for row in figures.metrics if row.get("val_ap") is not None and "val_ap_per_class" in row]
     if not rows:
         return {}
     best: Any = max(rows, key=lambda row: row["val_ap"])

@@ -51,6 +51,8 @@ def write_report(
         raise MaskSetError(
             f"{masks.path} was not painted by tag2mask masks; give the masks of a segmenter with --segmented"
         )
+    if masks.classes != opened.classes:
+        raise MaskSetError(f"{masks.path}: its classes are not those of {run}; give masks that this run painted")
     truth = truth or own_truth(opened, masks)
     scores = evaluate(masks.path, truth).to_json() if truth else None
     metrics = opened.metrics()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from command import call
 from tag2mask.data import DataSettings
 from tag2mask.data.check.folder import check
 from tag2mask.data.check.names import check_names
-from tag2mask.data.check.report import CheckReport
+from tag2mask.data.check.report import CheckReport, hide
 from tag2mask.errors import DataError
 
 
@@ -213,3 +214,26 @@ def test_a_problem_is_told_whole_where_it_would_only_be_counted() -> None:
     for name in "abcd":
         report.error(f"{name}.jpg: is no image", name)
     assert list(report.lines()) == [f"error: {name}.jpg: is no image" for name in "abcd"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hidden"),
+    [
+        ("p1", "d/p1.jpg: p1 is damaged", "d/NAME.jpg: NAME is damaged"),
+        ("p1", "p10.jpg, xp1, _p1, p1_: p1", "p10.jpg, xp1, _p1, p1_: NAME"),
+        ("a.b", "a-b.jpg", "a-b.jpg"),
+    ],
+)
+def test_a_name_is_hidden_where_it_is_a_word(name: str, message: str, hidden: str) -> None:
+    assert hide(name, message) == hidden
+
+
+def test_many_rows_of_many_classes_take_seconds(squares: Path) -> None:
+    (squares / "classes.txt").write_text("".join(f"class number {number}\n" for number in range(10_000)))
+    rows = (f"{number}.png,clas number {number % 10_000};class number 7\n" for number in range(50_000))
+    (squares / "labels.csv").write_text("image,labels\n" + "".join(rows))
+    before = time.process_time()
+    lines = list(check(squares, DataSettings()).lines())
+    assert time.process_time() - before < 30  # a hint a row takes hours, a pattern a name most of a minute
+    assert any("nor are 9989 others" in line for line in lines)
+    assert any(line.startswith("error: 49998 more like") or "49997 more like" in line for line in lines)

@@ -57,6 +57,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "category": ({"annotations": [{"id": 1, "image_id": 5, "category_id": 1}]}, "refers to category id 1, which does"),
     "caption": ({"annotations": [{"id": 1, "image_id": 5, "caption": "a leaf"}]}, "annotation 0 has no image_id and"),
+    "listless": ({"annotations": None}, "is not a COCO instances file"),
     "captions": ({"categories": 5}, "is not a COCO instances file"),
     "classless": ({"categories": [], "annotations": []}, "names no category"),
     "twice": (

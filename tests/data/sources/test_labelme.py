@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile_pixels import bomb_png
 from numpy.typing import NDArray
 from PIL import Image
 from trees_own import shape, write_labelme
@@ -41,6 +42,8 @@ BROKEN = {
     "two": shape("cow", "polygon", [[1, 1], [2, 2]]),
     "stamp": shape("cow", "mask", [[1, 1], [2, 2]], mask="no base64"),
     "colours": shape("cow", "mask", [[1, 1], [2, 2]], mask=coded(np.zeros((2, 2, 3), np.uint8))),
+    "no text": shape("cow", "mask", [[1, 1], [2, 2]], mask=None),
+    "bomb": shape("cow", "mask", [[1, 1], [2, 2]], mask=base64.b64encode(bomb_png(100_000)).decode()),
     "three": shape("cow", "oriented_rectangle", [[1, 1], [2, 2], [3, 3]]),
 }
 

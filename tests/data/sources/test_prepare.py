@@ -175,3 +175,14 @@ def test_what_was_changed_since_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"labels\.csv was edited since it was prepared"):
         prepare("csv", tree.root, out, tree.settings)
     assert (out / "labels.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("key", "value"), [("complete", None), ("complete", 3), ("files", 5), ("files", {"a": []})])
+def test_a_damaged_manifest_is_one_line(key: str, value: object, tmp_path: Path) -> None:
+    tree = TREES["csv"](tmp_path / "tree")
+    prepare("csv", tree.root, tmp_path / "out", tree.settings)
+    path = tmp_path / "out/prepared.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, key: value}))
+    with pytest.raises(DataError, match=rf"prepared\.json is damaged \({key}"):
+        prepare("csv", tree.root, tmp_path / "out", tree.settings)

@@ -15,6 +15,7 @@ from trees import TREES
 from command import call
 from tag2mask.data.check.source import check_source
 from tag2mask.data.sources import SOURCES, Source, open_source
+from tag2mask.data.sources.prepare import prepare
 from tag2mask.errors import DataError, SettingsError
 
 
@@ -96,3 +97,35 @@ def test_check_names_a_corrupt_photograph_and_the_command_exits_with_1(
     assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 1
     told = [line for line in capsys.readouterr().out.splitlines() if tree.photograph.name in line]
     assert any(what in line for line in told for what in (": is not an image", ": cannot be read"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("csv", "list.tsv"),
+        ("dfc2020", "validation_observations.csv"),
+        ("endotect", "labeled-images/image-labels.csv"),
+    ],
+)
+def test_a_table_that_is_no_text_is_one_line(kind: str, name: str, tmp_path: Path) -> None:
+    tree = TREES[kind](tmp_path)
+    for content, part in (
+        ("Kühe,1,2\n".encode("latin-1"), "line 1: is not UTF-8"),
+        (b"a" * 200_000, "is not valid CSV: "),
+    ):
+        (tree.root / name).write_bytes(content)
+        with pytest.raises(DataError, match=f"{name}.* {part}" if "line" in part else f"{name}: {part}") as error:
+            open_source(kind, tree.root, tree.settings)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("voc", "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt"), ("csv", "")])
+def test_a_name_too_long_for_the_system_is_one_failure(kind: str, name: str, tmp_path: Path) -> None:
+    tree = TREES[kind](tmp_path / "tree")
+    path = tree.root / (name or "list.tsv")
+    first, *rest = path.read_text().splitlines(keepends=True)
+    row = "\t".join(["x" * 300 + ".jpg", *rest[0].split("\t")[1:]]) if kind == "csv" else "x" * 300 + "\n"
+    path.write_text("".join([first, row, *rest]))
+    done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
+    assert [name.rpartition("/")[2] for name in done.failures] == ["x" * 300]
+    assert done.photographs == len(tree.tags)

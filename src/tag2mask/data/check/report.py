@@ -29,8 +29,17 @@ class Problem:
         """The message without image names and numbers; problems of one kind share it."""
         message = self.message
         for name in self.images:
-            message = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "NAME", message)
+            message = hide(name, message)
         return re.sub(r"\d+", "0", message)
+
+
+def hide(name: str, message: str) -> str:
+    """Replace a name by ``NAME`` where it is a whole word; a regular expression per name is ten times slower."""
+    hidden, *parts = message.split(name)
+    for part in parts:
+        inner = any(char.isalnum() or char == "_" for char in hidden[-1:] + part[:1])
+        hidden += (name if inner else "NAME") + part
+    return hidden
 
 
 @dataclass
@@ -68,10 +77,10 @@ class CheckReport:
 
     def lines(self) -> Iterator[str]:
         """Yield the problems in order; of each kind only the first few, then the number of further ones."""
-        counts = Counter((problem.severity, problem.kind) for problem in self.problems)
+        kinds = [(problem.severity, problem.kind) for problem in self.problems]
+        counts = Counter(kinds)
         shown: Counter[tuple[str, str]] = Counter()
-        for problem in self.problems:
-            alike = (problem.severity, problem.kind)
+        for problem, alike in zip(self.problems, kinds, strict=True):
             shown[alike] += 1
             if shown[alike] <= SHOWN or counts[alike] == SHOWN + 1:
                 yield f"{problem.severity}: {problem.message}"

@@ -64,7 +64,7 @@ class CocoFile:
                 Photograph(int(r["id"]), str(r["file_name"]), int(r["height"]), int(r["width"]))
                 for r in content["images"]
             ]
-            annotations: list[Annotation] = content["annotations"]
+            annotations: list[Annotation] = list(content["annotations"])
         except FileNotFoundError:
             raise DataError(f"{path} is missing") from None
         except OSError as error:

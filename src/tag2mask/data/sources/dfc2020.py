@@ -20,6 +20,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.reading import read_image
 from tag2mask.data.settings import DataSettings
 from tag2mask.data.sources.record import LabelImage, Record, Source, require_layout
+from tag2mask.data.tags_table import number_rows, open_csv
 from tag2mask.data.tiff import read_raster
 from tag2mask.errors import DataError
 from tag2mask.settings import Settings
@@ -125,12 +126,13 @@ def find_tiles(root: Path, season: str) -> list[TileFiles]:
             found.append(TileFiles(folder, scene, number, season if together else scene))
         return sorted(found, key=lambda tile: tile.name)
     tiles = []
-    for line, row in enumerate(csv.reader(table.read_text(encoding="utf-8").splitlines()), start=1):
-        if row and (len(row) != 3 or not row[1].strip().isdigit() or not row[2].strip().isdigit()):
-            raise DataError(
-                f"{table}, line {line}: {','.join(row)} is not an observation; expected SEASON,SCENE,ID and no header"
-            )
-        if row:
+    with open_csv(table) as file:
+        for line, row in number_rows(csv.reader(file)):
+            if len(row) != 3 or not row[1].strip().isdecimal() or not row[2].strip().isdecimal():
+                raise DataError(
+                    f"{table}, line {line}: {','.join(row)[:100]} is not an observation; "
+                    "expected SEASON,SCENE,ID and no header"
+                )
             scene, number = row[1].strip(), row[2].strip()
             tiles.append(TileFiles(folder, scene, number, season if together else scene))
     return tiles

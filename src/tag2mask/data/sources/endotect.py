@@ -13,7 +13,7 @@ from tag2mask.data.classes import Classes
 from tag2mask.data.folder import is_image
 from tag2mask.data.opening import open_image, readable
 from tag2mask.data.sources.record import LabelImage, Record, Source, require_layout
-from tag2mask.data.tags_table import indices, tag_index
+from tag2mask.data.tags_table import indices, open_csv, tag_index
 from tag2mask.errors import DataError
 from tag2mask.names import inside
 from tag2mask.settings import Settings
@@ -90,12 +90,12 @@ def read_findings(path: Path) -> Iterator[tuple[str, str, str]]:
     """Yield image, group and class of the rows of the lower tract, if the table exists.
 
     Raises:
-        DataError: it has other columns.
+        DataError: it has other columns, or is no CSV in UTF-8.
     """
     if not path.is_file():
         return
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
+    with open_csv(path) as file:
+        for row in csv.DictReader(file, restval=""):
             try:
                 if row["Organ"] == "Lower GI":
                     yield Path(row["Video file"]).stem, row["Classification"], row["Finding"]

@@ -24,7 +24,7 @@ from tag2mask.data.sources.own import BACKGROUND_LABEL, IGNORE_LABEL, OutlineSet
 from tag2mask.data.sources.record import LabelImage, Record, Source
 from tag2mask.data.tags_table import indices
 from tag2mask.errors import DataError
-from tag2mask.files import regular
+from tag2mask.files import is_file, regular
 from tag2mask.names import inside
 from tag2mask.notation import from_json
 
@@ -118,7 +118,7 @@ def page_of(root: Path, path: Path, content: Mapping[str, Any]) -> Page:
         labels = {str(shape["label"]) for shape in content["shapes"]} - {BACKGROUND_LABEL, IGNORE_LABEL}
         flags = {str(name) for name, is_set in (content.get("flags") or {}).items() if is_set}
         image = inside(root, str(content["imagePath"]).replace("\\", "/"), f"{path}, imagePath", path.parent)
-        return Page(path, image, frozenset(labels | flags), bool(content.get("imageData")) and not image.is_file())
+        return Page(path, image, frozenset(labels | flags), bool(content.get("imageData")) and not is_file(image))
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: a shape cannot be parsed ({error})") from None
 
@@ -159,7 +159,9 @@ def draw(path: Path, content: Mapping[str, Any], size: tuple[int, int], classes:
             if kind not in BRUSHES and kind != "mask":
                 raise DataError(f"{path}: shape_type {kind!r} is unknown; there are mask, {', '.join(BRUSHES)}")
             labels[region(shape, kind, labels.shape)] = values[str(shape["label"])]
-    except (KeyError, TypeError, ValueError, LookupError, ArithmeticError, OSError, SyntaxError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a damaged mask can end its decoder in any of Python's errors
         raise DataError(f"{path}: a shape cannot be drawn ({error!r})") from None
     return labels
 

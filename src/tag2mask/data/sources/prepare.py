@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -47,7 +46,7 @@ from tag2mask.names import inside, split_name
 from tag2mask.progress import progress_bar
 from tag2mask.settings import Settings
 from tag2mask.shown import Shown
-from tag2mask.stored import drop_torn_line, read_rows, read_stored
+from tag2mask.stored import Flag, Stored, drop_torn_line, read_rows, read_stored
 
 MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"
 
@@ -87,6 +86,13 @@ class Done:
 def split_at_commas(lists: Any) -> Any:
     """Split a text at commas into names."""
     return tuple(name.strip() for name in lists.split(",")) if isinstance(lists, str) else lists
+
+
+class Manifest(Stored, extra="allow"):
+    """The fields of ``prepared.json`` that are read; the others are only compared."""
+
+    complete: Flag
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 class PrepareSettings(Settings):
@@ -218,7 +224,7 @@ def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
         return {}
     if not (out / MANIFEST).is_file():
         raise DataError(f"{out} is not empty and was not created by prepare; choose another --out")
-    before = read_stored(out / MANIFEST, dict[str, Any], DataError)
+    before = read_stored(out / MANIFEST, Manifest, DataError).model_dump()
     differing = [key for key, value in origin.items() if before.get(key) != value]
     if differing:
         raise DataError(f"{out} was prepared with a different {differing[0]}; choose another --out or delete it")
@@ -322,13 +328,13 @@ def write_tables(out: Path, texts: Mapping[str, str], origin: Mapping[str, Any])
     Raises:
         DataError: a file to be replaced was edited since it was written.
     """
-    before = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    hashes: Mapping[str, str] = before.get("files", {})
+    before = read_stored(out / MANIFEST, Manifest, DataError)
+    hashes = before.files
     there = {name: digest for name, digest in hashes.items() if (out / name).exists()}
     changed = {name: text for name, text in texts.items() if there.get(name) != text_hash(text)}
     for name, text in changed.items():
         if (
-            before["complete"]
+            before.complete
             and (out / name).exists()
             and file_hash(out / name) not in (hashes.get(name), text_hash(text))
         ):

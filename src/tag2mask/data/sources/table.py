@@ -15,9 +15,9 @@ from tag2mask.data.folder import SPLITS, read_classes, split_called, strip_suffi
 from tag2mask.data.reading import read_mask
 from tag2mask.data.sources.own import OwnSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_layout, require_values
-from tag2mask.data.tags_table import indices, number_rows, tag_index
+from tag2mask.data.tags_table import indices, number_rows, open_csv, tag_index
 from tag2mask.errors import DataError
-from tag2mask.files import regular
+from tag2mask.files import is_file
 from tag2mask.names import inside
 
 IMAGE_COLUMNS = (
@@ -127,7 +127,7 @@ class TableSource(Source):
     def record(self, name: str) -> Record:
         """Return an image; its mask is ``masks/NAME.png``, if that exists."""
         mask = inside(self.root / self.settings.masks, f"{name}.png", self.settings.table)
-        truth = (lambda: require_values(mask, read_mask(mask), self.classes)) if mask.is_file() else None
+        truth = (lambda: require_values(mask, read_mask(mask), self.classes)) if is_file(mask) else None
         return Record(name, self.images[name], self.tags[name], truth)
 
 
@@ -148,15 +148,10 @@ def read_table(path: Path, settings: TableSettings) -> tuple[Sequence[str], list
     Raises:
         DataError: it is not UTF-8, a column is missing, or a row names no image or has too many or too few fields.
     """
-    try:
-        with regular(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=settings.delimiter)
-            header = [name.strip() for name in next(reader, [])]
-            lines = [(line, [cell.strip() for cell in cells]) for line, cells in number_rows(reader)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: is not valid CSV in UTF-8: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    with open_csv(path) as file:
+        reader = csv.reader(file, delimiter=settings.delimiter)
+        header = [name.strip() for name in next(reader, [])]
+        lines = [(line, [cell.strip() for cell in cells]) for line, cells in number_rows(reader)]
     wrong = next(((line, cells) for line, cells in lines if len(cells) != len(header)), None)
     if wrong is not None:
         raise DataError(f"{path}, line {wrong[0]}: {len(wrong[1])} fields, but the header has {len(header)}")

@@ -18,7 +18,7 @@ from tag2mask.data.sources.record import LabelImage, Record, Source, require_lay
 from tag2mask.data.sources.safe_npy import read_label_vectors
 from tag2mask.data.tags_table import indices, tag_index
 from tag2mask.errors import DataError
-from tag2mask.files import regular
+from tag2mask.files import is_file, regular
 from tag2mask.settings import Settings
 
 NAMES = (
@@ -86,7 +86,7 @@ class Voc(Source):
 
     def record(self, name: str) -> Record:
         """Return an image; the settings decide where its tags come from."""
-        mask = next((path for folder in self.masks if (path := folder / f"{name}.png").is_file()), None)
+        mask = next((path for folder in self.masks if is_file(path := folder / f"{name}.png")), None)
         truth = None if mask is None else lambda: self.read_truth(mask)
         if self.settings.tags == "xml":
             tags: tuple[int, ...] | None = read_annotation(self.folder / "Annotations" / f"{name}.xml")
