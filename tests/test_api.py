@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import timm
 import torch
 
 import tag2mask
+from tag2mask.errors import SettingsError
 from tag2mask.evaluation import confusion, iou
 from tag2mask.masks import paint
 from tag2mask.methods import METHODS, Ask, Attended, TokenMasking
@@ -80,3 +82,58 @@ def test_signatures_and_docstrings_list_the_settings(verb: str, key: str) -> Non
     parameter = inspect.signature(function).parameters[key.partition(".")[0]]
     assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
     assert re.search(rf"^    {re.escape(key)} \(.*\): \w", function.__doc__, re.MULTILINE)
+
+
+IMAGE, SCORES = torch.rand(3, 8, 9), torch.rand(2, 8, 9)
+
+
+@pytest.mark.parametrize("refine", [crf, pamr])
+@pytest.mark.parametrize(
+    ("image", "maps", "message"),
+    [
+        (IMAGE, SCORES[:, :4], r"have shapes \(3, 8, 9\) and \(2, 4, 9\), expected \(bands, Y, X\) and \(K, Y, X\)"),
+        (IMAGE, SCORES[0], "have shapes"),
+        (IMAGE, SCORES * torch.nan, "maps: holds values that are not finite"),
+        ((IMAGE * 255).byte(), SCORES, r"image: expected a torch tensor of floats, got a tensor of torch.uint8"),
+        (IMAGE, SCORES.numpy(), "maps: expected a torch tensor of floats, got ndarray"),
+    ],
+)
+def test_refiners_refuse_what_does_not_fit(refine: Any, image: Any, maps: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        refine(image, maps)
+
+
+def test_functions_refuse_what_would_give_nonsense() -> None:
+    with pytest.raises(ValueError, match="expected one image, not a batch, and scores of at least 0"):
+        crf(IMAGE, -SCORES)
+    with pytest.raises(ValueError, match="expected one image, not a batch"):
+        crf(IMAGE[None], SCORES[None])
+    assert not crf(IMAGE, SCORES.requires_grad_()).requires_grad
+    with pytest.raises(ValueError, match=r"expected finite maps \(K, Y, X\), got shape \(8, 9\)"):
+        paint(np.zeros((8, 9)))
+    with pytest.raises(ValueError, match="2 maps have 1 values"):
+        paint(np.zeros((2, 8, 9)), values=[1])
+    assert paint(torch.rand(2, 8, 9)).shape == (8, 9)
+    assert confusion(torch.tensor([0, 1]), torch.tensor([0, 1]), 2, 255).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_a_method_needs_a_fresh_backbone_and_classes() -> None:
+    model = backbone()
+    Attended(model, 3)
+    with pytest.raises(SettingsError, match="already belongs to a method, which took it over; pass a fresh model"):
+        TokenMasking(model, 3)
+    for classes in (0, -1, "3"):
+        with pytest.raises(ValueError, match="expected Classes or their number, at least 1"):
+            Attended(backbone(), classes)
+
+
+def test_a_path_is_a_path() -> None:
+    for call in (
+        lambda: tag2mask.check(None),
+        lambda: tag2mask.evaluate("masks", 3),
+        lambda: tag2mask.import_checkpoint("a.pth", "weaktr", ["cow"], out="run"),
+        lambda: tag2mask.load(None),
+        lambda: tag2mask.compare("data", out="out", methods="linear"),
+    ):
+        with pytest.raises(tag2mask.Tag2MaskError, match="expected"):
+            call()

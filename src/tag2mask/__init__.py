@@ -36,17 +36,22 @@ if TYPE_CHECKING:
         train,
         train_probe,
     )
+    from tag2mask.errors import Tag2MaskError
 
 choose_threads(os.environ)
 
 __all__ = [
-    "Model", "__version__", "check", "compare", "convert", "evaluate", "export", "import_checkpoint", "load",
-    "make_masks", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "Model", "Tag2MaskError", "__version__", "check", "compare", "convert", "evaluate", "export", "import_checkpoint",
+    "load", "make_masks", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Import the API when it is first used, since importing torch takes two seconds."""
+    if name == "Tag2MaskError":
+        from tag2mask.errors import Tag2MaskError
+
+        return Tag2MaskError
     if name in __all__:
         from tag2mask import api
 

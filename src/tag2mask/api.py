@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from tag2mask.artifacts.model import Model, load
 from tag2mask.data import DataSettings
 from tag2mask.data.check import folder as checking
 from tag2mask.data.check.report import CheckReport
-from tag2mask.data.in_memory import Image, Pairs
+from tag2mask.data.in_memory import Image, Pairs, require_names
 from tag2mask.data.sources import prepare as preparation
 from tag2mask.data.sources.prepare import Prepared, PrepareSettings
 from tag2mask.errors import SettingsError
@@ -51,9 +52,20 @@ __all__ = [
 Tagged = Sequence[tuple[Image, Sequence[str]]]
 
 
-def as_path(path: str | Path | None) -> Path | None:
+def as_path(path: str | Path) -> Path:
+    """Convert to a ``Path``.
+
+    Raises:
+        SettingsError: it is not one.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise SettingsError(f"expected a path, got {type(path).__name__}: {path!r:.60}")
+    return Path(path)
+
+
+def as_path_or_none(path: str | Path | None) -> Path | None:
     """Convert to a ``Path``; None stays None."""
-    return None if path is None else Path(path)
+    return None if path is None else as_path(path)
 
 
 @takes(WholeSettings)
@@ -72,7 +84,7 @@ def run(data: str | Path, /, out: str | Path, *, quick: bool = False, **settings
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return run_whole(Plan(Path(data), Path(out), WholeSettings.parse(settings), quick))
+    return run_whole(Plan(as_path(data), as_path(out), WholeSettings.parse(settings), quick))
 
 
 def prepare(
@@ -104,7 +116,7 @@ def prepare(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     plan = PrepareSettings.parse({"splits": splits, "limit": limit, "link": link})
-    return preparation.prepare(source, Path(root), Path(out), settings, plan)
+    return preparation.prepare(source, as_path(root), as_path(out), settings, plan)
 
 
 @takes(TrainSettings)
@@ -144,10 +156,10 @@ def train(
     if isinstance(tagged, str | Path):
         if val or classes is not None:
             raise SettingsError("val and classes are for images in memory; a folder has splits/val.txt and classes.txt")
-        return loop.train(Path(tagged), Path(out), parsed, resume)
+        return loop.train(as_path(tagged), as_path(out), parsed, resume)
     images = Pairs(tagged, parsed.data, classes)
     validation = Pairs(val, parsed.data, [*images.classes.pixel_names], "val")
-    return loop.train_in_memory(images, list(validation), Path(out), parsed, resume)
+    return loop.train_in_memory(images, list(validation), as_path(out), parsed, resume)
 
 
 def import_checkpoint(
@@ -175,7 +187,9 @@ def import_checkpoint(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return imported.import_checkpoint(Path(checkpoint), method, Path(classes), Path(out), background, image_size)
+    return imported.import_checkpoint(
+        as_path(checkpoint), method, as_path(classes), as_path(out), background, image_size
+    )
 
 
 @takes(ProbeSettings)
@@ -193,7 +207,7 @@ def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSu
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return probing.train_probe(Path(run), Path(out), ProbeSettings.parse(settings))
+    return probing.train_probe(as_path(run), as_path(out), ProbeSettings.parse(settings))
 
 
 @takes(MaskSettings)
@@ -214,7 +228,7 @@ def make_masks(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return make.make_masks(Path(run), as_path(data), as_path(out), MaskSettings.parse(settings))
+    return make.make_masks(as_path(run), as_path_or_none(data), as_path_or_none(out), MaskSettings.parse(settings))
 
 
 @takes(SegmentSettings)
@@ -250,13 +264,13 @@ def segment(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return segment_in_rounds(
-        Path(run),
-        as_path(masks),
-        Path(out),
+        as_path(run),
+        as_path_or_none(masks),
+        as_path(out),
         SegmentSettings.parse(settings),
         rounds,
-        as_path(truth),
-        as_path(val_truth),
+        as_path_or_none(truth),
+        as_path_or_none(val_truth),
         fully_supervised,
         resume,
     )
@@ -287,7 +301,7 @@ def predict(
     """
     given = [photographs] if isinstance(photographs, str | Path) else photographs
     paths = [Path(path) for path in given]
-    return prediction.predict(Path(model), paths, Path(out), PredictSettings.parse(settings), split)
+    return prediction.predict(as_path(model), paths, as_path(out), PredictSettings.parse(settings), split)
 
 
 @takes(DataSettings)
@@ -304,7 +318,7 @@ def check(data: str | Path, **settings: Any) -> CheckReport:
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return checking.check(Path(data), DataSettings.parse(settings))
+    return checking.check(as_path(data), DataSettings.parse(settings))
 
 
 def report(
@@ -327,7 +341,7 @@ def report(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return page.write_report(Path(run), as_path(masks), as_path(truth), as_path(out))
+    return page.write_report(as_path(run), as_path_or_none(masks), as_path_or_none(truth), as_path_or_none(out))
 
 
 @takes(TrainSettings)
@@ -359,8 +373,9 @@ def compare(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
+    methods = require_names(methods, "methods")
     train_as, paint_as = TrainSettings.parse(settings), MaskSettings.parse(masks or {})
-    plan = Comparison(Path(folder), Path(out), tuple(methods), tuple(seeds), budget_minutes, train_as, paint_as)
+    plan = Comparison(as_path(folder), as_path(out), methods, tuple(seeds), budget_minutes, train_as, paint_as)
     return ComparisonResult(**comparing.compare(plan))
 
 
@@ -379,7 +394,7 @@ def export(model: str | Path, out: str | Path) -> OnnxSummary:
     """
     from tag2mask.exporters.onnx import export_onnx
 
-    return export_onnx(Path(model), Path(out))
+    return export_onnx(as_path(model), as_path(out))
 
 
 def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) -> Scores:
@@ -396,7 +411,7 @@ def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) 
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return evaluation.evaluate(Path(mask_set), Path(truth), split)
+    return evaluation.evaluate(as_path(mask_set), as_path(truth), split)
 
 
 def convert(
@@ -417,4 +432,4 @@ def convert(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return exporting.convert(Path(mask_set), to, Path(out), as_path(images), suffix)
+    return exporting.convert(as_path(mask_set), to, as_path(out), as_path_or_none(images), suffix)

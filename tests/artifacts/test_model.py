@@ -120,6 +120,8 @@ def test_settings_reach_the_model(models: dict[str, Path], photo: Path) -> None:
         (np.full((5, 6, 3), np.nan, np.float32), "holds values that are not finite"),
         (np.zeros((5, 6, 3), np.int64), "holds int64"),
         ("nowhere.jpg", "nowhere.jpg: the image is missing"),
+        (None, "the image: is NoneType, expected a path, a Pillow image, a numpy array or a torch tensor"),
+        ([1.0], "image 0: is float, expected a path"),
     ],
 )
 def test_what_is_no_image_is_said(models: dict[str, Path], image: Any, message: str) -> None:
@@ -127,6 +129,16 @@ def test_what_is_no_image_is_said(models: dict[str, Path], image: Any, message: 
         opened(models, "run").predict(image)
     with pytest.raises(DataError, match=r"tag 'redd' is not a class; did you mean red\?"):
         opened(models, "run").predict(np.zeros((32, 32, 3), np.uint8), tags=["redd"])
+    for tags in ("red", [0], [["red"]]):
+        with pytest.raises(DataError, match=r"tags are .*, expected a list of names"):
+            opened(models, "run").predict(np.zeros((32, 32, 3), np.uint8), tags=tags)
+
+
+def test_a_model_says_what_it_is_and_takes_bfloat16(models: dict[str, Path]) -> None:
+    model = opened(models, "run")
+    assert repr(model) == "Run of 3 classes (red, green, blue)"
+    half = torch.zeros(3, 32, 32, dtype=torch.bfloat16)
+    assert np.array_equal(model.predict(half), model.predict(half.float()))
 
 
 def test_gray_images_are_repeated(models: dict[str, Path]) -> None:

@@ -104,3 +104,9 @@ def test_what_is_wrong_is_one_line(student: Path, trained: Path, tmp_path: Path)
     (unfinished / "model.safetensors").unlink()
     with pytest.raises(RunError, match=r"model\.safetensors is missing: the first epoch was never finished"):
         predict(unfinished, [photograph], out, FIRST)
+
+
+def test_a_data_folder_is_not_taken_for_a_folder_of_images(student: Path, trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is a data folder, whose masks are images too; give .*images"):
+        predict(student, [trained / "squares"], tmp_path / "out", PredictSettings())
+    assert not (tmp_path / "out").exists()

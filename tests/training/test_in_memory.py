@@ -49,12 +49,28 @@ def test_it_goes_on_where_it_was(squares: Path, small: dict[str, Any], tmp_path:
     assert tag2mask.train(train, tmp_path / "run", resume=True, **small).epochs == 2
 
 
+GRAY = np.zeros((40, 40, 3), np.uint8)
+
+
 @pytest.mark.parametrize(
     ("pairs", "options", "message"),
     [
-        ([], {}, "no image of this split has tags"),
+        ([], {}, "no image has a tag: the list of images is empty"),
+        ([], {"classes": ["red"]}, "no image of this split has tags"),
+        ([(GRAY, "red")], {}, r"image-00000: its tags are 'red', expected a list of names such as"),
+        ([(GRAY, [1])], {}, r"image-00000: its tags are \[1\], expected a list of names"),
+        ([(GRAY, None)], {}, "image-00000: its tags are None, expected a list of names"),
+        ([GRAY], {}, r"image-00000: is ndarray, expected a pair \(image, \[name, ...\]\)"),
+        ([(GRAY, ["red"], 3)], {}, "image-00000: is tuple, expected a pair"),
+        ([(3, ["red"])], {}, "image-00000: is int, expected a path, a Pillow image, a numpy array or a torch tensor"),
+        ([(GRAY, ["red"])], {"classes": "red"}, "classes are 'red', expected a list of names"),
+        ([(GRAY, ["red"])], {"classes": ["red", "red"]}, "classes: red is listed twice"),
+        ([(GRAY, ["red"])], {"classes": ["red", "background"]}, "background is not a tag: name it first in classes"),
+        ([(GRAY, ["background"])], {}, "background is not a tag"),
+        ([(GRAY, [" red "])], {}, "the tags: ' red ' is not the name of a class"),
+        ([(GRAY, ["a;b"])], {}, "the tags: a;b contains a ;"),
         (
-            [(np.zeros((40, 40, 3), np.uint8), ["redd"])],
+            [(GRAY, ["redd"])],
             {"classes": ["red"]},
             "tag 'redd' is not a class; did you mean",
         ),

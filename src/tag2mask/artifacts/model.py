@@ -5,6 +5,7 @@ Shapes: D width of features, K pixel classes, h w patch grid, Y X pixels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from tag2mask.artifacts.answers import ClassMaps, ShownLabels
 from tag2mask.data import Classes
-from tag2mask.data.in_memory import Image, pixels_of
+from tag2mask.data.in_memory import Image, pixels_of, require_names
 from tag2mask.data.reading import scale_values
 from tag2mask.data.tags_table import indices, tag_index
+from tag2mask.errors import RunError
 from tag2mask.inference.arrays import Floats
 from tag2mask.masks.overlay import Picture, rgb
 from tag2mask.prediction.predict import open_predictor
@@ -45,6 +47,8 @@ def load(path: str | Path, **settings: Any) -> Model:
         >>> model = tag2mask.load("run")  # doctest: +SKIP
         >>> model.predict("cow.jpg", tags=["cow"])  # doctest: +SKIP
     """
+    if not isinstance(path, str | os.PathLike):
+        raise RunError(f"expected the path of a run, a segmenter or an ONNX file, got {type(path).__name__}")
     return Model(open_predictor(Path(path), PredictSettings.parse(settings, where="load")))
 
 
@@ -59,6 +63,10 @@ class Model:
     def __init__(self, predictor: Predictor) -> None:
         """Wrap ``predictor``; use ``load`` to open a file or folder."""
         self.predictor = predictor
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.classes.names[:5]) + (", ..." if len(self.classes) > 5 else "")
+        return f"{type(self.predictor).__name__.removesuffix('Predictor')} of {len(self.classes)} classes ({names})"
 
     @property
     def classes(self) -> Classes:
@@ -83,7 +91,7 @@ class Model:
         Raises:
             DataError: An image cannot be read, or a tag is not a class.
         """
-        return self.each(image, tags, self.maps)
+        return self._each(image, tags, self._maps)
 
     @overload
     def predict(self, image: Image, tags: Sequence[str] | None = None, proba: bool = False) -> NDArray[Any]: ...
@@ -107,7 +115,7 @@ class Model:
         Raises:
             DataError: An image cannot be read, or a tag is not a class.
         """
-        return self.each(image, tags, self.probabilities if proba else self.labels)
+        return self._each(image, tags, self._probabilities if proba else self._labels)
 
     @overload
     def embed(self, image: Image) -> Floats: ...
@@ -126,39 +134,40 @@ class Model:
             DataError: An image cannot be read.
             RunError: The model has no such features: it is an ONNX file, or not a ViT.
         """
-        found = [self.predictor.embed(self.scaled(pixels)) for pixels in self.read(image)]
+        found = [self.predictor.embed(self._scaled(pixels)) for pixels in self._read(image)]
         return found if is_batch(image) else found[0]
 
-    def each(self, image: Any, tags: Sequence[str] | None, form: Callable[[Answer, Picture], T]) -> T | list[T]:
+    def _each(self, image: Any, tags: Sequence[str] | None, form: Callable[[Answer, Picture], T]) -> T | list[T]:
         """Return ``form`` of each image's answer, in a list for a batch; neighbours of one size share a batch."""
-        known = None if tags is None else sorted({tag_index(tag, indices(self.classes.names), "tags") for tag in tags})
+        index = indices(self.classes.names)
+        known = None if tags is None else sorted({tag_index(tag, index, "tags") for tag in require_names(tags, "tags")})
         found: list[T] = []
-        for alike in chunk_by_size(self.read(image), self.predictor.settings.look.batch_size):
-            answers = self.predictor.answer([self.scaled(pixels) for pixels in alike], known)
+        for alike in chunk_by_size(self._read(image), self.predictor.settings.look.batch_size):
+            answers = self.predictor.answer([self._scaled(pixels) for pixels in alike], known)
             pairs = zip(answers, alike, strict=True)
             found += [form(answer, rgb(pixels, self.predictor.data_settings)) for answer, pixels in pairs]
         return found if is_batch(image) else found[0]
 
-    def read(self, image: Any) -> Iterator[NDArray[Any]]:
+    def _read(self, image: Any) -> Iterator[NDArray[Any]]:
         """Yield the raw values ``(Y, X, bands)`` of every image."""
         for index, one in enumerate(image if is_batch(image) else [image]):
             yield pixels_of(one, self.predictor.data_settings, f"image {index}" if is_batch(image) else "the image")
 
-    def scaled(self, pixels: NDArray[Any]) -> Floats:
+    def _scaled(self, pixels: NDArray[Any]) -> Floats:
         """Scale raw values ``(Y, X, bands)`` to ``float32 (bands, Y, X)`` in [0, 1]."""
         return scale_values(Path("the image"), pixels, self.predictor.data_settings)
 
-    def maps(self, answer: Answer, picture: Picture) -> ClassMaps:
+    def _maps(self, answer: Answer, picture: Picture) -> ClassMaps:
         """Return the scores of the tags, by name."""
         planes = dict(zip(answer.values, answer.scores_SYX, strict=True))
         names = {self.classes.names[tag]: planes[tag + self.classes.offset] for tag in answer.tags}
         return ClassMaps(names, picture)
 
-    def labels(self, answer: Answer, picture: Picture) -> ShownLabels:
+    def _labels(self, answer: Answer, picture: Picture) -> ShownLabels:
         """Return the label image."""
         return ShownLabels.of(answer.labels, self.classes, picture)
 
-    def probabilities(self, answer: Answer, picture: Picture) -> Floats:
+    def _probabilities(self, answer: Answer, picture: Picture) -> Floats:
         """Return probabilities ``(K, Y, X)`` of all pixel classes; classes that do not compete have 0."""
         shares_KYX = np.zeros((len(self.classes.pixel_names), *answer.labels.shape), np.float32)
         shares_KYX[list(answer.values)] = answer.shares_SYX

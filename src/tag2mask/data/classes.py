@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from tag2mask.errors import DataError
 from tag2mask.stored import Stored, validate
+
+BACKGROUND = "background"
 
 
 def voc_colours(count: int) -> np.ndarray:
@@ -80,6 +85,28 @@ class Classes:
         """
         stored = validate(StoredClasses, content)
         return cls(tuple(stored.names), stored.background)
+
+
+def parse_classes(names: Sequence[str], where: str | Path) -> Classes:
+    """Return the classes of a list of names; if the first is ``background``, it is the background.
+
+    Raises:
+        DataError: the list is empty, or a name is repeated or cannot be a class; ``where`` names the list.
+    """
+    background = BACKGROUND if names and names[0] == BACKGROUND else None
+    found = tuple(names if background is None else names[1:])
+    if not found:
+        raise DataError(f"{where}: names no class; write one class per line")
+    seen = {background}
+    for name in found:
+        if not isinstance(name, str) or name != name.strip() or not name:
+            raise DataError(f"{where}: {name!r} is not the name of a class; use text without spaces around it")
+        if name in seen:
+            raise DataError(f"{where}: {name} is listed twice; write each class once")
+        seen.add(name)
+        if ";" in name:
+            raise DataError(f"{where}: {name} contains a ;, which separates tags; rename the class")
+    return Classes(found, background)
 
 
 class StoredClasses(Stored):

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
-from tag2mask.data.classes import Classes
+from tag2mask.data.classes import Classes, parse_classes
 from tag2mask.data.layouts import refuse_foreign
 from tag2mask.data.sample import Sample
 from tag2mask.data.samples import ListDataset
@@ -33,7 +33,6 @@ from tag2mask.data.tags_table import (
     read_tag_table,
     repeated_rows,
     tag_index,
-    twice,
 )
 from tag2mask.errors import DataError, SplitMissingError
 from tag2mask.files import regular
@@ -46,7 +45,6 @@ OTHER_SUFFIXES = frozenset(  # image formats that are not read
 )
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
 SPLITS |= {"test": "test", "testing": "test"}
-BACKGROUND = "background"
 ALL = "all"
 
 
@@ -207,25 +205,8 @@ def read_classes(path: Path, tags: Sequence[str]) -> Classes:
     if not path.exists():
         if path.name != DataSettings().classes:
             raise DataError(f"{path}: the list of classes is missing; write one class per line, or name another file")
-        return require_some(path, Classes(tuple(tags)))
-    names = [line for line in read_lines(path) if line]
-    repeated = twice(names)
-    if repeated:
-        raise DataError(f"{path}: {repeated[0]} is listed twice; write each class once")
-    divided = [name for name in names if ";" in name]
-    if divided:
-        raise DataError(f"{path}: {divided[0]} contains a ;, which separates tags; rename the class")
-    if names[:1] == [BACKGROUND]:
-        names = names[1:]
-        return require_some(path, Classes(tuple(names), BACKGROUND))
-    return require_some(path, Classes(tuple(names)))
-
-
-def require_some(path: Path, classes: Classes) -> Classes:
-    """Check that there is at least one class."""
-    if not classes.names:
-        raise DataError(f"{path}: names no class; write one class per line")
-    return classes
+        return parse_classes(tags, path)
+    return parse_classes([line for line in read_lines(path) if line], path)
 
 
 def read_tags(

@@ -26,6 +26,7 @@ def confusion(truth: NDArray[Any], prediction: NDArray[Any], classes: int, ignor
         array([[1, 1, 0],
                [0, 1, 0]])
     """
+    truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.shape != prediction.shape:
         raise ValueError(f"truth is {truth.shape}, prediction is {prediction.shape}")
     counted = truth != ignore

@@ -24,12 +24,16 @@ from tag2mask.shown import Shown, Table
 
 @dataclass(frozen=True)
 class Scores:
-    """A mask set's scores. ``random_miou`` is the expected mIoU of painting at random among each image's tags."""
+    """A mask set's scores, in percent.
+
+    ``random_miou`` is the expected mIoU of painting at random among each image's tags, ``interval`` the 95 % interval
+    of the mIoU over images. ``table`` has the rates of all classes, as fractions.
+    """
 
     classes: Classes
     table: ScoreTable
-    interval: tuple[float, float]
-    random_miou: float
+    interval: tuple[float | None, float | None]
+    random_miou: float | None
     images: int
     images_without_truth: int
     tags: str
@@ -76,8 +80,8 @@ class Scores:
         table = self.table
         return {
             "miou": self.miou,
-            "random_miou": percent(self.random_miou),
-            "miou_interval_95": [percent(edge) for edge in self.interval],
+            "random_miou": self.random_miou,
+            "miou_interval_95": list(self.interval),
             "pixel_accuracy": self.pixel_accuracy,
             "precision": self.precision,
             "recall": self.recall,
@@ -166,11 +170,12 @@ def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
         random_counts(counts, paintable(opened.classes, tags.get(name, [])))
         for counts, name in zip(per_image, with_truth, strict=True)
     )
+    low, high = miou_interval(per_image)
     return Scores(
         opened.classes,
         score_table(per_image.sum(0)),
-        miou_interval(per_image),
-        score_table(np.asarray(chance)).miou,
+        (percent(low), percent(high)),
+        percent(score_table(np.asarray(chance)).miou),
         len(with_truth),
         len(names) - len(with_truth),
         opened.manifest.get("settings", {}).get("tags", "unknown"),

@@ -51,15 +51,23 @@ def paint(
     With a background (value 0), bare pixels become background; without one, every pixel gets a class. Without any
     class, all pixels become background, or stay bare if there is none. By default ``values`` are 1, 2, ..., or
     0, 1, ... without a background. ``logits`` are used only by the rule ``ordered``. ``own`` are the classes'
-    thresholds; None stands for the general one in ``settings``.
+    thresholds; None stands for the general one in ``settings``. Maps may be a tensor.
+
+    Raises:
+        ValueError: the maps are not of that shape or not finite, or there is not one value for each.
 
     Example:
         >>> maps = np.array([[[0.0, 0.2, 1.0]], [[0.0, 0.9, 0.1]]])
         >>> paint(maps)
         array([[0, 2, 1]])
     """
+    maps_KYX = np.asarray(maps_KYX, np.float32)
+    if maps_KYX.ndim != 3 or not np.isfinite(maps_KYX).all():
+        raise ValueError(f"paint: expected finite maps (K, Y, X), got shape {maps_KYX.shape}")
     if values is None:
         values = range(int(has_background), int(has_background) + len(maps_KYX))
+    if len(values) != len(maps_KYX):
+        raise ValueError(f"paint: {len(maps_KYX)} maps have {len(values)} values; give one for each")
     scores_SYX = competing(maps_KYX, has_background, settings, own)
     return decide(scores_SYX, values, logits or [0.0] * len(values), has_background, settings, own)
 

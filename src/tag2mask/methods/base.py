@@ -85,8 +85,14 @@ class Method(nn.Module, ABC):
     crops: tuple[Crops, ...] = ()
 
     def __init__(self, classes: Classes | int) -> None:
-        """Set the classes: names and background, or only their number."""
+        """Set the classes: names and background, or only their number.
+
+        Raises:
+            ValueError: there is no class.
+        """
         super().__init__()
+        if not isinstance(classes, int | Classes) or (isinstance(classes, int) and classes < 1):
+            raise ValueError(f"classes is {classes!r}, expected Classes or their number, at least 1")
         self.classes = unnamed_classes(classes) if isinstance(classes, int) else classes
         self.teacher: Teacher | None = None
 

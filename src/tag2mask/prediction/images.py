@@ -31,6 +31,8 @@ def found_samples(photographs: Sequence[Path]) -> list[Sample]:
 def named_images(path: Path) -> dict[str, Path]:
     """Return the images of a file or folder by name."""
     if path.is_dir():
+        if all((path / name).is_dir() for name in ("images", "masks")):
+            raise DataError(f"{path}: is a data folder, whose masks are images too; give {path / 'images'}")
         images = find_images(path)
         if not images:
             raise DataError(f"{path}: holds no image")

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from tag2mask.errors import SettingsError
 from tag2mask.refine.compiled_lattice import CompiledLattice
+from tag2mask.refine.inputs import require_fitting
 from tag2mask.refine.lattice import Lattice
 from tag2mask.refine.settings import CRFSettings
 
 EPS = 1e-20
 
 
+@torch.no_grad()
 def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, **constants: Any) -> Tensor:
     """Class probabilities ``(S, Y, X)`` after mean field; ``image (bands, Y, X)`` is in [0, 1], ``scores`` >= 0.
 
@@ -32,6 +34,7 @@ def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, 
 
     Raises:
         SettingsError: a constant is unknown or invalid.
+        ValueError: image and scores have other shapes, or values that are not finite or below 0.
 
     Example:
         >>> image, scores = torch.rand(3, 32, 48), torch.rand(2, 32, 48)
@@ -39,6 +42,9 @@ def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, 
         True
     """
     settings = settings or CRFSettings.parse(constants, where="crf")
+    require_fitting(image, scores_SYX)
+    if image.ndim != 3 or scores_SYX.amin() < 0:
+        raise ValueError("crf: expected one image, not a batch, and scores of at least 0")
     if len(scores_SYX) < 2:
         return torch.ones_like(scores_SYX)
     negative_NS = -unary(scores_SYX, settings).flatten(1).T

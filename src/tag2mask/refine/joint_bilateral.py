@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tag2mask.refine.inputs import require_fitting
 from tag2mask.vit.grid import resize
 
 REACH = 2  # patches on each side of a pixel's own: a window of 5 x 5
@@ -25,6 +26,7 @@ def guided(image: Tensor, scores_SYX: Tensor, grid: Sequence[int]) -> Tensor:
     S(p) = sum_q S_q exp(-|p - q|^2 / 2 PLACE^2) exp(-|I_p - I_q|^2 / 2 COLOUR^2) / (the same without S_q), over the
     patches q around pixel p; S_q is the score at a patch's centre, I_q its mean colour. Memory: 25 numbers per pixel.
     """
+    require_fitting(image, scores_SYX)
     Y, X = scores_SYX.shape[1:]
     scores_Shw = resize(scores_SYX[None], grid)[0]
     colours_hw = F.adaptive_avg_pool2d(image, (grid[0], grid[1]))

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tag2mask.refine.inputs import require_fitting
+
 DILATIONS = (1, 2, 4, 8, 12, 24)
 ITERATIONS = 10
 SHARPNESS = 10.0  # the kernel in units of the local standard deviation
@@ -24,10 +26,14 @@ def pamr(image: Tensor, maps_KYX: Tensor) -> Tensor:
     The weights are a softmax of k(i, j) = -|x_i - x_j| / sigma_i, averaged over bands, with sigma_i proportional to the
     standard deviation among i and its neighbours. ``image (bands, Y, X)`` in [0, 1], ``maps (K, Y, X)``.
 
+    Raises:
+        ValueError: image and maps have other shapes, or values that are not finite.
+
     Example:
         >>> pamr(torch.rand(3, 32, 48), torch.rand(2, 32, 48)).shape
         torch.Size([2, 32, 48])
     """
+    require_fitting(image, maps_KYX)
     weights_NYX = neighbour_weights(image)
     for _ in range(ITERATIONS):
         total = torch.zeros_like(maps_KYX)

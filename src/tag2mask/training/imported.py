@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from tag2mask.data import Classes
-from tag2mask.data.folder import BACKGROUND, read_classes
+from tag2mask.data.classes import BACKGROUND
+from tag2mask.data.folder import read_classes
 from tag2mask.errors import DataError, SettingsError, WeightsError
 from tag2mask.files import file_hash, in_one_move, require_new, reserved, sync
 from tag2mask.methods import method_settings

@@ -47,6 +47,8 @@ class GatedAttention(nn.Module):
             SettingsError: ``source`` is not plain attention, or shares keys between heads.
         """
         super().__init__()
+        if isinstance(source, GatedAttention):
+            raise SettingsError("this timm model already belongs to a method, which took it over; pass a fresh model")
         if not isinstance(source, Attention | AttentionRope | EvaAttention):
             raise SettingsError(f"attention of type {type(source).__name__} is not plain self-attention")
         self.heads = source.num_heads

@@ -13,10 +13,9 @@ import numpy as np
 
 from tag2mask.data.cache import file_sha256
 from tag2mask.data.check.report import CheckReport
-from tag2mask.data.classes import Classes
+from tag2mask.data.classes import BACKGROUND, Classes
 from tag2mask.data.folder import (
     ALL,
-    BACKGROUND,
     find_images,
     images_folder,
     is_class_folders,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tag2mask.data.classes import Classes
-from tag2mask.data.folder import BACKGROUND, SPLITS, split_called
+from tag2mask.data.classes import BACKGROUND, Classes
+from tag2mask.data.folder import SPLITS, split_called
 from tag2mask.data.sources.coco_file import CocoFile
 from tag2mask.data.sources.own import BACKGROUND_LABEL, IGNORE_LABEL, OutlineSettings, read_splits
 from tag2mask.data.sources.record import Record, Source, require_layout

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import Field
 
-from tag2mask.data.classes import Classes
-from tag2mask.data.folder import BACKGROUND, read_lines, split_called, strip_suffix
+from tag2mask.data.classes import BACKGROUND, Classes
+from tag2mask.data.folder import read_lines, split_called, strip_suffix
 from tag2mask.data.reading import read_mask
 from tag2mask.data.sources.huggingface_columns import Column, columns_of, value_of
 from tag2mask.data.sources.huggingface_files import Rows, find_files, open_rows, require_pyarrow

@@ -23,8 +23,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from tag2mask._version import __version__
-from tag2mask.data.classes import Classes
-from tag2mask.data.folder import BACKGROUND
+from tag2mask.data.classes import BACKGROUND, Classes
 from tag2mask.data.geotiff import read_georeference, write_geotiff
 from tag2mask.data.sources import Record, Source, open_source
 from tag2mask.data.statistics import STATISTICS, write_statistics
