@@ -26,6 +26,7 @@ VERBS = [
     "export",
     "load",
     "make_masks",
+    "merge",
     "predict",
     "prepare",
     "report",
