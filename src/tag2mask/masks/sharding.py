@@ -20,7 +20,7 @@ from tag2mask.beginnings import ANEW, ELSEWHERE
 from tag2mask.data import Classes, Sample
 from tag2mask.data.writing import mask_png
 from tag2mask.errors import MaskSetError, SettingsError
-from tag2mask.files import OWN, held, in_one_move, json_bytes, reserved, sync_one
+from tag2mask.files import held, in_one_move, json_bytes, reserved, sync_one
 from tag2mask.masks.manifest import CLASSES, MANIFEST, complete_manifest
 from tag2mask.masks.scores import scores_png
 from tag2mask.masks.shards import SHARD, Shard, file_names, find_shards, open_shard
@@ -129,7 +129,7 @@ def finished_shard(out: Path, origin: Mapping[str, Any], shard: Shard | None) ->
     if shard is None or not out.exists():
         return None
     found = find_shards(out)
-    others = sorted(path.name for path in out.iterdir() if path not in found and not path.name.startswith(OWN))
+    others = sorted(path.name for path in out.iterdir() if path not in found and not path.name.startswith("."))
     if others:
         raise MaskSetError(f"{out} holds {others[0]}, which is no shard; {ELSEWHERE}")
     own = out / shard.file_name()

@@ -175,7 +175,7 @@ def open_shards(folder: Path) -> list[PackedShard]:
     require_all(folder, found.values())
     shards = [open_shard(path) for path in found]
     first = shards[0]
-    mend = f"make it again with the command that made {first.path.name}, or that one with this one's"
+    mend = f"make it and {first.path.name} with the same command"
     owner: dict[str, PackedShard] = {}
     for shard in shards:
         shard.require_same(first.origin(), first.manifest.shard.images_sha256, mend)
