@@ -297,7 +297,7 @@ def test_what_cannot_be_merged_is_said(tmp_path: Path) -> None:
     shutil.copy(shards / "shard-00001-of-00004.tar", shards / "shard-00001-of-00005.tar")
     refused("holds shards of 4 and of 5")
     refused(
-        r"shard-00002-of-00002\.tar was begun with torch = 2, not 1; make it and shard-00001-of-00002\.tar with the same command",
+        r"shard-00002-of-00002\.tar was begun with torch = 2, not 1; make it and shard-00001-of-00002\.tar with the same",
         differing(tmp_path / "torch", {"torch": 1}, {"torch": 2}),
     )
     refused(
@@ -351,6 +351,15 @@ def with_more(name: str, *more: Any) -> Callable[[tarfile.TarFile, tarfile.TarIn
     return change
 
 
+def backwards(tar: tarfile.TarFile, info: tarfile.TarInfo, data: bytes) -> None:
+    """A first member of negative size: the next one begins before it."""
+    if info.name == "classes.json":
+        info.size = -1024
+        tar.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))  # type: ignore[union-attr]
+    else:
+        add(tar, info.name, data)
+
+
 HOSTILE = {
     "name above": (renamed("../../../evil"), "points outside"),
     "absolute name": (renamed("/tmp/tag2mask-evil"), "points outside"),
@@ -362,6 +371,7 @@ HOSTILE = {
     "twice": (with_more("masks/a.png"), "occurs twice"),
     "link": (with_more("masks/b.png", tarfile.SYMTYPE, "/etc/passwd"), "is not a plain file"),
     "hard link": (with_more("masks/b.png", tarfile.LNKTYPE, "../../secret"), "is not a plain file"),
+    "negative size": (backwards, "is cut off"),
     "device": (with_more("masks/b.png", tarfile.CHRTYPE), "is not a plain file"),
 }
 
