@@ -238,6 +238,9 @@ def test_shards_of_something_else_are_refused(run: Path, trained: Path, tmp_path
     with pytest.raises(MaskSetError, match="was painted when the list of images was another"):
         make_masks(run, out=shards, shard="2/3", **MASKS)
     assert content(shards) == before
+    (tmp_path / "file").touch()
+    with pytest.raises(MaskSetError, match="file is a file; choose another --out"):
+        make_masks(run, out=tmp_path / "file", shard="1/3", **MASKS)
     make_masks(run, out=tmp_path / "set", split="val")
     with pytest.raises(MaskSetError, match=r"set holds classes\.json, which is no shard"):
         make_masks(run, out=tmp_path / "set", shard="1/3", split="val")
@@ -297,7 +300,7 @@ def test_what_cannot_be_merged_is_said(tmp_path: Path) -> None:
     shutil.copy(shards / "shard-00001-of-00004.tar", shards / "shard-00001-of-00005.tar")
     refused("holds shards of 4 and of 5")
     refused(
-        r"shard-00002-of-00002\.tar was begun with torch = 2, not 1; make it and shard-00001-of-00002\.tar with the same",
+        r"shard-00002-of-00002\.tar was begun with torch = 2, not 1; make it and shard-00001-of-00002\.tar with",
         differing(tmp_path / "torch", {"torch": 1}, {"torch": 2}),
     )
     refused(

@@ -128,6 +128,8 @@ def finished_shard(out: Path, origin: Mapping[str, Any], shard: Shard | None) ->
     """
     if shard is None or not out.exists():
         return None
+    if not out.is_dir():
+        raise MaskSetError(f"{out} is a file; {ELSEWHERE}")
     found = find_shards(out)
     others = sorted(path.name for path in out.iterdir() if path not in found and not path.name.startswith("."))
     if others:
