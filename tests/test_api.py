@@ -28,6 +28,7 @@ VERBS = [
     "export",
     "load",
     "make_masks",
+    "merge",
     "predict",
     "prepare",
     "report",

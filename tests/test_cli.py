@@ -30,7 +30,7 @@ def test_help_lists_the_verbs_in_the_order_of_use(
     listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
     verbs = (
         "run check prepare train import train-probe refine-train masks compare "
-        "segment predict evaluate convert report export"
+        "segment predict merge evaluate convert report export"
     )
     assert listed == [*verbs.split(), "recipes", "reproduce", "demo"]
     assert call(monkeypatch) == 0

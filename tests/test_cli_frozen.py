@@ -44,7 +44,9 @@ OF_0_1 = {
 }  # fmt: skip
 SINCE = {
     "import": "--background --classes --image-size --json --method --out",
-    "masks": "--probe --recipe --scores --unsure",
+    "masks": "--probe --recipe --scores --shard --unsure",
+    "merge": "--json --out",
+    "predict": "--shard",
     "recipes": "--json",
     "refine-train": "--resume",
     "segment": "--potts --recipe --target",

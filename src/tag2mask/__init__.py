@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         import_checkpoint,
         load,
         make_masks,
+        merge,
         predict,
         prepare,
         report,
@@ -42,7 +43,7 @@ choose_threads(os.environ)
 
 __all__ = [
     "Model", "Tag2MaskError", "__version__", "check", "compare", "convert", "evaluate", "export", "import_checkpoint",
-    "load", "make_masks", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
 ]  # fmt: skip
 
 

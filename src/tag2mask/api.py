@@ -20,6 +20,7 @@ from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
 from tag2mask.exporters import Conversion
 from tag2mask.fields import takes
+from tag2mask.masks import merge as merging
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
 from tag2mask.painting import make
@@ -45,8 +46,8 @@ if TYPE_CHECKING:  # the extra onnx may be missing
     from tag2mask.exporters.onnx import OnnxSummary
 
 __all__ = [
-    "Model", "check", "compare", "convert", "evaluate", "export", "import_checkpoint", "load", "make_masks", "predict",
-    "prepare", "report", "run", "segment", "train", "train_probe",
+    "Model", "check", "compare", "convert", "evaluate", "export", "import_checkpoint", "load", "make_masks", "merge",
+    "predict", "prepare", "report", "run", "segment", "train", "train_probe",
 ]  # fmt: skip
 
 Tagged = Sequence[tuple[Image, Sequence[str]]]
@@ -212,14 +213,19 @@ def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSu
 
 @takes(MaskSettings)
 def make_masks(
-    run: str | Path, data: str | Path | None = None, out: str | Path | None = None, **settings: Any
+    run: str | Path,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    shard: str | None = None,
+    **settings: Any,
 ) -> MaskSetSummary:
     """Paint the masks of a split and write a mask set.
 
     Args:
         run: Folder written by ``train``.
         data: A data folder other than the run's.
-        out: New folder; None writes to ``RUN/masks-SPLIT``.
+        out: New folder; None writes to ``RUN/masks-SPLIT``, or a shard to ``RUN/shards-SPLIT``.
+        shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
         **settings: Settings of ``MaskSettings``, such as ``split="val"`` or ``refine={"names": "pamr,crf"}``.
 
     Returns:
@@ -228,7 +234,24 @@ def make_masks(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return make.make_masks(as_path(run), as_path_or_none(data), as_path_or_none(out), MaskSettings.parse(settings))
+    paint_as = MaskSettings.parse(settings)
+    return make.make_masks(as_path(run), as_path_or_none(data), as_path_or_none(out), paint_as, shard)
+
+
+def merge(shards: str | Path, out: str | Path) -> MaskSetSummary:
+    """Write the mask set of all shards in a folder. Called again, it continues.
+
+    Args:
+        shards: Folder that ``make_masks`` or ``predict`` wrote all shards to.
+        out: New folder for the mask set.
+
+    Returns:
+        The folder of the mask set, the number of masks, and the images that failed.
+
+    Raises:
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
+    """
+    return merging.merge(as_path(shards), as_path(out))
 
 
 @takes(SegmentSettings)
@@ -282,6 +305,7 @@ def predict(
     photographs: str | Path | Sequence[str | Path],
     out: str | Path,
     split: str | None = None,
+    shard: str | None = None,
     **settings: Any,
 ) -> MaskSetSummary:
     """Paint masks of new images and write a mask set.
@@ -291,6 +315,7 @@ def predict(
         photographs: One or several image files or folders, of any size; an empty list with ``split``.
         out: New folder for the mask set.
         split: A split of the data that the model was trained on, instead of images.
+        shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
         **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}``.
 
     Returns:
@@ -301,7 +326,7 @@ def predict(
     """
     given = [photographs] if isinstance(photographs, str | Path) else photographs
     paths = [Path(path) for path in given]
-    return prediction.predict(as_path(model), paths, as_path(out), PredictSettings.parse(settings), split)
+    return prediction.predict(as_path(model), paths, as_path(out), PredictSettings.parse(settings), split, shard)
 
 
 @takes(DataSettings)

@@ -32,7 +32,7 @@ def test_every_method_but_gradients_becomes_a_file_for_any_size(
     squares: Path, tmp_path: Path, small: dict[str, object], method: str
 ) -> None:
     layered = {"map_layers": 2} if "map_layers" in METHODS[method].settings_class.model_fields else {}
-    extra = {"attended_layers": 2} if method == "attended" else {}
+    extra = {"attended_layers": 2} if method.startswith("attended") else {}
     train(
         squares, tmp_path / "run", **{**small, "method_settings": {**layered, **extra}, "epochs": 1, "method": method}
     )

@@ -65,6 +65,7 @@ def works(root: Path) -> dict[str, Work]:
             True,
         ),
         "masks": Work("masks", ["masks", made, "--split=all", "--refine=pamr", "--out", out], out),
+        "shard": Work("shard", ["masks", made, "--split=all", "--shard=1/2", "--out", out], out),
         "segment": Work(
             "segment",
             ["segment", made, "--masks", masks, "--out", out, *SEGMENT],

@@ -16,6 +16,7 @@ from trials import Child, Counts, Work, attempt, content, left_over, limited, ru
 FAST = {
     "train": (0, 3000),
     "masks": (40,),
+    "shard": (3000,),
     "prepare": (40,),
     "report": (3000,),
     "npz": (40,),

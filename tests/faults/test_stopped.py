@@ -34,6 +34,7 @@ def disturb_all(
         ("train", signal.SIGKILL),
         ("refine-train", signal.SIGKILL),
         ("masks", signal.SIGTERM),
+        ("shard", signal.SIGKILL),
         ("prepare", signal.SIGINT),
     ],
 )

@@ -14,6 +14,7 @@ RUN = argument("run", "RUN", "Folder written by train.")
 MASKSET = argument("mask_set", "MASKSET", "Folder written by masks.")
 RESUME = flag("resume", "Continue the training in --out.")
 WHOLE = path("out", "DIR", "Folder for all results; run again to continue there.", required=True)
+SHARD = word("shard", "I/N|auto", "Paint part I of N into one file of --out; merge unites all N; see docs/clusters.md.")
 ONLY_SET = ("assignments",)
 
 VERBS = (
@@ -87,7 +88,7 @@ VERBS = (
         Options("masks.settings.MaskSettings",
                 "split tags look.scales look.flip refine.names layers heads refine.probe refine.walk threshold scores "
                 "paint.unsure", ("recipe", "assignments")),
-        word("tune-on-truth", "SPLIT", "Choose the background threshold by the true masks of this split."),
+        word("tune-on-truth", "SPLIT", "Choose the background threshold by the true masks of this split."), SHARD,
         fails="failures",
     ),
     verb(
@@ -117,10 +118,12 @@ VERBS = (
         argument("model", "SEGMENTER|RUN|FILE.onnx", "Model written by segment, train or export."),
         argument("photographs", "IMAGES|FOLDER", "Images of any size.", nargs=-1),
         path("out", "DIR", "A new folder for the mask set.", required=True),
-        word("split", "NAME", "Instead of images: a split of the data that the model was trained on."),
+        word("split", "NAME", "Instead of images: a split of the data that the model was trained on."), SHARD,
         Options("prediction.settings.PredictSettings", "look.scales look.flip refine.names overlay", ONLY_SET),
         fails="failures",
     ),
+    verb("merge", "masks.merge.merge", "Write the mask set of all shards.", argument("shards", "DIR", "Their folder."),
+         path("out", "DIR", "A new folder for the mask set.", required=True)),
     verb(
         "evaluate", "evaluation.evaluate.evaluate", "Score a mask set against true masks and random painting.",
         MASKSET, path("truth", "DIR", "Folder of true label images NAME.png.", required=True),

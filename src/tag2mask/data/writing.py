@@ -16,6 +16,11 @@ from tag2mask.files import write_bytes
 def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
     """Write a label image atomically: indexed with the classes' palette, or 16-bit gray if there are many classes."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, mask_png(labels, classes))
+
+
+def mask_png(labels: NDArray[np.int64], classes: Classes) -> bytes:
+    """Encode a label image."""
     if classes.ignore == 255:
         image = Image.fromarray(labels.astype(np.uint8))
         image.putpalette(classes.palette().ravel().tolist())
@@ -23,4 +28,4 @@ def write_mask(path: Path, labels: NDArray[np.int64], classes: Classes) -> None:
         image = Image.fromarray(labels.astype(np.uint16))
     content = BytesIO()
     image.save(content, format="PNG")
-    write_bytes(path, content.getvalue())
+    return content.getvalue()

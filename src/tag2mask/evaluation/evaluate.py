@@ -18,6 +18,7 @@ from tag2mask.evaluation.chance import random_counts
 from tag2mask.evaluation.confusion import Counts, confusion
 from tag2mask.evaluation.iou import Rates, ScoreTable, mean_known, miou_interval, score_table
 from tag2mask.evaluation.tables import html_table
+from tag2mask.masks.packed import labels_in
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.shown import Shown, Table
 
@@ -193,7 +194,7 @@ def read_name_list(truth: Path, split: str) -> list[str]:
 def image_counts(opened: MaskSet, truth: Path, name: str) -> Counts:
     """Return the counts of one image."""
     path = truth / f"{name}.png"
-    true, predicted = read_mask(path), read_mask(opened.mask(name))
+    true, predicted = read_mask(path), labels_in(opened.mask(name))
     try:
         return confusion(true, predicted, len(opened.classes.pixel_names), opened.classes.ignore)
     except ValueError as error:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data.folder import IMAGE_SUFFIXES, images_folder, strip_suffix
-from tag2mask.data.reading import read_mask
 from tag2mask.errors import MaskSetError
 from tag2mask.files import is_file
+from tag2mask.masks.packed import labels_in
 from tag2mask.masks.write import MaskSet
 
 
@@ -41,7 +41,7 @@ def read_label_images(mask_set: MaskSet, images: Path | None, suffix: str | None
     classes = mask_set.classes
     places = places_of_images(mask_set, images)
     for name in mask_set.names():
-        labels = read_mask(mask_set.mask(name))
+        labels = labels_in(mask_set.mask(name))
         unknown = classes.foreign(labels)
         if unknown.size:
             raise MaskSetError(f"{mask_set.mask(name)}: holds the value {unknown[0]}, which is not a class")

@@ -17,7 +17,8 @@ from PIL import Image
 
 from tag2mask.exporters.label_images import LabelImage
 from tag2mask.files import write_json
-from tag2mask.masks.write import CLASSES, MaskSet
+from tag2mask.masks.manifest import CLASSES
+from tag2mask.masks.write import MaskSet
 
 
 def write_png(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]) -> Counter[str]:

@@ -19,7 +19,8 @@ from tag2mask.data.writing import write_mask
 from tag2mask.errors import DataError
 from tag2mask.exporters.label_images import LabelImage
 from tag2mask.exporters.labelmap import labelmap
-from tag2mask.masks.write import MANIFEST, MaskSet
+from tag2mask.masks.manifest import MANIFEST
+from tag2mask.masks.write import MaskSet
 from tag2mask.names import split_name
 
 

@@ -5,14 +5,18 @@ Shapes: Y X pixels.
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from tag2mask.data import Classes, DataSettings
 from tag2mask.data.reading import read_image
+
+OVERLAYS = "overlays"
 
 Picture = NDArray[np.uint8]
 
@@ -46,3 +50,10 @@ def overlay(picture: Picture, labels: NDArray[Any], classes: Classes) -> Picture
     if classes.background is not None:
         clear = clear | (labels == 0)
     return np.where(clear[..., None], picture, (mixed // 5).astype(np.uint8))
+
+
+def overlay_jpeg(picture: Picture, labels: NDArray[Any], classes: Classes) -> bytes:
+    """Encode a mask drawn over its image ``(Y, X, 3)``."""
+    content = BytesIO()
+    Image.fromarray(overlay(picture, labels, classes)).save(content, "JPEG", quality=90)
+    return content.getvalue()

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError
 from tag2mask.files import write_bytes
+from tag2mask.masks.packed import Packed, labels_in
 from tag2mask.names import inside
 
 SCORES = "scores"
@@ -43,16 +43,21 @@ def score_path(folder: Path, name: str) -> Path:
 def write_scores(path: Path, planes_Shw: Planes) -> None:
     """Write one or more planes atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, scores_png(planes_Shw))
+
+
+def scores_png(planes_Shw: Planes) -> bytes:
+    """Encode one or more planes."""
     content = BytesIO()
     Image.fromarray(planes_Shw.reshape(-1, planes_Shw.shape[2])).save(content, format="PNG")
-    write_bytes(path, content.getvalue())
+    return content.getvalue()
 
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """The scores of one image: their path, and the pixel values of the classes of their planes."""
+    """The scores of one image: their file, and the pixel values of the classes of their planes."""
 
-    path: Path
+    path: Path | Packed
     values: tuple[int, ...]
 
     def read(self) -> Planes:
@@ -63,7 +68,7 @@ class ScoreFile:
         """
         if not self.values:
             return np.zeros((0, 1, 1), np.uint8)
-        stacked = read_mask(self.path)
+        stacked = labels_in(self.path)
         if len(stacked) % len(self.values) or stacked.max() > ONE:
             raise DataError(
                 f"{self.path}: is not a stack of {len(self.values)} 8-bit planes, one per class of the image; delete "

@@ -4,15 +4,18 @@
 
     masks/NAME.png     indexed, VOC palette, the image's size; 16-bit gray above 254 classes
     scores/NAME.png    with the setting ``scores``: how likely each class of the image is (``masks/scores.py``)
+    overlays/NAME.jpg  from ``predict --overlay``: the mask over its image
     classes.json       names, background, ignore
     manifest.json      how the masks were made, from what, which labels were used, which images failed
 
 Files are written atomically. The manifest is written first, with ``complete`` false, so that an interrupted set can be
-continued; the tags of each image are in ``tags.jsonl`` until they move into the manifest.
+continued; the tags of each image are in ``tags.jsonl`` until they move into the manifest. The same files may be packed
+into shards (``masks/shards.py``).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,55 +24,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from tag2mask.beginnings import require_begun_as
 from tag2mask.data import Classes
 from tag2mask.data.writing import write_mask
 from tag2mask.errors import MaskSetError
-from tag2mask.files import append_line, json_bytes, sync, vacant, write_json
+from tag2mask.files import append_line, file_hash, json_bytes, sync, vacant, write_bytes, write_json
+from tag2mask.masks.manifest import CLASSES, MANIFEST, MASKS, TAGS, Manifest, complete_manifest, has_scores
+from tag2mask.masks.packed import Packed
 from tag2mask.masks.scores import SCORES, Planes, ScoreFile, score_path, write_scores
+from tag2mask.masks.shards import find_shards, merge_manifests, open_shards
 from tag2mask.names import inside
 from tag2mask.shown import Shown
-from tag2mask.stored import Count, Flag, Place, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored
-
-MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
-
-
-class HowMade(Stored, extra="allow"):
-    """Those settings in a manifest that are read again."""
-
-    split: str = ""
-    tags: str = ""
-    scores: Flag = False
-
-
-class Manifest(Stored, extra="allow"):
-    """The content of ``manifest.json``; missing entries get defaults."""
-
-    complete: Flag = False
-    run: str = ""
-    segmenter: str = ""
-    checkpoint_sha256: str = ""
-    data: Place = "."
-    settings: HowMade = HowMade()
-    labels_used: str = ""
-    truth_used: str = ""
-    images: Count = 0
-    image_tags: dict[str, list[str]] = Field(default_factory=dict)
-    fallbacks: list[str] = Field(default_factory=list)
-    failures: dict[str, str] = Field(default_factory=dict)
-
-    def require_known(self, classes: Classes) -> None:
-        """Check that all tags are classes.
-
-        Raises:
-            ValueError: one is not.
-        """
-        known = set(classes.names)
-        for name, tags in self.image_tags.items():
-            if unknown := set(tags) - known:
-                raise ValueError(f"image_tags.{name}: {CLASSES} has no class {min(unknown)!r}")
+from tag2mask.stored import Flag, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored, validate
 
 
 class TagsRow(Stored):
@@ -82,20 +49,34 @@ class TagsRow(Stored):
 
 @dataclass(frozen=True)
 class MaskSet:
-    """A mask set, opened for reading."""
+    """A mask set, opened for reading; ``packed`` are its files if they are in shards."""
 
     path: Path
     classes: Classes
     manifest: dict[str, Any]
+    packed: Mapping[str, Packed] | None = None
 
     def names(self) -> list[str]:
         """Names of the images that have a mask, sorted."""
+        if self.packed is not None:
+            return sorted(self.manifest["image_tags"])
         folder = self.path / MASKS
         return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("[!.]*.png"))
 
-    def mask(self, name: str) -> Path:
-        """Path of the mask of an image."""
-        return mask_path(self.path, name)
+    def mask(self, name: str) -> Path | Packed:
+        """File of the mask of an image."""
+        return mask_path(self.path, name) if self.packed is None else self.packed[f"{MASKS}/{name}.png"]
+
+    def score_file(self, name: str) -> Path | Packed:
+        """File of the scores of an image, which is missing if there is nothing to score."""
+        path = score_path(self.path, name)
+        return path if self.packed is None else self.packed.get(f"{SCORES}/{name}.png", path)
+
+    def manifest_hash(self) -> str:
+        """Return the SHA-256 of the manifest; that of shards is the merged mask set's."""
+        if self.packed is None:
+            return file_hash(self.path / MANIFEST)
+        return hashlib.sha256(json_bytes(merge_manifests(open_shards(self.path)))).hexdigest()
 
     def scores(self, names: Iterable[str]) -> dict[str, ScoreFile]:
         """Scores of these images.
@@ -108,10 +89,10 @@ class MaskSet:
         tags, first = tags_of(self), self.classes.offset
         place = {name: value for value, name in enumerate(self.classes.names, start=first)}
         found = {
-            name: ScoreFile(score_path(self.path, name), (*range(first), *(place[tag] for tag in tags[name])))
+            name: ScoreFile(self.score_file(name), (*range(first), *(place[tag] for tag in tags[name])))
             for name in names
         }
-        missing = [one.path for one in found.values() if one.values and not one.path.is_file()]
+        missing = [one.path for one in found.values() if one.values and is_missing(one.path)]
         if missing:
             raise MaskSetError(
                 f"the scores of {len(missing)} of {len(found)} images are missing, such as {missing[0]}: run the same "
@@ -129,11 +110,6 @@ def mask_path(folder: Path, name: str) -> Path:
     return inside(folder / MASKS, f"{name}.png", folder)
 
 
-def has_scores(manifest: Mapping[str, Any]) -> bool:
-    """Whether a mask set with this manifest has scores."""
-    return bool(manifest.get("settings", {}).get("scores", False))
-
-
 def tags_of(masks: MaskSet) -> dict[str, list[str]]:
     """Return the tags that each image was painted with.
 
@@ -147,12 +123,19 @@ def tags_of(masks: MaskSet) -> dict[str, list[str]]:
     return tags
 
 
+def is_missing(file: Path | Packed) -> bool:
+    """Whether a file that a manifest lists is not there; shards are checked when they are opened."""
+    return isinstance(file, Path) and not file.is_file()
+
+
 def open_mask_set(path: Path) -> MaskSet:
-    """Open a mask set.
+    """Open a mask set, or a folder with all its shards.
 
     Raises:
         MaskSetError: it is not a mask set, or it is damaged.
     """
+    if not (path / MANIFEST).exists() and find_shards(path):
+        return open_packed(path)
     for name in (CLASSES, MANIFEST):
         if not (path / name).is_file():
             raise MaskSetError(
@@ -166,6 +149,19 @@ def open_mask_set(path: Path) -> MaskSet:
     return MaskSet(path, classes, manifest.model_dump(exclude_unset=True))
 
 
+def open_packed(path: Path) -> MaskSet:
+    """Open a folder with all shards of a mask set.
+
+    Raises:
+        MaskSetError: a shard is missing or damaged, or they are not parts of one mask set.
+    """
+    shards = open_shards(path)
+    manifest = validate(Manifest, merge_manifests(shards)).model_dump(exclude_unset=True)
+    return MaskSet(
+        path, shards[0].classes, manifest, {name: file for shard in shards for name, file in shard.members.items()}
+    )
+
+
 def open_finished(path: Path) -> MaskSet:
     """Open a mask set that is complete, not empty, and holds every mask that its manifest lists.
 
@@ -176,7 +172,7 @@ def open_finished(path: Path) -> MaskSet:
     if not opened.manifest.get("complete"):
         raise MaskSetError(f"{path} is not finished: run the same tag2mask command again to continue")
     listed = opened.manifest.get("image_tags", {})
-    missing = [name for name in listed if not opened.mask(name).is_file()]
+    missing = [name for name in listed if is_missing(opened.mask(name))]
     if missing:
         raise MaskSetError(
             f"{len(missing)} of the {len(listed)} masks that {MANIFEST} lists are missing, such as "
@@ -210,6 +206,12 @@ class MaskSetSummary:
         """Return the output for people."""
         untagged = f"{self.untagged} of them without any tag, " if self.untagged else ""
         return [f"{self.path}: {self.images} masks, {untagged}{len(self.failures)} failures"]
+
+
+def summarise(path: Path, manifest: Mapping[str, Any]) -> MaskSetSummary:
+    """Return the summary of a finished mask set or shard with this manifest."""
+    untagged = sum(not tags for tags in manifest["image_tags"].values())
+    return MaskSetSummary(path, manifest["images"], len(manifest["fallbacks"]), untagged, dict(manifest["failures"]))
 
 
 @dataclass(frozen=True)
@@ -283,29 +285,35 @@ class MaskSetWriter:
         # A file may be empty after a power failure.
         return name in self.tags and all(path.is_file() and path.stat().st_size > 0 for path in paths)
 
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file of the mask set, such as ``overlays/NAME.jpg``.
+
+        Raises:
+            DataError: the name points outside the folder.
+        """
+        path = inside(self.path, name, self.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
+
     def add(self, name: str, painted: Painted) -> None:
         """Write the scores and the mask of an image, and record the tags it was painted with."""
         if painted.scores is not None:
             write_scores(score_path(self.path, name), painted.scores)
         write_mask(mask_path(self.path, name), painted.labels, self.classes)
-        append_line(self.path / TAGS, {"name": name, "tags": painted.tags, "fallback": painted.fallback})
-        if painted.fallback and name not in self.tags:  # otherwise its mask was deleted and is painted again
+        self.note(name, painted.tags, painted.fallback)
+
+    def note(self, name: str, tags: list[str], fallback: bool) -> None:
+        """Record that the mask of an image was painted with these tags."""
+        append_line(self.path / TAGS, {"name": name, "tags": tags, "fallback": fallback})
+        if fallback and name not in self.tags:  # otherwise its mask was deleted and is painted again
             self.fallbacks.append(name)
-        self.tags[name] = painted.tags
+        self.tags[name] = tags
 
     def finish(self, failures: Mapping[str, str]) -> MaskSetSummary:
         """Write the complete manifest, after all files it lists are on disk."""
         for folder in (SCORES, MASKS):
             sync(self.path / folder)
-        content = {
-            **self.origin,
-            "complete": True,
-            "images": len(self.tags),
-            "fallbacks": self.fallbacks,
-            "failures": dict(failures),
-            "image_tags": self.tags,
-        }
+        content = complete_manifest(self.origin, self.tags, self.fallbacks, failures)
         write_json(self.path / MANIFEST, content)
         (self.path / TAGS).unlink(missing_ok=True)
-        untagged = sum(not tags for tags in self.tags.values())
-        return MaskSetSummary(self.path, len(self.tags), len(self.fallbacks), untagged, dict(failures))
+        return summarise(self.path, content)

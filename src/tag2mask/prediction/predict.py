@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from tag2mask.beside import read_ahead, write_behind
-from tag2mask.data import Classes, DataSettings, Sample, open_dataset
+from tag2mask.data import DataSettings, Sample, open_dataset
 from tag2mask.data.batches import batches
 from tag2mask.data.folder import images_folder, passed_over, require_outside
 from tag2mask.errors import RunError, SettingsError
-from tag2mask.files import held, write_bytes
-from tag2mask.masks.overlay import Picture, overlay, read_picture
-from tag2mask.masks.write import MaskSetSummary, MaskSetWriter, Painted
+from tag2mask.masks.overlay import OVERLAYS, overlay_jpeg, read_picture
+from tag2mask.masks.sharding import Writer, finished_shard, of_list, opened_writer, read_shard, share
+from tag2mask.masks.write import MaskSetSummary, Painted
 from tag2mask.prediction.images import found_samples
 from tag2mask.prediction.predictor import Predictor
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
 from tag2mask.segmentation.kinds import ONNX, RUN, SEGMENTER, kind_of
-
-OVERLAYS = "overlays"
 
 
 def predict(
@@ -36,16 +30,19 @@ def predict(
     out: Path,
     settings: PredictSettings,
     split: str | None = None,
+    shard: str | None = None,
 ) -> MaskSetSummary:
     """Write masks of images of any size: files, folders with sub-folders, or a ``split`` of the model's own data.
 
     ``model`` is a segmenter, a tagged run, or either as an ONNX file. After an interruption, the same call resumes.
+    A ``shard``, ``I/N`` or ``auto``, becomes one file in ``out``, which is begun anew after an interruption.
 
     Raises:
         RunError: ``model`` is none of these, or has no weights yet.
         DataError: images cannot be found, two share a name, or ``out`` is inside their folder.
         MaskSetError: ``out`` holds something else.
     """
+    part = None if shard is None else read_shard(shard, os.environ)
     samples = [] if split is not None else found_samples(photographs)
     folders = list(filter(Path.is_dir, photographs))
     for folder in folders:
@@ -53,12 +50,15 @@ def predict(
     predictor = open_predictor(model, settings)  # before the writer, so that a failure leaves no folder
     if split is not None:
         samples = split_samples(predictor, split, photographs, out)
+    part = None if part is None else of_list(part, samples)
+    made_from = {**predictor.origin(), **describe_images(predictor, split, photographs)}
+    if (done := finished_shard(out, made_from, part)) is not None:
+        return done
+    own = share(samples, part, settings.look.batch_size)
     failures: dict[str, str] = {}
-    with held(out):
-        made_from = {**predictor.origin(), **describe_images(predictor, split, photographs)}
-        writer = MaskSetWriter(out, predictor.classes, made_from)
-        missing = [sample for sample in samples if not writer.has(sample.name)]
-        with progress_bar("predict", len(samples), len(samples) - len(missing)) as bar:
+    with opened_writer(out, predictor.classes, made_from, part) as writer:
+        missing = [sample for sample in own if not writer.has(sample.name)]
+        with progress_bar("predict", len(own), len(own) - len(missing)) as bar:
             for line in itertools.chain.from_iterable(map(passed_over, folders)):
                 bar.say(line)
             found = batches(missing, predictor.data_settings, settings.look.batch_size, failures)
@@ -129,17 +129,9 @@ def describe_images(predictor: Predictor, split: str | None, photographs: Sequen
     return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
 
 
-def write(sample: Sample, painted: Painted, data: DataSettings, writer: MaskSetWriter, overlays: bool) -> None:
+def write(sample: Sample, painted: Painted, data: DataSettings, writer: Writer, overlays: bool) -> None:
     """Write the mask of one image, after its overlay if ``overlays`` are asked for."""
     if overlays:
         picture = read_picture(sample.image, data)
-        write_overlay(writer.path / OVERLAYS / f"{sample.name}.jpg", picture, painted.labels, writer.classes)
+        writer.put(f"{OVERLAYS}/{sample.name}.jpg", overlay_jpeg(picture, painted.labels, writer.classes))
     writer.add(sample.name, painted)
-
-
-def write_overlay(path: Path, picture: Picture, labels: NDArray[np.int64], classes: Classes) -> None:
-    """Write a mask drawn over its image ``(Y, X, 3)``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = BytesIO()
-    Image.fromarray(overlay(picture, labels, classes)).save(content, "JPEG", quality=90)
-    write_bytes(path, content.getvalue())

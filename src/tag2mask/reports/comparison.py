@@ -10,6 +10,7 @@ from typing import Any
 from tag2mask.data import DataSettings, Sample
 from tag2mask.data.reading import read_mask
 from tag2mask.masks.overlay import overlay, read_picture
+from tag2mask.masks.packed import labels_in
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.reports.page import templates, write_page
 from tag2mask.reports.pictures import data_uri
@@ -59,7 +60,7 @@ def compare_image(sample: Sample, sets: Mapping[str, MaskSet], truth: Path | Non
     """Return the image, its truth if there is any, and the masks of all methods."""
     picture = read_picture(sample.image, data)
     classes = next(iter(sets.values())).classes
-    labels = {method: read_mask(masks.mask(sample.name)) for method, masks in sets.items()}
+    labels = {method: labels_in(masks.mask(sample.name)) for method, masks in sets.items()}
     true = truth / f"{sample.name}.png" if truth else None
     if true is not None and true.is_file():
         labels = {"truth": read_mask(true), **labels}

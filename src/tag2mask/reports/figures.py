@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.data.reading import read_mask
 from tag2mask.data.together import Company
+from tag2mask.masks.packed import labels_in
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
 from tag2mask.reports.sheet import SheetRow, choose_evenly
@@ -97,7 +97,7 @@ def painted_classes(masks: MaskSet, names: Sequence[str]) -> tuple[Counter[str],
     """Return the number of images where each of their tags has pixels, and the mean background fraction."""
     classes, painted, ground = masks.classes, Counter[str](), []
     for name in names:
-        labels = read_mask(masks.mask(name))
+        labels = labels_in(masks.mask(name))
         shares = np.bincount(labels.ravel(), minlength=classes.ignore + 1) / labels.size
         tags = masks.manifest["image_tags"].get(name, ())
         painted.update(tag for tag in tags if shares[classes.names.index(tag) + classes.offset] >= LEAST_SHARE)

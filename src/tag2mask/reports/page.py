@@ -13,7 +13,8 @@ from markupsafe import escape
 from tag2mask.errors import MaskSetError, RunError
 from tag2mask.evaluation.evaluate import evaluate, in_percent
 from tag2mask.files import reserved, write_text
-from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
+from tag2mask.masks.manifest import MANIFEST
+from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.reports.advice import advise
 from tag2mask.reports.charts import Chart, line_chart
 from tag2mask.reports.figures import gather_figures

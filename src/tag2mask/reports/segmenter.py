@@ -10,7 +10,8 @@ from typing import Any
 from tag2mask.data import open_dataset
 from tag2mask.errors import MaskSetError, SettingsError
 from tag2mask.evaluation.evaluate import in_percent, score_masks
-from tag2mask.masks.write import MANIFEST, MaskSet, open_mask_set
+from tag2mask.masks.manifest import MANIFEST
+from tag2mask.masks.write import MaskSet, open_mask_set
 from tag2mask.reports.charts import Chart, line_chart
 from tag2mask.reports.comparison import SHOWN, ComparedRow, compare_image
 from tag2mask.reports.page import own_truth, templates

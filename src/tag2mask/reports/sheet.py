@@ -15,6 +15,7 @@ from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
 from tag2mask.masks.localize import Localized
 from tag2mask.masks.overlay import overlay, read_picture
+from tag2mask.masks.packed import labels_in
 from tag2mask.masks.paint import normalise
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
@@ -102,7 +103,7 @@ def sheet_row(painter: Painter, masks: MaskSet, sample: Sample, truth: Path | No
     tags = sorted(run.classes.names.index(tag) for tag in masks.manifest["image_tags"].get(sample.name, []))
     maps = dict(zip(tags, painter.scores(found, tags, image)[-len(tags) :], strict=True)) if tags else {}
     shown = sorted(tags, key=lambda tag: -float(found.scores_C[tag]))[:MAPS_SHOWN]
-    labels = read_mask(masks.mask(sample.name))
+    labels = labels_in(masks.mask(sample.name))
     path = truth / f"{sample.name}.png" if truth else None
     true = read_mask(path) if path and path.is_file() else None
     return SheetRow(

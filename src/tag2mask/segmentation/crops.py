@@ -19,9 +19,9 @@ from torchvision.transforms.v2 import functional as tv
 
 from tag2mask.data import Classes, DataSettings
 from tag2mask.data.loading import load_image
-from tag2mask.data.reading import read_mask
 from tag2mask.data.resizing import fitted_size
 from tag2mask.errors import DataError
+from tag2mask.masks.packed import Packed, labels_in
 from tag2mask.masks.scores import ScoreFile
 from tag2mask.segmentation.settings import CropSettings
 
@@ -37,7 +37,7 @@ class LabelledImage:
 
     name: str
     image: Path
-    labels: Path
+    labels: Path | Packed
     truth: Path | None = None
     scores: ScoreFile | None = None
 
@@ -140,13 +140,13 @@ def grown(shares_Phw: Tensor, size: tuple[int, int]) -> Tensor:
     return shares_PYX.round().to(torch.uint8)
 
 
-def read_labels(path: Path, image: Tensor, classes: Classes) -> Tensor:
+def read_labels(path: Path | Packed, image: Tensor, classes: Classes) -> Tensor:
     """Read the label image of ``image``, int64 ``(Y, X)``.
 
     Raises:
         DataError: it has another size, or a value that is neither a class nor ignore.
     """
-    labels = read_mask(path)
+    labels = labels_in(path)
     if labels.shape != image.shape[1:]:
         raise DataError(f"{path}: its size is {labels.shape}, but the image's is {tuple(image.shape[1:])}")
     foreign = classes.foreign(labels)

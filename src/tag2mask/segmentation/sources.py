@@ -13,8 +13,7 @@ from typing import Any
 
 from tag2mask.data import Classes, open_dataset
 from tag2mask.errors import DataError, MaskSetError, SettingsError
-from tag2mask.files import file_hash
-from tag2mask.masks.write import MANIFEST, MaskSet, open_finished
+from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.segmentation.crops import LabelledImage
 from tag2mask.segmentation.settings import Target
 from tag2mask.training.run import Run
@@ -134,4 +133,4 @@ def from_truth(masks: MaskSet | None, truth: Path) -> dict[str, Any]:
 
 def describe_mask_set(masks: MaskSet) -> dict[str, str]:
     """Identify a mask set by its path and the hash of its manifest."""
-    return {"path": str(masks.path.resolve()), "manifest_sha256": file_hash(masks.path / MANIFEST)}
+    return {"path": str(masks.path.resolve()), "manifest_sha256": masks.manifest_hash()}

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from tag2mask.data import open_dataset
-from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, RunError, SettingsError, SplitMissingError
 from tag2mask.evaluation.confusion import Counts
 from tag2mask.evaluation.evaluate import image_counts, percent
 from tag2mask.evaluation.iou import score_table
 from tag2mask.files import write_json
+from tag2mask.masks.packed import labels_in
 from tag2mask.masks.write import MaskSet, open_finished, tags_of
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.repaint import repaint
@@ -177,8 +177,8 @@ def share_changed(before: MaskSet, now: MaskSet) -> float:
     """Return the fraction of pixels that differ between two mask sets with the same images."""
     differing = pixels = 0
     for name in now.names():
-        labels = read_mask(now.mask(name))
-        differing += int((labels != read_mask(before.mask(name))).sum())
+        labels = labels_in(now.mask(name))
+        differing += int((labels != labels_in(before.mask(name))).sum())
         pixels += labels.size
     return differing / pixels
 

@@ -30,14 +30,19 @@ def run(data: Path, out: Path, settings: WholeSettings, quick: bool) -> WholeRes
 
 
 def masks(
-    run: Path, data: Path | None, out: Path | None, settings: MaskSettings, tune_on_truth: str | None
+    run: Path,
+    data: Path | None,
+    out: Path | None,
+    settings: MaskSettings,
+    tune_on_truth: str | None,
+    shard: str | None,
 ) -> MaskSetSummary:
     """Paint the masks of a split; ``tune_on_truth`` names a split whose truth first sets the background threshold."""
     if tune_on_truth is not None:
         tuned = tune_background(run, data, settings, tune_on_truth)
         settings = tuned.settings
         announce(tuned.line())
-    return make_masks(run, data, out, settings)
+    return make_masks(run, data, out, settings, shard)
 
 
 def compare(
