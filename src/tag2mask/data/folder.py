@@ -205,7 +205,9 @@ def read_classes(path: Path, tags: Sequence[str]) -> Classes:
     if not path.exists():
         if path.name != DataSettings().classes:
             raise DataError(f"{path}: the list of classes is missing; write one class per line, or name another file")
-        return parse_classes(tags, path)
+        if not tags:
+            raise DataError(f"{path}: names no class; write one class per line")
+        return Classes(tuple(tags))
     return parse_classes([line for line in read_lines(path) if line], path)
 
 
