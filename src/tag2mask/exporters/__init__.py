@@ -1,4 +1,7 @@
-"""Conversion of masks to other formats. A new format is a file here and a line in ``CONVERTERS``, or an entry point."""
+"""Conversion of masks to other formats. A new format is a file here and a line in ``CONVERTERS``, or an entry point.
+
+Entry points: docs/plugins.md.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from tag2mask.progress import Bar, progress_bar
 from tag2mask.registry import Registry
 from tag2mask.shown import Shown
 
-__all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
+__all__ = ["CONVERTERS", "Conversion", "Converter", "LabelImage", "convert"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ CONVERTERS: Mapping[str, Converter] = Registry(
         "geotiff": Converter(write_geotiffs, "", "geo", "rasterio"),
         "npz": Converter(write_npz),
     },
+    lambda found: "" if isinstance(found, Converter) else "is not a Converter",
 )
 
 

@@ -92,7 +92,9 @@ Refiners = Annotated[tuple[str, ...], BeforeValidator(chain), Form("none|affinit
 class RefineSettings(Settings):
     """How class maps, or the probabilities of a segmenter, are refined before pixels get their classes."""
 
-    names: Refiners = Field((), description="Refiners of maps, separated by commas, in this order")
+    names: Refiners = Field(
+        (), description="Refiners of maps, separated by commas, in this order; also installed plug-ins"
+    )
     side: Side = Field(640, description="Largest long side of an image for refiners on pixels")
     crf: CRFConstants = Field(CRFSettings(), description="Constants of the CRF, or the name of a CRF recipe")
     crf_engine: CRFEngine = Field("torch", description="Implementation of the CRF")
