@@ -203,7 +203,7 @@ def test_a_head_count_that_is_another_is_named(tmp_path: Path, state: dict[str, 
     "shape", [{"depth": 3000}, {"width": 1_000_000}, {"heads": 5000}, {"patch": 1000}, {"image_size": 22_400}]
 )
 def test_typing_errors_are_found_before_anything_is_built(shape: dict[str, int]) -> None:
-    with pytest.raises(SettingsError, match=f"{next(iter(shape))}: Input should be less than or equal to"):
+    with pytest.raises(SettingsError, match=f"{next(iter(shape))}: expected a number less than or equal to"):
         BackboneSettings.parse(shape)
 
 

@@ -68,10 +68,10 @@ CRF_RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 def named_constants(crf: Any) -> Any:
     """Replace the name of a CRF recipe by its constants."""
-    if not isinstance(crf, str):
+    if isinstance(crf, Mapping | CRFSettings):
         return crf
-    if crf not in CRF_RECIPES:
-        raise ValueError(f"wanted settings or one of {', '.join(CRF_RECIPES)}")
+    if not isinstance(crf, str) or crf not in CRF_RECIPES:
+        raise ValueError(f"wanted settings or crf=NAME, one of {', '.join(CRF_RECIPES)}; --refine crf applies the CRF")
     return CRF_RECIPES[crf]
 
 
