@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from tag2mask import make_masks
 from tag2mask.errors import RunError
 from tag2mask.prediction.predict import open_predictor
 from tag2mask.prediction.settings import PredictSettings
@@ -167,3 +168,11 @@ def test_a_damaged_file_of_a_segmenter_is_named(student: Path, tmp_path: Path, n
     cut(copy / name)
     with pytest.raises(RunError, match=rf"student/{name} is damaged \("):
         open_predictor(copy, PredictSettings())
+
+
+def test_data_that_was_moved_is_asked_for(run: Path) -> None:
+    data = run.parent / "squares"
+    data.rename(run.parent / "moved")
+    with pytest.raises(RunError, match=rf"^{data}, the data set of {run}, is no longer there; name its new place"):
+        make_masks(run, split="val")
+    assert make_masks(run, data=run.parent / "moved", split="val").images == 4

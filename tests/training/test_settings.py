@@ -72,6 +72,14 @@ def test_wrong_settings_are_one_line(assignment: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_backbone_can_be_given_by_its_name() -> None:
+    assert TrainSettings.parse({"backbone": "vit_tiny_patch16_224"}) == TrainSettings.parse(
+        {"backbone": {"name": "vit_tiny_patch16_224"}}
+    )
+    with pytest.raises(SettingsError, match="backbone: expected a dictionary, got 3"):
+        TrainSettings.parse({"backbone": 3})
+
+
 @pytest.mark.parametrize("content", ["- a list", "a: [", "just text"])
 def test_files_that_hold_no_settings(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.yaml").write_text(content)

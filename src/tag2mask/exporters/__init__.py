@@ -27,7 +27,7 @@ from tag2mask.files import delete, in_one_move, reserved, vacant
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.progress import Bar, progress_bar
 from tag2mask.registry import Registry
-from tag2mask.shown import Shown
+from tag2mask.shown import Shown, counted
 
 __all__ = ["CONVERTERS", "Conversion", "Converter", "LabelImage", "convert"]
 
@@ -76,7 +76,7 @@ class Conversion:
     def shown(self) -> Shown:
         """Return the result for printing."""
         counts = (f"{name.replace('_', ' ')} {count}" for name, count in self.counts.items())
-        return [f"{self.path}: " + ", ".join([f"{self.images} masks as {self.to}", *counts])]
+        return [f"{self.path}: " + ", ".join([f"{counted(self.images, 'mask')} as {self.to}", *counts])]
 
 
 def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suffix: str | None = None) -> Conversion:

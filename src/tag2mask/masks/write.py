@@ -30,7 +30,7 @@ from tag2mask.errors import MaskSetError
 from tag2mask.files import append_line, json_bytes, sync, vacant, write_json
 from tag2mask.masks.scores import SCORES, Planes, ScoreFile, score_path, write_scores
 from tag2mask.names import inside
-from tag2mask.shown import Shown
+from tag2mask.shown import Shown, counted
 from tag2mask.stored import Count, Flag, Place, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored
 
 MASKS, CLASSES, MANIFEST, TAGS = "masks", "classes.json", "manifest.json", "tags.jsonl"
@@ -209,7 +209,7 @@ class MaskSetSummary:
     def shown(self) -> Shown:
         """Return the output for people."""
         untagged = f"{self.untagged} of them without any tag, " if self.untagged else ""
-        return [f"{self.path}: {self.images} masks, {untagged}{len(self.failures)} failures"]
+        return [f"{self.path}: {counted(self.images, 'mask')}, {untagged}{counted(len(self.failures), 'failure')}"]
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def test_nothing_is_overwritten_and_nothing_lies_outside(tmp_path: Path) -> None
     (tmp_path / "out/mine.txt").write_text("mine")
     with pytest.raises(DataError, match="is not empty and was not created by prepare"):
         prepare("csv", tree.root, tmp_path / "out", tree.settings)
-    for name, part in (("../up.jpg", "points outside"), ("a.jpg", "none of 1 images could be used")):
+    for name, part in (("../up.jpg", "points outside"), ("a.jpg", "none of 1 image could be used")):
         (tree.root / "list.tsv").write_text(f"file\twhat\n{name}\tcat\n")
         with pytest.raises(DataError, match=part):
             prepare("csv", tree.root, tmp_path / "none", {**tree.settings, "split": None})

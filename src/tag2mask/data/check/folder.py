@@ -37,6 +37,7 @@ from tag2mask.data.tags_table import indices, read_tag_table, repeated_rows, unk
 from tag2mask.data.together import Company
 from tag2mask.errors import DataError
 from tag2mask.names import split_name
+from tag2mask.shown import counted
 
 GROUPS_NAMED = 10  # groups of classes that always occur together; further ones are only counted
 
@@ -142,8 +143,8 @@ def check_company(company: Company, report: CheckReport) -> None:
     report.always_together = [names for names, _ in groups]
     for names, count in groups[:GROUPS_NAMED]:
         report.warn(
-            f"classes {', '.join(names)}: always occur together ({count} images), so they cannot be told apart; "
-            "add images that have only one of them, or merge them into one class"
+            f"classes {', '.join(names)}: always occur together ({counted(count, 'image')}), so they cannot be told "
+            "apart; add images that have only one of them, or merge them into one class"
         )
     if groups[GROUPS_NAMED:]:
         report.warn(f"{len(groups) - GROUPS_NAMED} more groups of classes always occur together; --json lists them")

@@ -76,5 +76,6 @@ def open_source(name: str, root: Path, settings: Mapping[str, Any]) -> Source:
     source = SOURCES[name]
     chosen = source.settings_class.parse(settings, where=f"source {name}")
     if not root.is_dir():
-        raise DataError(f"{root}: the folder does not exist; expected: {source.layout}")
+        what = "is a file, not a folder" if root.exists() else "the folder does not exist"
+        raise DataError(f"{root}: {what}; expected: {source.layout}")
     return source(root, chosen)
