@@ -73,7 +73,7 @@ def test_what_a_folder_holds_beside_photographs_is_told(
     summary = predict(student, [folder], tmp_path / "out", FIRST)
     assert (summary.images, sorted(summary.failures)) == (1, ["dangling", "loop"])
     assert "dangling.jpg: the image is missing" in summary.failures["dangling"]
-    told = "new: 3 images of unsupported formats (.gif 2, .heic 1) are not read; save them as .png or .jpg"
+    told = "new: not read: 3 images of unsupported formats (.gif 2, .heic 1); save them as .png or .jpg"
     assert capsys.readouterr().err.count(told) == 1
 
 

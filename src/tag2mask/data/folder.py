@@ -300,7 +300,8 @@ def of_other_kinds(folder: Path, files: Iterable[str]) -> list[str]:
         return []
     kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(counts.items()))
     return [
-        f"{folder}: {counts.total()} images of unsupported formats ({kinds}) are not read; save them as .png or .jpg"
+        f"{folder}: not read: {counted(counts.total(), 'image')} of unsupported formats ({kinds}); "
+        "save them as .png or .jpg"
     ]
 
 

@@ -133,7 +133,7 @@ def test_masks_without_photograph_are_counted(squares: Path) -> None:
     text = (squares / "labels.csv").read_text().replace("p00", "q00")
     (squares / "labels.csv").write_text(text)
     (squares / "splits/train.txt").write_text("q00\n")
-    assert "1 masks have no image of the same name, p00.png first" in messages(
+    assert "1 mask without an image of the same name, p00.png first" in messages(
         check(squares, DataSettings()), "warning"
     )
 
@@ -144,7 +144,7 @@ def test_a_training_split_without_tags_is_fatal(squares: Path) -> None:
     (squares / "labels.csv").write_text("image,labels\np00.png,red\n")
     report = check(squares, DataSettings())
     assert not report.fatal
-    assert "7 images of split train have no tags and are not used, p01 first" in messages(report, "warning")
+    assert "not used: 7 images of split train without tags, p01 first" in messages(report, "warning")
 
 
 def test_rows_and_columns_are_checked_like_opening_does(squares: Path) -> None:
