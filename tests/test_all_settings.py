@@ -52,10 +52,10 @@ def test_scales_are_of_a_size_that_can_be_painted(scale: str) -> None:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("optimiser.lr_tokens=1e300", "optimiser.lr_tokens: Input should be less than or equal to 100, got 1e+300"),
-        ("optimiser.lr_tokens=inf", "optimiser.lr_tokens: Input should be less than or equal to 100"),
-        ("optimiser.lr_gates=nan", "optimiser.lr_gates: Input should be less than or equal to 100"),
-        ("optimiser.weight_decay=inf", "optimiser.weight_decay: Input should be less than or equal to 100"),
+        ("optimiser.lr_tokens=1e300", "optimiser.lr_tokens: expected a number less than or equal to 100, got 1e+300"),
+        ("optimiser.lr_tokens=inf", "optimiser.lr_tokens: expected a number less than or equal to 100"),
+        ("optimiser.lr_gates=nan", "optimiser.lr_gates: expected a number less than or equal to 100"),
+        ("optimiser.weight_decay=inf", "optimiser.weight_decay: expected a number less than or equal to 100"),
         ("optimiser.clip=1e300", "optimiser.clip: expected a finite number"),
         ("seed=99999999999999999999", "seed: expected a finite number, 9.22e+18 at most, got '99999999999999999999'"),
     ],
@@ -83,13 +83,15 @@ def test_what_training_multiplies_by_is_bounded(assignment: str, message: str) -
 )
 def test_what_can_only_be_a_typing_error_is_bounded(assignment: str) -> None:
     key, _, value = assignment.partition("=")
-    with pytest.raises(SettingsError, match=rf"{key}: Input should be less than or equal to \d+, got {value}"):
+    with pytest.raises(SettingsError, match=rf"{key}: expected a number less than or equal to \d+, got {value}"):
         TrainSettings.read({}, [assignment])
 
 
 @pytest.mark.parametrize("assignment", ["crop=22400", "epochs=1000000", "clipping.tile=22400", "augment.base=22400"])
 def test_a_segmenters_too(assignment: str) -> None:
-    with pytest.raises(SettingsError, match=rf"{assignment.partition('=')[0]}: Input should be less than or equal to"):
+    with pytest.raises(
+        SettingsError, match=rf"{assignment.partition('=')[0]}: expected a number less than or equal to"
+    ):
         SegmentSettings.read({}, [assignment])
 
 
@@ -97,7 +99,7 @@ def test_a_segmenters_too(assignment: str) -> None:
     "key", ["look.side", "refine.side", "look.max_patches", "look.batch_size", "refine.crf.iterations"]
 )
 def test_masks_and_predictions_too(key: str) -> None:
-    limit = "Input should be less than"
+    limit = "expected a number less than"
     if key == "look.side":
         limit = r"expected an integer from 1 to 8192 \(pixels\), or own"
     with pytest.raises(SettingsError, match=f" {key}: {limit}"):

@@ -31,17 +31,17 @@ class Line:
     ("text", "reason"),
     [
         ("{", "Expecting property name"),
-        ("[]", "Input should be a valid dictionary or instance of Sheet, got []"),
+        ("[]", "expected a dictionary, got []"),
         ("{}", "'name' is missing"),
-        ('{"name": 5}', "name: Input should be a valid string, got 5"),
-        ('{"name": "a", "count": "5"}', "count: Input should be a valid integer, got '5'"),
-        ('{"name": "a", "count": true}', "count: Input should be a valid integer, got True"),
-        ('{"name": "a", "count": -1}', "count: Input should be greater than or equal to 0, got -1"),
+        ('{"name": 5}', "name: expected text, got 5"),
+        ('{"name": "a", "count": "5"}', "count: expected a whole number, got '5'"),
+        ('{"name": "a", "count": true}', "count: expected a whole number, got True"),
+        ('{"name": "a", "count": -1}', "count: expected a number greater than or equal to 0, got -1"),
         ('{"name": "a", "share": NaN}', "holds NaN, which is not a finite number"),
         ('{"name": "a", "share": 1e400}', "holds 1e400, which is not a finite number"),
-        ('{"name": "a", "ready": 1}', "ready: Input should be a valid boolean, got 1"),
+        ('{"name": "a", "ready": 1}', "ready: expected true or false, got 1"),
         ('{"name": "a", "place": "a\\u0000b"}', r"place: expected a path, got 'a\x00b'"),
-        ('{"name": "a", "parts": {"x": [1]}}', "parts.x.0: Input should be a valid string, got 1"),
+        ('{"name": "a", "parts": {"x": [1]}}', "parts.x.0: expected text, got 1"),
         ('{"name": "a", "parts": ' + "[" * 200 + "]" * 200 + "}", "is nested more than 50 levels deep"),
         ("\udcff", "'utf-8' codec can't decode byte 0xff"),
     ],
@@ -69,7 +69,7 @@ def test_what_is_whole_is_read_and_what_nobody_knows_stays(tmp_path: Path) -> No
 def test_a_line_is_named_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     path.write_text('{"name": "a", "tags": null}\n{"name": "b", "tags": 5}\n')
-    with pytest.raises(RunError, match=r"is damaged \(line 2: tags: Input should be a valid list, got 5\)"):
+    with pytest.raises(RunError, match=r"is damaged \(line 2: tags: expected a list, got 5\)"):
         read_rows(path, Line)
 
 
@@ -90,7 +90,7 @@ def test_a_line_without_its_end_is_cut_off(tmp_path: Path, rest: str) -> None:
         ({"names": []}, "names: List should have at least 1 item"),
         ({"names": ["a", "a"], "background": None}, "names: a name is repeated"),
         ({"names": ["a"]}, "'background' is missing"),
-        ({"names": ["a"], "background": 0}, "background: Input should be a valid string, got 0"),
+        ({"names": ["a"], "background": 0}, "background: expected text, got 0"),
     ],
 )
 def test_classes_are_names(content: object, reason: str) -> None:

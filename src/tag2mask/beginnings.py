@@ -25,7 +25,7 @@ def require_vacant(out: Path, mend: str = ELSEWHERE, error: type[Tag2MaskError] 
         ``error``: it is not; ``mend`` says what to do.
     """
     if not vacant(out):
-        raise error(f"{out} is not empty; {mend}")
+        raise error(f"{out} is {'not empty' if out.is_dir() else 'a file, not a folder'}; {mend}")
 
 
 def require_begun_as(

@@ -31,6 +31,15 @@ from tag2mask.recipes import read_recipe
 LARGEST = {int: 2**63 - 1, float: 3.4e38}  # limits of torch's int64 and float32
 SMALLEST_SCALE, LARGEST_SCALE = 0.01, 32
 LARGEST_SIDE = 8192
+PYDANTIC = "Input should be "  # how most of pydantic's messages begin
+KINDS = {  # what is wanted, by the type of pydantic's error
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("dict_type", "model_type", "dataclass_type"), "a dictionary"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
+    "string_type": "text",
+}
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = 120
 
@@ -140,9 +149,11 @@ class Settings(BaseModel):
             key = ".".join(str(part) for part in first["loc"])
             if first["type"] != "extra_forbidden":
                 raise SettingsError(f"{where}: {complaint(key, first)}") from None
+            if isinstance(first["input"], Mapping) and first["input"]:  # a group
+                key += f".{next(iter(first['input']))}"
             known = [setting.key for setting in settings_of(cls)]
             near = nearest(key, known)
-            hint = f"; did you mean {near}?" if near else f"; there are {', '.join(known) or 'none'}"
+            hint = f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known) or 'none'}"
             raise SettingsError(f"{where}: unknown setting {key}{hint}") from None
 
     @classmethod
@@ -176,19 +187,35 @@ def complaint(key: str, details: ErrorDetails) -> str:
     if details["type"] == "missing":
         return f"{key!r} is missing"
     reason = str(details["ctx"]["error"]) if details["type"] == "value_error" else details["msg"]
+    if details["type"] in KINDS:
+        reason = f"expected {KINDS[details['type']]}"
+    elif reason.startswith(PYDANTIC):
+        wanted = reason.removeprefix(PYDANTIC)
+        reason = f"expected {'a number ' if wanted.startswith(('greater', 'less')) else ''}{wanted}"
     if not isinstance(details["input"], Mapping):
         reason += f", got {SHORT.repr(details['input'])}"
     return f"{key}: {reason}" if key else reason
 
 
-def nearest(key: str, known: Sequence[str]) -> str | None:
-    """Return the known key most similar to ``key`` as a whole, in its last part or in its group, or None."""
+def nearest(key: str, known: Sequence[str]) -> list[str]:
+    """Return the known keys of the group of ``key`` that continue its last part after a "_", or else the nearest key.
+
+    Nearest is the most similar one as a whole, in its last part or in its group. A key without a group may be of any.
+    """
     meant: dict[str, str] = {}
     for name in known:
         group, _, last = name.rpartition(".")
         meant |= {name: name, last: meant.get(last, name), group: f"{group}.KEY"}
+    group, _, last = key.rpartition(".")
+    groups = {name.rpartition(".")[0] for name in known}
+    within = difflib.get_close_matches(group, groups, n=1) if group else groups
+    continued = [
+        name for name in known if name.rpartition(".")[0] in within and name.rpartition(".")[2].startswith(f"{last}_")
+    ]
+    if continued:
+        return continued
     near = difflib.get_close_matches(key, meant, n=1)
-    return meant[near[0]] if near else None
+    return [meant[one] for one in near]
 
 
 def assign(values: dict[str, Any], assignments: Sequence[str], settings: type[Settings] = Settings) -> dict[str, Any]:

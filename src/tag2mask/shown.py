@@ -28,6 +28,11 @@ class Result(Protocol):
         """Return the result for printing."""
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number and its noun, such as 1 image or 2 images."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 @dataclass(frozen=True)
 class PlainResult:
     """A result without a class of its own."""

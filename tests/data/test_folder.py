@@ -170,6 +170,8 @@ def test_lists_that_cannot_be_used(squares: Path) -> None:
 def test_a_missing_root_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(Tag2MaskError, match="the folder does not exist"):
         open_dataset(tmp_path / "none", PLAIN, "train")
+    with pytest.raises(DataError, match=r"put the images in images/ and their tags in labels\.csv, or one folder"):
+        open_dataset(tmp_path, PLAIN, "train")
 
 
 @pytest.mark.real

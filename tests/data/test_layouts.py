@@ -73,8 +73,7 @@ def test_what_could_be_a_split_or_a_class_is_refused(case: str, tmp_path: Path) 
 def test_an_image_beside_the_class_folders_is_a_warning(tmp_path: Path) -> None:
     report = check(write(tmp_path, "cat/a.png", "dog/a.png", "b.png"), PLAIN)
     assert [problem.message for problem in report.problems] == [
-        f"{tmp_path}: 1 images are beside the class folders and are not read, b.png first; "
-        "move each into a class folder"
+        f"{tmp_path}: not read: 1 image beside the class folders, b.png first; move each into a class folder"
     ]
 
 

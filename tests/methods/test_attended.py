@@ -68,9 +68,13 @@ def test_gate_penalty_is_lambda_times_the_expected_number_of_open_heads() -> Non
     assert build(pruning=False).open_heads() is None
 
 
-def test_more_map_layers_than_layers_are_refused() -> None:
-    with pytest.raises(SettingsError, match="the last 13 layers were requested, but the backbone has only 12"):
+def test_more_layers_than_the_backbone_has_are_refused() -> None:
+    with pytest.raises(
+        SettingsError, match=r"^method\.map_layers: the last 13 layers were requested, but the backbone has only 12"
+    ):
         build(map_layers=13)
+    with pytest.raises(SettingsError, match=r"^method\.attended_layers: the last 13 layers"):
+        build(attended_layers=13)
 
 
 def test_pruned_method_gives_the_same_evidence() -> None:

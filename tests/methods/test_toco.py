@@ -223,7 +223,7 @@ def test_crops_are_whole_patches(family: str, side: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"auxiliary_layer": 13}, "there is no layer 13: the backbone has layers 1 to 12"),
+        ({"auxiliary_layer": 13}, "method.auxiliary_layer: there is no layer 13: the backbone has layers 1 to 12"),
         ({"auxiliary_layer": 0}, "auxiliary_layer: "),
         ({"low": 0.7}, r"low is 0\.7, but must be below high, 0\.7"),
         ({"crop_scale": [0.5, 0.2]}, "crop_scale: give the smaller fraction first"),

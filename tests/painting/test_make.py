@@ -291,8 +291,12 @@ def test_truth_that_does_not_fit_is_named(run: Path, trained: Path, tmp_path: Pa
     make_masks(run, split="val")
     truth = Path(shutil.copytree(trained / "squares/masks", tmp_path / "truth"))
     Image.new("L", (3, 3)).save(truth / "p08.png")
-    with pytest.raises(DataError, match=r"truth/p08\.png does not fit .*truth is \(3, 3\)"):
+    with pytest.raises(
+        DataError, match=r"truth/p08\.png does not fit .*truth is \(3, 3\), .*; --truth must hold label images"
+    ):
         evaluate(run / "masks-val", truth=truth)
+    with pytest.raises(MaskSetError, match=r"masks-val: holds no image of the split train; give the mask set of that"):
+        evaluate(run / "masks-val", truth=trained / "squares/masks", split="train")
     with pytest.raises(DataError, match="the folder does not exist"):
         evaluate(run / "masks-val", truth=tmp_path / "none")
     with pytest.raises(MaskSetError, match="none of its 4 masks has truth of the same name"):

@@ -132,11 +132,11 @@ def test_what_is_wrong_is_one_line(
     ("changes", "message"),
     [
         ({"side": "1e400"}, "holds 1e400, which is not a finite number"),
-        ({"side": "-1"}, "side: Input should be greater than 0, got -1"),
+        ({"side": "-1"}, "side: expected a number greater than 0, got -1"),
         ({"mean": "[0.5]"}, "mean has 1 values, but there are 3 bands"),
         ({"std": "[1, 1, NaN]"}, "holds NaN, which is not a finite number"),
         ({"classes": "{}"}, "'names' is missing"),
-        ({"data_settings": "[]"}, "data_settings: Input should be a valid dictionary"),
+        ({"data_settings": "[]"}, "data_settings: expected a dictionary"),
         ({"data_settings": '{"bandz": 3}'}, "unknown setting bandz; did you mean bands"),
         ({"classes": '{"names": ["red"], "background": null}'}, "run.onnx: has 3 classes, but its metadata say 1"),
     ],

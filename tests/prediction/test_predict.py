@@ -44,6 +44,13 @@ def test_photographs_of_any_size_in_sub_folders(student: Path, tmp_path: Path) -
     assert made.manifest["settings"]["tags"] == "predicted"
 
 
+def test_images_of_other_bands_say_what_the_model_takes(student: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "five.npy", np.zeros((8, 9, 5), np.uint8))
+    told = predict(student, [tmp_path / "five.npy"], tmp_path / "out", FIRST).failures["five"]
+    assert "has shape (8, 9, 5), expected (height, width, 3)" in told
+    assert told.endswith("; a trained model takes only images with the bands of its training")
+
+
 def test_single_files_and_what_cannot_be_read(student: Path, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")
     given = [trained / "squares/images/p00.png", tmp_path / "bad.png"]
@@ -66,7 +73,7 @@ def test_what_a_folder_holds_beside_photographs_is_told(
     summary = predict(student, [folder], tmp_path / "out", FIRST)
     assert (summary.images, sorted(summary.failures)) == (1, ["dangling", "loop"])
     assert "dangling.jpg: the image is missing" in summary.failures["dangling"]
-    told = "new: 3 images of unsupported formats (.gif 2, .heic 1) are not read; save them as .png or .jpg"
+    told = "new: not read: 3 images of unsupported formats (.gif 2, .heic 1); save them as .png or .jpg"
     assert capsys.readouterr().err.count(told) == 1
 
 

@@ -56,7 +56,8 @@ def test_refined_masks_are_whole(student: Path, trained: Path, tmp_path: Path) -
     assert read_mask(made.mask("p00")).max() < 4
     for setting, message in (
         ({"refine": "pamr"}, "supports crf or none"),
-        ({"crf_engine": "densecrf"}, "refine.crf_engine: Input should be 'torch' or 'pydensecrf2'"),
+        ({"crf": True}, "refine.crf: wanted settings or crf=NAME, one of mctformer, .*; --refine crf applies the CRF"),
+        ({"crf_engine": "densecrf"}, "refine.crf_engine: expected 'torch' or 'pydensecrf2'"),
         ({"paint": {"rule": "ordered"}}, "paint cannot be set: it is for tagged runs"),
         ({"method": {"map_layers": 2}}, "method cannot be set: it is for tagged runs"),
     ):

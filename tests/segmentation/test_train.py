@@ -242,7 +242,7 @@ def test_soft_labels_that_are_not_there_are_one_line(
         segment(run, scored, tmp_path / "student", soft, truth, fully_supervised=True)
     with pytest.raises(SettingsError, match="--rounds 2 repaints masks without scores: remove --target soft"):
         segment_in_rounds(run, scored, tmp_path / "student", soft, rounds=2)
-    with pytest.raises(SettingsError, match="target: Input should be 'hard' or 'soft'"):
+    with pytest.raises(SettingsError, match="target: expected 'hard' or 'soft'"):
         SegmentSettings.read({"target": "softer"})
     (scored / "scores/p03.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"scores/p03\.png: is not an image"):

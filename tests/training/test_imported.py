@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from command import call
@@ -131,6 +132,15 @@ def test_a_deit_keeps_its_name(tmp_path: Path, names: Path) -> None:
     assert (backbone.name, backbone.image_size, backbone.shape()) == ("deit_small_patch16_224", 448, {})
     backbone = settings_for("mctformer-v1", RELEASED["mctformer-v1"], Size(20, 768, 12, 16, 14), None).backbone
     assert (backbone.name, backbone.image_size, backbone.shape()) == ("deit_base_patch16_224", 224, {})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pretrained_vit_is_told_from_released_methods(tmp_path: Path, names: Path, protocol: int) -> None:
+    state = timm.create_model("deit_tiny_patch16_224", depth=1).state_dict()
+    torch.save({"model": state}, tmp_path / "deit.pth", pickle_protocol=protocol)
+    with pytest.raises(WeightsError, match=r"is a plain ViT, of none .*; train one on it: train --weights .*deit\.pth"):
+        import_checkpoint(tmp_path / "deit.pth", "weaktr", names, tmp_path / "run")
 
 
 @pytest.mark.parametrize("method", METHODS)

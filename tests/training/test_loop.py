@@ -212,6 +212,17 @@ def test_resuming_with_another_setting_names_it(squares: Path, tmp_path: Path, s
         train(squares, tmp_path / "run", resume=True, **{**small, "optimiser": {"lr_tokens": 1.0}})
 
 
+def test_resuming_a_finished_run_says_that_it_is_finished(
+    squares: Path, tmp_path: Path, small: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = train(squares, tmp_path / "run", **{**small, "epochs": 1})
+    assert "finished" not in capsys.readouterr().err
+    again = train(squares, tmp_path / "run", resume=True, **{**small, "epochs": 1})
+    assert capsys.readouterr().err == "already finished after 1 epoch\n"
+    assert again == made
+    assert made.shown()[0].startswith(f"{tmp_path / 'run'}: 1 epoch, best 1 (val AP ")
+
+
 def test_a_folder_that_another_training_writes_to_is_left_alone(
     squares: Path, tmp_path: Path, small: dict[str, object]
 ) -> None:

@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from tag2mask import make_masks
 from tag2mask.errors import RunError
 from tag2mask.prediction.predict import open_predictor
 from tag2mask.prediction.settings import PredictSettings
@@ -80,7 +81,7 @@ def test_weights_that_hold_what_is_no_number_are_damage(run: Path) -> None:
         ('{"epoch": 2, "loss": {"bce": 1e400}}', "line 2: holds 1e400, which is not a finite number"),
         ('{"epoch": 2, "loss": {"other": 1}}', "line 2 has other losses than line 1"),
         ('{"epoch": 2, "loss": {}}', "line 2: loss: Dictionary should have at least 1 item"),
-        ('{"epoch": "2", "loss": {"bce": 1}}', "line 2: epoch: Input should be a valid integer, got '2'"),
+        ('{"epoch": "2", "loss": {"bce": 1}}', "line 2: epoch: expected a whole number, got '2'"),
     ],
 )
 def test_metrics_that_are_none_are_named_by_their_line(run: Path, line: str, reason: str) -> None:
@@ -149,8 +150,8 @@ def test_a_state_whose_optimiser_was_changed_is_one_line(run: Path) -> None:
         "holds values that are not finite": lambda tensors, _: tensors[slot(tensors, "exp_avg")].fill_(torch.nan),
         "rows of metrics after": lambda _, progress: progress.update(epoch=7),
         "after 3 batches": lambda _, progress: progress.update(batch=3),
-        "best_ap: Input should be a valid number": lambda _, progress: progress.update(best_ap="high"),
-        "rows.0: Input should be a valid dictionary": lambda _, progress: progress.update(rows=[1, 2]),
+        "best_ap: expected a number": lambda _, progress: progress.update(best_ap="high"),
+        "rows.0: expected a dictionary": lambda _, progress: progress.update(rows=[1, 2]),
         "'loss' is missing": lambda _, progress: progress.update(rows=[{"epoch": 1}, {"epoch": 2}]),
     }
     for message, change in changes.items():
@@ -167,3 +168,11 @@ def test_a_damaged_file_of_a_segmenter_is_named(student: Path, tmp_path: Path, n
     cut(copy / name)
     with pytest.raises(RunError, match=rf"student/{name} is damaged \("):
         open_predictor(copy, PredictSettings())
+
+
+def test_data_that_was_moved_is_asked_for(run: Path) -> None:
+    data = run.parent / "squares"
+    data.rename(run.parent / "moved")
+    with pytest.raises(RunError, match=rf"^{data}, the data set of {run}, is no longer there; name its new place"):
+        make_masks(run, split="val")
+    assert make_masks(run, data=run.parent / "moved", split="val").images == 4

@@ -46,8 +46,21 @@ def test_defaults_then_file_then_options_then_assignments(tmp_path: Path) -> Non
     [
         ("epoch=3", "unknown setting epoch; did you mean epochs?"),
         ("optimiser.lr_token=1", "unknown setting optimiser.lr_token; did you mean optimiser.lr_tokens?"),
-        ("epochs=0", "epochs: Input should be greater than 0, got 0"),
-        ("epochs=many", "epochs: Input should be a valid integer"),
+        ("epochs=0", "epochs: expected a number greater than 0, got 0"),
+        (
+            "optimiser.lr=1",
+            "unknown setting optimiser.lr; did you mean optimiser.lr_backbone or optimiser.lr_tokens or",
+        ),
+        ("lr=1", "unknown setting lr; did you mean optimiser.lr_backbone or optimiser.lr_tokens or"),
+        ("optim.lr=1", "unknown setting optim.lr; did you mean optimiser.lr_backbone or optimiser.lr_tokens or"),
+        ("optimizer.lr_tokens=1", "unknown setting optimizer.lr_tokens; did you mean optimiser.lr_tokens?"),
+        ("epochs=many", "epochs: expected a whole number, got 'many'"),
+        ("epochs=2.5", "epochs: expected a whole number, got 2.5"),
+        ("optimiser.clip=much", "optimiser.clip: expected a number, got 'much'"),
+        ("warm_start=maybe", "warm_start: expected true or false, got 'maybe'"),
+        ("split=3", "split: expected text, got 3"),
+        ("optimiser=3", "optimiser: expected a dictionary, got 3"),
+        ("precision=fp8", "precision: expected 'auto', 'fp32', 'bf16' or 'fp16', got 'fp8'"),
         ("epochs", "--set epochs: expected KEY=VALUE"),
         ("seed.x=1", "seed"),
     ],
@@ -57,6 +70,14 @@ def test_wrong_settings_are_one_line(assignment: str, message: str) -> None:
         TrainSettings.read({"seed": 1}, [assignment])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_backbone_can_be_given_by_its_name() -> None:
+    assert TrainSettings.parse({"backbone": "vit_tiny_patch16_224"}) == TrainSettings.parse(
+        {"backbone": {"name": "vit_tiny_patch16_224"}}
+    )
+    with pytest.raises(SettingsError, match="backbone: expected a dictionary, got 3"):
+        TrainSettings.parse({"backbone": 3})
 
 
 @pytest.mark.parametrize("content", ["- a list", "a: [", "just text"])

@@ -11,6 +11,7 @@ from torch import Tensor
 from tag2mask.data import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
 from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.vit import require_plain_vit
 from tag2mask.vit.weights import build_backbone, normalisation
 
 TINY = BackboneSettings(name="vit_tiny_patch16_224", image_size=64)
@@ -133,8 +134,16 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_unknown_backbones_and_sizes_name_what_works() -> None:
-    with pytest.raises(SettingsError, match=r"'vit_tiny_patch15' is unknown to timm .* try deit_small.*, vit_tiny_"):
-        build_backbone(BackboneSettings(name="vit_tiny_patch15"), "none")
+    for name, near in (
+        ("vit_tinny", "vit_tiny_patch16_224"),
+        ("vit_tiny_patch15", "vit_tiny_patch16_224"),
+        ("eva02_smal_patch14_224", "eva02_small_patch14_224, eva02_small_patch14_336"),
+    ):
+        with pytest.raises(SettingsError, match=rf"'{name}' is unknown to timm \S+; try {near}, [\w, ]+$") as error:
+            build_backbone(BackboneSettings(name=name), "none")
+        for other in str(error.value).partition("try ")[2].split(", "):
+            with torch.device("meta"):
+                require_plain_vit(timm.create_model(other))
     with pytest.raises(SettingsError, match=r"'foo' is unknown to timm .* try [\w, ]+$"):
         build_backbone(BackboneSettings(name="foo"), "none")
     with pytest.raises(SettingsError, match=r"image_size 4 is not a multiple of .* patch size 16; try 16"):
@@ -203,7 +212,7 @@ def test_a_head_count_that_is_another_is_named(tmp_path: Path, state: dict[str, 
     "shape", [{"depth": 3000}, {"width": 1_000_000}, {"heads": 5000}, {"patch": 1000}, {"image_size": 22_400}]
 )
 def test_typing_errors_are_found_before_anything_is_built(shape: dict[str, int]) -> None:
-    with pytest.raises(SettingsError, match=f"{next(iter(shape))}: Input should be less than or equal to"):
+    with pytest.raises(SettingsError, match=f"{next(iter(shape))}: expected a number less than or equal to"):
         BackboneSettings.parse(shape)
 
 

@@ -33,5 +33,5 @@ def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tm
     assert [epochs_for(2100, count) for count in (0, 20, 354, 1000, 10**6)] == [50, 50, 6, 2, 1]
     assert [with_epochs(usual.train, count).epochs for count in (1, 100, 440, 10**6)] == [50, 44, 10, 5]
     assert with_epochs(TrainSettings(epochs=3), 100).epochs == 3
-    with pytest.raises(SettingsError, match=r"unknown setting trian; did you mean train\.KEY"):
+    with pytest.raises(SettingsError, match=r"unknown setting trian\.epochs; did you mean train\.epochs"):
         WholeSettings.read({}, ["trian.epochs=1"])

@@ -31,7 +31,7 @@ from tag2mask.files import stopped_early, write_yaml
 from tag2mask.masks.localize import Localizer
 from tag2mask.masks.resolve import resolve_masks, tagged_samples
 from tag2mask.refine.settings import WALK
-from tag2mask.shown import Shown
+from tag2mask.shown import Shown, counted
 from tag2mask.stored import read_stored
 from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
@@ -65,7 +65,7 @@ class WalkSummary:
 
     def shown(self) -> Shown:
         """Return the output for people."""
-        return [f"{self.path}: {self.photographs} images, loss {self.last_loss:.3f}"]
+        return [f"{self.path}: {counted(self.photographs, 'image')}, loss {self.last_loss:.3f}"]
 
 
 def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = False) -> WalkSummary:
@@ -98,7 +98,7 @@ def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = Fals
                 trainer.resume()
             elif accelerator.is_main_process:
                 write_header(out, opened, trainer)
-            trainer.run([f"resumed at step {trainer.state.step}"] if resume else [])
+            trainer.run([trainer.resumed()] if resume else [])
     return trainer.summary(round(time.monotonic() - start, 1))
 
 

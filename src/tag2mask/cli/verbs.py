@@ -42,7 +42,7 @@ VERBS = (
         "Convert a data set to a folder that train reads.\n\n"
         "Exit code 1 if some images could not be used. --set takes settings of the source.",
         argument("source", "SOURCE", "voc, coco, ade20k, dfc2020, endotect, coco-json, labelme, imagefolder, csv, "
-                "huggingface, yolo.", type=str),
+                "huggingface, yolo, and installed plug-ins.", type=str),
         path("root", "DIR", "Folder of the data set.", required=True),
         path("out", "DATA", "A new folder.", required=True),
         Options("data.sources.prepare.PrepareSettings", "splits limit link", ()),
@@ -131,7 +131,7 @@ VERBS = (
     ),
     verb(
         "convert", "exporters.convert", "Write a mask set in another tool's format.",
-        MASKSET, word("to", "coco|yolo|cvat|voc|png|geotiff|npz", "The format.", required=True),
+        MASKSET, word("to", "coco|yolo|cvat|voc|png|geotiff|npz", "These and installed plug-ins.", required=True),
         path("out", "PATH", "A new folder; FILE.json for coco, FILE.zip for cvat.", required=True),
         path("images", "DIR", "Folder of the images, for coco and geotiff [where they were]."),
         word("suffix", ".jpg", "File suffix of images that no longer exist, for coco."),

@@ -37,6 +37,7 @@ from tag2mask.data.tags_table import (
 from tag2mask.errors import DataError, SplitMissingError
 from tag2mask.files import regular
 from tag2mask.names import split_name
+from tag2mask.shown import counted
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".npy"})
 OTHER_SUFFIXES = frozenset(  # image formats that are not read
@@ -71,7 +72,8 @@ def open_folder(root: Path, settings: DataSettings, split: str | None = None) ->
 def require_root(root: Path, settings: DataSettings) -> None:
     """Check that the folder exists and is not in a layout that only ``prepare`` reads."""
     if not root.is_dir():
-        raise DataError(f"{root}: the folder does not exist; give the one that holds images/ and {settings.labels}")
+        what = "is a file, not a folder" if root.exists() else "the folder does not exist"
+        raise DataError(f"{root}: {what}; give the one that holds images/ and {settings.labels}")
     if not (root / settings.labels).exists():
         refuse_foreign(root, settings.classes)
 
@@ -86,7 +88,10 @@ def open_class_folders(root: Path, settings: DataSettings, split: str | None) ->
     splits = split_folders(root, settings)
     folders = [inner for outer in splits.values() or [root] for inner in folders_of_images(outer, settings.masks)]
     if not folders:
-        raise DataError(f"{root}: holds neither {settings.labels} nor class folders with images")
+        raise DataError(
+            f"{root}: holds neither {settings.labels} nor class folders with images; put the images in images/ and "
+            f"their tags in {settings.labels}, or one folder of images per class"
+        )
     classes = read_classes(root / settings.classes, sorted({folder.name for folder in folders}))
     images, tags = {}, {}
     index = indices(classes.names)
@@ -229,7 +234,7 @@ def read_tags(
     if missing:
         raise DataError(
             f"{path}, line {missing[0].line}: {missing[0].image} is not in {root / 'images'}; "
-            f"put it there or remove the row ({len(missing)} such rows)"
+            f"put it there or remove the row ({counted(len(missing), 'such row')})"
         )
     return tags
 
@@ -278,7 +283,8 @@ def of_other_kinds(folder: Path, files: Iterable[str]) -> list[str]:
         return []
     kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(counts.items()))
     return [
-        f"{folder}: {counts.total()} images of unsupported formats ({kinds}) are not read; save them as .png or .jpg"
+        f"{folder}: not read: {counted(counts.total(), 'image')} of unsupported formats ({kinds}); "
+        "save them as .png or .jpg"
     ]
 
 

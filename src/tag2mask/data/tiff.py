@@ -22,7 +22,10 @@ from tag2mask.data.opening import open_image, open_raster, require_size
 from tag2mask.errors import DataError
 
 PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-SET_BANDS = "set the number of bands: --set bands=N for check and prepare, --set data.bands=N for train"
+SET_BANDS = (
+    "set the number of bands: --set bands=N for check and prepare, --set data.bands=N for train; a trained model takes "
+    "only images with the bands of its training"
+)
 NODATA_TAG = 42113  # GDAL's
 MOST_PAGES = 64  # pages of a TIFF searched for a mask
 NEW_SUBFILE, MASK_PAGE = 254, 4

@@ -152,6 +152,8 @@ def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
     if split is not None:
         wanted = set(read_name_list(truth, split))
         names = [name for name in names if name in wanted]
+        if not names:
+            raise MaskSetError(f"{mask_set}: holds no image of the split {split}; give the mask set of that split")
     return score_masks(opened, truth, names)
 
 
@@ -198,7 +200,9 @@ def image_counts(opened: MaskSet, truth: Path, name: str) -> Counts:
     try:
         return confusion(true, predicted, len(opened.classes.pixel_names), opened.classes.ignore)
     except ValueError as error:
-        raise DataError(f"{path} does not fit {opened.mask(name)}: {error}") from None
+        raise DataError(
+            f"{path} does not fit {opened.mask(name)}: {error}; --truth must hold label images of the images' own sizes"
+        ) from None
 
 
 def paintable(classes: Classes, tags: list[str]) -> list[int]:

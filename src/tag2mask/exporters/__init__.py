@@ -1,4 +1,7 @@
-"""Conversion of masks to other formats. A new format is a file here and a line in ``CONVERTERS``, or an entry point."""
+"""Conversion of masks to other formats. A new format is a file here and a line in ``CONVERTERS``, or an entry point.
+
+Entry points: docs/plugins.md.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,9 @@ from tag2mask.files import delete, in_one_move, reserved, vacant
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.progress import Bar, progress_bar
 from tag2mask.registry import Registry
-from tag2mask.shown import Shown
+from tag2mask.shown import Shown, counted
 
-__all__ = ["CONVERTERS", "Conversion", "Converter", "convert"]
+__all__ = ["CONVERTERS", "Conversion", "Converter", "LabelImage", "convert"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ CONVERTERS: Mapping[str, Converter] = Registry(
         "geotiff": Converter(write_geotiffs, "", "geo", "rasterio"),
         "npz": Converter(write_npz),
     },
+    lambda found: "" if isinstance(found, Converter) else "is not a Converter",
 )
 
 
@@ -72,7 +76,7 @@ class Conversion:
     def shown(self) -> Shown:
         """Return the result for printing."""
         counts = (f"{name.replace('_', ' ')} {count}" for name, count in self.counts.items())
-        return [f"{self.path}: " + ", ".join([f"{self.images} masks as {self.to}", *counts])]
+        return [f"{self.path}: " + ", ".join([f"{counted(self.images, 'mask')} as {self.to}", *counts])]
 
 
 def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suffix: str | None = None) -> Conversion:

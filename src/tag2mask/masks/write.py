@@ -35,7 +35,7 @@ from tag2mask.masks.packed import Packed
 from tag2mask.masks.scores import SCORES, Planes, ScoreFile, score_path, write_scores
 from tag2mask.masks.shards import find_shards, merge_manifests, open_shards
 from tag2mask.names import inside
-from tag2mask.shown import Shown
+from tag2mask.shown import Shown, counted
 from tag2mask.stored import Flag, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored, validate
 
 
@@ -205,7 +205,7 @@ class MaskSetSummary:
     def shown(self) -> Shown:
         """Return the output for people."""
         untagged = f"{self.untagged} of them without any tag, " if self.untagged else ""
-        return [f"{self.path}: {self.images} masks, {untagged}{len(self.failures)} failures"]
+        return [f"{self.path}: {counted(self.images, 'mask')}, {untagged}{counted(len(self.failures), 'failure')}"]
 
 
 def summarise(path: Path, manifest: Mapping[str, Any]) -> MaskSetSummary:

@@ -1,7 +1,7 @@
 """The registry of methods, and how to build one.
 
 To add a method, add a folder here and a line to ``METHODS``, or declare an entry point ``tag2mask.methods`` in another
-package.
+package (docs/plugins.md).
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from tag2mask.methods.tokenmasking import TokenMasking, TokenMaskingSettings
 from tag2mask.methods.weaktr import WeakTr, WeakTrSettings
 from tag2mask.registry import Registry
 from tag2mask.settings import Settings
+from tag2mask.vit.groups import ParameterGroup
 from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.vit import ViT
 from tag2mask.vit.weights import Weights, WeightsReport, build_backbone
 
 __all__ = [
-    "METHODS", "TSCAM", "Ask", "Attended", "DynamicAttended", "Evidence", "GradCAM", "LinearCAM", "MCTformer", "Method",
-    "MethodEntry", "Progress", "Rollout", "ToCo", "TokenMasking", "WeakTr", "build_method", "method_settings",
+    "METHODS", "TSCAM", "Ask", "Attended", "AttendedSettings", "DynamicAttended", "Evidence", "GradCAM", "LinearCAM",
+    "MCTformer", "Method", "MethodEntry", "ParameterGroup", "Progress", "Rollout", "ToCo", "TokenMasking", "WeakTr",
+    "build_method", "method_settings",
 ]  # fmt: skip
 
 
@@ -39,6 +42,16 @@ class MethodEntry:
     settings_class: type[Settings]
     settings: Mapping[str, Any]
     build: Callable[[nn.Module, Classes, Any], Method]
+
+
+def fault_of_method(found: Any) -> str:
+    """Say why an entry point cannot be a method; empty if it can."""
+    if not isinstance(found, MethodEntry):
+        return "is not a MethodEntry"
+    settings = found.settings_class
+    if not (isinstance(settings, type) and issubclass(settings, Settings)):
+        return "has a settings_class that is not a subclass of tag2mask.settings.Settings"
+    return "" if callable(found.build) else "has a build that is not a function"
 
 
 METHODS: Mapping[str, MethodEntry] = Registry(
@@ -68,6 +81,7 @@ METHODS: Mapping[str, MethodEntry] = Registry(
         "rollout": MethodEntry(BaselineSettings, {}, Rollout),
         "linear": MethodEntry(BaselineSettings, {}, LinearCAM),
     },
+    fault_of_method,
 )
 
 
@@ -77,12 +91,14 @@ def build_method(
     """Build a method for ``classes`` on a backbone with these ``weights``; ``method`` overrides its settings.
 
     Raises:
-        SettingsError: unknown method, backbone or setting.
+        SettingsError: unknown method, backbone or setting, or the method has no ``vit``.
         WeightsError: the weights are not available or do not fit.
     """
     settings = method_settings(name, method)
     model, report = build_backbone(backbone, weights)
     built = METHODS[name].build(model, classes, settings)
+    if not isinstance(getattr(built, "vit", None), ViT):
+        raise SettingsError(f"method {name}: it has no self.vit, a tag2mask.vit.vit.ViT; see docs/plugins.md")
     built.vit.place(backbone.positions, backbone.image_size)
     if built.teacher is not None:
         built.teacher.start()

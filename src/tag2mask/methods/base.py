@@ -76,6 +76,8 @@ class Readout:
 class Method(nn.Module, ABC):
     """Base class of methods of weakly supervised segmentation. A subclass implements only the abstract methods.
 
+    Its ``__init__`` calls ``super().__init__(classes)`` first and sets ``self.vit``, a ``tag2mask.vit.vit.ViT``
+    (docs/plugins.md).
     ``readout`` is set by methods whose head can be fitted to the pretrained backbone before training, ``crops`` by
     methods that learn from several views of an image, ``teacher`` by methods that learn from an average of themselves.
     """

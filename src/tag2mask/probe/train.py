@@ -32,7 +32,7 @@ from tag2mask.probe.settings import ProbeSettings
 from tag2mask.probe.sure_patches import sure_patches, unanimous_labels
 from tag2mask.progress import progress_bar
 from tag2mask.settings import read_yaml
-from tag2mask.shown import Shown
+from tag2mask.shown import Shown, counted
 from tag2mask.stored import Count, Flag, Measured, Stored, damaged, read_stored
 from tag2mask.tensors import write_tensors
 from tag2mask.training.batches import mix
@@ -77,7 +77,7 @@ class ProbeSummary:
     def shown(self) -> Shown:
         """Return the output for people."""
         return [
-            f"{self.path}: {self.images} images, {sum(self.sure.values())} sure patches",
+            f"{self.path}: {counted(self.images, 'image')}, {sum(self.sure.values())} sure patches",
             *(f"{name}: {why}" for name, why in self.failures.items()),
             *(f"no patch surely shows {name}: the probe will never paint it" for name in self.unlearned),
         ]

@@ -23,7 +23,11 @@ from tag2mask.registry import Registry
 # Evidence and class maps (B, C, h, w) to class maps.
 PATCH_REFINERS: Mapping[str, Callable[[Evidence, Tensor], Tensor]] = MappingProxyType({AFFINITY: affinity})
 # An image (bands, Y, X) in [0, 1] and class maps (K, Y, X) to class maps.
-PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = Registry("tag2mask.refiners", {PAMR: pamr})
+PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = Registry(
+    "tag2mask.refiners",
+    {PAMR: pamr},
+    lambda found: "" if callable(found) and not isinstance(found, type) else "is not a function",
+)
 
 
 def refiner_names() -> tuple[str, ...]:
@@ -57,8 +61,17 @@ def refine_patches(evidence: Evidence, maps_BChw: Tensor, names: Sequence[str]) 
 
 
 def refine_pixels(image: Tensor, maps_KYX: Tensor, names: Sequence[str]) -> Tensor:
-    """Apply those refiners in ``names`` that work on pixels to class maps ``(K, Y, X)``."""
+    """Apply those refiners in ``names`` that work on pixels to class maps ``(K, Y, X)``.
+
+    Raises:
+        SettingsError: a refiner returns something else than class maps of the same shape.
+    """
     for name in names:
         if name in PIXEL_REFINERS:
-            maps_KYX = PIXEL_REFINERS[name](image, maps_KYX)
+            refined = PIXEL_REFINERS[name](image, maps_KYX)
+            shape = tuple(refined.shape) if isinstance(refined, Tensor) else type(refined).__name__
+            if shape != tuple(maps_KYX.shape):
+                wanted = f"a tensor of shape {tuple(maps_KYX.shape)}, like its maps"
+                raise SettingsError(f"refiner {name}: returned {shape}, expected {wanted}; see docs/plugins.md")
+            maps_KYX = refined
     return maps_KYX

@@ -68,10 +68,10 @@ CRF_RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 def named_constants(crf: Any) -> Any:
     """Replace the name of a CRF recipe by its constants."""
-    if not isinstance(crf, str):
+    if isinstance(crf, Mapping | CRFSettings):
         return crf
-    if crf not in CRF_RECIPES:
-        raise ValueError(f"wanted settings or one of {', '.join(CRF_RECIPES)}")
+    if not isinstance(crf, str) or crf not in CRF_RECIPES:
+        raise ValueError(f"wanted settings or crf=NAME, one of {', '.join(CRF_RECIPES)}; --refine crf applies the CRF")
     return CRF_RECIPES[crf]
 
 
@@ -92,7 +92,9 @@ Refiners = Annotated[tuple[str, ...], BeforeValidator(chain), Form("none|affinit
 class RefineSettings(Settings):
     """How class maps, or the probabilities of a segmenter, are refined before pixels get their classes."""
 
-    names: Refiners = Field((), description="Refiners of maps, separated by commas, in this order")
+    names: Refiners = Field(
+        (), description="Refiners of maps, separated by commas, in this order; also installed plug-ins"
+    )
     side: Side = Field(640, description="Largest long side of an image for refiners on pixels")
     crf: CRFConstants = Field(CRFSettings(), description="Constants of the CRF, or the name of a CRF recipe")
     crf_engine: CRFEngine = Field("torch", description="Implementation of the CRF")

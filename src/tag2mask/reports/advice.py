@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tag2mask.reports.figures import Figures
+from tag2mask.shown import counted
 
 GAP = 15  # difference of the classes' mean precision and recall, in percentage points
 UNPAINTED = 0.2  # fraction of all tags that got no pixels
@@ -103,12 +104,12 @@ def spilling_classes(figures: Figures) -> Advice | None:
 def shared_maps(figures: Figures) -> Advice | None:
     """Detect classes that are found in the same places, or whose tags cannot tell them apart."""
     alike = [
-        f"{one} and {other} ({value:.2f} in {images} images)"
+        f"{one} and {other} ({value:.2f} in {counted(images, 'image')})"
         for (one, other), (value, images) in sorted(figures.likeness.items(), key=lambda item: -item[1][0])
         if value > ALIKE and images >= IMAGES_ALIKE
     ]
     signs = [f"the class maps correlate: {first_few(alike)}"] if alike else []
-    together = [f"{' and '.join(names)} ({count} images)" for names, count in figures.together]
+    together = [f"{' and '.join(names)} ({counted(count, 'image')})" for names, count in figures.together]
     if together:
         signs.append(f"these tags always occur together: {first_few(together)}")
     if not signs:
@@ -124,7 +125,7 @@ def shared_maps(figures: Figures) -> Advice | None:
 def dead_classes(figures: Figures) -> Advice | None:
     """Detect classes that are never painted, or whose AP is at chance level."""
     read = figures.read.items()
-    bare = [f"{name} ({count} images)" for name, count in read if count and not figures.painted[name]]
+    bare = [f"{name} ({counted(count, 'image')})" for name, count in read if count and not figures.painted[name]]
     signs = [f"tagged but never painted: {first_few(bare)}"] if bare else []
     guessed = [f"{name} (AP {ap:.2f})" for name, ap in best_aps(figures).items() if is_chance(figures, name, ap)]
     if guessed:

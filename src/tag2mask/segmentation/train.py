@@ -26,7 +26,7 @@ from tag2mask.segmentation.model import Segmenter
 from tag2mask.segmentation.optimiser import optimiser_for, poly_rate
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource, open_labels
-from tag2mask.shown import Shown, Table
+from tag2mask.shown import Shown, Table, counted
 from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import MODEL, Run, open_run
@@ -62,7 +62,8 @@ class SegmentResult:
 
     def shown(self) -> Shown:
         """Return the output for people."""
-        line = f"{self.path}: {self.epochs} epochs on {self.photographs} images, loss {self.loss:.3f}"
+        trained = f"{counted(self.epochs, 'epoch')} on {counted(self.photographs, 'image')}"
+        line = f"{self.path}: {trained}, loss {self.loss:.3f}"
         if not self.rounds:
             return [line]
         digits = {"round": 0, "loss": 3, "changed": 1, "precision": 1, "val_miou": 1}
@@ -120,7 +121,7 @@ def train_segmenter(run: Run, source: LabelSource, out: Path, settings: SegmentS
             trainer.resume()
         elif accelerator.is_main_process:
             write_segmenter_header(out, run, source, settings, built)
-        start = f"resumed at step {trainer.state.step}" if resume else built.report.summary()
+        start = trainer.resumed() if resume else built.report.summary()
         trainer.run([start, f"labels: {source.origin['labels_used']}; truth used: {source.origin['truth_used']}"])
     return trainer.result(source.origin)
 

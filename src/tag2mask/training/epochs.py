@@ -23,6 +23,7 @@ from tag2mask.data.loading import read_batches
 from tag2mask.errors import RunError
 from tag2mask.files import write_json_lines
 from tag2mask.progress import Bar, progress_bar
+from tag2mask.shown import counted
 from tag2mask.tensors import write_tensors
 from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
@@ -115,8 +116,17 @@ class EpochLoop(ABC, Generic[S]):
         with progress_bar(self.title, self.steps, self.state.step, shown=main) as bar:
             for line in opening if main else ():
                 bar.say(line)
-            while self.state.epoch < self.settings.epochs and not self.stands_still():
+            while not self.finished():
                 self.run_epoch(bar)
+
+    def finished(self) -> bool:
+        """Whether all epochs are done, or further ones would not help."""
+        return self.state.epoch >= self.settings.epochs or self.stands_still()
+
+    def resumed(self) -> str:
+        """Say where a resumed training continues."""
+        done = counted(self.state.epoch, "epoch")
+        return f"already finished after {done}" if self.finished() else f"resumed at step {self.state.step}"
 
     def stands_still(self) -> bool:
         """Whether the best epoch is too long ago."""

@@ -152,6 +152,8 @@ def read_released(path: Path, method: str, classes: Classes, where: Path) -> Fit
     except ValueError as error:
         fits = [name for name, other in RELEASED.items() if is_of(state, other.layout)]
         hint = f"it fits another method: --method {fits[0]}" if fits else f"name its method: {', '.join(RELEASED)}"
+        if not fits and is_plain_vit(state):
+            hint = f"it is a plain ViT, of none of the released methods; train one on it: train --weights {path}"
         raise WeightsError(f"{path} is not a released checkpoint of {method}: {error}; {hint}") from None
     if fitted.size.classes != len(classes):
         raise WeightsError(
@@ -170,6 +172,12 @@ def is_of(state: Mapping[str, Tensor], known: Layout) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_plain_vit(state: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors are those of a ViT with one class token, as pretrained ones are."""
+    own = state.get("cls_token")
+    return "blocks.0.attn.qkv.weight" in state and own is not None and own.shape[:-1] == (1, 1)
 
 
 def settings_for(method: str, known: Released, size: Size, image_size: int | None) -> TrainSettings:

@@ -21,7 +21,7 @@ from tag2mask.data.transforms import OtherViews, train_transform
 from tag2mask.files import stopped_early
 from tag2mask.methods import Method, Progress, build_method
 from tag2mask.methods.teacher import Teacher
-from tag2mask.shown import Shown
+from tag2mask.shown import Shown, counted
 from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
@@ -59,7 +59,7 @@ class TrainResult:
     def shown(self) -> Shown:
         """Return the output for people."""
         best = "no validation images" if self.best_ap is None else f"val AP {self.best_ap:.3f}"
-        return [f"{self.run}: {self.epochs} epochs, best {self.best_epoch} ({best})"]
+        return [f"{self.run}: {counted(self.epochs, 'epoch')}, best {self.best_epoch} ({best})"]
 
 
 def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) -> TrainResult:
@@ -119,7 +119,7 @@ def train_on(material: Material, out: Path, settings: TrainSettings, resume: boo
             trainer.resume()
         elif accelerator.is_main_process:
             write_run_header(out, material.images.classes, settings, report, material.described())
-        return trainer.train(f"resumed at step {trainer.state.step}" if resume else report.summary())
+        return trainer.train(trainer.resumed() if resume else report.summary())
 
 
 def warm_up(

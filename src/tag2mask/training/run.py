@@ -115,13 +115,18 @@ class Run:
         """The data set it was trained on.
 
         Raises:
-            RunError: it was imported, or trained on images in memory.
+            RunError: it was imported, or trained on images in memory, or the data set is no longer there.
         """
         if self.own_data is None:
             how = "learned from images in memory" if self.imported is None else "was imported"
             raise RunError(
                 f"{self.path} {how} and has no data set of its own; name one with --data if the command has that "
                 f"option, or replace data: null with data: FOLDER in {self.path / CONFIG}"
+            )
+        if not self.own_data.exists():
+            raise RunError(
+                f"{self.own_data}, the data set of {self.path}, is no longer there; name its new place with --data if "
+                f"the command has that option, or as data: FOLDER in {self.path / CONFIG}"
             )
         return self.own_data
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tag2mask.fields import Form
 from tag2mask.settings import Bands, Settings, Side
@@ -31,7 +31,7 @@ class BackboneSettings(Settings):
     ``positions``: ``resampled`` is ours; the others reproduce released code: ``released`` that of MCTformer and WeakTr,
     ``released-plus`` that of MCTformer+, ``bilinear`` that of WeakTr's segmenter.
     ``patch``, ``width``, ``depth``, ``heads`` and ``qkv_bias`` define another model of the same kind, to be trained
-    from scratch.
+    from scratch. A text instead of a dictionary is the ``name``.
     """
 
     name: str = Field("vit_small_patch14_dinov2", description="Name of a plain timm ViT")
@@ -52,6 +52,12 @@ class BackboneSettings(Settings):
     heads: int | None = Field(None, gt=0, le=1024, description="Attention heads of a block [the model's]")
     qkv_bias: bool | None = Field(None, description="Whether queries, keys and values have a bias [the model's]")
     norm_eps: float | None = Field(None, gt=0, le=0.1, description="Epsilon of all LayerNorms [the model's]")
+
+    @model_validator(mode="before")
+    @classmethod
+    def named(cls, values: Any) -> Any:
+        """Take a text as the name."""
+        return {"name": values} if isinstance(values, str) else values
 
     def shape(self) -> dict[str, Any]:
         """Differences from the named model, as arguments for timm."""

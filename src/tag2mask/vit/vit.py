@@ -240,30 +240,32 @@ def allowed(class_attention: ClassAttention, tokens: Tokens, x_BND: Tensor) -> T
     return allowed_NN
 
 
-def chosen_layers(vit: ViT, layers: MapLayers) -> frozenset[int]:
+def chosen_layers(vit: ViT, layers: MapLayers, setting: str = "map_layers") -> frozenset[int]:
     """Indices (from 0) of the chosen layers: the last K, those of a list counted from 1, or all for None.
 
     Raises:
-        SettingsError: the backbone has fewer layers, or the list is empty.
+        SettingsError: the backbone has fewer layers, or the list is empty; the message names the method's ``setting``.
     """
     if layers is None or isinstance(layers, int):
-        return last_layers(vit, layers)
+        return last_layers(vit, layers, setting)
     missing = [layer for layer in layers if layer > len(vit.blocks)]
     if missing or not layers:
         problem = f"there is no layer {missing[0]}" if missing else "the list of layers is empty"
-        raise SettingsError(f"{problem}: the backbone has layers 1 to {len(vit.blocks)}")
+        raise SettingsError(f"method.{setting}: {problem}: the backbone has layers 1 to {len(vit.blocks)}")
     return frozenset(layer - 1 for layer in layers)
 
 
-def last_layers(vit: ViT, count: int | None) -> frozenset[int]:
+def last_layers(vit: ViT, count: int | None, setting: str = "attended_layers") -> frozenset[int]:
     """Indices of the last ``count`` layers; None for all.
 
     Raises:
-        SettingsError: the backbone has fewer.
+        SettingsError: the backbone has fewer; the message names the method's ``setting``.
     """
     layers = len(vit.blocks)
     if count is not None and count > layers:
-        raise SettingsError(f"the last {count} layers were requested, but the backbone has only {layers}")
+        raise SettingsError(
+            f"method.{setting}: the last {count} layers were requested, but the backbone has only {layers}"
+        )
     return frozenset(range(layers - (count or layers), layers))
 
 

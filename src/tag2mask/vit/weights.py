@@ -144,7 +144,7 @@ def patch_of(settings: BackboneSettings) -> int:
         SettingsError: the model is unknown or not a plain ViT, or cannot be built in the requested shape.
     """
     if not timm.is_model(settings.name):
-        near = ", ".join([PLAIN, *difflib.get_close_matches(settings.name, timm.list_models(), n=3)])
+        near = ", ".join([*nearest_plain(settings.name), PLAIN])
         raise SettingsError(f"backbone {settings.name!r} is unknown to timm {timm.__version__}; try {near}")
     require_tag(settings.name)
     try:
@@ -162,6 +162,13 @@ def patch_of(settings: BackboneSettings) -> int:
             f"{MOST_PARAMETERS / 1e9:.0f} billion; reduce backbone.width or depth"
         )
     return int(require_plain_vit(model).patch_embed.patch_size[0])
+
+
+def nearest_plain(name: str) -> list[str]:
+    """Return names of plain ViTs that begin much like ``name``, the most similar first."""
+    plain = timm.list_models(module="vision_transformer") + timm.list_models(module="eva")
+    beginnings = {model[: len(name)]: model for model in sorted(plain, reverse=True)}
+    return [beginnings[one] for one in difflib.get_close_matches(name, beginnings, n=3, cutoff=0.75)]
 
 
 def require_tag(name: str) -> None:

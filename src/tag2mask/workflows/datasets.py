@@ -28,7 +28,7 @@ def check(data: Path, source: str | None, quick: bool, assignments: Sequence[str
     if quick and source is not None:
         raise SettingsError("--quick checks only the folder form; remove --source")
     if source is None:
-        settings = DataSettings.read({}, assignments)
+        settings = DataSettings.read({}, [one.removeprefix("data.") for one in assignments])  # their name in train
         with progress_bar("check", None) as bar:
             return (check_names if quick else check_folder)(data, settings, bar.advance)
     opened = open_source(source, data, assign({}, assignments))

@@ -31,6 +31,20 @@ def test_a_sound_folder_has_no_problems(squares: Path) -> None:
     assert sum(report.images_per_class.values()) == 24
 
 
+def test_settings_of_the_data_may_have_their_name_in_train(
+    squares: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (squares / "labels.csv").rename(squares / "other.csv")
+    for key in ("labels", "data.labels"):
+        assert call(monkeypatch, "check", squares, "--set", f"{key}=other.csv") == 0
+        assert "12 images, 12 with tags" in capsys.readouterr().out
+
+
+def test_counts_of_one_and_none_read_well() -> None:
+    one = CheckReport(photographs=1, tagged=0)
+    assert list(one.shown())[:2] == ["1 image, 0 with tags; splits: none", "tags per image: none; true masks: 0"]
+
+
 def test_everything_that_is_wrong_is_found_in_one_pass(squares: Path) -> None:
     with (squares / "labels.csv").open("a") as file:
         file.write("gone.png,red\np00b.png,grene\n")
@@ -79,7 +93,7 @@ def test_classes_that_always_come_together_are_named_and_single_tags_counted(
     assert report.always_together == [("red", "green"), ("lake", "sea")]
     told = messages(report, "warning")
     assert "classes red, green: always occur together (3 images), so they cannot be told apart" in told
-    assert "classes lake, sea: always occur together (1 images)" in told
+    assert "classes lake, sea: always occur together (1 image)" in told
 
 
 def test_the_verb_prints_both(
@@ -98,7 +112,7 @@ def test_many_groups_of_classes_are_counted_and_the_first_ones_named(squares: Pa
     (squares / "classes.txt").write_text("".join(f"{one}\n{other}\n" for one, other in pairs))
     report = check(squares, DataSettings())
     assert report.always_together == pairs
-    assert messages(report, "warning").count("always occur together (1 images)") == 10
+    assert messages(report, "warning").count("always occur together (1 image)") == 10
     assert "2 more groups of classes always occur together; --json lists them" in messages(report, "warning")
 
 
@@ -119,7 +133,7 @@ def test_masks_without_photograph_are_counted(squares: Path) -> None:
     text = (squares / "labels.csv").read_text().replace("p00", "q00")
     (squares / "labels.csv").write_text(text)
     (squares / "splits/train.txt").write_text("q00\n")
-    assert "1 masks have no image of the same name, p00.png first" in messages(
+    assert "1 mask without an image of the same name, p00.png first" in messages(
         check(squares, DataSettings()), "warning"
     )
 
@@ -130,7 +144,7 @@ def test_a_training_split_without_tags_is_fatal(squares: Path) -> None:
     (squares / "labels.csv").write_text("image,labels\np00.png,red\n")
     report = check(squares, DataSettings())
     assert not report.fatal
-    assert "7 images of split train have no tags and are not used, p01 first" in messages(report, "warning")
+    assert "not used: 7 images of split train without tags, p01 first" in messages(report, "warning")
 
 
 def test_rows_and_columns_are_checked_like_opening_does(squares: Path) -> None:

@@ -26,7 +26,7 @@ def test_images_that_are_not_read_and_links_to_nothing(squares: Path) -> None:
         (squares / "images" / name).write_bytes(b"")
     (squares / "images/gone.jpg").symlink_to(squares / "nowhere.jpg")
     quick, whole = (look(squares, DataSettings()) for look in (check_names, check))
-    told = "images: 3 images of unsupported formats (.gif 2, .heic 1) are not read; save them as .png or .jpg"
+    told = "images: not read: 3 images of unsupported formats (.gif 2, .heic 1); save them as .png or .jpg"
     for report in (quick, whole):
         assert [told in problem.message for problem in report.problems if problem.severity == "warning"] == [True]
         assert report.photographs == 13

@@ -90,7 +90,10 @@ def test_the_whole_way(kind: str, tree: Tree, tmp_path: Path, monkeypatch: pytes
     settings = [f"--set={key}={json.dumps(value)}" for key, value in tree.settings.items()]
     split = "train" if "train" in tree.splits else "all"
     assert call(monkeypatch, "prepare", kind, "--root", tree.root, "--out", data, *settings) == 0
-    assert call(monkeypatch, "train", data, "--out", run, "--epochs", 1, "--split", split, *TINY) == 0
+    assert (
+        call(monkeypatch, "train", data, "--out", run, "--epochs", 1, "--method", "attended", "--split", split, *TINY)
+        == 0
+    )
     assert call(monkeypatch, "masks", run, "--split", split) == 0
     code = call(monkeypatch, "evaluate", run / f"masks-{split}", "--truth", data / "masks")
     assert code == (0 if tree.truth else 2)
@@ -133,7 +136,7 @@ def test_nothing_is_overwritten_and_nothing_lies_outside(tmp_path: Path) -> None
     (tmp_path / "out/mine.txt").write_text("mine")
     with pytest.raises(DataError, match="is not empty and was not created by prepare"):
         prepare("csv", tree.root, tmp_path / "out", tree.settings)
-    for name, part in (("../up.jpg", "points outside"), ("a.jpg", "none of 1 images could be used")):
+    for name, part in (("../up.jpg", "points outside"), ("a.jpg", "none of 1 image could be used")):
         (tree.root / "list.tsv").write_text(f"file\twhat\n{name}\tcat\n")
         with pytest.raises(DataError, match=part):
             prepare("csv", tree.root, tmp_path / "none", {**tree.settings, "split": None})

@@ -34,7 +34,7 @@ def test_check_compares_with_the_published_counts(tmp_path: Path) -> None:
     told = "\n".join(problem.message for problem in report.problems)
     assert "split train_aug: images per class differ from the published numbers: aeroplane 1 (published 590)" in told
     assert "split val: images per class differ from the published numbers: aeroplane 1 (published 90)" in told
-    assert "2 images are in split train_aug and in split train, 2007_000032 first" in told
+    assert "2 images both in split train_aug and in split train, 2007_000032 first" in told
     assert not report.fatal
 
 

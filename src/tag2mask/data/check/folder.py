@@ -36,6 +36,7 @@ from tag2mask.data.tags_table import indices, read_tag_table, repeated_rows, unk
 from tag2mask.data.together import Company
 from tag2mask.errors import DataError
 from tag2mask.names import split_name
+from tag2mask.shown import counted
 
 GROUPS_NAMED = 10  # groups of classes that always occur together; further ones are only counted
 
@@ -141,8 +142,8 @@ def check_company(company: Company, report: CheckReport) -> None:
     report.always_together = [names for names, _ in groups]
     for names, count in groups[:GROUPS_NAMED]:
         report.warn(
-            f"classes {', '.join(names)}: always occur together ({count} images), so they cannot be told apart; "
-            "add images that have only one of them, or merge them into one class"
+            f"classes {', '.join(names)}: always occur together ({counted(count, 'image')}), so they cannot be told "
+            "apart; add images that have only one of them, or merge them into one class"
         )
     if groups[GROUPS_NAMED:]:
         report.warn(f"{len(groups) - GROUPS_NAMED} more groups of classes always occur together; --json lists them")
@@ -188,7 +189,7 @@ def count_training(samples: Sequence[Sample], split_of: Mapping[str, str], repor
     if untagged and len(untagged) == len(training):
         report.error("no image of split train has tags; training needs tags")
     elif untagged:
-        report.warn(f"{len(untagged)} images of split train have no tags and are not used, {untagged[0]} first")
+        report.warn(f"not used: {counted(len(untagged), 'image')} of split train without tags, {untagged[0]} first")
     validation = [sample for sample in samples if split_of.get(sample.name) == "val"]
     if validation and all(sample.tags is None for sample in validation):
         report.warn("no image of split val has tags, so the last epoch is kept instead of the best")
@@ -239,7 +240,7 @@ def check_strays(root: Path, report: CheckReport) -> None:
     strays = sorted(path.name for path in root.iterdir() if path.is_file() and is_image(path))
     if strays:
         report.warn(
-            f"{root}: {len(strays)} images are beside the class folders and are not read, {strays[0]} first; "
+            f"{root}: not read: {counted(len(strays), 'image')} beside the class folders, {strays[0]} first; "
             "move each into a class folder"
         )
 
@@ -251,7 +252,10 @@ def check_orphans(masks: Path, names: set[str], report: CheckReport) -> None:
     found = [path.relative_to(masks).as_posix() for path in sorted(masks.rglob("*.png"))]
     orphans = [name for name in found if strip_suffix(name) not in names]
     if orphans:
-        report.warn(f"{masks}: {len(orphans)} masks have no image of the same name, {orphans[0]} first; rename them")
+        report.warn(
+            f"{masks}: {counted(len(orphans), 'mask')} without an image of the same name, {orphans[0]} first; "
+            "rename them"
+        )
 
 
 def check_mask(name: str, path: Path, size: tuple[int, ...], classes: Classes, report: CheckReport) -> None:

@@ -25,6 +25,7 @@ from tag2mask.data.tags_table import indices, open_table, unknown_tags
 from tag2mask.data.together import Company
 from tag2mask.errors import DataError
 from tag2mask.names import split_name
+from tag2mask.shown import counted
 
 TAGGED, THERE, IN_LISTS = 1, 2, 4  # the bits; each split list has its own bit, from IN_LISTS up
 EVERY = 1000  # rows or files between two calls of tick
@@ -149,6 +150,6 @@ def check_lists(folder: Path, bits: dict[str, int], report: CheckReport) -> None
         if repeated:
             report.warn(f"{path}: {len(repeated)} names are listed twice or in another list, {repeated[0]} first")
         if path.stem == "train" and untagged:
-            report.warn(f"{untagged} images of split train have no tags and are not used")
+            report.warn(f"not used: {counted(untagged, 'image')} of split train without tags")
         if not names:
             report.error(f"{path}: is empty; write one name per line")

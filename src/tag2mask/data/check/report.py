@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tag2mask.shown import Shown, Table
+from tag2mask.shown import Shown, Table, counted
 
 SHOWN = 3  # problems printed per kind
 
@@ -94,12 +94,12 @@ class CheckReport:
     def shown(self) -> Shown:
         """The content of the data set and its problems, for printing."""
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
-        per_image = ", ".join(f"{count} with {tags}" for tags, count in self.tags_per_image.items())
+        per_image = ", ".join(f"{count} with {tags}" for tags, count in self.tags_per_image.items()) or "none"
         shares = {name: f"{100 * count / max(self.tagged, 1):.1f} %" for name, count in self.images_per_class.items()}
         rows = [[name, str(count), shares[name]] for name, count in self.images_per_class.items()]
         errors = sum(problem.severity == "error" for problem in self.problems)
         return [
-            f"{self.photographs} images, {self.tagged} with tags; splits: {splits}",
+            f"{counted(self.photographs, 'image')}, {self.tagged} with tags; splits: {splits}",
             f"tags per image: {per_image}; true masks: {self.masks}",
             f"images with a single tag: {self.single_tag_images} of {self.tagged}; "
             f"groups of tags that always occur together: {len(self.always_together)}",

@@ -13,6 +13,7 @@ from tag2mask.data.opening import readable
 from tag2mask.data.sample import Sample
 from tag2mask.data.sources import Source
 from tag2mask.errors import DataError
+from tag2mask.shown import counted
 
 
 def check_source(source: Source, tick: Callable[[], None] = lambda: None) -> CheckReport:
@@ -66,7 +67,7 @@ def check_overlaps(source: Source, report: CheckReport) -> None:
     for (one, names), (other, others) in itertools.combinations(source.splits.items(), 2):
         shared = sorted(set(names) & set(others))
         if shared:
-            report.warn(f"{len(shared)} images are in split {one} and in split {other}, {shared[0]} first")
+            report.warn(f"{counted(len(shared), 'image')} both in split {one} and in split {other}, {shared[0]} first")
 
 
 def compare_with_published(source: Source, samples: Iterable[Sample], report: CheckReport) -> None:

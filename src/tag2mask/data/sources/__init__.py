@@ -1,6 +1,7 @@
 """Sources: data sets in other layouts.
 
-A new source is a file here and a line in ``SOURCES``, or an entry point ``tag2mask.sources`` of another package.
+A new source is a file here and a line in ``SOURCES``, or an entry point ``tag2mask.sources`` of another package
+(docs/plugins.md).
 Training does not read them: ``tag2mask prepare`` converts them to the ``folder`` form, which all other commands read.
 """
 
@@ -25,8 +26,22 @@ from tag2mask.data.sources.voc import Voc
 from tag2mask.data.sources.yolo import Yolo
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.registry import Registry
+from tag2mask.settings import Settings
 
 __all__ = ["SOURCES", "Record", "Source", "open_source"]
+
+
+def fault_of_source(found: Any) -> str:
+    """Say why an entry point cannot be a source; empty if it can."""
+    if not (isinstance(found, type) and issubclass(found, Source)):
+        return "is not a subclass of Source"
+    missing = [*sorted(found.__abstractmethods__), *(() if hasattr(found, "layout") else ["layout"])]
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    settings = found.settings_class
+    is_settings = isinstance(settings, type) and issubclass(settings, Settings)
+    return "" if is_settings else "has a settings_class that is not a subclass of tag2mask.settings.Settings"
+
 
 SOURCES: Mapping[str, type[Source]] = Registry(
     "tag2mask.sources",
@@ -43,6 +58,7 @@ SOURCES: Mapping[str, type[Source]] = Registry(
         "huggingface": HuggingFace,
         "yolo": Yolo,
     },
+    fault_of_source,
 )
 
 
@@ -60,5 +76,6 @@ def open_source(name: str, root: Path, settings: Mapping[str, Any]) -> Source:
     source = SOURCES[name]
     chosen = source.settings_class.parse(settings, where=f"source {name}")
     if not root.is_dir():
-        raise DataError(f"{root}: the folder does not exist; expected: {source.layout}")
+        what = "is a file, not a folder" if root.exists() else "the folder does not exist"
+        raise DataError(f"{root}: {what}; expected: {source.layout}")
     return source(root, chosen)

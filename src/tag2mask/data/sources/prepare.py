@@ -44,7 +44,7 @@ from tag2mask.files import (
 from tag2mask.names import inside, split_name
 from tag2mask.progress import progress_bar
 from tag2mask.settings import Settings
-from tag2mask.shown import Shown
+from tag2mask.shown import Shown, counted
 from tag2mask.stored import Flag, Stored, drop_torn_line, read_rows, read_stored
 
 MANIFEST, JOURNAL, TABLE = "prepared.json", "prepared.jsonl", "labels.csv"
@@ -68,7 +68,8 @@ class Prepared:
     def shown(self) -> Shown:
         """Return the result for printing."""
         counts = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
-        line = f"{self.path}: {self.photographs} images, {self.tagged} with tags, {self.masks} masks"
+        images, masks = counted(self.photographs, "image"), counted(self.masks, "mask")
+        line = f"{self.path}: {images}, {self.tagged} with tags, {masks}"
         return [line, f"splits: {counts}"]
 
 
@@ -139,7 +140,7 @@ def prepare(
             if not (out / TABLE).exists():  # nothing worth keeping was written
                 shutil.rmtree(out)
             first = next(iter(failures.values()))
-            raise DataError(f"{root}: none of {len(names)} images could be used; first: {first}")
+            raise DataError(f"{root}: none of {counted(len(names), 'image')} could be used; first: {first}")
         finished = [done[photograph] for photograph in names if photograph in done]
         return finish(out, source, finished, lists, origin, failures)
 

@@ -78,7 +78,9 @@ class ToCo(Method):
         self.settings = settings
         self.vit = ViT(backbone, 1, registers=0, gated=False, token_noise=0.0)
         self.all_layers = last_layers(self.vit, None)
-        [self.inner_layer] = chosen_layers(self.vit, (settings.auxiliary_layer or five_sixths(self.vit),))
+        [self.inner_layer] = chosen_layers(
+            self.vit, (settings.auxiliary_layer or five_sixths(self.vit),), "auxiliary_layer"
+        )
         self.head = PooledClassifier(len(self.classes), self.vit.width)
         self.auxiliary_head = PooledClassifier(len(self.classes), self.vit.width)
         self.projector = nn.Sequential(
