@@ -117,11 +117,6 @@ def load_plain(path: Path) -> Any:
                 warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)  # others are read as well
                 return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            if "Unsupported operand" in str(error):
-                raise WeightsError(
-                    f"weights file {path} cannot be read: its pickle has a protocol that is not read without executing "
-                    "it; save it again by torch.save, or only its tensors as FILE.safetensors"
-                ) from None
             found = FOREIGN.search(str(error))
             if found is None:
                 raise
