@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--variant", help="only this step, told when to work on standard input")
+    parser.add_argument("--variant", help="serve only this step: one round per line on standard input")
     arguments = parser.parse_args()
     if arguments.variant or arguments.cost:
         cost(arguments)

@@ -277,7 +277,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--variant", help="only this one of the case, told when to work on standard input")
+    parser.add_argument("--variant", help="serve only this variant: one round per line on standard input")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if unknown := set(arguments.cases) - CASES.keys():

@@ -12,7 +12,7 @@ from tag2mask.vit.vit import ViT
 def keep_all_maps(vit: ViT, images: Tensor) -> Tensor:
     """Class rows summed over layers, the mean over heads: ``(B, C, tokens)``.
 
-    TokenMasking's ``Recorder`` keeps clones of what is kept already, and stacks them a second time.
+    TokenMasking's ``Recorder`` clones all these maps, and stacks the clones as well.
     """
     kept: list[Tensor] = []
     recorded: list[Tensor] = []

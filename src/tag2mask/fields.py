@@ -123,9 +123,9 @@ def format_default(value: Any) -> str:
     return str(value)
 
 
-def readable(annotation: Any) -> Any:
+def without_notes(annotation: Any) -> Any:
     """Return a type without what ``Annotated`` adds, in unions and tuples, too."""
-    parts = tuple(readable(part) if part is not Ellipsis else part for part in get_args(plain(annotation)))
+    parts = tuple(without_notes(part) if part is not Ellipsis else part for part in get_args(plain(annotation)))
     if get_origin(plain(annotation)) in (Union, UnionType):
         return Union[parts]  # noqa: UP007 - the parts are known only here
     return tuple[parts] if get_origin(plain(annotation)) is tuple else plain(annotation)  # type: ignore[valid-type]
@@ -139,7 +139,10 @@ def takes(settings: type[BaseModel]) -> Callable[[F], F]:
         own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         added = [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=default_of(field), annotation=readable(field.annotation)
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=default_of(field),
+                annotation=without_notes(field.annotation),
             )
             for name, field in settings.model_fields.items()
         ]

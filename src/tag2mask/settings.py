@@ -105,7 +105,7 @@ class Settings(BaseModel):
             for value in take(kept, old):
                 now: dict[str, Any] = {}
                 set_dotted(now, new, value)
-                merge(kept, now)
+                merge_settings(kept, now)
         return kept
 
     @classmethod
@@ -174,7 +174,7 @@ class Settings(BaseModel):
         """
         values = {} if recipe is None else read_recipe(recipe).of(cls.called)
         if config is not None:
-            merge(values, read_yaml(config))
+            merge_settings(values, read_yaml(config))
         for key, value in options.items():
             meant = cls.shorthands[key].read(value) if key in cls.shorthands else {key: value}
             for name, one in meant.items():
@@ -272,11 +272,11 @@ def take(values: dict[str, Any], key: str) -> list[Any]:
     return found
 
 
-def merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+def merge_settings(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Merge ``changes`` into ``values``, groups key by key."""
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
-            merge(values[key], value)
+            merge_settings(values[key], value)
         else:
             values[key] = value
 

@@ -119,8 +119,10 @@ def drop_torn_line(path: Path) -> None:
 
 
 @contextmanager
-def damaged(path: Path, error: type[Tag2MaskError] = RunError) -> Iterator[None]:
+def damaged(path: Path, error: type[Tag2MaskError] = RunError, mend: str | None = None) -> Iterator[None]:
     """Turn errors while reading one of our files into an ``error`` about a damaged file.
+
+    ``mend`` says what to do; None asks for an intact copy or a new folder.
 
     Raises:
         Tag2MaskError: an ``error``; the file cannot be read or is damaged.
@@ -131,4 +133,5 @@ def damaged(path: Path, error: type[Tag2MaskError] = RunError) -> Iterator[None]
         raise error(f"{path} cannot be read ({cause.strerror or cause})") from None
     except ValueError as cause:
         reason = " ".join(str(cause).split())
-        raise error(f"{path} is damaged ({reason}); restore an intact copy, or create {path.parent} again") from None
+        mend = mend or f"restore an intact copy, or create {path.parent} again"
+        raise error(f"{path} is damaged ({reason}); {mend}") from None

@@ -13,8 +13,8 @@ A tar is written under another name and moved when it is complete, so a shard th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from tag2mask.masks.packed import Packed, list_members
 from tag2mask.masks.scores import SCORES
 from tag2mask.names import inside
 from tag2mask.notation import from_json
-from tag2mask.stored import Count, Stored, validate
+from tag2mask.stored import Count, Stored, damaged, validate
 
 FILE_NAME = re.compile(r"shard-(\d{5})-of-(\d{5})\.tar")
 SHARD = "shard"
@@ -100,16 +100,9 @@ def find_shards(folder: Path) -> dict[Path, Shard]:
     return {path: Shard(number=int(match[1]), of=int(match[2])) for path, match in matches.items() if match}
 
 
-@contextmanager
-def undamaged(path: Path) -> Iterator[None]:
+def undamaged(path: Path) -> AbstractContextManager[None]:
     """Turn errors while reading a shard into a ``MaskSetError``."""
-    try:
-        yield
-    except OSError as error:
-        raise MaskSetError(f"{path} cannot be read ({error.strerror or error})") from None
-    except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise MaskSetError(f"{path} is damaged ({reason}); delete it and run the command of that shard again") from None
+    return damaged(path, MaskSetError, "delete it and run the command of that shard again")
 
 
 def open_shard(path: Path) -> PackedShard:
@@ -130,11 +123,11 @@ def open_shard(path: Path) -> PackedShard:
         shard = manifest.shard
         if shard.file_name() != path.name or not 1 <= shard.number <= shard.of:
             raise ValueError(f"it is shard {shard.number} of {shard.of}")
-        require_files(members, manifest, classes)
+        require_members(members, manifest, classes)
     return PackedShard(path, classes, manifest, content, members)
 
 
-def require_files(members: Mapping[str, Packed], manifest: ShardManifest, classes: Classes) -> None:
+def require_members(members: Mapping[str, Packed], manifest: ShardManifest, classes: Classes) -> None:
     """Check the names in a shard.
 
     Raises:

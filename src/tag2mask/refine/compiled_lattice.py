@@ -123,7 +123,7 @@ def surround(points_Nd: Floats, scale_d: Floats) -> tuple[Integers, Integers, Fl
 
 
 @compiled
-def find(table: Integers, codes: Integers, code: Any) -> Any:
+def find_slot(table: Integers, codes: Integers, code: Any) -> Any:
     """The slot of a code in the hash table: its own, or the free one where it belongs."""
     mask = len(table) - 1
     slot = ((code * MIX) >> 20) & mask
@@ -149,7 +149,7 @@ def connect(nearest_Nd: Integers, rank_NK: Integers, low_d: Integers, digit_d: I
             for i in range(d):
                 raised = k if rank_NK[n, i] <= d - k else k - (d + 1)
                 code += (nearest_Nd[n, i] + raised - low_d[i]) * digit_d[i]
-            slot = find(table, codes, code)
+            slot = find_slot(table, codes, code)
             if table[slot] == FREE:
                 if len(codes) == V:  # half full: twice the room
                     larger = np.empty(2 * V, np.int64)
@@ -157,8 +157,8 @@ def connect(nearest_Nd: Integers, rank_NK: Integers, low_d: Integers, digit_d: I
                     codes = larger
                     table = np.full(4 * V, FREE, np.int32)
                     for v in range(V):
-                        table[find(table, codes, codes[v])] = v
-                    slot = find(table, codes, code)
+                        table[find_slot(table, codes, codes[v])] = v
+                    slot = find_slot(table, codes, code)
                 table[slot] = V
                 codes[V] = code
                 V += 1
@@ -168,8 +168,8 @@ def connect(nearest_Nd: Integers, rank_NK: Integers, low_d: Integers, digit_d: I
     for axis in range(d + 1):
         step = every - (d + 1) * digit_d[axis] if axis < d else every
         for v in range(V):
-            before = table[find(table, codes, codes[v] - step)]
-            after = table[find(table, codes, codes[v] + step)]
+            before = table[find_slot(table, codes, codes[v] - step)]
+            after = table[find_slot(table, codes, codes[v] + step)]
             neighbours_KV2[axis, v, 0] = V if before == FREE else before
             neighbours_KV2[axis, v, 1] = V if after == FREE else after
     return place_NK, neighbours_KV2

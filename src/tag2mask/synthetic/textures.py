@@ -64,12 +64,12 @@ def compose_textures(classes: Classes, side: int, generator: np.random.Generator
         inside = np.hypot(y - top, x - left) < radius * (1 + 0.15 * smooth(side, side / 8, generator))
         shift = generator.integers(0, 20, 2)
         is_second = PATTERNS[pattern](y + shift[0], x + shift[1])
-        image[inside] = np.where(is_second[..., None], colour(int(second)), colour(int(first)))[inside]
+        image[inside] = np.where(is_second[..., None], rgb_of_hue(int(second)), rgb_of_hue(int(first)))[inside]
         truth[inside] = index + 1
     image = image * generator.uniform(0.8, 1.1) + generator.normal(0, 0.02, image.shape)
     return (image.clip(0, 1) * 255).astype(np.uint8), truth
 
 
-def colour(hue: int) -> NDArray[np.float64]:
+def rgb_of_hue(hue: int) -> NDArray[np.float64]:
     """Return the red, green and blue of a hue; every second one is darker."""
     return np.array(colorsys.hsv_to_rgb(hue / HUES, 0.9, 1.0 if hue % 2 else 0.6))

@@ -10,7 +10,7 @@ from tag2mask.beginnings import ANEW, require_begun_as, require_vacant
 from tag2mask.files import write_json
 from tag2mask.refine.settings import CRF
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
-from tag2mask.settings import differences, merge
+from tag2mask.settings import differences, merge_settings
 from tag2mask.stored import read_stored
 from tag2mask.training.settings import epochs_for
 from tag2mask.vit.weights import patch_of
@@ -45,8 +45,8 @@ class Plan:
         masks = {"refine": {"names": list(REFINERS)}, "scores": self.given.segment.target == "soft"}
         values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
-            merge(values, quick_settings(self.given, photographs))
-        merge(values, self.given.model_dump(mode="json", exclude_unset=True))
+            merge_settings(values, quick_settings(self.given, photographs))
+        merge_settings(values, self.given.model_dump(mode="json", exclude_unset=True))
         return WholeSettings.parse(values)
 
 

@@ -88,7 +88,7 @@ def split_at_commas(lists: Any) -> Any:
     return tuple(name.strip() for name in lists.split(",")) if isinstance(lists, str) else lists
 
 
-class Manifest(Stored, extra="allow"):
+class PreparedManifest(Stored, extra="allow"):
     """The fields of ``prepared.json`` that are read; the others are only compared."""
 
     complete: Flag
@@ -224,7 +224,7 @@ def start(out: Path, origin: Mapping[str, Any]) -> dict[str, Done]:
         return {}
     if not (out / MANIFEST).is_file():
         raise DataError(f"{out} is not empty and was not created by prepare; choose another --out")
-    before = read_stored(out / MANIFEST, Manifest, DataError).model_dump()
+    before = read_stored(out / MANIFEST, PreparedManifest, DataError).model_dump()
     differing = [key for key, value in origin.items() if before.get(key) != value]
     if differing:
         raise DataError(f"{out} was prepared with a different {differing[0]}; choose another --out or delete it")
@@ -328,7 +328,7 @@ def write_tables(out: Path, texts: Mapping[str, str], origin: Mapping[str, Any])
     Raises:
         DataError: a file to be replaced was edited since it was written.
     """
-    before = read_stored(out / MANIFEST, Manifest, DataError)
+    before = read_stored(out / MANIFEST, PreparedManifest, DataError)
     hashes = before.files
     there = {name: digest for name, digest in hashes.items() if (out / name).exists()}
     changed = {name: text for name, text in texts.items() if there.get(name) != text_hash(text)}

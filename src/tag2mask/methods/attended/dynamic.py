@@ -67,11 +67,12 @@ class DynamicAttended(Method):
         Raises:
             ValueError: in training, the tags are missing or not of shape ``(B, C)``.
         """
+        tags_BC = require_multi_hot(tags, len(images), len(self.classes)) if self.training else None
         found: list[Tensor] = []
 
         def choose(features: Features) -> Tensor:
             listed_BC: Tensor = self.shortlist(features)
-            found.extend([listed_BC, self.choose(listed_BC, tags, ask)])
+            found.extend([listed_BC, self.choose(listed_BC, tags_BC, ask)])
             return found[1]
 
         tap = Tap(self.layers, last_layers(self.vit, None) if ask.affinity else frozenset())
@@ -83,9 +84,8 @@ class DynamicAttended(Method):
         with torch.autocast(images.device.type, enabled=False):
             read_BSD = (attention_BSM.to(patch_BMD.dtype) @ patch_BMD).float()
             logits_BS = (read_BSD * vector_BSD).sum(-1) + self.head.bias[chosen_BS]
-        if self.training:
-            tags_BC = require_multi_hot(tags, len(images), len(self.classes)).float()
-            terms = self.losses(listed_BC, logits_BS, chosen_BS, tags_BC)
+        if tags_BC is not None:
+            terms = self.losses(listed_BC, logits_BS, chosen_BS, tags_BC.float())
             return Evidence(listed_BC, {"class_tokens": logits_BS}, terms)
         rest_BC = torch.minimum(listed_BC, logits_BS.amin(1, keepdim=True))
         scores_BC = rest_BC.scatter(1, chosen_BS, logits_BS)
@@ -98,11 +98,10 @@ class DynamicAttended(Method):
             maps_BChw = on_grid(blank_BCM.scatter(1, at_BSM, contribution_BSM), features.grid)
         return Evidence(scores_BC, {"class_tokens": scores_BC}, {}, maps_BChw, tap.affinity_BMM)
 
-    def choose(self, listed_BC: Tensor, tags: Tensor | None, ask: Ask) -> Tensor:
-        """The classes whose tokens are computed, ``(B, S)``."""
+    def choose(self, listed_BC: Tensor, tags_BC: Tensor | None, ask: Ask) -> Tensor:
+        """Return the classes whose tokens are computed, ``(B, S)``; ``tags_BC`` are those of a training step."""
         images, classes = listed_BC.shape
-        if self.training:
-            tags_BC = require_multi_hot(tags, images, classes)
+        if tags_BC is not None:
             return sample_classes(listed_BC.detach(), tags_BC, self.settings.sampled).expand(images, -1)
         wanted_BC = listed_BC.clone()
         wanted_BC[:, list(ask.classes)] = torch.inf
