@@ -108,7 +108,7 @@ def paint_maps(maps: ClassMaps, size: Size, thresholds: Mapping[int, float], cla
     if not maps.cuts:
         return labels
     cuts_K = np.array([thresholds.get(value, cut) for value, cut in zip(maps.values, maps.cuts, strict=True)])
-    return np.where(grown_KYX.max(0) > cuts_K[best_YX], labels, 0)
+    return np.asarray(np.where(grown_KYX.max(0) > cuts_K[best_YX], labels, 0))
 
 
 def packed_maps(maps: ClassMaps) -> bytes:
