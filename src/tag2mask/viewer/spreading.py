@@ -29,7 +29,7 @@ def cells_of(points: Points, size: Size, grid: Size) -> NDArray[np.int64]:
     """Row and column ``(N, 2)`` in a patch grid of pixels (x, y) of an image of this size."""
     places = np.asarray([(y, x) for x, y in points], np.float64).reshape(-1, 2)
     cells = places * np.asarray(grid) / np.asarray(size)
-    return cells.astype(np.int64).clip(0, np.asarray(grid) - 1)
+    return np.asarray(cells.astype(np.int64).clip(0, np.asarray(grid) - 1))
 
 
 def spread(features_hwD: Floats, marks: Mapping[int, Points], labels: Labels) -> Labels:
@@ -60,7 +60,7 @@ def on_grid(labels: Labels, grid: Size) -> Labels:
     """Labels at the centres of patches, ``(h, w)``."""
     rows = (np.arange(grid[0]) * 2 + 1) * labels.shape[0] // (2 * grid[0])
     columns = (np.arange(grid[1]) * 2 + 1) * labels.shape[1] // (2 * grid[1])
-    return labels[rows[:, None], columns]
+    return np.asarray(labels[rows[:, None], columns])
 
 
 class Prototype:
@@ -91,4 +91,4 @@ class Prototype:
         size = (labels.shape[0], labels.shape[1])
         alike_YX = resize_bilinear(unit(features_hwD) @ self.feature_D, size)
         kept = labels if empty is None else np.where(labels == value, empty, labels)
-        return np.where(alike_YX > self.enough, value, kept)
+        return np.asarray(np.where(alike_YX > self.enough, value, kept))
