@@ -4,13 +4,13 @@
         [--set KEY=VALUE]...
 
 The annotator is simulated: it replaces whole masks by truth, and all pixels count as touched. ``none`` corrects
-nothing, ``queue`` the ``--count`` masks that the viewer's queue puts first, which needs no truth, and ``random`` as many
-others, drawn by the seed. Each row holds, by seed, the mIoU in percent on val of the segmenter that learned from these masks
-(``segment --corrections``), and the mean IoU in percent of the corrected masks before. The seed also is that of the
-training. Truth is that of RUN's data; only images with truth can be corrected. ``--compare`` is a second mask set for
-the queue, such as one that a segmenter predicted. ``--set`` applies to every segmenter. DIR gets the corrections, a
-segmenter and its predictions per row and seed, ``ranks.json``, and ``rows.json``, which grows number by number. Run the
-same command again to resume; finished parts are not repeated.
+nothing, ``queue`` the ``--count`` masks that the viewer's queue puts first, which needs no truth, and ``random`` as
+many others, drawn by the seed. Each row holds, by seed, the mIoU in percent on val of the segmenter that learned from
+these masks (``segment --corrections``), and the mean IoU in percent of the corrected masks before. The seed also is
+that of the training. Truth is that of RUN's data; only images with truth can be corrected. ``--compare`` is a second
+mask set for the queue, such as one that a segmenter predicted. ``--set`` applies to every segmenter. DIR gets the
+corrections, a segmenter and its predictions per row and seed, ``ranks.json``, and ``rows.json``, which grows number by
+number. Run the same command again to resume; finished parts are not repeated.
 """
 
 from __future__ import annotations
