@@ -18,6 +18,7 @@ from tag2mask.masks.corrections import QUEUE, Corrections, beside
 from tag2mask.masks.manifest import MANIFEST, has_scores
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.shards import find_shards
 from tag2mask.masks.write import MaskSet, open_finished, open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
@@ -127,8 +128,12 @@ def held_corrections(place: Path) -> Iterator[None]:
 
 def open_source(path: Path, data: Path | None) -> Source:
     """Open a mask set, a run or a segmenter."""
-    if (path / MANIFEST).is_file() or not (path / CONFIG).is_file():
+    if (path / MANIFEST).is_file() or find_shards(path):
         return of_mask_set(path, data, "masks")
+    if not (path / CONFIG).is_file():
+        inner = sorted(one.parent for one in path.glob(f"*/{CONFIG}"))
+        hint = f"; did you mean {inner[0]}?" if inner else ": give what tag2mask masks, predict, train or segment wrote"
+        raise RunError(f"{path} is neither a mask set nor a run nor a segmenter{hint}")
     kind = kind_of(path)
     if kind == SEGMENTER:
         return of_mask_set(painted_by_segmenter(path), data, kind)
