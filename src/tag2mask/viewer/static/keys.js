@@ -1,0 +1,122 @@
+// The one table of keys: it binds them, and the page behind `?` lists it.
+
+const GRID = "Images";
+const EDITOR = "One image";
+const BOTH = "Everywhere";
+
+const key = (scope, action, keys, text, settings = {}) => ({ scope, action, keys, text, ...settings });
+
+/** `keys` as they are written; `held` acts while the key is down; `repeats` acts again while it is held. */
+export const KEYS = [
+  key(BOTH, "help", ["?"], "show or hide this page"),
+  key(BOTH, "accept", ["A"], "accept the mask, go on to the next image"),
+  key(BOTH, "reject", ["R"], "reject the mask, go on to the next image"),
+  key(BOTH, "undoStep", ["U"], "undo the last accept or reject, go back to its image"),
+  key(BOTH, "theme", ["D"], "light or dark"),
+  key(BOTH, "confusion", ["X"], "confusion matrix: what was painted as what"),
+  key(BOTH, "back", ["Escape"], "back: close what is open, discard a preview, show all images"),
+
+  key(GRID, "search", ["/"], "search"),
+  key(GRID, "open", ["Enter"], "open the chosen image"),
+  key(GRID, "left", ["ArrowLeft"], "image to the left", { repeats: true }),
+  key(GRID, "right", ["ArrowRight"], "image to the right", { repeats: true }),
+  key(GRID, "up", ["ArrowUp"], "image above", { repeats: true }),
+  key(GRID, "down", ["ArrowDown"], "image below", { repeats: true }),
+  key(GRID, "pageUp", ["PageUp"], "a page up", { repeats: true }),
+  key(GRID, "pageDown", ["PageDown"], "a page down", { repeats: true }),
+  key(GRID, "first", ["Home"], "first image"),
+  key(GRID, "last", ["End"], "last image"),
+
+  key(EDITOR, "next", ["N", "PageDown"], "next image"),
+  key(EDITOR, "previous", ["P", "PageUp"], "previous image"),
+  ...Array.from({ length: 9 }, (_, i) =>
+    key(EDITOR, `class${i + 1}`, [`${i + 1}`], `class ${i + 1}; the image's tags come first`, { group: "1 – 9" }),
+  ),
+  key(EDITOR, "class0", ["0"], "background, or ignored where the classes have none"),
+  ...Array.from({ length: 9 }, (_, i) =>
+    key(EDITOR, `tag${i + 1}`, [`Shift+${i + 1}`], `add or remove the tag ${i + 1}; the mask is repainted`, {
+      group: "Shift+1 – 9",
+    }),
+  ),
+  key(EDITOR, "brush", ["B"], "brush; right button or Ctrl erases"),
+  key(EDITOR, "eraser", ["E"], "eraser"),
+  key(EDITOR, "snap", ["S"], "snap: paint whole superpixels by click or drag"),
+  key(EDITOR, "pick", ["V"], "select a component by click; a class then relabels it whole"),
+  key(EDITOR, "mark", ["K"], "mark patches with a class"),
+  key(EDITOR, "spread", ["Q"], "let features spread the marks; a preview first"),
+  key(EDITOR, "smaller", ["["], "smaller brush (or the wheel)", { repeats: true }),
+  key(EDITOR, "larger", ["]"], "larger brush (or the wheel)", { repeats: true }),
+  key(EDITOR, "cycleSegments", ["Tab"], "with snap, on the canvas: next size of superpixels (Shift+Tab leaves the canvas)"),
+  key(EDITOR, "cursorLeft", ["ArrowLeft"], "move the brush; with a map: previous head", { repeats: true }),
+  key(EDITOR, "cursorRight", ["ArrowRight"], "move the brush; with a map: next head", { repeats: true }),
+  key(EDITOR, "cursorUp", ["ArrowUp"], "move the brush; with a map: later layer", { repeats: true }),
+  key(EDITOR, "cursorDown", ["ArrowDown"], "move the brush; with a map: earlier layer", { repeats: true }),
+  key(EDITOR, "apply", ["Enter"], "apply the preview, or the tool where the brush is"),
+  key(EDITOR, "lock", ["L"], "lock: paint everywhere, only over background, only over the class under the brush"),
+  key(EDITOR, "fillHoles", ["H"], "fill the holes of the class"),
+  key(EDITOR, "removeSpecks", ["J"], "remove specks"),
+  key(EDITOR, "grow", ["+", "="], "grow the class by a pixel", { repeats: true }),
+  key(EDITOR, "shrink", ["-"], "shrink the class by a pixel", { repeats: true }),
+  key(EDITOR, "lower", ["{"], "lower the class's threshold", { repeats: true }),
+  key(EDITOR, "raise", ["}"], "raise the class's threshold", { repeats: true }),
+  key(EDITOR, "thresholdForAll", ["Ctrl+Enter"], "apply the class's threshold to all open images"),
+  key(EDITOR, "undo", ["Ctrl+Z"], "undo a stroke", { repeats: true }),
+  key(EDITOR, "redo", ["Ctrl+Shift+Z", "Ctrl+Y"], "redo a stroke", { repeats: true }),
+  key(EDITOR, "save", ["Ctrl+S"], "save now (strokes are saved by themselves)"),
+  key(EDITOR, "hideMask", ["Space"], "hold: image without mask", { held: true }),
+  key(EDITOR, "showOther", ["T"], "hold: truth, or the mask before corrections", { held: true }),
+  key(EDITOR, "outline", ["O"], "outlines only"),
+  key(EDITOR, "fainter", [","], "fainter mask", { repeats: true }),
+  key(EDITOR, "stronger", ["."], "stronger mask", { repeats: true }),
+  key(EDITOR, "map", ["M"], "map of the class (also: hover the class)"),
+  key(EDITOR, "compare", ["C"], "side by side with the other mask set, the truth or the original"),
+  key(EDITOR, "similar", ["I"], "copy the class's correction to similar images, shown first"),
+  key(EDITOR, "zoomIn", ["Z"], "zoom in (or Ctrl and the wheel; the middle button moves the image)", { repeats: true }),
+  key(EDITOR, "zoomOut", ["Shift+Z"], "zoom out", { repeats: true }),
+  key(EDITOR, "fit", ["F"], "fit the image into the window"),
+];
+
+const scopes = { grid: [BOTH, GRID], editor: [BOTH, EDITOR], confusion: [BOTH] };
+
+/** The entry of the table for an event of the keyboard in a view, or null. */
+export function findKey(event, view) {
+  const found = namesOf(event).map((name) =>
+    KEYS.find(({ scope, keys }) => scopes[view].includes(scope) && keys.includes(name)),
+  );
+  return found.find(Boolean) ?? null;
+}
+
+/** How an event may be written in the table: what was typed comes first, then the place of a digit's key. */
+export function namesOf({ key: typed, code = "", ctrlKey, metaKey, shiftKey, altKey }) {
+  const composed = altKey && ctrlKey && typed.length === 1; // AltGr: [ and ] on many keyboards
+  if (altKey && !composed) return [];
+  const control = (ctrlKey || metaKey) && !composed ? "Ctrl+" : "";
+  let name = typed === " " ? "Space" : typed.length === 1 ? typed.toUpperCase() : typed;
+  if (shiftKey && (/^[A-Z]$/.test(name) || name === "Tab")) name = `Shift+${name}`;
+  const digit = /^Digit(\d)$/.exec(code)?.[1];
+  return digit && shiftKey ? [control + name, `${control}Shift+${digit}`] : [control + name];
+}
+
+const PRINTED = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", PageUp: "Page ↑", PageDown: "Page ↓" };
+
+/** How a key is printed. */
+export function printKey(name) {
+  return name.split("+").length > 1 ? name.split("+").map(printKey).join("+") : (PRINTED[name] ?? name);
+}
+
+/** The table for people: [{scope, rows: [{keys, text}]}]; the nine number keys are one row. */
+export function listKeys() {
+  return [BOTH, GRID, EDITOR].map((scope) => ({
+    scope,
+    rows: KEYS.filter((entry) => entry.scope === scope && (!entry.group || entry.action.endsWith("1"))).map((entry) => ({
+      keys: entry.group ? [entry.group] : entry.keys.map(printKey),
+      text: entry.group ? entry.text.replace(" 1", " of that number") : entry.text,
+    })),
+  }));
+}
+
+/** The key of an action, printed, for buttons. */
+export function keyOf(action) {
+  const entry = KEYS.find((one) => one.action === action);
+  return entry ? printKey(entry.keys[0]) : "";
+}
