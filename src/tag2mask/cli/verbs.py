@@ -137,6 +137,20 @@ VERBS = (
         word("suffix", ".jpg", "File suffix of images that no longer exist, for coco."),
     ),
     verb(
+        "view", "viewer.serve.view",
+        "Look at masks and correct them in a browser.\n\n"
+        "It serves a page on this machine until Ctrl-C. Corrections are saved beside the masks, never over them.",
+        argument("path", "RUN|MASKSET|SEGMENTER", "Folder written by train, masks, predict or segment."),
+        path("data", "DATA", "The data set of the images [where they were]."),
+        path("compare", "MASKSET", "Masks of the same images to compare with."),
+        path("corrections", "DIR", "Folder for corrections [MASKSET-corrections]."),
+        word("who", "NAME", "Your name, saved with each correction [your user name]."),
+        word("host", "ADDRESS", "Address to serve on; others than 127.0.0.1 need --token.", default="127.0.0.1"),
+        word("port", "N", "Port [a free one].", type=click.IntRange(0, 65535), default=0),
+        word("token", "SECRET", "The secret in the page's address [a random one]."),
+        flag("no-open", "Do not open a browser."),
+    ),
+    verb(
         "report", "workflows.verbs.report", "Write one HTML page with pictures, curves and tables.",
         RUN, path("masks", "MASKSET", "The run's masks [RUN/masks-train, or its only ones]."),
         path("truth", "DIR", "True masks [the data set's, if it has any]."),

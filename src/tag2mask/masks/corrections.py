@@ -1,0 +1,294 @@
+"""Corrections of a mask set by people, in a folder beside it. The masks themselves are never changed.
+
+::
+
+    MASKSET-corrections/
+        masks/NAME.png      the corrected mask, as in a mask set
+        touched/NAME.png    8-bit gray, 255 where a person set or confirmed the class, else 0
+        corrections.json    by image: state, changed tags, version, who and when
+        pending/            the files of a save that is not finished
+
+A save first writes its files to ``pending``; the last of them, ``save.json``, decides that it happened. Then the files
+move to their places. After a kill, opening the folder finishes such a save or forgets it, so mask, touched pixels and
+record always belong together. Shapes: Y X pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+
+from tag2mask.data import Classes
+from tag2mask.data.reading import read_mask
+from tag2mask.data.writing import mask_png
+from tag2mask.errors import MaskSetError
+from tag2mask.files import delete, sync_one, write_json, write_synced
+from tag2mask.masks.paint import Labels
+from tag2mask.names import inside
+from tag2mask.stored import Count, Flag, Stored, damaged, read_stored
+
+RECORD, MASKS, TOUCHED, PENDING, SAVE = "corrections.json", "masks", "touched", "pending", "save.json"
+YES = 255  # stored value of a touched pixel
+
+State = Literal["open", "accepted", "rejected"]
+STATES: tuple[State, ...] = ("open", "accepted", "rejected")
+Touched = NDArray[np.bool_]
+
+
+class StaleError(MaskSetError):
+    """The image was changed since the version that a change was based on; ``current`` is its version now."""
+
+    def __init__(self, name: str, current: str) -> None:
+        super().__init__(f"{name} was changed in the meantime; load it again")
+        self.current = current
+
+
+class Row(Stored):
+    """What is known about one image; ``tags`` is None unless they were changed, ``touched`` counts pixels."""
+
+    state: State = "open"
+    corrected: Flag = False
+    touched: Count = 0
+    tags: list[str] | None = None
+    etag: str
+    who: str
+    when: str
+
+
+class Saved(Stored):
+    """A save that has been decided: ``pending/save.json``."""
+
+    name: str
+    row: Row
+
+
+class Record(Stored):
+    """The content of ``corrections.json``."""
+
+    mask_set: str
+    masks_key: str
+    names: list[str]
+    background: str | None
+    images: dict[str, Row] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The masks that are corrected: their folder's name, a key that changes with them, and their classes."""
+
+    mask_set: str
+    key: str
+    classes: Classes
+
+
+class Corrections:
+    """Corrections of one mask set, opened for reading and writing. Threads may share it; processes may not."""
+
+    def __init__(self, path: Path, origin: Origin, who: str = "unknown") -> None:
+        """Open ``path``, or begin it when the first change is saved.
+
+        Raises:
+            MaskSetError: it holds something else, is damaged, or corrects masks with other classes.
+        """
+        self.path, self.origin, self.who = path, origin, who
+        self.lock = threading.RLock()
+        self.rows: dict[str, Row] = {}
+        if (path / RECORD).exists():
+            self.rows = dict(read_record(path, origin.classes).images)
+        elif path.exists() and any(not one.name.startswith(".") for one in path.iterdir() if one.name != PENDING):
+            raise MaskSetError(f"{path} is not empty and holds no {RECORD}; choose another folder for corrections")
+        self.recover()
+
+    def etag(self, name: str) -> str:
+        """Return the version of an image; it changes with every save."""
+        row = self.rows.get(name)
+        return first_etag(self.origin.key, name) if row is None else row.etag
+
+    def state(self, name: str) -> State:
+        """Return whether the image is open, accepted or rejected."""
+        row = self.rows.get(name)
+        return "open" if row is None else row.state
+
+    def is_corrected(self, name: str) -> bool:
+        """Whether there is a corrected mask."""
+        row = self.rows.get(name)
+        return row is not None and row.corrected
+
+    def tags(self, name: str) -> list[str] | None:
+        """Return the changed tags of an image, None if they were not changed."""
+        row = self.rows.get(name)
+        return None if row is None else row.tags
+
+    def labels(self, name: str) -> Labels | None:
+        """Return the corrected mask ``(Y, X)``, None if there is none."""
+        with self.lock:
+            return read_mask(corrected_path(self.path, name)) if self.is_corrected(name) else None
+
+    def touched(self, name: str) -> Touched | None:
+        """Return the touched pixels ``(Y, X)``, None if the mask was not corrected."""
+        with self.lock:
+            return read_mask(touched_path(self.path, name)) == YES if self.is_corrected(name) else None
+
+    def save_mask(
+        self,
+        name: str,
+        labels: Labels,
+        touched: Touched,
+        expected: str,
+        state: State | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> Row:
+        """Save a corrected mask ``(Y, X)``, and its state and tags if given.
+
+        Raises:
+            StaleError: ``expected`` is no longer the version of the image.
+            MaskSetError: the mask holds a value that is not a class.
+        """
+        classes = self.origin.classes
+        foreign = classes.foreign(labels)
+        if foreign.size:
+            raise MaskSetError(f"{name}: the mask holds the value {foreign[0]}, which is not a class")
+        if labels.shape != touched.shape:
+            raise MaskSetError(f"{name}: the mask is {labels.shape}, but the touched pixels are {touched.shape}")
+        contents = {MASKS: mask_png(labels, classes), TOUCHED: touched_png(touched)}
+        changes = {"corrected": True, "touched": int(touched.sum()), "state": state, "tags": tags}
+        with self.lock:
+            row = self.next_row(name, expected, changes, contents)
+            pending = self.path / PENDING
+            pending.mkdir(parents=True, exist_ok=True)
+            for kind, content in contents.items():
+                write_synced(pending / f"{kind}.png", content)
+            write_json(pending / SAVE, Saved(name=name, row=row).model_dump())
+            self.finish_save()
+            return row
+
+    def save_state(self, name: str, state: State, expected: str) -> Row:
+        """Save the state of an image.
+
+        Raises:
+            StaleError: ``expected`` is no longer the version of the image.
+        """
+        with self.lock:
+            row = self.next_row(name, expected, {"state": state}, {})
+            self.put_row(name, row)
+            return row
+
+    def next_row(self, name: str, expected: str, changes: Mapping[str, Any], contents: Mapping[str, bytes]) -> Row:
+        """Return the image's row after these changes; None stands for no change."""
+        current = self.etag(name)
+        if expected != current:
+            raise StaleError(name, current)
+        before = {} if name not in self.rows else self.rows[name].model_dump()
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        wanted = {key: value for key, value in changes.items() if value is not None}
+        values = {**before, **wanted, "who": self.who, "when": now, "etag": ""}
+        digest = hashlib.sha256(json.dumps([current, values]).encode())
+        for content in contents.values():
+            digest.update(content)
+        return Row(**{**values, "etag": digest.hexdigest()[:16]})
+
+    def put_row(self, name: str, row: Row) -> None:
+        """Write the record with this row."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        rows = {**self.rows, name: row}
+        origin = self.origin
+        content = Record(
+            mask_set=origin.mask_set,
+            masks_key=origin.key,
+            names=list(origin.classes.names),
+            background=origin.classes.background,
+            images=rows,
+        )
+        write_json(self.path / RECORD, content.model_dump(exclude_none=True) | {"background": content.background})
+        self.rows = rows
+
+    def finish_save(self) -> None:
+        """Move the files of a decided save to their places and record it; can be repeated after a kill."""
+        pending = self.path / PENDING
+        saved = read_stored(pending / SAVE, Saved, MaskSetError)
+        for kind, place in ((MASKS, corrected_path), (TOUCHED, touched_path)):
+            source, target = pending / f"{kind}.png", place(self.path, saved.name)
+            if source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.replace(target)
+                sync_one(target.parent)
+        self.put_row(saved.name, saved.row)
+        (pending / SAVE).unlink()
+
+    def recover(self) -> None:
+        """Finish a save that a kill interrupted after it was decided; forget one that was not."""
+        if (self.path / PENDING / SAVE).exists():
+            self.finish_save()
+        delete(self.path / PENDING)
+
+
+def first_etag(key: str, name: str) -> str:
+    """Version of an image that nobody has changed; ``key`` identifies the masks."""
+    return hashlib.sha256(f"{key}/{name}".encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def corrected_path(folder: Path, name: str) -> Path:
+    """Path of an image's corrected mask.
+
+    Raises:
+        DataError: the name points outside the folder.
+    """
+    return inside(folder / MASKS, f"{name}.png", folder)
+
+
+def touched_path(folder: Path, name: str) -> Path:
+    """Path of an image's touched pixels.
+
+    Raises:
+        DataError: the name points outside the folder.
+    """
+    return inside(folder / TOUCHED, f"{name}.png", folder)
+
+
+def touched_png(touched_YX: Touched) -> bytes:
+    """Encode touched pixels."""
+    content = BytesIO()
+    Image.fromarray(touched_YX.astype(np.uint8) * YES).save(content, format="PNG")
+    return content.getvalue()
+
+
+def beside(mask_set: Path) -> Path:
+    """Folder of the corrections of a mask set."""
+    place = mask_set.absolute()
+    return (
+        mask_set.with_name(f"{place.name}-corrections")
+        if mask_set.name
+        else place.with_name(f"{place.name}-corrections")
+    )
+
+
+def read_record(path: Path, classes: Classes) -> Record:
+    """Read the record of corrections of masks with these classes.
+
+    Raises:
+        MaskSetError: ``path`` holds no corrections, they are damaged, or they are of other classes.
+    """
+    if not (path / RECORD).is_file():
+        raise MaskSetError(
+            f"{path} holds no corrections: {RECORD} is missing; give the folder that tag2mask view wrote"
+        )
+    record = read_stored(path / RECORD, Record, MaskSetError)
+    if Classes(tuple(record.names), record.background) != classes:
+        raise MaskSetError(f"{path} corrects masks with other classes; give the corrections of this mask set")
+    with damaged(path / RECORD, MaskSetError):
+        for name, row in record.images.items():
+            if unknown := set(row.tags or ()) - set(classes.names):
+                raise ValueError(f"images.{name}.tags: there is no class {min(unknown)!r}")
+    return record

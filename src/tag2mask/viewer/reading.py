@@ -1,0 +1,129 @@
+"""Answers to GET: what there is, pictures and masks."""
+
+from __future__ import annotations
+
+import numpy as np
+from starlette.responses import Response
+
+from tag2mask.viewer.call import FOREVER, Call, Endpoint, answer_json, answer_png, quoted
+from tag2mask.viewer.masks import Item
+from tag2mask.viewer.pictures import labels_png, picture_jpeg, png, thumb_jpeg, thumb_mask_png
+from tag2mask.viewer.session import Session
+
+WHICH = ("current", "original", "truth", "compare", "touched")
+
+
+def about(call: Call) -> Response:
+    """Describe the session."""
+    session, classes = call.session, call.session.classes
+    colours = classes.colours(len(classes.pixel_names))
+    return answer_json(
+        {
+            "title": session.title,
+            "kind": session.kind,
+            "version": session.version,
+            "set": session.masks.origin.mask_set,
+            "compare": None if session.compare is None else session.compare.origin.mask_set,
+            "who": session.corrections.who,
+            "corrections": str(session.corrections.path),
+            "classes": [
+                {"index": value, "name": name, "color": "#{:02x}{:02x}{:02x}".format(*colours[value])}
+                for value, name in enumerate(classes.pixel_names)
+            ],
+            "background": classes.background is not None,
+            "ignore": classes.ignore,
+            "splits": sorted({item.split for item in session.items} - {""}),
+            "has_truth": any(item.truth is not None for item in session.items),
+            "has_maps": False,
+            "has_compare": session.compare is not None,
+            "layers": 0,
+            "heads": 0,
+            "count": len(session.items),
+        }
+    )
+
+
+def images(call: Call) -> Response:
+    """List all images."""
+    return answer_json([describe(call.session, number, item) for number, item in enumerate(call.session.items)])
+
+
+def describe(session: Session, number: int, item: Item) -> dict[str, object]:
+    """Return the entry of an image in the list."""
+    corrections = session.corrections
+    tags = list(session.tags(item))
+    return {
+        "id": number,
+        "name": item.name,
+        "width": item.size[1],
+        "height": item.size[0],
+        "split": item.split,
+        "tags": tags,
+        "present": tags,
+        "state": corrections.state(item.name),
+        "corrected": corrections.is_corrected(item.name),
+        "rank": None,
+        "reason": "",
+        "iou": None,
+        "etag": quoted(corrections.etag(item.name)),
+    }
+
+
+def thumb(call: Call) -> Response:
+    """Return the thumbnail of an image; with the session's version in the address, the browser may keep it."""
+    session, item = call.session, call.item()
+    etag = quoted(f"{session.version}-{item.name.encode().hex()[-40:]}")
+    headers = {"cache-control": FOREVER if call.query("v", "") == session.version else "private, no-cache"}
+    if call.is_known(etag):
+        return Response(status_code=304, headers={**headers, "etag": etag})
+    content = session.held_bytes.get(
+        ("thumb", item.name), lambda: thumb_jpeg(item.image, session.data_settings, item.size)
+    )
+    return Response(content, media_type="image/jpeg", headers={**headers, "etag": etag})
+
+
+def thumb_mask(call: Call) -> Response:
+    """Return the thumbnail of the current mask."""
+    session, item = call.session, call.item()
+    etag = quoted(session.corrections.etag(item.name))
+    if call.is_known(etag):
+        return Response(status_code=304, headers={"etag": etag})
+    content = session.held_bytes.get(
+        ("thumb-mask", item.name, etag), lambda: thumb_mask_png(session.current(item), session.classes)
+    )
+    return answer_png(content, etag)
+
+
+def image(call: Call) -> Response:
+    """Return an image at the size of its mask."""
+    session, item = call.session, call.item()
+    content = picture_jpeg(item.image, session.data_settings, item.size)
+    keep = FOREVER if call.query("v", "") == session.version else "no-store"
+    return Response(content, media_type="image/jpeg", headers={"cache-control": keep})
+
+
+def mask(call: Call) -> Response:
+    """Return a mask: the current, the original, the true or the compared one, or the touched pixels."""
+    session, item = call.session, call.item()
+    which = call.query("which", "current", WHICH)
+    if which == "touched":
+        touched = session.corrections.touched(item.name)
+        pixels = np.zeros(item.size, np.uint8) if touched is None else touched.astype(np.uint8) * 255
+        return answer_png(png(pixels), quoted(session.corrections.etag(item.name)))
+    if which != "current":
+        labels = {"original": session.original, "truth": session.truth, "compare": session.compared}[which](item)
+        return answer_png(labels_png(labels, session.classes))
+    etag = quoted(session.corrections.etag(item.name))
+    if call.is_known(etag):
+        return Response(status_code=304, headers={"etag": etag})
+    return answer_png(labels_png(session.current(item), session.classes), etag)
+
+
+READING: tuple[tuple[str, str, Endpoint], ...] = (
+    ("GET", "/api/about", about),
+    ("GET", "/api/images", images),
+    ("GET", "/api/thumb/{id:int}", thumb),
+    ("GET", "/api/thumb-mask/{id:int}", thumb_mask),
+    ("GET", "/api/image/{id:int}", image),
+    ("GET", "/api/mask/{id:int}", mask),
+)
