@@ -32,9 +32,12 @@ test("keyboards that compose brackets, or have the slash on a digit", () => {
   assert.equal(action({ key: "a", code: "KeyA", altKey: true }, "editor"), null);
 });
 
-test("the page of keys names every action once", () => {
-  const rows = listKeys().flatMap(({ rows: some }) => some);
-  assert.equal(rows.length, KEYS.length - 16);
-  assert.ok(rows.every(({ keys, text }) => keys.length && text));
+test("the page of keys lists every key once, groups in one row", () => {
+  const lists = listKeys();
+  const count = (entries) => entries.flatMap(({ keys }) => keys).length;
+  assert.equal(count(lists.flatMap(({ rows }) => rows)), count(KEYS));
+  const texts = lists.flatMap(({ scope, rows }) => rows.map(({ text }) => scope + text));
+  assert.equal(new Set(texts).size, texts.length);
+  assert.deepEqual(lists[1].rows.find(({ text }) => text === "choose an image").keys, ["←", "→", "↑", "↓"]);
   assert.equal(keyOf("undo"), "Ctrl+Z");
 });

@@ -43,9 +43,9 @@ export const api = {
   images: () => json("images"),
   ranking: () => json("ranking"),
   progress: () => json("progress"),
-  thumb: (id) => `/api/thumb/${id}`,
+  thumb: (id, version) => `/api/thumb/${id}?v=${version}`,
   thumbMask: (record) => `/api/thumb-mask/${record.id}?etag=${encodeURIComponent(record.etag)}`,
-  picture: (id, signal) => request(`image/${id}`, { signal }).then(async (response) => createImageBitmap(await response.blob())),
+  picture: (id, version) => request(`image/${id}?v=${version}`).then(async (response) => createImageBitmap(await response.blob())),
   mask: async (id, which = "current", signal = undefined) => labels(await request(`mask/${id}?which=${which}`, { signal })),
   superpixels: async (id, size) => labels(await request(`superpixels/${id}?size=${size}`)),
 

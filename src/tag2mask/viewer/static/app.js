@@ -38,6 +38,7 @@ class App {
   start() {
     document.title = `${this.about.title} – tag2mask view`;
     this.drawHeader();
+    this.grid.refresh();
     this.listen();
     this.route();
     this.showProgress();
@@ -141,6 +142,7 @@ class App {
       this.view.goTo(record.id);
       return false;
     }
+    this.editor.stateChanged(record);
     this.showProgress();
     return true;
   }

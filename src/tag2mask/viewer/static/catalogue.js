@@ -50,11 +50,15 @@ function describeTime(seconds) {
   return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} hours`;
 }
 
+/** The names of the classes in a mask, without the background. */
+export function listClasses(record, classNames) {
+  return record.present.map((index) => classNames[index]).filter((name) => name && name !== "background").join(", ") || "no class";
+}
+
 /** What a tile is, for people who do not see it. */
 export function describeRecord(record, classNames) {
-  const shown = record.present.map((index) => classNames[index]).filter(Boolean).join(", ") || "no class";
   const iou = record.iou === null ? "" : `, IoU ${(record.iou * 100).toFixed(0)}`;
-  return `${record.name}: ${shown}, ${record.state}${record.corrected ? ", corrected" : ""}${iou}. ${record.reason}`;
+  return `${record.name}: ${listClasses(record, classNames)}, ${record.state}${record.corrected ? ", corrected" : ""}${iou}. ${record.reason}`;
 }
 
 /** The classes in the order of the number keys: the image's tags first, then the others. */

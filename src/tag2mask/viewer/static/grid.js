@@ -1,7 +1,6 @@
 // All images: filters above, tiles below, of which only those in view exist.
 
-import { api } from "./api.js";
-import { NO_FILTER, describeRecord, filterRecords, sortRecords } from "./catalogue.js";
+import { NO_FILTER, describeRecord, filterRecords, listClasses, sortRecords } from "./catalogue.js";
 import { announce, choice, make } from "./dom.js";
 import { measureGrid, placeOf, scrollTo, visibleTiles } from "./layout.js";
 import { Tiles } from "./tiles.js";
@@ -35,7 +34,7 @@ export class GridView {
   }
 
   build() {
-    this.tiles = new Tiles((position) => this.open(position));
+    this.tiles = new Tiles(this.app.about.version, (position) => this.open(position));
     this.scroller = make("div", {
       className: "scroller", role: "listbox", tabIndex: 0, "aria-label": "Images", on: { scroll: () => this.drawSoon() },
     }, this.tiles.element);
@@ -109,7 +108,7 @@ export class GridView {
     const id = this.shown[this.chosen]?.id;
     const found = filterRecords([...records.values()], this.filter, classNames);
     this.shown = this.filter.ids ? inOrder(found, this.filter.ids) : sortRecords(found, this.order);
-    this.app.queue = this.shown.map((record) => record.id);
+    if (this.app.view !== this.app.editor || !this.app.queue.length) this.app.queue = this.shown.map((record) => record.id);
     const place = this.shown.findIndex((record) => record.id === id);
     this.chosen = place >= 0 ? place : Math.min(this.chosen, Math.max(this.shown.length - 1, 0));
     const [some, all] = [this.shown.length, records.size].map((value) => value.toLocaleString("en"));
@@ -136,11 +135,12 @@ export class GridView {
   }
 
   draw() {
+    const { classNames } = this.app;
     const range = visibleTiles(this.grid, this.scroller.scrollTop, this.scroller.clientHeight);
     this.tiles.draw(range, (position) => {
       const record = this.shown[position];
       const place = placeOf(this.grid, position);
-      return { record, place, position, count: this.shown.length, text: describeRecord(record, this.app.classNames) };
+      return { record, place, position, count: this.shown.length, text: describeRecord(record, classNames), shown: listClasses(record, classNames) };
     }, this.chosen);
     this.scroller.toggleAttribute("data-empty", this.shown.length === 0);
   }

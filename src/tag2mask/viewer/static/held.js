@@ -35,7 +35,7 @@ export class HeldView {
     if (action === "hideMask") return stage.set({ hidden: down });
     this.down = down;
     const other = down ? await this.fetch(this.editor.about.has_truth ? "truth" : "original") : null;
-    const mine = preview ? { ...correction.image, data: preview.labels } : correction.image;
+    const mine = preview ? { ...correction.image, data: preview } : correction.image;
     if (correction === this.editor.correction && this.down === down) stage.show(other ?? mine);
   }
 

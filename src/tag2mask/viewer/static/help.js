@@ -19,5 +19,11 @@ function section({ scope, rows }) {
   return make("section", { "aria-labelledby": id },
     make("h3", { id }, scope),
     make("dl", {}, rows.map(({ keys, text }) =>
-      make("div", {}, make("dt", {}, keys.map((name) => make("kbd", {}, name))), make("dd", {}, text)))));
+      make("div", {}, make("dt", {}, shorten(keys)), make("dd", {}, text)))));
+}
+
+/** Many keys in a row are a range. */
+function shorten(keys) {
+  const some = keys.length > 4 ? [keys[0], "–", keys.at(-1)] : keys;
+  return some.map((name) => (name === "–" ? name : make("kbd", {}, name)));
 }

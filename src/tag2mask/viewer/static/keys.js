@@ -6,7 +6,8 @@ const BOTH = "Everywhere";
 
 const key = (scope, action, keys, text, settings = {}) => ({ scope, action, keys, text, ...settings });
 
-/** `keys` as they are written; `held` acts while the key is down; `repeats` acts again while it is held. */
+/** `keys` as they are written; `held`: acts while the key is down; `repeats`: acts again while it is held;
+ *  `group`: listed in one row with its neighbours of the same text. */
 export const KEYS = [
   key(BOTH, "help", ["?"], "show or hide this page"),
   key(BOTH, "accept", ["A"], "accept the mask, go on to the next image"),
@@ -18,25 +19,23 @@ export const KEYS = [
 
   key(GRID, "search", ["/"], "search"),
   key(GRID, "open", ["Enter"], "open the chosen image"),
-  key(GRID, "left", ["ArrowLeft"], "image to the left", { repeats: true }),
-  key(GRID, "right", ["ArrowRight"], "image to the right", { repeats: true }),
-  key(GRID, "up", ["ArrowUp"], "image above", { repeats: true }),
-  key(GRID, "down", ["ArrowDown"], "image below", { repeats: true }),
-  key(GRID, "pageUp", ["PageUp"], "a page up", { repeats: true }),
-  key(GRID, "pageDown", ["PageDown"], "a page down", { repeats: true }),
-  key(GRID, "first", ["Home"], "first image"),
-  key(GRID, "last", ["End"], "last image"),
+  key(GRID, "left", ["ArrowLeft"], "choose an image", { group: true, repeats: true }),
+  key(GRID, "right", ["ArrowRight"], "choose an image", { group: true, repeats: true }),
+  key(GRID, "up", ["ArrowUp"], "choose an image", { group: true, repeats: true }),
+  key(GRID, "down", ["ArrowDown"], "choose an image", { group: true, repeats: true }),
+  key(GRID, "pageUp", ["PageUp"], "a page up or down", { group: true, repeats: true }),
+  key(GRID, "pageDown", ["PageDown"], "a page up or down", { group: true, repeats: true }),
+  key(GRID, "first", ["Home"], "first or last image", { group: true }),
+  key(GRID, "last", ["End"], "first or last image", { group: true }),
 
   key(EDITOR, "next", ["N", "PageDown"], "next image"),
   key(EDITOR, "previous", ["P", "PageUp"], "previous image"),
   ...Array.from({ length: 9 }, (_, i) =>
-    key(EDITOR, `class${i + 1}`, [`${i + 1}`], `class ${i + 1}; the image's tags come first`, { group: "1 – 9" }),
+    key(EDITOR, `class${i + 1}`, [`${i + 1}`], "class of that number; the image's tags come first", { group: true }),
   ),
   key(EDITOR, "class0", ["0"], "background, or ignored where the classes have none"),
   ...Array.from({ length: 9 }, (_, i) =>
-    key(EDITOR, `tag${i + 1}`, [`Shift+${i + 1}`], `add or remove the tag ${i + 1}; the mask is repainted`, {
-      group: "Shift+1 – 9",
-    }),
+    key(EDITOR, `tag${i + 1}`, [`Shift+${i + 1}`], "add or remove the tag of that number; the mask is repainted", { group: true }),
   ),
   key(EDITOR, "brush", ["B"], "brush; right button or Ctrl erases"),
   key(EDITOR, "eraser", ["E"], "eraser"),
@@ -44,21 +43,21 @@ export const KEYS = [
   key(EDITOR, "pick", ["V"], "select a component by click; a class then relabels it whole"),
   key(EDITOR, "mark", ["K"], "mark patches with a class"),
   key(EDITOR, "spread", ["Q"], "let features spread the marks; a preview first"),
-  key(EDITOR, "smaller", ["["], "smaller brush (or the wheel)", { repeats: true }),
-  key(EDITOR, "larger", ["]"], "larger brush (or the wheel)", { repeats: true }),
+  key(EDITOR, "smaller", ["["], "smaller or larger brush (or the wheel)", { group: true, repeats: true }),
+  key(EDITOR, "larger", ["]"], "smaller or larger brush (or the wheel)", { group: true, repeats: true }),
   key(EDITOR, "cycleSegments", ["Tab"], "with snap, on the canvas: next size of superpixels (Shift+Tab leaves the canvas)"),
-  key(EDITOR, "cursorLeft", ["ArrowLeft"], "move the brush; with a map: previous head", { repeats: true }),
-  key(EDITOR, "cursorRight", ["ArrowRight"], "move the brush; with a map: next head", { repeats: true }),
-  key(EDITOR, "cursorUp", ["ArrowUp"], "move the brush; with a map: later layer", { repeats: true }),
-  key(EDITOR, "cursorDown", ["ArrowDown"], "move the brush; with a map: earlier layer", { repeats: true }),
+  key(EDITOR, "cursorLeft", ["ArrowLeft"], "move the brush; while a map is shown: head and layer", { group: true, repeats: true }),
+  key(EDITOR, "cursorRight", ["ArrowRight"], "move the brush; while a map is shown: head and layer", { group: true, repeats: true }),
+  key(EDITOR, "cursorUp", ["ArrowUp"], "move the brush; while a map is shown: head and layer", { group: true, repeats: true }),
+  key(EDITOR, "cursorDown", ["ArrowDown"], "move the brush; while a map is shown: head and layer", { group: true, repeats: true }),
   key(EDITOR, "apply", ["Enter"], "apply the preview, or the tool where the brush is"),
   key(EDITOR, "lock", ["L"], "lock: paint everywhere, only over background, only over the class under the brush"),
   key(EDITOR, "fillHoles", ["H"], "fill the holes of the class"),
   key(EDITOR, "removeSpecks", ["J"], "remove specks"),
   key(EDITOR, "grow", ["+", "="], "grow the class by a pixel", { repeats: true }),
   key(EDITOR, "shrink", ["-"], "shrink the class by a pixel", { repeats: true }),
-  key(EDITOR, "lower", ["{"], "lower the class's threshold", { repeats: true }),
-  key(EDITOR, "raise", ["}"], "raise the class's threshold", { repeats: true }),
+  key(EDITOR, "lower", ["{"], "lower or raise the class's threshold", { group: true, repeats: true }),
+  key(EDITOR, "raise", ["}"], "lower or raise the class's threshold", { group: true, repeats: true }),
   key(EDITOR, "thresholdForAll", ["Ctrl+Enter"], "apply the class's threshold to all open images"),
   key(EDITOR, "undo", ["Ctrl+Z"], "undo a stroke", { repeats: true }),
   key(EDITOR, "redo", ["Ctrl+Shift+Z", "Ctrl+Y"], "redo a stroke", { repeats: true }),
@@ -66,13 +65,13 @@ export const KEYS = [
   key(EDITOR, "hideMask", ["Space"], "hold: image without mask", { held: true }),
   key(EDITOR, "showOther", ["T"], "hold: truth, or the mask before corrections", { held: true }),
   key(EDITOR, "outline", ["O"], "outlines only"),
-  key(EDITOR, "fainter", [","], "fainter mask", { repeats: true }),
-  key(EDITOR, "stronger", ["."], "stronger mask", { repeats: true }),
+  key(EDITOR, "fainter", [","], "fainter or stronger mask", { group: true, repeats: true }),
+  key(EDITOR, "stronger", ["."], "fainter or stronger mask", { group: true, repeats: true }),
   key(EDITOR, "map", ["M"], "map of the class (also: hover the class)"),
   key(EDITOR, "compare", ["C"], "side by side with the other mask set, the truth or the original"),
   key(EDITOR, "similar", ["I"], "copy the class's correction to similar images, shown first"),
-  key(EDITOR, "zoomIn", ["Z"], "zoom in (or Ctrl and the wheel; the middle button moves the image)", { repeats: true }),
-  key(EDITOR, "zoomOut", ["Shift+Z"], "zoom out", { repeats: true }),
+  key(EDITOR, "zoomIn", ["Z"], "zoom (or Ctrl and the wheel; the middle button moves the image)", { group: true, repeats: true }),
+  key(EDITOR, "zoomOut", ["Shift+Z"], "zoom (or Ctrl and the wheel; the middle button moves the image)", { group: true, repeats: true }),
   key(EDITOR, "fit", ["F"], "fit the image into the window"),
 ];
 
@@ -104,15 +103,16 @@ export function printKey(name) {
   return name.split("+").length > 1 ? name.split("+").map(printKey).join("+") : (PRINTED[name] ?? name);
 }
 
-/** The table for people: [{scope, rows: [{keys, text}]}]; the nine number keys are one row. */
+/** The table for people: [{scope, rows: [{keys, text}]}]; a group of keys is one row. */
 export function listKeys() {
-  return [BOTH, GRID, EDITOR].map((scope) => ({
-    scope,
-    rows: KEYS.filter((entry) => entry.scope === scope && (!entry.group || entry.action.endsWith("1"))).map((entry) => ({
-      keys: entry.group ? [entry.group] : entry.keys.map(printKey),
-      text: entry.group ? entry.text.replace(" 1", " of that number") : entry.text,
-    })),
-  }));
+  return [BOTH, GRID, EDITOR].map((scope) => ({ scope, rows: KEYS.filter((entry) => entry.scope === scope).reduce(addRow, []) }));
+}
+
+function addRow(rows, { keys, text, group }) {
+  const last = rows.at(-1);
+  if (group && last?.text === text) last.keys.push(...keys.map(printKey));
+  else rows.push({ keys: keys.map(printKey), text });
+  return rows;
 }
 
 /** The key of an action, printed, for buttons. */

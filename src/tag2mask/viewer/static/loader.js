@@ -79,7 +79,7 @@ export class ImageLoader {
   }
 
   picture(id) {
-    const known = this.pictures.get(id) ?? api.picture(id);
+    const known = this.pictures.get(id) ?? api.picture(id, this.editor.about.version);
     this.pictures.delete(id);
     this.pictures.set(id, known);
     known.catch(() => this.pictures.delete(id));

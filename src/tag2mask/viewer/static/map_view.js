@@ -35,11 +35,11 @@ export class MapView {
   toggle() {
     if (!this.editor.about.has_maps) return note("This mask set has no maps: open it with its run.");
     this.pinned = !this.pinned;
-    this.show(this.pinned ? this.editor.label : null);
+    this.show(this.pinned ? this.editor.work.label : null);
   }
 
   follow() {
-    if (this.pinned) this.show(this.editor.label);
+    if (this.pinned) this.show(this.editor.work.label);
   }
 
   /** Another head (dx) or layer (dy); before the first come all of them together. */

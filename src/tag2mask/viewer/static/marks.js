@@ -18,7 +18,7 @@ export class Marks {
 
   add({ x, y }) {
     if (this.editor.stage.positionAt({ x, y }) < 0) return;
-    this.all.push({ label: this.editor.label, x, y });
+    this.all.push({ label: this.editor.work.label, x, y });
     this.show();
   }
 
@@ -46,6 +46,6 @@ export class Marks {
     if (!image || record !== this.editor.record) return;
     const count = this.all.length;
     const typed = this.editor.correction.image.data.constructor.from(image.data);
-    this.editor.showPreview(typed, `Spread from ${count} ${count === 1 ? "mark" : "marks"}.`, true);
+    this.editor.pending.show(typed, `Spread from ${count} ${count === 1 ? "mark" : "marks"}.`, true);
   }
 }

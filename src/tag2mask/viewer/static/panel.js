@@ -40,14 +40,14 @@ export class Panel {
   }
 
   /** Rows for another image: its tags come first and have the first number keys. */
-  fill(record, number, count) {
+  fill(record) {
     this.title.textContent = record.name;
     const { tags } = record;
     this.order = orderClasses(this.about.classes.filter(({ index }) => !this.isBackground(index)), tags);
     this.rows.clear();
     this.list.replaceChildren(...this.order.map((one, i) => this.row(one, i, tags.includes(one.index))));
     if (this.about.background) this.list.append(this.row(this.about.classes.find(({ index }) => index === 0), -1, false));
-    this.describe(record, number, count);
+    this.describe(record);
     this.narrow();
   }
 
@@ -55,7 +55,9 @@ export class Panel {
     return this.about.background && index === 0;
   }
 
-  describe(record, number, count) {
+  describe(record) {
+    const { queue } = this.editor.app;
+    const [number, count] = [queue.indexOf(record.id), queue.length];
     const iou = record.iou === null ? "" : ` · IoU ${(record.iou * 100).toFixed(0)}`;
     const place = number < 0 ? "" : `${(number + 1).toLocaleString("en")} of ${count.toLocaleString("en")} · `;
     this.facts.textContent = `${place}${record.split ?? ""} · ${record.state}${iou}`;
@@ -68,9 +70,9 @@ export class Panel {
     const digit = place < 0 ? "0" : place < 9 ? String(place + 1) : "";
     const pick = make("button", {
       type: "button", className: "class", "aria-pressed": "false", ...(digit ? { "aria-keyshortcuts": digit } : {}),
-      on: { click: () => this.editor.chooseClass(index) },
+      on: { click: () => this.editor.work.chooseClass(index) },
     }, swatch, make("span", {}, name), make("kbd", { "aria-hidden": "true" }, digit));
-    const row = make("li", { on: { pointerenter: () => this.editor.hoverClass(index), pointerleave: () => this.editor.hoverClass(null) } }, pick);
+    const row = make("li", { on: { pointerenter: () => this.editor.maps.hover(index), pointerleave: () => this.editor.maps.hover(null) } }, pick);
     if (place >= 0) row.append(this.tagBox(index, name, isTag));
     if (isTag && this.about.has_maps && this.about.background) row.append(this.slider(index, name));
     this.rows.set(index, { row, pick, name });
@@ -85,7 +87,7 @@ export class Panel {
   slider(index, name) {
     const input = make("input", {
       type: "range", min: 0, max: 1, step: 0.01, "aria-label": `Threshold of ${name}`, "data-threshold": index,
-      on: { input: () => this.editor.slide(index, Number(input.value)), change: () => this.editor.endSlide() },
+      on: { input: () => this.editor.thresholds.slide(index, Number(input.value)), change: () => this.editor.thresholds.endSlide() },
     });
     const value = make("output");
     return make("div", { className: "threshold" }, input, value);

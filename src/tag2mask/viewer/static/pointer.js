@@ -14,21 +14,21 @@ export function listenToPointer(editor) {
     canvas.setPointerCapture(event.pointerId);
     event.preventDefault();
     mode = event.button === 1 ? "move" : "tool";
-    if (mode === "tool") editor.startTool(editor.stage.locate(event), event.button === 2 || event.ctrlKey || event.metaKey);
+    if (mode === "tool") editor.work.start(editor.stage.locate(event), event.button === 2 || event.ctrlKey || event.metaKey);
   });
   listen("pointermove", (event) => {
     if (!editor.correction) return;
     if (mode === "move") return editor.camera.move(event.movementX, event.movementY);
-    if (mode === "tool") for (const part of parts(event)) editor.moveTool(editor.stage.locate(part));
-    editor.hoverAt(editor.stage.locate(event));
+    if (mode === "tool") for (const part of parts(event)) editor.work.move(editor.stage.locate(part));
+    editor.work.hoverAt(editor.stage.locate(event));
   });
   for (const end of ["pointerup", "pointercancel"]) {
     listen(end, () => {
-      if (mode === "tool") editor.endTool();
+      if (mode === "tool") editor.work.end();
       mode = null;
     });
   }
-  listen("pointerleave", () => editor.hoverAt(null));
+  listen("pointerleave", () => editor.correction && editor.work.hoverAt(null));
   listen("wheel", (event) => turn(editor, event), { passive: false });
 }
 
@@ -45,6 +45,6 @@ function turn(editor, event) {
     const box = editor.stage.canvas.getBoundingClientRect();
     editor.camera.zoom(factor, event.clientX - box.left, event.clientY - box.top);
   } else {
-    editor.setRadius(editor.radius * factor);
+    editor.work.setRadius(editor.work.radius * factor);
   }
 }

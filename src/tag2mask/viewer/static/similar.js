@@ -5,7 +5,7 @@ import { announce, ask, make, note } from "./dom.js";
 import { smallPicture } from "./stage.js";
 
 export async function copyToSimilar(editor) {
-  const { record, label, app } = editor;
+  const { record, app, work: { label } } = editor;
   if (!editor.correction || !(await editor.settle())) return;
   announce("Looking for similar images.");
   const found = await propose(editor).catch((error) => note(error.message));
@@ -18,11 +18,11 @@ export async function copyToSimilar(editor) {
 }
 
 async function propose(editor) {
-  const { record, label, table, app } = editor;
+  const { record, table, app, work: { label } } = editor;
   const { proposals } = await api.similar(record.id, label);
   return Promise.all(proposals.map(async ({ id, name, pixels }) => {
     const [picture, image, now, touched] = await Promise.all([
-      api.picture(id), api.proposal(id, label, record.id), editor.loader.labels(id, "current"), api.mask(id, "touched"),
+      editor.loader.picture(id), api.proposal(id, label, record.id), editor.loader.labels(id, "current"), api.mask(id, "touched"),
     ]);
     const box = make("input", { type: "checkbox", checked: true });
     const element = make("label", { className: "proposal" }, smallPicture(picture, image, table, 200),

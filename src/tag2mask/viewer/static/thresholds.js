@@ -69,7 +69,7 @@ export class Thresholds {
   }
 
   async nudge(direction) {
-    const { label, record, about } = this.editor;
+    const { record, about, work: { label } } = this.editor;
     if (!about.has_maps || !about.background || !record.tags.includes(label)) return note("Thresholds belong to the image's tags: choose one of them.");
     const ready = await this.prepare().catch((error) => note(error.message));
     if (!ready) return;
@@ -80,7 +80,7 @@ export class Thresholds {
   }
 
   async applyToAll() {
-    const { label, app, record, about } = this.editor;
+    const { app, record, about, work: { label } } = this.editor;
     if (!about.has_maps || !about.background || !record.tags.includes(label)) return note("Choose one of the image's tags first.");
     const ready = await this.prepare().catch((error) => note(error.message));
     if (!ready || !(await this.editor.settle())) return;

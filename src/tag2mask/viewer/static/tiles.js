@@ -7,7 +7,8 @@ const SETTLED = 90; // milliseconds without a change of the range before picture
 const STATES = { accepted: "✓", rejected: "✕" };
 
 export class Tiles {
-  constructor(open) {
+  constructor(version, open) {
+    this.version = version;
     this.element = make("div", { className: "tiles", role: "presentation" });
     this.used = new Map(); // position -> tile
     this.free = [];
@@ -22,6 +23,9 @@ export class Tiles {
   }
 
   setSize({ height, across }) {
+    const size = `${height}/${across}`;
+    if (size === this.size) return;
+    this.size = size;
     this.element.style.height = `${height}px`;
     this.element.style.setProperty("--across", `${across}px`);
     this.clear();
@@ -51,8 +55,8 @@ export class Tiles {
     this.loadSoon();
   }
 
-  fill({ record, place, position, count, text }) {
-    const tile = this.free.pop() ?? this.build();
+  fill({ record, place, position, count, text, shown }) {
+    const tile = this.take(record);
     const { element } = tile;
     element.hidden = false;
     element.id = this.idOf(record);
@@ -63,16 +67,24 @@ export class Tiles {
     element.setAttribute("aria-setsize", count);
     setState(element, record);
     tile.name.textContent = record.name;
-    tile.reason.textContent = record.reason;
+    tile.reason.textContent = record.reason || shown;
     tile.iou.textContent = record.iou === null ? "" : `IoU ${(record.iou * 100).toFixed(0)}`;
     tile.state.textContent = STATES[record.state] ?? (record.corrected ? "✎" : "");
     this.point(tile, record);
     return tile;
   }
 
+  /** A tile for a record: the one that shows it already, any free one, or a new one. */
+  take(record) {
+    const same = this.free.findIndex((tile) => tile.id === record.id);
+    const tile = same >= 0 ? this.free.splice(same, 1)[0] : (this.free.shift() ?? this.build());
+    tile.id = record.id;
+    return tile;
+  }
+
   /** Pictures that this tile has already are shown at once. */
   point(tile, record) {
-    const [image, mask] = [api.thumb(record.id), api.thumbMask(record)];
+    const [image, mask] = [api.thumb(record.id, this.version), api.thumbMask(record)];
     tile.wanted = { image, mask };
     if (tile.image.getAttribute("src") !== image) tile.image.removeAttribute("src");
     if (tile.mask.getAttribute("src") !== mask) tile.mask.removeAttribute("src");

@@ -36,7 +36,7 @@ export class Toolbar {
       const value = make("output");
       return { input, value, element: make("label", { className: "slider" }, make("span", {}, text), value, input) };
     };
-    this.size = slider("Brush size", 1, 100, 1, (value) => this.editor.setRadius(value));
+    this.size = slider("Brush size", 1, 100, 1, (value) => this.editor.work.setRadius(value));
     this.opacity = slider("Opacity", 0, 100, 5, (value) => this.editor.setOpacity(value / 100));
     this.lock = make("button", { type: "button", className: "lock", "aria-keyshortcuts": "L", on: { click: () => this.editor.actions.lock() } });
     return make("div", { className: "group settings", role: "group", "aria-label": "Settings" },
@@ -45,8 +45,9 @@ export class Toolbar {
 
   /** Show the editor's state. */
   update() {
-    const { toolName, radius, opacity, lockText, isOutlined, mapShown, isComparing, correction } = this.editor;
-    const on = { [toolName]: true, outline: isOutlined, map: mapShown !== null, compare: isComparing };
+    const { work, opacity, isOutlined, maps, held, correction } = this.editor;
+    const { toolName, radius, lockText } = work;
+    const on = { [toolName]: true, outline: isOutlined, map: maps.shown !== null, compare: held.isComparing };
     for (const [action, made] of this.buttons) if (TOGGLES.has(action)) made.setAttribute("aria-pressed", String(Boolean(on[action])));
     this.buttons.get("undo").disabled = !correction?.history.position;
     this.buttons.get("redo").disabled = !correction || correction.history.position === correction.history.strokes.length;

@@ -1,56 +1,56 @@
-// What the pointer does. A tool gets places in the image; the editor gives it the correction and shows the result.
+// What the pointer does. A tool gets places in the image; the brushwork gives it the correction and shows the result.
 
 import { component, stroke } from "./regions.js";
 
 /** Paints discs along the pointer's way. */
 export class Brush {
-  constructor(editor, erases) {
-    Object.assign(this, { editor, erases, last: null });
+  constructor(work, erases) {
+    Object.assign(this, { work, erases, last: null });
   }
 
   down(place, erase) {
     this.last = place;
-    this.label = erase || this.erases ? this.editor.eraserLabel : this.editor.label;
+    this.label = erase || this.erases ? this.work.eraserLabel : this.work.label;
     this.move(place);
   }
 
   move(place) {
-    const { correction, radius } = this.editor;
+    const { correction, radius } = this.work;
     correction.paint(stroke(correction.image, this.last, place, radius), this.label);
-    this.editor.painted(Math.min(this.last.y, place.y) - radius, Math.max(this.last.y, place.y) + radius);
+    this.work.painted(Math.min(this.last.y, place.y) - radius, Math.max(this.last.y, place.y) + radius);
     this.last = place;
   }
 
   up() {
-    this.editor.endStroke();
+    this.work.endStroke();
   }
 
   hover(place) {
-    return { cursor: { ...place, radius: this.editor.radius }, positions: [] };
+    return { cursor: { ...place, radius: this.work.radius }, positions: [] };
   }
 }
 
 /** Paints whole superpixels. */
 export class Snap {
-  constructor(editor) {
-    this.editor = editor;
+  constructor(work) {
+    this.work = work;
   }
 
   down(place, erase) {
-    this.label = erase ? this.editor.eraserLabel : this.editor.label;
+    this.label = erase ? this.work.eraserLabel : this.work.label;
     this.move(place);
   }
 
   move(place) {
     const positions = this.segmentAt(place);
     if (!positions.length) return;
-    this.editor.correction.paint(positions, this.label);
-    const { width } = this.editor.correction.image;
-    this.editor.painted(Math.floor(positions[0] / width), Math.ceil(positions.at(-1) / width));
+    this.work.correction.paint(positions, this.label);
+    const { width } = this.work.correction.image;
+    this.work.painted(Math.floor(positions[0] / width), Math.ceil(positions.at(-1) / width));
   }
 
   up() {
-    this.editor.endStroke();
+    this.work.endStroke();
   }
 
   hover(place) {
@@ -58,21 +58,21 @@ export class Snap {
   }
 
   segmentAt(place) {
-    const at = this.editor.stage.positionAt(place);
-    const { segments } = this.editor;
+    const at = this.work.stage.positionAt(place);
+    const { segments } = this.work;
     return at < 0 || !segments ? [] : segments.positionsOf(segments.segmentAt(at));
   }
 }
 
 /** Selects a component; a class then relabels it whole. */
 export class Pick {
-  constructor(editor) {
-    this.editor = editor;
+  constructor(work) {
+    this.work = work;
   }
 
   down(place) {
-    const at = this.editor.stage.positionAt(place);
-    this.editor.select(at < 0 ? [] : component(this.editor.correction.image, at));
+    const at = this.work.stage.positionAt(place);
+    this.work.select(at < 0 ? [] : component(this.work.correction.image, at));
   }
 
   move() {}
@@ -80,19 +80,19 @@ export class Pick {
   up() {}
 
   hover(place) {
-    return { cursor: { ...place, radius: 1 }, positions: this.editor.selection };
+    return { cursor: { ...place, radius: 1 }, positions: this.work.selection };
   }
 }
 
 /** Marks places with a class, for features to spread. */
 export class Mark {
-  constructor(editor) {
-    this.editor = editor;
+  constructor(work) {
+    this.work = work;
   }
 
   down(place, erase) {
-    if (erase) return this.editor.unmark(place);
-    this.editor.mark(place);
+    if (erase) return this.work.marks.remove(place);
+    this.work.marks.add(place);
   }
 
   move() {}
@@ -100,17 +100,17 @@ export class Mark {
   up() {}
 
   hover(place) {
-    return { cursor: { ...place, radius: 4 / this.editor.camera.scale }, positions: [] };
+    return { cursor: { ...place, radius: 4 / this.work.stage.camera.scale }, positions: [] };
   }
 }
 
 /** All tools by their action's name. */
-export function makeTools(editor) {
+export function makeTools(work) {
   return {
-    brush: new Brush(editor, false),
-    eraser: new Brush(editor, true),
-    snap: new Snap(editor),
-    pick: new Pick(editor),
-    mark: new Mark(editor),
+    brush: new Brush(work, false),
+    eraser: new Brush(work, true),
+    snap: new Snap(work),
+    pick: new Pick(work),
+    mark: new Mark(work),
   };
 }
