@@ -6,6 +6,14 @@ const BOTH = "Everywhere";
 
 const key = (scope, action, keys, text, settings = {}) => ({ scope, action, keys, text, ...settings });
 
+/** Keys of one meaning, listed in one row: pairs of action and key. */
+const together = (scope, text, pairs, settings = {}) =>
+  pairs.map(([action, name]) => key(scope, action, [name], text, { group: true, ...settings }));
+
+const numbered = (action, before = "") => Array.from({ length: 9 }, (_, i) => [`${action}${i + 1}`, `${before}${i + 1}`]);
+
+const HELD_DOWN = { repeats: true };
+
 /** `keys` as they are written; `held`: acts while the key is down; `repeats`: acts again while it is held;
  *  `group`: listed in one row with its neighbours of the same text. */
 export const KEYS = [
@@ -19,59 +27,49 @@ export const KEYS = [
 
   key(GRID, "search", ["/"], "search"),
   key(GRID, "open", ["Enter"], "open the chosen image"),
-  key(GRID, "left", ["ArrowLeft"], "choose an image", { group: true, repeats: true }),
-  key(GRID, "right", ["ArrowRight"], "choose an image", { group: true, repeats: true }),
-  key(GRID, "up", ["ArrowUp"], "choose an image", { group: true, repeats: true }),
-  key(GRID, "down", ["ArrowDown"], "choose an image", { group: true, repeats: true }),
-  key(GRID, "pageUp", ["PageUp"], "a page up or down", { group: true, repeats: true }),
-  key(GRID, "pageDown", ["PageDown"], "a page up or down", { group: true, repeats: true }),
-  key(GRID, "first", ["Home"], "first or last image", { group: true }),
-  key(GRID, "last", ["End"], "first or last image", { group: true }),
+  ...together(GRID, "choose an image", [
+    ["left", "ArrowLeft"], ["right", "ArrowRight"], ["up", "ArrowUp"], ["down", "ArrowDown"],
+  ], HELD_DOWN),
+  ...together(GRID, "a page up or down", [["pageUp", "PageUp"], ["pageDown", "PageDown"]], HELD_DOWN),
+  ...together(GRID, "first or last image", [["first", "Home"], ["last", "End"]]),
 
   key(EDITOR, "next", ["N", "PageDown"], "next image"),
   key(EDITOR, "previous", ["P", "PageUp"], "previous image"),
-  ...Array.from({ length: 9 }, (_, i) =>
-    key(EDITOR, `class${i + 1}`, [`${i + 1}`], "class of that number; the image's tags come first", { group: true }),
-  ),
+  ...together(EDITOR, "class of that number; the image's tags come first", numbered("class")),
   key(EDITOR, "class0", ["0"], "background, or ignored where the classes have none"),
-  ...Array.from({ length: 9 }, (_, i) =>
-    key(EDITOR, `tag${i + 1}`, [`Shift+${i + 1}`], "add or remove the tag of that number; the mask is repainted", { group: true }),
-  ),
+  ...together(EDITOR, "add or remove the tag of that number; the mask is repainted", numbered("tag", "Shift+")),
   key(EDITOR, "brush", ["B"], "brush; right button or Ctrl erases"),
   key(EDITOR, "eraser", ["E"], "eraser"),
   key(EDITOR, "snap", ["S"], "snap: paint whole superpixels by click or drag"),
   key(EDITOR, "pick", ["V"], "select a component by click; a class then relabels it whole"),
   key(EDITOR, "mark", ["K"], "mark patches with a class"),
   key(EDITOR, "spread", ["Q"], "let features spread the marks; a preview first"),
-  key(EDITOR, "smaller", ["["], "smaller or larger brush (or the wheel)", { group: true, repeats: true }),
-  key(EDITOR, "larger", ["]"], "smaller or larger brush (or the wheel)", { group: true, repeats: true }),
+  ...together(EDITOR, "smaller or larger brush (or the wheel)", [["smaller", "["], ["larger", "]"]], HELD_DOWN),
   key(EDITOR, "cycleSegments", ["Tab"], "with snap, on the canvas: next size of superpixels (Shift+Tab leaves the canvas)"),
-  key(EDITOR, "cursorLeft", ["ArrowLeft"], "move the brush; while a map is shown: head and layer", { group: true, repeats: true }),
-  key(EDITOR, "cursorRight", ["ArrowRight"], "move the brush; while a map is shown: head and layer", { group: true, repeats: true }),
-  key(EDITOR, "cursorUp", ["ArrowUp"], "move the brush; while a map is shown: head and layer", { group: true, repeats: true }),
-  key(EDITOR, "cursorDown", ["ArrowDown"], "move the brush; while a map is shown: head and layer", { group: true, repeats: true }),
+  ...together(EDITOR, "move the brush; while a map is shown: head and layer", [
+    ["cursorLeft", "ArrowLeft"], ["cursorRight", "ArrowRight"], ["cursorUp", "ArrowUp"], ["cursorDown", "ArrowDown"],
+  ], HELD_DOWN),
   key(EDITOR, "apply", ["Enter"], "apply the preview, or the tool where the brush is"),
   key(EDITOR, "lock", ["L"], "lock: paint everywhere, only over background, only over the class under the brush"),
   key(EDITOR, "fillHoles", ["H"], "fill the holes of the class"),
   key(EDITOR, "removeSpecks", ["J"], "remove specks"),
-  key(EDITOR, "grow", ["+", "="], "grow the class by a pixel", { repeats: true }),
-  key(EDITOR, "shrink", ["-"], "shrink the class by a pixel", { repeats: true }),
-  key(EDITOR, "lower", ["{"], "lower or raise the class's threshold", { group: true, repeats: true }),
-  key(EDITOR, "raise", ["}"], "lower or raise the class's threshold", { group: true, repeats: true }),
+  key(EDITOR, "grow", ["+", "="], "grow the class by a pixel", HELD_DOWN),
+  key(EDITOR, "shrink", ["-"], "shrink the class by a pixel", HELD_DOWN),
+  ...together(EDITOR, "lower or raise the class's threshold", [["lower", "{"], ["raise", "}"]], HELD_DOWN),
   key(EDITOR, "thresholdForAll", ["Ctrl+Enter"], "apply the class's threshold to all open images"),
-  key(EDITOR, "undo", ["Ctrl+Z"], "undo a stroke", { repeats: true }),
-  key(EDITOR, "redo", ["Ctrl+Shift+Z", "Ctrl+Y"], "redo a stroke", { repeats: true }),
+  key(EDITOR, "undo", ["Ctrl+Z"], "undo a stroke", HELD_DOWN),
+  key(EDITOR, "redo", ["Ctrl+Shift+Z", "Ctrl+Y"], "redo a stroke", HELD_DOWN),
   key(EDITOR, "save", ["Ctrl+S"], "save now (strokes are saved by themselves)"),
   key(EDITOR, "hideMask", ["Space"], "hold: image without mask", { held: true }),
   key(EDITOR, "showOther", ["T"], "hold: truth, or the mask before corrections", { held: true }),
   key(EDITOR, "outline", ["O"], "outlines only"),
-  key(EDITOR, "fainter", [","], "fainter or stronger mask", { group: true, repeats: true }),
-  key(EDITOR, "stronger", ["."], "fainter or stronger mask", { group: true, repeats: true }),
+  ...together(EDITOR, "fainter or stronger mask", [["fainter", ","], ["stronger", "."]], HELD_DOWN),
   key(EDITOR, "map", ["M"], "map of the class (also: hover the class)"),
   key(EDITOR, "compare", ["C"], "side by side with the other mask set, the truth or the original"),
   key(EDITOR, "similar", ["I"], "copy the class's correction to similar images, shown first"),
-  key(EDITOR, "zoomIn", ["Z"], "zoom (or Ctrl and the wheel; the middle button moves the image)", { group: true, repeats: true }),
-  key(EDITOR, "zoomOut", ["Shift+Z"], "zoom (or Ctrl and the wheel; the middle button moves the image)", { group: true, repeats: true }),
+  ...together(EDITOR, "zoom (or Ctrl and the wheel; the middle button moves the image)", [
+    ["zoomIn", "Z"], ["zoomOut", "Shift+Z"],
+  ], HELD_DOWN),
   key(EDITOR, "fit", ["F"], "fit the image into the window"),
 ];
 
