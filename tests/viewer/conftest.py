@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.painting.make import make_masks
 from tag2mask.viewer.app import build_app
-from tag2mask.viewer.opening import open_session
+from tag2mask.viewer.opening import opened_session
 from tag2mask.viewer.session import Session
 
 PORT, TOKEN = 8123, "secret-of-the-test"
@@ -37,9 +37,8 @@ def browser(session: Session, host: str = "127.0.0.1") -> TestClient:
 
 @pytest.fixture
 def session(painted: Path) -> Iterator[Session]:
-    opened = open_session(painted)
-    yield opened
-    opened.stopping.set()
+    with opened_session(painted) as opened:
+        yield opened
 
 
 @pytest.fixture

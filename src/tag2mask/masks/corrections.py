@@ -7,6 +7,7 @@
         touched/NAME.png    8-bit gray, 255 where a person set or confirmed the class, else 0
         corrections.json    by image: state, changed tags, version, who and when
         pending/            the files of a save that is not finished
+        queue.json          the order in which the viewer shows the images
 
 A save first writes its files to ``pending``; the last of them, ``save.json``, decides that it happened. Then the files
 move to their places. After a kill, opening the folder finishes such a save or forgets it, so mask, touched pixels and
@@ -37,9 +38,10 @@ from tag2mask.errors import MaskSetError
 from tag2mask.files import delete, sync_one, write_json, write_synced
 from tag2mask.masks.paint import Labels
 from tag2mask.names import inside
-from tag2mask.stored import Count, Flag, Stored, damaged, read_stored
+from tag2mask.stored import Count, Flag, Number, Stored, damaged, read_stored
 
 RECORD, MASKS, TOUCHED, PENDING, SAVE = "corrections.json", "masks", "touched", "pending", "save.json"
+QUEUE = "queue.json"  # the order in which to look at images, written by the viewer
 YES = 255  # stored value of a touched pixel
 
 State = Literal["open", "accepted", "rejected"]
@@ -81,6 +83,7 @@ class Record(Stored):
     masks_key: str
     names: list[str]
     background: str | None
+    thresholds: dict[str, Number] = Field(default_factory=dict)
     images: dict[str, Row] = Field(default_factory=dict)
 
 
@@ -105,9 +108,11 @@ class Corrections:
         self.path, self.origin, self.who = path, origin, who
         self.lock = threading.RLock()
         self.rows: dict[str, Row] = {}
+        self.thresholds: dict[str, float] = {}
         if (path / RECORD).exists():
-            self.rows = dict(read_record(path, origin.classes).images)
-        elif path.exists() and any(not one.name.startswith(".") for one in path.iterdir() if one.name != PENDING):
+            record = read_record(path, origin.classes)
+            self.rows, self.thresholds = dict(record.images), dict(record.thresholds)
+        elif path.exists() and any(one.name[0] != "." and one.name not in (PENDING, QUEUE) for one in path.iterdir()):
             raise MaskSetError(f"{path} is not empty and holds no {RECORD}; choose another folder for corrections")
         self.recover()
 
@@ -160,6 +165,7 @@ class Corrections:
         foreign = classes.foreign(labels)
         if foreign.size:
             raise MaskSetError(f"{name}: the mask holds the value {foreign[0]}, which is not a class")
+        corrected_path(self.path, name)  # before anything is written
         if labels.shape != touched.shape:
             raise MaskSetError(f"{name}: the mask is {labels.shape}, but the touched pixels are {touched.shape}")
         contents = {MASKS: mask_png(labels, classes), TOUCHED: touched_png(touched)}
@@ -182,8 +188,13 @@ class Corrections:
         """
         with self.lock:
             row = self.next_row(name, expected, {"state": state}, {})
-            self.put_row(name, row)
+            self.write({**self.rows, name: row}, self.thresholds)
             return row
+
+    def save_threshold(self, name: str, value: float) -> None:
+        """Save the threshold at which all open images of a class are painted."""
+        with self.lock:
+            self.write(self.rows, {**self.thresholds, name: value})
 
     def next_row(self, name: str, expected: str, changes: Mapping[str, Any], contents: Mapping[str, bytes]) -> Row:
         """Return the image's row after these changes; None stands for no change."""
@@ -199,20 +210,20 @@ class Corrections:
             digest.update(content)
         return Row(**{**values, "etag": digest.hexdigest()[:16]})
 
-    def put_row(self, name: str, row: Row) -> None:
-        """Write the record with this row."""
+    def write(self, rows: dict[str, Row], thresholds: dict[str, float]) -> None:
+        """Write the record."""
         self.path.mkdir(parents=True, exist_ok=True)
-        rows = {**self.rows, name: row}
         origin = self.origin
         content = Record(
             mask_set=origin.mask_set,
             masks_key=origin.key,
             names=list(origin.classes.names),
             background=origin.classes.background,
+            thresholds=thresholds,
             images=rows,
         )
         write_json(self.path / RECORD, content.model_dump(exclude_none=True) | {"background": content.background})
-        self.rows = rows
+        self.rows, self.thresholds = rows, thresholds
 
     def finish_save(self) -> None:
         """Move the files of a decided save to their places and record it; can be repeated after a kill."""
@@ -224,7 +235,7 @@ class Corrections:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.replace(target)
                 sync_one(target.parent)
-        self.put_row(saved.name, saved.row)
+        self.write({**self.rows, saved.name: saved.row}, self.thresholds)
         (pending / SAVE).unlink()
 
     def recover(self) -> None:
@@ -267,11 +278,7 @@ def touched_png(touched_YX: Touched) -> bytes:
 def beside(mask_set: Path) -> Path:
     """Folder of the corrections of a mask set."""
     place = mask_set.absolute()
-    return (
-        mask_set.with_name(f"{place.name}-corrections")
-        if mask_set.name
-        else place.with_name(f"{place.name}-corrections")
-    )
+    return place.with_name(f"{place.name}-corrections")
 
 
 def read_record(path: Path, classes: Classes) -> Record:

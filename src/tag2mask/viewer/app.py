@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from tag2mask.viewer.call import fail, refuse, route
+from tag2mask.viewer.changes import CHANGES
 from tag2mask.viewer.guard import Guard
 from tag2mask.viewer.reading import READING
 from tag2mask.viewer.session import Session
@@ -21,7 +22,7 @@ STATIC = Path(__file__).parent / "static"
 def build_app(session: Session, host: str, port: int, token: str) -> ASGIApp:
     """Return the application of a session at this address."""
     routes = [
-        *(route(session, *one) for one in READING),
+        *(route(session, *one) for one in (*READING, *CHANGES)),
         Mount("/", StaticFiles(directory=STATIC, html=True)),
     ]
     return Guard(

@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from tag2mask.data import DataSettings, Sample, open_dataset
 from tag2mask.errors import DataError, MaskSetError
 from tag2mask.exporters.label_images import find_one_image, places_of_images
 from tag2mask.masks.corrections import Origin
 from tag2mask.masks.packed import labels_in
 from tag2mask.masks.paint import Labels
+from tag2mask.masks.scores import ONE
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet, tags_of
+from tag2mask.refine.settings import CRF, PROBE
+from tag2mask.viewer.maps import ClassMaps, maps_of_shares
 from tag2mask.viewer.pictures import Size, mask_size
 
 
@@ -61,6 +67,28 @@ class StoredMasks:
     def tags(self, name: str) -> Sequence[str]:
         """Names of the tags that the mask was painted with."""
         return self.tags_of.get(name, ())
+
+
+class StoredShares:
+    """The scores of a mask set as maps."""
+
+    def __init__(self, masks: MaskSet) -> None:
+        """List the files of the scores.
+
+        Raises:
+            MaskSetError: some are missing.
+        """
+        settings = MaskSettings.parse(masks.manifest["settings"])
+        probable = any(name in (PROBE, CRF) for name in settings.refine.names)
+        self.paint = None if probable else settings.paint
+        self.background = masks.classes.background is not None
+        self.files = masks.scores(masks.names())
+
+    def maps(self, name: str, values: Sequence[int]) -> ClassMaps:
+        """Return the maps of an image with these tags."""
+        shares_Shw = self.files[name].read().astype(np.float32) / ONE
+        own = [value for value in self.files[name].values if value in values]
+        return maps_of_shares(shares_Shw, own, self.background, self.paint)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.ExifTags import Base
 
 from tag2mask.data import Classes, DataSettings
 from tag2mask.data.opening import open_image, readable
@@ -22,6 +23,8 @@ from tag2mask.masks.paint import Labels
 
 THUMB = 192  # pixels on the longer side of a thumbnail
 JPEGS = frozenset({".jpg", ".jpeg"})
+PLAIN = JPEGS | {".png", ".bmp", ".webp"}
+QUARTER_TURNS = range(5, 9)  # values of EXIF's orientation that swap height and width
 
 Size = tuple[int, int]  # height and width
 
@@ -35,6 +38,20 @@ def mask_size(file: Path | Packed) -> Size:
     path, content = (file, None) if isinstance(file, Path) else (Path(str(file)), file.read())
     with readable(path, "mask"), open_image(path, content) as image:
         return image.height, image.width
+
+
+def image_size(path: Path, settings: DataSettings) -> Size:
+    """Height and width of an image as it is read, from its header where that is enough.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if path.suffix.lower() in PLAIN:
+        with readable(path), open_image(path) as image:
+            turned = image.getexif().get(Base.Orientation, 1) in QUARTER_TURNS
+            return (image.width, image.height) if turned else (image.height, image.width)
+    height, width = read_picture(path, settings).shape[:2]
+    return height, width
 
 
 def thumb_size(size: Size) -> Size:

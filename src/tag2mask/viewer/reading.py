@@ -6,6 +6,7 @@ import numpy as np
 from starlette.responses import Response
 
 from tag2mask.viewer.call import FOREVER, Call, Endpoint, answer_json, answer_png, quoted
+from tag2mask.viewer.maps import packed_maps
 from tag2mask.viewer.masks import Item
 from tag2mask.viewer.pictures import labels_png, picture_jpeg, png, thumb_jpeg, thumb_mask_png
 from tag2mask.viewer.session import Session
@@ -34,10 +35,11 @@ def about(call: Call) -> Response:
             "ignore": classes.ignore,
             "splits": sorted({item.split for item in session.items} - {""}),
             "has_truth": any(item.truth is not None for item in session.items),
-            "has_maps": False,
+            "has_maps": session.shares is not None or session.model is not None,
+            "no_model": session.no_model,
             "has_compare": session.compare is not None,
-            "layers": 0,
-            "heads": 0,
+            "layers": 0 if session.model is None else session.model.layers,
+            "heads": 0 if session.model is None else session.model.heads,
             "count": len(session.items),
         }
     )
@@ -76,7 +78,7 @@ def thumb(call: Call) -> Response:
     headers = {"cache-control": FOREVER if call.query("v", "") == session.version else "private, no-cache"}
     if call.is_known(etag):
         return Response(status_code=304, headers={**headers, "etag": etag})
-    content = session.held_bytes.get(
+    content = session.held.pictures.get(
         ("thumb", item.name), lambda: thumb_jpeg(item.image, session.data_settings, item.size)
     )
     return Response(content, media_type="image/jpeg", headers={**headers, "etag": etag})
@@ -88,7 +90,7 @@ def thumb_mask(call: Call) -> Response:
     etag = quoted(session.corrections.etag(item.name))
     if call.is_known(etag):
         return Response(status_code=304, headers={"etag": etag})
-    content = session.held_bytes.get(
+    content = session.held.pictures.get(
         ("thumb-mask", item.name, etag), lambda: thumb_mask_png(session.current(item), session.classes)
     )
     return answer_png(content, etag)
@@ -119,6 +121,23 @@ def mask(call: Call) -> Response:
     return answer_png(labels_png(session.current(item), session.classes), etag)
 
 
+def maps(call: Call) -> Response:
+    """Return class maps of the image's tags or of all classes, or the attention in a layer."""
+    session, item = call.session, call.item()
+    layer, head = call.index("layer"), call.index("head")
+    values = list(session.tags(item))
+    if call.query("tags", "given", ("given", "all")) == "all":
+        values = list(range(session.classes.offset, len(session.classes.pixel_names)))
+    if layer is not None:
+        return answer_bytes(packed_maps(session.attention(item, values, layer, head)))
+    return answer_bytes(packed_maps(session.maps(item, values)))
+
+
+def answer_bytes(content: bytes) -> Response:
+    """Answer bytes that only our page reads."""
+    return Response(content, media_type="application/octet-stream")
+
+
 READING: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/api/about", about),
     ("GET", "/api/images", images),
@@ -126,4 +145,5 @@ READING: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/api/thumb-mask/{id:int}", thumb_mask),
     ("GET", "/api/image/{id:int}", image),
     ("GET", "/api/mask/{id:int}", mask),
+    ("GET", "/api/maps/{id:int}", maps),
 )

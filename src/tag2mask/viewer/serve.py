@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tag2mask.errors import SettingsError
-from tag2mask.files import held
 from tag2mask.shown import PlainResult
 
 LOOPBACK = "127.0.0.1"
@@ -41,21 +40,17 @@ def view(
             raise SettingsError(f"view needs {name}: pip install 'tag2mask[view]'")
     require_token(host, token)
     from tag2mask.viewer.app import build_app
-    from tag2mask.viewer.opening import open_session
+    from tag2mask.viewer.opening import opened_session
 
-    session = open_session(path, data, compare, corrections, who)
     token = token or secrets.token_urlsafe(24)
-    with held(session.corrections.path), listening(host, port) as bound:
+    with listening(host, port) as bound, opened_session(path, data, compare, corrections, who) as session:
         number = bound.getsockname()[1]
         app = build_app(session, host, number, token)
         address = f"http://{shown_host(host)}:{number}/?token={token}"
         say(f"{address}\nCtrl-C stops the viewer; corrections are saved in {session.corrections.path}")
         if not no_open:
             webbrowser.open(address)
-        try:
-            serve(app, bound)
-        finally:
-            session.stopping.set()
+        serve(app, bound)
     changed = len(session.corrections.rows)
     return PlainResult(
         {"corrections": str(session.corrections.path), "images": changed},
