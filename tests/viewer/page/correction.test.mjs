@@ -83,6 +83,16 @@ test("a record of another version is left aside, unless it holds what was never 
   assert.equal(kept.etag, "b");
 });
 
+test("a reload before the server's answer arrived keeps undo", () => {
+  const correction = begin("00");
+  paint(correction, [0], 1);
+  const again = Correction.restore({ id: 4, image: draw("10"), touched: new Uint8Array(2), etag: "b" }, correction.toRecord());
+  assert.equal(again.etag, "b");
+  assert.ok(again.isSaved);
+  again.undo();
+  assert.deepEqual(show(again.image), ["00"]);
+});
+
 test("merging puts only my changes over theirs, and undo takes them back", () => {
   const correction = begin("0000");
   paint(correction, [0], 1);

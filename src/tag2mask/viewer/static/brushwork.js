@@ -183,13 +183,13 @@ export class Brushwork {
     const { lock } = this.correction;
     if (lock === null) this.correction.lock = this.eraserLabel;
     else this.correction.lock = lock === this.eraserLabel && under !== lock ? under : null;
-    announce(this.lockText);
+    announce(`Paint over ${this.lockText}.`);
     this.editor.update();
   }
 
   get lockText() {
     const lock = this.correction?.lock ?? null;
-    return lock === null ? "Paint over everything" : `Only over ${this.editor.nameOf(lock)}`;
+    return lock === null ? "everything" : `only ${this.editor.nameOf(lock)}`;
   }
 
   get text() {

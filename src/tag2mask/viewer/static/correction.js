@@ -119,9 +119,10 @@ export class Correction {
   static restore({ id, image, touched, etag }, record) {
     if (!record || (record.etag !== etag && !record.unsaved)) return new Correction({ id, image, touched, etag });
     const { unsaved } = record;
-    if (unsaved && sameLabels(unsaved.data, image.data)) return new Correction({ id, image, touched, etag });
     const history = new History(record.history);
-    if (!unsaved) return new Correction({ id, image, touched, etag, history });
+    const arrived = unsaved && sameLabels(unsaved.data, image.data); // only the server's answer was lost
+    if (arrived) history.markSaved(history.mark());
+    if (!unsaved || arrived) return new Correction({ id, image, touched, etag, history });
     const mine = { ...image, data: unsaved.data };
     return new Correction({ id, image: mine, touched: unsaved.touched, etag: record.etag, history, base: unsaved.base });
   }

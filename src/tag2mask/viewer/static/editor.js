@@ -100,6 +100,7 @@ export class EditorView {
   reset(record) {
     Object.assign(this, { record, correction: null, saving: null });
     for (const part of [this.thresholds, this.maps, this.marks, this.held, this.pending]) part.reset();
+    delete this.canvas.dataset.ready;
     this.stage.highlight([]);
     this.work.forget();
     this.panel.fill(record);
@@ -116,6 +117,7 @@ export class EditorView {
     this.thresholds.show();
     if (!this.element.contains(document.activeElement)) this.canvas.focus({ preventScroll: true });
     this.update();
+    this.canvas.dataset.ready = "";
     if (!correction.isSaved) saving.changed();
   }
 
@@ -167,7 +169,6 @@ export class EditorView {
 
   /** The mask changed as one stroke: keep it here, save it soon. */
   changed() {
-    this.loader.remember(this.correction);
     this.saving.changed();
     this.thresholds.forgetPreview();
     this.update();
@@ -246,6 +247,6 @@ export class EditorView {
     if (!this.record) return;
     this.panel.describe(this.record);
     this.hint.textContent = this.work.text + this.maps.text;
-    this.canvas.setAttribute("aria-label", `Mask of ${this.record.name}. ${this.hint.textContent}. ${this.work.lockText}.`);
+    this.canvas.setAttribute("aria-label", `Mask of ${this.record.name}. ${this.hint.textContent}. Paint over ${this.work.lockText}.`);
   }
 }

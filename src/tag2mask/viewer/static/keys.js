@@ -58,7 +58,7 @@ export const KEYS = [
   ...together(EDITOR, "lower or raise the class's threshold", [["lower", "{"], ["raise", "}"]], HELD_DOWN),
   key(EDITOR, "thresholdForAll", ["Ctrl+Enter"], "apply the class's threshold to all open images"),
   key(EDITOR, "undo", ["Ctrl+Z"], "undo a stroke", HELD_DOWN),
-  key(EDITOR, "redo", ["Ctrl+Shift+Z", "Ctrl+Y"], "redo a stroke", HELD_DOWN),
+  key(EDITOR, "redo", ["Ctrl+Y", "Ctrl+Shift+Z"], "redo a stroke", HELD_DOWN),
   key(EDITOR, "save", ["Ctrl+S"], "save now (strokes are saved by themselves)"),
   key(EDITOR, "hideMask", ["Space"], "hold: image without mask", { held: true }),
   key(EDITOR, "showOther", ["T"], "hold: truth, or the mask before corrections", { held: true }),

@@ -34,6 +34,7 @@ export class ImageLoader {
     const { editor } = this;
     const saving = new Saving(correction, (snapshot, etag) => this.send(correction, snapshot, etag), (state, error) => {
       editor.panel.showSaved(state, state === "failed" ? `Not saved: ${error.message} Ctrl+S tries again.` : STATES[state]);
+      if (state === "saved" || state === "unsaved") this.remember(correction);
       if (state === "stale") editor.conflict(error.etag);
     });
     editor.panel.showSaved("saved", correction.touched.includes(255) ? "Saved" : "");
@@ -45,7 +46,6 @@ export class ImageLoader {
     const answer = await api.putMask(correction.id, { width, height, ...snapshot }, etag);
     const record = this.editor.app.records.get(correction.id);
     Object.assign(record, answer, { corrected: true });
-    queueMicrotask(() => this.remember(correction));
     return answer.etag;
   }
 

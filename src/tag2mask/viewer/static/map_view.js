@@ -45,8 +45,9 @@ export class MapView {
   /** Another head (dx) or layer (dy); before the first come all of them together. */
   choose(dx, dy) {
     const { layers, heads } = this.editor.about;
-    this.head = moved(this.head, dx, heads);
     this.layer = moved(this.layer, dy, layers);
+    this.head = dy && this.layer === null ? null : moved(this.head, dx, heads);
+    if (this.head !== null) this.layer ??= layers - 1; // a head belongs to a layer
     if (this.shown !== null) this.show(this.shown);
   }
 

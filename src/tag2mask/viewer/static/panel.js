@@ -73,7 +73,7 @@ export class Panel {
       on: { click: () => this.editor.work.chooseClass(index) },
     }, swatch, make("span", {}, name), make("kbd", { "aria-hidden": "true" }, digit));
     const row = make("li", { on: { pointerenter: () => this.editor.maps.hover(index), pointerleave: () => this.editor.maps.hover(null) } }, pick);
-    if (place >= 0) row.append(this.tagBox(index, name, isTag));
+    row.append(place < 0 ? make("span", { className: "tag" }) : this.tagBox(index, name, isTag));
     if (isTag && this.about.has_maps && this.about.background) row.append(this.slider(index, name));
     this.rows.set(index, { row, pick, name });
     return row;
@@ -93,9 +93,11 @@ export class Panel {
     return make("div", { className: "threshold" }, input, value);
   }
 
-  /** Show the thresholds as they are now. */
+  /** Show the thresholds as they are now; null hides them. */
   showThresholds(thresholds) {
     for (const input of this.list.querySelectorAll("[data-threshold]")) {
+      input.parentElement.hidden = !thresholds;
+      if (!thresholds) continue;
       const value = thresholds[input.dataset.threshold];
       input.value = value;
       input.nextElementSibling.textContent = value.toFixed(2);

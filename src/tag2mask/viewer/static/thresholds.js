@@ -7,15 +7,18 @@ import { bestOf, paintInto } from "./maps.js";
 const NUDGE = 0.02;
 const POLL = 500; // milliseconds
 
+const hasThresholds = (maps) => maps.background.kind !== "none";
+
 export class Thresholds {
   constructor(editor) {
     this.editor = editor;
-    this.chosen = new Map(); // class -> value, kept from image to image
+    this.applied = new Map(); // class -> the value that all open images were repainted with
     this.reset();
   }
 
   reset() {
     this.ready = null;
+    this.chosen = new Map(this.applied);
     this.forgetPreview();
   }
 
@@ -37,11 +40,13 @@ export class Thresholds {
     const { about, record, panel } = this.editor;
     if (!about.has_maps || !about.background) return;
     const ready = await this.prepare().catch((error) => note(error.message));
-    if (ready && record === this.editor.record) panel.showThresholds(this.values(ready.maps, record.tags));
+    if (!ready || record !== this.editor.record) return;
+    panel.showThresholds(hasThresholds(ready.maps) ? this.values(ready.maps, record.tags) : null);
   }
 
   values(maps, tags) {
-    return Object.fromEntries(tags.map((index) => [index, this.chosen.get(index) ?? maps.thresholds?.[index] ?? maps.background.value]));
+    const own = (index) => maps.thresholds[maps.classes.indexOf(index)] ?? maps.background.value;
+    return Object.fromEntries(tags.map((index) => [index, this.chosen.get(index) ?? own(index)]));
   }
 
   /** Repaint while a slider moves; the stroke ends when it is let go. */
@@ -68,10 +73,19 @@ export class Thresholds {
     if (done) this.editor.changed();
   }
 
-  async nudge(direction) {
+  /** The maps if the chosen class has a threshold here; a note says why it has none. */
+  async prepareChosen() {
     const { record, about, work: { label } } = this.editor;
-    if (!about.has_maps || !about.background || !record.tags.includes(label)) return note("Thresholds belong to the image's tags: choose one of them.");
+    if (!about.has_maps) return note("This mask set has no maps to repaint it from.");
+    if (!record.tags.includes(label)) return note("Thresholds belong to the image's tags: choose one of them.");
     const ready = await this.prepare().catch((error) => note(error.message));
+    if (!ready) return null;
+    return hasThresholds(ready.maps) ? ready : note("Every pixel of this image gets a class: there is no threshold.");
+  }
+
+  async nudge(direction) {
+    const { record, work: { label } } = this.editor;
+    const ready = await this.prepareChosen();
     if (!ready) return;
     const value = Math.min(Math.max(this.values(ready.maps, record.tags)[label] + direction * NUDGE, 0), 1);
     await this.slide(label, value);
@@ -80,15 +94,15 @@ export class Thresholds {
   }
 
   async applyToAll() {
-    const { app, record, about, work: { label } } = this.editor;
-    if (!about.has_maps || !about.background || !record.tags.includes(label)) return note("Choose one of the image's tags first.");
-    const ready = await this.prepare().catch((error) => note(error.message));
+    const { app, record, work: { label } } = this.editor;
+    const ready = await this.prepareChosen();
     if (!ready || !(await this.editor.settle())) return;
     const value = this.values(ready.maps, record.tags)[label];
     const text = `All open images with this tag are repainted with the threshold ${value.toFixed(2)}. ` +
       "Accepted and rejected images stay as they are, and so do pixels that you painted.";
     if ((await ask(`Threshold of ${this.editor.nameOf(label)}`, make("p", {}, text), [["go", "Repaint"], ["", "Cancel"]])) !== "go") return;
     await this.editor.loader.repaint(async () => note(await this.runJob(label, value)));
+    this.applied.set(label, value);
     await app.reloadRecords();
   }
 

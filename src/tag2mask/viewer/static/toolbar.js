@@ -40,7 +40,7 @@ export class Toolbar {
     this.opacity = slider("Opacity", 0, 100, 5, (value) => this.editor.setOpacity(value / 100));
     this.lock = make("button", { type: "button", className: "lock", "aria-keyshortcuts": "L", on: { click: () => this.editor.actions.lock() } });
     return make("div", { className: "group settings", role: "group", "aria-label": "Settings" },
-      this.size.element, this.opacity.element, this.lock);
+      this.size.element, this.opacity.element, make("div", {}, make("h3", {}, "Paint over"), this.lock));
   }
 
   /** Show the editor's state. */
@@ -54,7 +54,7 @@ export class Toolbar {
     show(this.size, Math.round(radius), `${Math.round(radius)} px`);
     show(this.opacity, Math.round(opacity * 100), `${Math.round(opacity * 100)} %`);
     this.lock.replaceChildren(make("span", {}, lockText), make("kbd", { "aria-hidden": "true" }, keyOf("lock")));
-    this.lock.setAttribute("aria-label", `${lockText}: change what may be painted over`);
+    this.lock.setAttribute("aria-label", `Paint over ${lockText}: change`);
   }
 }
 
