@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from email.parser import BytesParser
 from email.policy import HTTP
+from functools import partial
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -22,6 +24,8 @@ from tag2mask.viewer.session import Session
 
 FORM = "multipart/form-data"
 
+Share = Annotated[Number, Field(ge=0, le=1)]
+
 
 class StateBody(Stored):
     """The body of ``/api/state``."""
@@ -35,10 +39,17 @@ class TagsBody(Stored):
     tags: list[int]
 
 
+class ThresholdBody(Stored):
+    """The body of ``/api/threshold``; ``class`` is a word of Python."""
+
+    value: Share
+    of: int = Field(alias="class")
+
+
 class PaintBody(Stored):
     """The body of ``/api/paint``."""
 
-    thresholds: dict[int, Number] = Field(default_factory=dict)
+    thresholds: dict[int, Share] = Field(default_factory=dict)
     tags: list[int] | None = None
 
 
@@ -132,14 +143,8 @@ def tag_names(call: Call, values: Sequence[int]) -> list[str]:
 def answer_row(session: Session, item: Item, row: Row, labels: Labels) -> Response:
     """Answer a save with the new version of the image."""
     etag = quoted(row.etag)
-    content = {"etag": etag, "state": row.state, "tags": list(session.tags(item)), "present": present(session, labels)}
+    content = {"etag": etag, "state": row.state, "tags": list(session.tags(item)), "present": session.present(labels)}
     return answer_json(content, etag=etag)
-
-
-def present(session: Session, labels: Labels) -> list[int]:
-    """Return the classes in a label image, except the background and ignore."""
-    found = np.unique(labels).tolist()
-    return [value for value in found if session.classes.offset <= value < len(session.classes.pixel_names)]
 
 
 def post_state(call: Call) -> Response:
@@ -171,9 +176,40 @@ def post_paint(call: Call) -> Response:
     return answer_png(labels_png(session.repaint(item, sorted(set(values)), body.thresholds), session.classes))
 
 
+def post_threshold(call: Call) -> Response:
+    """Start to repaint all open images of a class with another threshold."""
+    session, body = call.session, call.json(ThresholdBody)
+    (name,) = tag_names(call, [body.of])
+    session.corrections.save_threshold(name, body.value)
+    items = [one for one in session.items if body.of in session.tags(one) and session.is_open(one)]
+    return answer_json({"job": session.jobs.start(items, partial(repaint_open, session))})
+
+
+def repaint_open(session: Session, item: Item) -> None:
+    """Repaint an image with the saved thresholds, if it is still open."""
+    if not session.is_open(item):
+        return
+    expected = session.corrections.etag(item.name)
+    labels = session.repaint(item, session.tags(item), {})
+    if (labels != session.current(item)).any():
+        stored = session.corrections.touched(item.name)
+        touched: Touched = np.zeros(item.size, bool) if stored is None else stored
+        session.corrections.save_mask(item.name, labels, touched, expected)
+
+
+def get_job(call: Call) -> Response:
+    """Return the progress of a job."""
+    job = call.session.jobs.jobs.get(call.number("job"))
+    if job is None:
+        raise HTTPException(404, "there is no such job")
+    return answer_json({"total": job.total, "done": job.done, "failed": job.failed})
+
+
 CHANGES: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", "/api/mask/{id:int}", put_mask),
     ("POST", "/api/state/{id:int}", post_state),
     ("POST", "/api/tags/{id:int}", post_tags),
     ("POST", "/api/paint/{id:int}", post_paint),
+    ("POST", "/api/threshold", post_threshold),
+    ("GET", "/api/job/{job:int}", get_job),
 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.folder import ALL
 from tag2mask.errors import MaskSetError, RunError, SplitMissingError, Tag2MaskError
 from tag2mask.files import held
-from tag2mask.masks.corrections import Corrections, beside
+from tag2mask.masks.corrections import QUEUE, Corrections, beside
 from tag2mask.masks.manifest import MANIFEST, has_scores
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
@@ -24,8 +26,10 @@ from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.kinds import RUN, SEGMENTER, kind_of
 from tag2mask.training.run import CONFIG, open_run
 from tag2mask.viewer.fresh import FreshMasks
+from tag2mask.viewer.judging import facts_of, signs_of
 from tag2mask.viewer.masks import Masks, StoredMasks, StoredShares, list_items, samples_of, splits_of
 from tag2mask.viewer.models import Model, RunModel, SegmenterModel
+from tag2mask.viewer.queue import Queue
 from tag2mask.viewer.session import Session
 
 LEARNED = "val"  # split of a segmenter's masks
@@ -52,8 +56,11 @@ def opened_session(
     compare: Path | None = None,
     corrections: Path | None = None,
     who: str | None = None,
+    judged: bool = True,
 ) -> Iterator[Session]:
     """Open what ``path`` holds; its corrections are locked against other viewers until the end.
+
+    With ``judged``, a thread begins to find the masks to look at first.
 
     Raises:
         MaskSetError: a mask set is missing, not finished or damaged, or has other classes.
@@ -72,23 +79,34 @@ def opened_session(
             samples = samples_of(opened, data, source.settings)
         items = list_items(masks, samples, splits_of(source.data, source.settings))
         other = None if compare is None else of_same_classes(compare, masks)
+        shares = StoredShares(opened) if opened is not None and has_scores(opened.manifest) else None
         session = Session(
             title=path.resolve().name,
             kind=source.kind,
             masks=masks,
             items=items,
             corrections=Corrections(place, masks.origin, who or user_name()),
+            queue=Queue(place / QUEUE, queue_key(source, other, shares), len(items)),
             data_settings=source.settings,
             compare=other,
             compare_names=frozenset(() if other is None else other.names()),
-            shares=StoredShares(opened) if opened is not None and has_scores(opened.manifest) else None,
+            shares=shares,
             model=source.model,
             no_model=source.no_model,
         )
+        if judged:
+            session.queue.start(items, partial(facts_of, session), partial(signs_of, session))
         try:
             yield session
         finally:
             session.close()
+
+
+def queue_key(source: Source, compare: Masks | None, shares: StoredShares | None) -> str:
+    """Return a text that differs if the order of the masks would."""
+    compared = "" if compare is None else compare.origin.key
+    parts = [source.masks.origin.key, compared, str(source.model is not None), str(shares is not None)]
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()
 
 
 @contextmanager

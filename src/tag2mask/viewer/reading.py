@@ -6,9 +6,11 @@ import numpy as np
 from starlette.responses import Response
 
 from tag2mask.viewer.call import FOREVER, Call, Endpoint, answer_json, answer_png, quoted
+from tag2mask.viewer.judging import current_facts
 from tag2mask.viewer.maps import packed_maps
 from tag2mask.viewer.masks import Item
 from tag2mask.viewer.pictures import labels_png, picture_jpeg, png, thumb_jpeg, thumb_mask_png
+from tag2mask.viewer.ranking import Ranked
 from tag2mask.viewer.session import Session
 
 WHICH = ("current", "original", "truth", "compare", "touched")
@@ -47,12 +49,15 @@ def about(call: Call) -> Response:
 
 def images(call: Call) -> Response:
     """List all images."""
-    return answer_json([describe(call.session, number, item) for number, item in enumerate(call.session.items)])
+    session = call.session
+    ranks = session.queue.ranked()
+    items = enumerate(session.items)
+    return answer_json([describe(session, number, item, ranks.get(item.name)) for number, item in items])
 
 
-def describe(session: Session, number: int, item: Item) -> dict[str, object]:
+def describe(session: Session, number: int, item: Item, ranked: Ranked | None) -> dict[str, object]:
     """Return the entry of an image in the list."""
-    corrections = session.corrections
+    corrections, facts = session.corrections, current_facts(session, item)
     tags = list(session.tags(item))
     return {
         "id": number,
@@ -61,14 +66,20 @@ def describe(session: Session, number: int, item: Item) -> dict[str, object]:
         "height": item.size[0],
         "split": item.split,
         "tags": tags,
-        "present": tags,
+        "present": tags if facts is None else list(facts.present),
         "state": corrections.state(item.name),
         "corrected": corrections.is_corrected(item.name),
-        "rank": None,
-        "reason": "",
-        "iou": None,
+        "rank": None if ranked is None else ranked.rank,
+        "reason": "" if ranked is None else ranked.reason,
+        "iou": None if facts is None else facts.iou,
         "etag": quoted(corrections.etag(item.name)),
     }
+
+
+def ranking(call: Call) -> Response:
+    """Return how many masks are ranked."""
+    queue = call.session.queue
+    return answer_json({"done": queue.done(), "total": queue.total, "read": len(queue.facts)})
 
 
 def thumb(call: Call) -> Response:
@@ -141,6 +152,7 @@ def answer_bytes(content: bytes) -> Response:
 READING: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/api/about", about),
     ("GET", "/api/images", images),
+    ("GET", "/api/ranking", ranking),
     ("GET", "/api/thumb/{id:int}", thumb),
     ("GET", "/api/thumb-mask/{id:int}", thumb_mask),
     ("GET", "/api/image/{id:int}", image),

@@ -22,6 +22,7 @@ from tag2mask.viewer.jobs import Jobs
 from tag2mask.viewer.maps import ClassMaps, paint_maps
 from tag2mask.viewer.masks import Item, Masks, StoredShares
 from tag2mask.viewer.models import Model
+from tag2mask.viewer.queue import Queue
 
 MASK_BYTES, PICTURE_BYTES, MAP_BYTES, FEATURE_BYTES = 2**26, 2**26, 2**26, 2**27  # held in memory
 
@@ -49,6 +50,7 @@ class Session:
     masks: Masks
     items: Sequence[Item]
     corrections: Corrections
+    queue: Queue
     data_settings: DataSettings
     compare: Masks | None = None
     compare_names: frozenset[str] = frozenset()
@@ -65,6 +67,7 @@ class Session:
 
     def close(self) -> None:
         """Stop the work in the background."""
+        self.queue.close()
         self.jobs.close()
 
     @property
@@ -101,6 +104,15 @@ class Session:
         if self.compare is None or item.name not in self.compare_names:
             raise DataError(f"{item.name} has no mask to compare with")
         return of_size(self.compare.labels(item.name), item, "the mask to compare with")
+
+    def is_open(self, item: Item) -> bool:
+        """Whether nobody has accepted or rejected the image."""
+        return self.corrections.state(item.name) == "open"
+
+    def present(self, labels: Labels) -> list[int]:
+        """Return the classes in a label image, except the background and ignore."""
+        found = np.unique(labels).tolist()
+        return [value for value in found if self.classes.offset <= value < len(self.classes.pixel_names)]
 
     def tags(self, item: Item) -> tuple[int, ...]:
         """Pixel values of the image's tags, as changed."""
