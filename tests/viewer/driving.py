@@ -68,7 +68,8 @@ class Viewer:
 
     def check(self) -> None:
         """Nothing external was asked for, no policy was violated, no error was logged."""
-        assert [text for text in self.problems if not any(part in text for part in self.expected)] == []
+        found = [text for text in self.problems if not any(part in text for part in self.expected)]
+        assert not found, found
 
     def open_image(self, number: int) -> None:
         self.page.evaluate(f"location.hash = '#/image/{number}'")

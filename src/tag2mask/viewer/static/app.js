@@ -164,14 +164,15 @@ class App {
     this.progressBar.value = progress.done;
   }
 
-  /** The server ranks in the background: take its order over at the end, and now and then before. */
-  async watchRanking(known = null) {
-    const { done, total } = await api.ranking().catch(() => ({ done: 0, total: 0 }));
-    const finished = done >= total;
+  /** The server reads and ranks in the background: take over what it found now and then, and at the end. */
+  async watchRanking(taken = null) {
+    const { done, read, total } = await api.ranking().catch(() => ({ done: 0, read: 0, total: 0 }));
     this.grid.showRanking(done, total);
-    const grown = known !== null && done > known + total / 10;
-    if (known !== null && (grown || (finished && done > known))) await this.reloadRecords().catch(() => null);
-    if (!finished) setTimeout(() => this.watchRanking(known === null || grown ? done : known), RANKING_PAUSE);
+    const found = done + read;
+    const finished = done >= total && read >= total;
+    const take = taken !== null && found > taken && (finished || found > taken + total / 5);
+    if (take) await this.reloadRecords().catch(() => null);
+    if (!finished) setTimeout(() => this.watchRanking(take || taken === null ? found : taken), RANKING_PAUSE);
   }
 
   toggleConfusion() {
