@@ -49,9 +49,12 @@ SINCE = {
     "predict": "--shard",
     "recipes": "--json",
     "refine-train": "--resume",
-    "segment": "--potts --recipe --target",
+    "convert": "--corrections",
+    "evaluate": "--corrections",
+    "segment": "--corrections --potts --recipe --target",
     "train": "--recipe",
     "train-probe": "--json --out --set --split",
+    "view": "--compare --corrections --data --host --json --no-open --port --token --who",
 }
 METHOD_BY_CLASSES = "attended, or attended-dynamic above 100 classes"
 HIDDEN = {"--preset"}

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         segment,
         train,
         train_probe,
+        view,
     )
     from tag2mask.errors import Tag2MaskError
 
@@ -43,7 +44,7 @@ choose_threads(os.environ)
 
 __all__ = [
     "Model", "Tag2MaskError", "__version__", "check", "compare", "convert", "evaluate", "export", "import_checkpoint",
-    "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe", "view",
 ]  # fmt: skip
 
 

@@ -111,6 +111,7 @@ VERBS = (
         path("truth", "DIR", "True masks, used only to score the precision of the masks."),
         path("val-truth", "DIR", "True validation masks, used only to score the rounds [--truth]."),
         flag("fully-supervised", "Learn from --truth instead: the upper bound."),
+        path("corrections", "DIR", "Corrections of the masks, from tag2mask view; rejected images are left out."),
         RESUME,
     ),
     verb(
@@ -128,6 +129,7 @@ VERBS = (
         "evaluate", "evaluation.evaluate.evaluate", "Score a mask set against true masks and random painting.",
         MASKSET, path("truth", "DIR", "Folder of true label images NAME.png.", required=True),
         word("split", "NAME|FILE", "Score only these images: splits/NAME.txt, or a file of names."),
+        path("corrections", "DIR", "Corrections of the masks, from tag2mask view."),
     ),
     verb(
         "convert", "exporters.convert", "Write a mask set in another tool's format.",
@@ -135,6 +137,7 @@ VERBS = (
         path("out", "PATH", "A new folder; FILE.json for coco, FILE.zip for cvat.", required=True),
         path("images", "DIR", "Folder of the images, for coco and geotiff [where they were]."),
         word("suffix", ".jpg", "File suffix of images that no longer exist, for coco."),
+        path("corrections", "DIR", "Corrections of the masks, from tag2mask view; rejected images are left out."),
     ),
     verb(
         "view", "viewer.serve.view",

@@ -19,7 +19,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -34,8 +36,9 @@ from pydantic import Field
 from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.data.writing import mask_png
-from tag2mask.errors import MaskSetError
-from tag2mask.files import delete, sync_one, write_json, write_synced
+from tag2mask.errors import MaskSetError, RunError
+from tag2mask.files import delete, held, sync_one, write_json, write_synced
+from tag2mask.masks.packed import InMemory
 from tag2mask.masks.paint import Labels
 from tag2mask.names import inside
 from tag2mask.stored import Count, Flag, Number, Stored, damaged, read_stored
@@ -43,6 +46,7 @@ from tag2mask.stored import Count, Flag, Number, Stored, damaged, read_stored
 RECORD, MASKS, TOUCHED, PENDING, SAVE = "corrections.json", "masks", "touched", "pending", "save.json"
 QUEUE = "queue.json"  # the order in which to look at images, written by the viewer
 YES = 255  # stored value of a touched pixel
+TRIES, WAIT = 50, 0.05  # to read while a viewer saves; seconds between two tries
 
 State = Literal["open", "accepted", "rejected"]
 STATES: tuple[State, ...] = ("open", "accepted", "rejected")
@@ -94,6 +98,33 @@ class Origin:
     mask_set: str
     key: str
     classes: Classes
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Corrections as they were at one moment, read into memory.
+
+    ``masks`` and ``touched`` are files by name of the image, ``tags`` the changed tags. ``sha256`` is that of the
+    record.
+    """
+
+    path: Path
+    masks: Mapping[str, InMemory]
+    touched: Mapping[str, InMemory]
+    tags: Mapping[str, list[str]]
+    rejected: frozenset[str]
+    people: tuple[str, ...]
+    sha256: str
+
+    def origin(self, names: Collection[str]) -> dict[str, Any]:
+        """Return the entry for a manifest of something made from the masks of ``names``."""
+        return {
+            "path": str(self.path.resolve()),
+            "sha256": self.sha256,
+            "corrected": len(self.masks.keys() & set(names)),
+            "rejected": len(self.rejected & set(names)),
+            "people": list(self.people),
+        }
 
 
 class Corrections:
@@ -299,3 +330,46 @@ def read_record(path: Path, classes: Classes) -> Record:
             if unknown := set(row.tags or ()) - set(classes.names):
                 raise ValueError(f"images.{name}.tags: there is no class {min(unknown)!r}")
     return record
+
+
+def read_corrections(path: Path, classes: Classes) -> Corrected:
+    """Read all corrections of masks with these classes; a viewer may save others at the same time.
+
+    Raises:
+        MaskSetError: ``path`` holds no corrections, they are damaged, or they are of other classes.
+    """
+    record = read_record(path, classes)
+    with suppress(RunError, OSError), held(path):  # unless a viewer has it open or it is read-only
+        Corrections(path, Origin(record.mask_set, record.masks_key, classes))  # finishes a save that was killed
+    for _ in range(TRIES):
+        before = (path / RECORD).read_bytes()
+        found = read_all(path, read_record(path, classes), hashlib.sha256(before).hexdigest())
+        if not (path / PENDING / SAVE).exists() and (path / RECORD).read_bytes() == before:
+            return found
+        time.sleep(WAIT)
+    raise MaskSetError(f"{path} is being changed all the time: stop its viewer and try again")
+
+
+def read_all(path: Path, record: Record, digest: str) -> Corrected:
+    """Read the files that a record lists."""
+    rows = record.images
+    masks = {name: in_memory(corrected_path(path, name)) for name, row in rows.items() if row.corrected}
+    return Corrected(
+        path,
+        masks,
+        {name: in_memory(touched_path(path, name)) for name in masks},
+        {name: row.tags for name, row in rows.items() if row.tags is not None},
+        frozenset(name for name, row in rows.items() if row.state == "rejected"),
+        tuple(sorted({row.who for row in rows.values()})),
+        digest,
+    )
+
+
+def in_memory(path: Path) -> InMemory:
+    """Read a file.
+
+    Raises:
+        MaskSetError: it cannot be read.
+    """
+    with damaged(path, MaskSetError, "restore it, or remove the image from the corrections"):
+        return InMemory(path, path.read_bytes())

@@ -30,13 +30,14 @@ def clipped_loss(
     tile: int,
     tiles: Literal["image", "batch"] = "image",
     whole: Tensor | None = None,
+    sure_BYX: Tensor | None = None,
 ) -> Clipped:
     """The mean over counted pixels of min(G, t): G is the cross-entropy, t = max(lambda_i, lambda_g).
 
     lambda_i is the mean of G over a pixel's S x S tile. lambda_g is the mean over all pixels of this batch, or of
     ``whole``, the summed ``mean_parts`` of a batch split over several processes. A pixel above t adds a constant, so
     its gradient is 0; that of the others is 1 / (counted pixels). If lambda_g > tau, the loss is the plain mean.
-    Pixels with a label are counted; with tiles of the ``batch``, all pixels are.
+    Pixels with a label are counted; with tiles of the ``batch``, all pixels are. ``sure`` pixels are never clipped.
     """
     with torch.no_grad():
         total, pixels = mean_parts(energy_BYX, labelled_BYX, tiles) if whole is None else whole
@@ -45,6 +46,8 @@ def clipped_loss(
         threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), level)
         threshold_BYX = threshold_BYX.masked_fill(level > tau, math.inf)
         clipped_BYX = labelled_BYX & ~(energy_BYX <= threshold_BYX)
+        if sure_BYX is not None:
+            clipped_BYX &= ~sure_BYX
     limited_BYX = torch.where(clipped_BYX, threshold_BYX, energy_BYX)
     loss = (limited_BYX * labelled_BYX).sum() / counted_pixels(labelled_BYX, tiles).sum().clamp_min(1)
     return Clipped(loss, labelled_BYX & ~clipped_BYX)

@@ -19,7 +19,7 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.files import stopped_early
 from tag2mask.segmentation.build import architecture, build_segmenter
 from tag2mask.segmentation.clipping import clipped_loss, counted_pixels, mean_parts
-from tag2mask.segmentation.crops import Crop, LabelledCrops
+from tag2mask.segmentation.crops import PAINTED, TOUCHED, Crop, LabelledCrops
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter, write_segmenter_header
 from tag2mask.segmentation.losses import collision, pair_count, potts
 from tag2mask.segmentation.model import Segmenter
@@ -79,10 +79,12 @@ def segment(
     truth: Path | None = None,
     fully_supervised: bool = False,
     resume: bool = False,
+    corrections: Path | None = None,
 ) -> SegmentResult:
     """Train a segmenter on a mask set and write it to ``out``; ``run`` provides images, classes and backbone.
 
-    ``truth`` is only used to score the labels' precision, or learned if ``fully_supervised``.
+    ``truth`` is only used to score the labels' precision, or learned if ``fully_supervised``. Masks in ``corrections``
+    replace the painted ones, and the pixels that people touched count fully; rejected images are left out.
 
     Raises:
         DataError, MaskSetError, SettingsError, WeightsError: the input is wrong.
@@ -93,7 +95,7 @@ def segment(
     resume = resume and not stopped_early(out)
     settings = resolve_segmenter(settings, opened, fully_supervised)
     split = settings.split or opened.settings.split
-    source = open_labels(opened, masks, truth, fully_supervised, split, settings.target)
+    source = open_labels(opened, masks, truth, fully_supervised, split, settings.target, corrections)
     if not resume:
         require_empty(out)
     return train_segmenter(opened, source, out, settings, resume)
@@ -179,13 +181,14 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         Each is this process's part of the mean over the pixels, or pairs of pixels, of all processes.
         """
         crop, settings = Crop(*batch), self.settings
-        labels_BYX, truth_BYX = self.own(crop.labels).unbind(1)
+        labels_BYX, truth_BYX, meant_BYX = self.own(crop.labels).unbind(1)
         logits_BKYX = self.model(crop.image).float()
-        energy_BYX = self.energy(logits_BKYX, labels_BYX, crop)
+        energy_BYX = self.energy(logits_BKYX, labels_BYX, meant_BYX, crop)
         labelled_BYX = labels_BYX != self.ignore
         clipping = settings.clipping
         level = None if alone() else add_up(mean_parts(energy_BYX, labelled_BYX, clipping.tiles) * self.has_own())
-        clipped = clipped_loss(energy_BYX, labelled_BYX, self.tau, self.tile, clipping.tiles, level)
+        sure_BYX = meant_BYX == TOUCHED
+        clipped = clipped_loss(energy_BYX, labelled_BYX, self.tau, self.tile, clipping.tiles, level, sure_BYX)
         self.tally(labels_BYX, truth_BYX, clipped.kept_BYX)
         terms = {LOSSES[settings.target]: clipped.loss * self.part(counted_pixels(labelled_BYX, clipping.tiles).sum())}
         if settings.potts:
@@ -193,10 +196,13 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
             terms["potts"] = settings.potts * smooth * self.part(pair_count(crop.size))
         return terms
 
-    def energy(self, logits_BKYX: Tensor, labels_BYX: Tensor, crop: Crop) -> Tensor:
-        """Loss of each pixel, ``(B, Y, X)``; 0 where it is ignored."""
+    def energy(self, logits_BKYX: Tensor, labels_BYX: Tensor, meant_BYX: Tensor, crop: Crop) -> Tensor:
+        """Loss of each pixel, ``(B, Y, X)``; 0 where it is ignored. Only painted masks have soft labels."""
         if self.settings.target == "soft":
-            return collision(logits_BKYX, crop.shares, crop.values, labels_BYX != self.ignore)
+            painted_BYX = (labels_BYX != self.ignore) & (meant_BYX == PAINTED)
+            soft_BYX = collision(logits_BKYX, crop.shares, crop.values, painted_BYX)
+            labels_BYX = labels_BYX.masked_fill(painted_BYX, self.ignore)
+            return soft_BYX + F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
         return F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
 
     def share(self) -> float:

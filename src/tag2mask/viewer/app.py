@@ -12,7 +12,9 @@ from starlette.types import ASGIApp
 
 from tag2mask.viewer.call import fail, refuse, route
 from tag2mask.viewer.changes import CHANGES
+from tag2mask.viewer.counting import COUNTING
 from tag2mask.viewer.guard import Guard
+from tag2mask.viewer.painting import PAINTING
 from tag2mask.viewer.reading import READING
 from tag2mask.viewer.session import Session
 
@@ -22,7 +24,7 @@ STATIC = Path(__file__).parent / "static"
 def build_app(session: Session, host: str, port: int, token: str) -> ASGIApp:
     """Return the application of a session at this address."""
     routes = [
-        *(route(session, *one) for one in (*READING, *CHANGES)),
+        *(route(session, *one) for one in (*READING, *CHANGES, *PAINTING, *COUNTING)),
         Mount("/", StaticFiles(directory=STATIC, html=True)),
     ]
     return Guard(

@@ -20,6 +20,10 @@ class Cache(Generic[T]):
         self.bytes = 0
         self.lock = threading.Lock()
 
+    def __contains__(self, key: Hashable) -> bool:
+        with self.lock:
+            return key in self.held
+
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the value of ``key``, made by ``make`` if it is not held; two threads may make it at once."""
         with self.lock:

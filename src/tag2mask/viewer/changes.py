@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -64,6 +65,8 @@ def put_mask(call: Call) -> Response:
     state = read_state(parts.get("state"))
     tags = read_tags(call, parts.get("tags"))
     row = session.corrections.save_mask(item.name, labels, touched, expected, state, tags)
+    if state in ("accepted", "rejected"):
+        session.pace.note(time.monotonic())
     return answer_row(call.session, item, row, labels)
 
 
@@ -75,7 +78,7 @@ def touched_of(call: Call, item: Item, parts: Mapping[str, bytes], labels: Label
         return read_labels_png(parts["touched"], item.size, "the touched pixels") > 0
     if call.request.headers.get("x-touched") == "keep":
         return before
-    return before | (labels != call.session.current(item))
+    return np.asarray(before | (labels != call.session.current(item)))
 
 
 def read_form(call: Call) -> dict[str, bytes]:
@@ -150,7 +153,10 @@ def answer_row(session: Session, item: Item, row: Row, labels: Labels) -> Respon
 def post_state(call: Call) -> Response:
     """Accept, reject or reopen an image."""
     item = call.item()
-    row = call.session.corrections.save_state(item.name, call.json(StateBody).state, call.expected())
+    state, expected = call.json(StateBody).state, call.expected()
+    row = call.session.corrections.save_state(item.name, state, expected)
+    if state != "open":
+        call.session.pace.note(time.monotonic())
     return answer_json({"etag": quoted(row.etag), "state": row.state}, etag=quoted(row.etag))
 
 

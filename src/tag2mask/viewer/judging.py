@@ -109,8 +109,19 @@ def facts_of(session: Session, item: Item) -> Facts:
         DataError: it or its truth cannot be read.
     """
     etag, labels = session.corrections.etag(item.name), session.current(item)
-    iou = None if item.truth is None else agreement(labels, session.truth(item), session.classes.ignore)[0]
-    return Facts(etag, tuple(session.present(labels)), iou)
+    others = {} if item.truth is None else {"truth": session.truth(item)}
+    if item.name in session.compare_names:
+        others["compare"] = session.compared(item)
+    iou = agreement(labels, others["truth"], session.classes.ignore)[0] if "truth" in others else None
+    pixels = {name: count_pairs(other, labels, len(session.classes.pixel_names)) for name, other in others.items()}
+    return Facts(etag, tuple(session.present(labels)), iou, pixels)
+
+
+def count_pairs(other: Labels, labels: Labels, classes: int) -> dict[tuple[int, int], int]:
+    """Count pixels by their class in two masks; those without one in either do not count."""
+    counted = (other < classes) & (labels < classes)
+    pairs, counts = np.unique(other[counted] * classes + labels[counted], return_counts=True)
+    return {(int(pair // classes), int(pair % classes)): int(n) for pair, n in zip(pairs, counts, strict=True)}
 
 
 def current_facts(session: Session, item: Item) -> Facts | None:

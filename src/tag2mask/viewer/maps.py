@@ -106,9 +106,9 @@ def paint_maps(maps: ClassMaps, size: Size, thresholds: Mapping[int, float], cla
     best_YX = grown_KYX.argmax(0)
     labels = np.asarray(maps.values, np.int64)[best_YX]
     if not maps.cuts:
-        return labels
+        return np.asarray(labels)
     cuts_K = np.array([thresholds.get(value, cut) for value, cut in zip(maps.values, maps.cuts, strict=True)])
-    return np.where(grown_KYX.max(0) > cuts_K[best_YX], labels, 0)
+    return np.asarray(np.where(grown_KYX.max(0) > cuts_K[best_YX], labels, 0))
 
 
 def packed_maps(maps: ClassMaps) -> bytes:

@@ -86,7 +86,7 @@ class StoredShares:
 
     def maps(self, name: str, values: Sequence[int]) -> ClassMaps:
         """Return the maps of an image with these tags."""
-        shares_Shw = self.files[name].read().astype(np.float32) / ONE
+        shares_Shw = self.files[name].read().astype(np.float32) / np.float32(ONE)
         own = [value for value in self.files[name].values if value in values]
         return maps_of_shares(shares_Shw, own, self.background, self.paint)
 

@@ -148,7 +148,8 @@ class SegmenterModel:
         """Return the probabilities of ``tags`` against the background, or of all tags if there is none."""
         with self.lock:
             answer = self.predictor.answer([self.read(image)], tuple(tags))[0]
-        size = scaled_size(*answer.labels.shape, min(FINEST, *answer.labels.shape), 1.0)
+        height, width = answer.labels.shape
+        size = scaled_size(height, width, min(FINEST, height, width), 1.0)
         offset = self.predictor.classes.offset
         values = [tag + offset for tag in tags]
         return maps_of_shares(shrunk(answer.shares_SYX, size), values, bool(offset), None)

@@ -18,7 +18,7 @@ from tag2mask.data import Classes, DataSettings
 from tag2mask.data.opening import open_image, readable
 from tag2mask.errors import DataError
 from tag2mask.masks.overlay import Picture, read_picture
-from tag2mask.masks.packed import Packed
+from tag2mask.masks.packed import File
 from tag2mask.masks.paint import Labels
 
 THUMB = 192  # pixels on the longer side of a thumbnail
@@ -29,7 +29,7 @@ QUARTER_TURNS = range(5, 9)  # values of EXIF's orientation that swap height and
 Size = tuple[int, int]  # height and width
 
 
-def mask_size(file: Path | Packed) -> Size:
+def mask_size(file: File) -> Size:
     """Height and width of a label image, from its header.
 
     Raises:

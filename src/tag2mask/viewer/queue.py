@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -40,11 +40,15 @@ class StoredQueue(Stored):
 
 @dataclass(frozen=True)
 class Facts:
-    """What is true of one version of a mask: the classes in it, and its IoU if there is truth."""
+    """What is true of one version of a mask: the classes in it, and its IoU if there is truth.
+
+    ``pixels`` counts by (class in the other mask, class here), for the true and the compared mask, if there are any.
+    """
 
     etag: str
     present: tuple[int, ...]
     iou: float | None
+    pixels: Mapping[str, Mapping[tuple[int, int], int]]
 
 
 class Named(Protocol):

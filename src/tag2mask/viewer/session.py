@@ -22,6 +22,7 @@ from tag2mask.viewer.jobs import Jobs
 from tag2mask.viewer.maps import ClassMaps, paint_maps
 from tag2mask.viewer.masks import Item, Masks, StoredShares
 from tag2mask.viewer.models import Model
+from tag2mask.viewer.pace import Pace
 from tag2mask.viewer.queue import Queue
 
 MASK_BYTES, PICTURE_BYTES, MAP_BYTES, FEATURE_BYTES = 2**26, 2**26, 2**26, 2**27  # held in memory
@@ -59,6 +60,7 @@ class Session:
     no_model: str = ""
     held: Held = field(default_factory=Held)
     jobs: Jobs = field(default_factory=Jobs)
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def classes(self) -> Classes:
