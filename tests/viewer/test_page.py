@@ -156,6 +156,108 @@ def test_a_component_is_relabelled_whole(viewer: Viewer) -> None:
     assert (viewer.labels(2) == wanted).sum() >= (before == before[y, x]).sum() - (before == wanted).sum()
 
 
+def test_snap_paints_whole_superpixels(viewer: Viewer) -> None:
+    viewer.open_image(0)
+    before = viewer.labels(0)
+    viewer.page.keyboard.press("s")
+    viewer.page.keyboard.press("0")
+    expect(viewer.page.locator(".hint")).to_have_text("Snap, medium superpixels · background")
+    viewer.drag(0, (10, 10))
+    viewer.saved_when(lambda: viewer.labels(0)[10, 10] == 0)
+    assert (viewer.labels(0) != before).sum() > 20
+    viewer.page.keyboard.press("Tab")
+    expect(viewer.page.locator(".hint")).to_have_text("Snap, large superpixels · background")
+
+
+def test_marks_spread_after_a_preview(viewer: Viewer) -> None:
+    viewer.open_image(0)
+    before = viewer.labels(0)
+    viewer.page.keyboard.press("k")
+    viewer.page.keyboard.press("0")
+    viewer.drag(0, (10, 10))
+    viewer.page.keyboard.press("2")
+    viewer.drag(0, (40, 40))
+    viewer.page.keyboard.press("q")
+    preview = viewer.page.get_by_role("group", name="Preview")
+    expect(preview).to_contain_text("Spread from 2 marks")
+    viewer.page.keyboard.press("Escape")
+    expect(preview).to_be_hidden()
+    assert np.array_equal(viewer.labels(0), before)
+    viewer.page.keyboard.press("q")
+    expect(preview).to_be_visible()
+    viewer.page.keyboard.press("Enter")
+    viewer.saved_when(lambda: (viewer.labels(0) != before).any())
+
+
+def test_a_correction_is_copied_to_ticked_images_only(viewer: Viewer) -> None:
+    viewer.open_image(0)
+    viewer.page.keyboard.press("1")
+    viewer.drag(0, (4, 4), (20, 40))
+    viewer.saved_when(lambda: viewer.session.corrections.is_corrected(viewer.name(0)))
+    viewer.page.keyboard.press("i")
+    dialog = viewer.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("open images with this tag were compared")
+    boxes = dialog.get_by_role("checkbox")
+    for number in range(1, boxes.count()):
+        boxes.nth(number).uncheck()
+    name = dialog.locator(".proposal b").first.inner_text()
+    dialog.get_by_role("button", name="Apply to the ticked images").click()
+    until(viewer.page, lambda: viewer.session.corrections.is_corrected(name))
+    others = {item.name for item in viewer.session.items} - {name, viewer.name(0)}
+    assert not any(map(viewer.session.corrections.is_corrected, others))
+
+
+def test_a_threshold_is_applied_to_all_open_images(viewer: Viewer) -> None:
+    viewer.open_image(0)
+    viewer.page.keyboard.press("1")
+    viewer.page.keyboard.press("}")
+    viewer.saved_when(lambda: viewer.session.corrections.is_corrected(viewer.name(0)))
+    viewer.page.keyboard.press("Control+Enter")
+    viewer.page.get_by_role("dialog").get_by_role("button", name="Repaint").click()
+    expect(viewer.page.locator("#notes")).to_contain_text("images repainted")
+    viewer.saved_when(lambda: True)
+
+
+def test_cells_of_the_confusion_matrix_open_their_images(viewer: Viewer) -> None:
+    viewer.page.keyboard.press("x")
+    cell = viewer.page.get_by_role("button", name="red painted as red")
+    cell.click()
+    expect(viewer.page.locator(".chip")).to_contain_text("red painted as red")
+    red = viewer.session.classes.pixel_names.index("red")
+    with_red = {item.name for item in viewer.session.items if red in item.tags}
+    assert set(tiles(viewer)) <= with_red
+    assert tiles(viewer)
+    viewer.page.keyboard.press("Escape")
+    assert len(tiles(viewer)) == len(viewer.session.items)
+
+
+def test_two_masks_side_by_side(viewer: Viewer) -> None:
+    viewer.open_image(0)
+    viewer.page.keyboard.press("c")
+    other = viewer.page.get_by_role("img", name=f"Truth of {viewer.name(0)}")
+    expect(other).to_be_visible()
+    viewer.page.get_by_label("Shown beside the mask").select_option("original")
+    expect(viewer.page.get_by_role("img", name=f"Before corrections of {viewer.name(0)}")).to_be_visible()
+    viewer.page.locator("canvas.stage").focus()
+    viewer.page.keyboard.press("Escape")
+    expect(viewer.page.locator("canvas.other")).to_have_count(0)
+
+
+def test_maps_of_classes_layers_and_heads(viewer: Viewer) -> None:
+    viewer.open_image(0)
+    viewer.page.keyboard.press("1")
+    viewer.page.keyboard.press("m")
+    hint = viewer.page.locator(".hint")
+    expect(hint).to_contain_text("all layers, all heads")
+    viewer.page.keyboard.press("ArrowUp")
+    expect(hint).to_contain_text("layer 1, all heads")
+    viewer.page.keyboard.press("ArrowRight")
+    expect(hint).to_contain_text("layer 1, head 1")
+    viewer.page.keyboard.press("m")
+    viewer.page.locator(".classes .class").nth(1).hover()
+    expect(hint).to_contain_text("map of")
+
+
 def test_whole_class_commands(viewer: Viewer) -> None:
     viewer.open_image(0)
     label = viewer.session.tags(viewer.session.items[0])[0]

@@ -47,7 +47,7 @@ export const api = {
   thumbMask: (record) => `/api/thumb-mask/${record.id}?etag=${encodeURIComponent(record.etag)}`,
   picture: (id, version) => request(`image/${id}?v=${version}`).then(async (response) => createImageBitmap(await response.blob())),
   mask: async (id, which = "current", signal = undefined) => labels(await request(`mask/${id}?which=${which}`, { signal })),
-  superpixels: async (id, size) => labels(await request(`superpixels/${id}?size=${size}`)),
+  superpixels: async (id, size, version) => labels(await request(`superpixels/${id}?size=${size}&v=${version}`)),
 
   async putMask(id, { width, height, data, touched }, etag) {
     const body = new FormData();

@@ -169,7 +169,7 @@ export class Brushwork {
     const { record } = this.editor;
     this.segments = null;
     this.editor.update();
-    const image = await api.superpixels(record.id, segmentSize).catch((error) => note(error.message));
+    const image = await api.superpixels(record.id, segmentSize, this.editor.about.version).catch((error) => note(error.message));
     if (!image || record !== this.editor.record || segmentSize !== this.segmentSize) return;
     this.segments = indexSegments(image);
     if (this.place) this.hoverAt(this.place);

@@ -39,16 +39,17 @@ export class ConfusionView {
     this.kind = kind;
     this.say("Counting pixels …");
     try {
-      const { classes, matrix } = await api.confusion(kind);
-      this.body.replaceChildren(this.explain(), make("div", { className: "scroll" }, this.tabulate(classes, matrix)));
+      const { classes, matrix, read, total } = await api.confusion(kind);
+      this.body.replaceChildren(this.explain(read, total), make("div", { className: "scroll" }, this.tabulate(classes, matrix)));
     } catch (error) {
       this.say(error.message);
     }
   }
 
-  explain() {
+  explain(read, total) {
+    const soFar = read < total ? ` So far: ${read.toLocaleString("en")} of ${total.toLocaleString("en")} images.` : "";
     const row = this.kind === "truth" ? "what it is" : "the other mask set";
-    return make("p", { className: "soft" }, `Rows: ${row}. Columns: what the masks say. A cell is the share of its row's pixels; open it to see its images.`);
+    return make("p", { className: "soft" }, `Rows: ${row}. Columns: what the masks say. A cell is the share of its row's pixels; open it to see its images.${soFar}`);
   }
 
   tabulate(classes, matrix) {

@@ -33,7 +33,7 @@ export class MapView {
   }
 
   toggle() {
-    if (!this.editor.about.has_maps) return note("This mask set has no maps: open it with its run.");
+    if (!this.editor.about.has_maps) return note(this.editor.about.no_model);
     this.pinned = !this.pinned;
     this.show(this.pinned ? this.editor.work.label : null);
   }

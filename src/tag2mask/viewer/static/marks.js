@@ -35,7 +35,8 @@ export class Marks {
   }
 
   async spread() {
-    const { record } = this.editor;
+    const { record, about } = this.editor;
+    if (about.no_model) return note(about.no_model);
     if (!this.all.length) return note("Mark some patches first: K, then click.");
     const labels = [...new Set(this.all.map(({ label }) => label))];
     const marks = labels.map((label) => ({

@@ -5,30 +5,43 @@ import { announce, ask, make, note } from "./dom.js";
 import { smallPicture } from "./stage.js";
 
 export async function copyToSimilar(editor) {
-  const { record, app, work: { label } } = editor;
+  const { record, app } = editor;
+  if (editor.about.no_model) return note(editor.about.no_model);
   if (!editor.correction || !(await editor.settle())) return;
-  announce("Looking for similar images.");
-  const found = await propose(editor).catch((error) => note(error.message));
-  if (!found || record !== editor.record) return;
-  if (!found.length) return note("No similar image was found.");
-  const list = make("div", { className: "proposals" }, found.map((one) => one.element));
-  const content = make("div", {}, make("p", {}, "Only images that are ticked are changed."), list);
-  const answer = await ask(`Copy ${editor.nameOf(label)} to similar images`, content, [["go", "Apply to the ticked images"], ["", "Cancel"]]);
-  if (answer === "go") await applyAll(app, found.filter(({ box }) => box.checked));
+  for (let answer = "more"; answer === "more"; ) {
+    announce("Looking for similar images.");
+    const found = await propose(editor).catch((error) => note(error.message));
+    if (!found || record !== editor.record) return;
+    answer = await choose(editor, found);
+    if (answer === "go") await applyAll(app, found.images.filter(({ box }) => box.checked));
+  }
+}
+
+/** Show the proposals; "go" applies them, "more" looks at more images first. */
+function choose(editor, { images, compared, candidates }) {
+  const more = compared < candidates;
+  const seen = `${compared.toLocaleString("en")} of ${candidates.toLocaleString("en")} open images with this tag were compared.`;
+  const text = images.length ? `${seen} Only images that are ticked are changed.` : `${seen} None is similar.`;
+  const content = make("div", {}, make("p", {}, text), make("div", { className: "proposals" }, images.map((one) => one.element)));
+  const choices = [...(images.length ? [["go", "Apply to the ticked images"]] : []), ...(more ? [["more", "Compare more"]] : []), ["", "Cancel"]];
+  return ask(`Copy ${editor.nameOf(editor.work.label)} to similar images`, content, choices);
 }
 
 async function propose(editor) {
+  const { record, work: { label } } = editor;
+  const { proposals, compared, candidates } = await api.similar(record.id, label);
+  return { compared, candidates, images: await Promise.all(proposals.map((one) => prepare(editor, one))) };
+}
+
+async function prepare(editor, { id, name, pixels }) {
   const { record, table, app, work: { label } } = editor;
-  const { proposals } = await api.similar(record.id, label);
-  return Promise.all(proposals.map(async ({ id, name, pixels }) => {
-    const [picture, image, now, touched] = await Promise.all([
-      editor.loader.picture(id), api.proposal(id, label, record.id), editor.loader.labels(id, "current"), api.mask(id, "touched"),
-    ]);
-    const box = make("input", { type: "checkbox", checked: true });
-    const element = make("label", { className: "proposal" }, smallPicture(picture, image, table, 200),
-      make("span", {}, box, make("b", {}, name)), make("small", {}, `${pixels.toLocaleString("en")} pixels change`));
-    return { record: app.records.get(id), box, element, image, now, touched };
-  }));
+  const [picture, image, now, touched] = await Promise.all([
+    editor.loader.picture(id), api.proposal(id, label, record.id), editor.loader.labels(id, "current"), api.mask(id, "touched"),
+  ]);
+  const box = make("input", { type: "checkbox", checked: true });
+  const element = make("label", { className: "proposal" }, smallPicture(picture, image, table, 200),
+    make("span", {}, box, make("b", {}, name)), make("small", {}, `${pixels.toLocaleString("en")} pixels change`));
+  return { record: app.records.get(id), box, element, image, now, touched };
 }
 
 async function applyAll(app, chosen) {

@@ -76,7 +76,7 @@ export class Thresholds {
   /** The maps if the chosen class has a threshold here; a note says why it has none. */
   async prepareChosen() {
     const { record, about, work: { label } } = this.editor;
-    if (!about.has_maps) return note("This mask set has no maps to repaint it from.");
+    if (!about.has_maps) return note(about.no_model);
     if (!record.tags.includes(label)) return note("Thresholds belong to the image's tags: choose one of them.");
     const ready = await this.prepare().catch((error) => note(error.message));
     if (!ready) return null;
