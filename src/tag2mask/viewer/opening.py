@@ -18,7 +18,7 @@ from tag2mask.masks.corrections import QUEUE, Corrections, beside
 from tag2mask.masks.manifest import MANIFEST, has_scores
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.masks.write import MaskSet, open_finished, open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.reports.page import own_mask_set
@@ -200,8 +200,13 @@ def painted_by_segmenter(path: Path) -> Path:
     Raises:
         MaskSetError: some images could not be painted.
     """
+    digest = open_segmenter(path).checkpoint_hash()
     for split in (LEARNED, ALL):
         out = path / f"view-{split}"
+        if (out / MANIFEST).is_file():
+            manifest = open_mask_set(out).manifest
+            if manifest.get("complete") and manifest.get("checkpoint_sha256") == digest:
+                return out
         try:
             summary = predict(path, [], out, PredictSettings(), split)
         except SplitMissingError:

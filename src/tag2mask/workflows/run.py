@@ -86,6 +86,7 @@ def whole_shown(result: Mapping[str, Any]) -> Shown:
         f"tag2mask predict {result['segmenter']} IMAGES --out MASKS",
         *(f"{path}: masks by the segmenter, without tags" for path in result["predicted"].values()),
         f"{result['report']}: report",
+        f"look at the masks and correct them with: tag2mask view {result['run']}",
     ]
     if not result["scores"]:
         return [*lines, "no scores: the data set has no true masks of these images"]
