@@ -113,8 +113,8 @@ class Session:
 
     def present(self, labels: Labels) -> list[int]:
         """Return the classes in a label image, except the background and ignore."""
-        found = np.unique(labels).tolist()
-        return [value for value in found if self.classes.offset <= value < len(self.classes.pixel_names)]
+        counts = np.bincount(labels.ravel(), minlength=len(self.classes.pixel_names))[: len(self.classes.pixel_names)]
+        return [value for value in np.flatnonzero(counts).tolist() if value >= self.classes.offset]
 
     def tags(self, item: Item) -> tuple[int, ...]:
         """Pixel values of the image's tags, as changed."""
