@@ -22,7 +22,6 @@ from tag2mask.masks.shards import find_shards
 from tag2mask.masks.write import MaskSet, open_finished, open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.reports.page import own_mask_set
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.kinds import RUN, SEGMENTER, kind_of
 from tag2mask.training.run import CONFIG, open_run
@@ -34,6 +33,7 @@ from tag2mask.viewer.queue import Queue
 from tag2mask.viewer.session import Session
 
 LEARNED = "val"  # split of a segmenter's masks
+TRAINED = "masks-train"  # the mask set of a run that opens if there are others
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,13 @@ def open_source(path: Path, data: Path | None) -> Source:
         return of_mask_set(painted_by_segmenter(path), data, kind)
     if kind != RUN:
         raise RunError(f"{path} is a {kind}; give a mask set, a run or a segmenter")
-    if sorted(path.glob(f"*/{MANIFEST}")):
-        return of_mask_set(own_mask_set(path), data, kind)
-    return of_run(path, data)
+    found = sorted(one.parent for one in path.glob(f"*/{MANIFEST}"))
+    if not found:
+        return of_run(path, data)
+    chosen = [one for one in found if one.name == TRAINED] or found
+    if len(chosen) > 1:
+        raise RunError(f"{path} has {len(found)} mask sets: give one of them ({', '.join(map(str, found))})")
+    return of_mask_set(chosen[0], data, kind)
 
 
 def of_run(path: Path, data: Path | None) -> Source:
