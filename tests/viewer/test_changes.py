@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,22 @@ def test_a_threshold_repaints_all_open_images_of_a_class(client: TestClient, ses
     assert client.get("/api/job/99").status_code == 404
     for body in ({"class": value, "value": 2.0}, {"class": 0, "value": 0.5}, {"class": 99, "value": 0.5}, {"value": 1}):
         assert client.post("/api/threshold", json=body).status_code == 400
+
+
+def test_no_tag_is_all_background(client: TestClient, session: Session) -> None:
+    assert (decoded(client.post("/api/paint/0", json={"tags": []}).content) == 0).all()
+    without_scores = replace(session, shares=None)
+    assert (without_scores.repaint(session.items[0], [], {}) == 0).all()
+
+
+@pytest.mark.parametrize(("tags", "found"), [("2", [2]), ("3,1", [1, 3]), ("0,2", [2])])
+def test_maps_of_some_classes(client: TestClient, tags: str, found: list[int]) -> None:
+    content = client.get(f"/api/maps/0?tags={tags}").content
+    (length,) = struct.unpack("<I", content[:4])
+    classes = json.loads(content[4 : 4 + length])["classes"]
+    assert set(found) <= set(classes)
+
+
+@pytest.mark.parametrize("tags", ["9", "x", "", "1,", "-1", "1e3", "999999"])
+def test_maps_of_unknown_classes_are_refused(client: TestClient, tags: str) -> None:
+    assert client.get(f"/api/maps/0?tags={tags}").status_code == 400

@@ -137,3 +137,21 @@ def test_other_paths_are_one_line(painted: Path, tmp_path: Path, masks: Path) ->
     (masks / "classes.json").write_text(json.dumps({**classes, "names": ["red", "green", "other"]}))
     with pytest.raises(MaskSetError, match="other classes"), opened_session(painted, compare=masks):
         pass
+
+
+def test_a_run_with_several_mask_sets_names_them(painted: Path) -> None:
+    run = painted.parent
+    shutil.copytree(painted, run / "masks-val")
+    with opened_session(run, judged=False) as session:
+        assert session.masks.origin.mask_set == "masks-train"
+    painted.rename(run / "masks-all")
+    with (
+        pytest.raises(RunError, match=r"2 mask sets: give one of them \(.*masks-all, .*masks-val\)"),
+        opened_session(run),
+    ):
+        pass
+
+
+def test_the_folder_of_a_whole_run_names_the_run_in_it(run: Path) -> None:
+    with pytest.raises(RunError, match=f"did you mean {run}"), opened_session(run.parent):
+        pass

@@ -130,6 +130,8 @@ class Session:
             DataError: they are not stored, and there is no model.
         """
         values = tuple(sorted(values))
+        if not values:
+            return ClassMaps((), np.zeros((0, 1, 1), np.float32), (), "none", False)
         if self.shares is not None and (self.model is None or set(values) <= set(item.tags)):
             return self.held.maps.get((item.name, "stored"), lambda: self.stored_maps(item))
         model = self.require_model()
