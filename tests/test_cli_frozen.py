@@ -43,6 +43,7 @@ OF_0_1 = {
     "--out --precision --preset --resume --seed --set --split --weights",
 }  # fmt: skip
 SINCE = {
+    "doctor": "--json",
     "import": "--background --classes --image-size --json --method --out",
     "masks": "--probe --recipe --scores --shard --unsure",
     "merge": "--json --out",

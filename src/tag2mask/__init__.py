@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         check,
         compare,
         convert,
+        doctor,
         evaluate,
         export,
         import_checkpoint,
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 choose_threads(os.environ)
 
 __all__ = [
-    "Model", "Tag2MaskError", "__version__", "check", "compare", "convert", "evaluate", "export", "import_checkpoint",
-    "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "Model", "Tag2MaskError", "__version__", "check", "compare", "convert", "doctor", "evaluate", "export",
+    "import_checkpoint", "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train",
+    "train_probe",
 ]  # fmt: skip
 
 

@@ -37,7 +37,9 @@ from tag2mask.training.imported import ImportResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as comparing
+from tag2mask.workflows import doctor as diagnosing
 from tag2mask.workflows.compare import Comparison, ComparisonResult
+from tag2mask.workflows.doctor import Diagnosis
 from tag2mask.workflows.plan import Plan, WholeSettings
 from tag2mask.workflows.rounds import segment_in_rounds
 from tag2mask.workflows.run import WholeResult, run_whole
@@ -46,8 +48,8 @@ if TYPE_CHECKING:  # the extra onnx may be missing
     from tag2mask.exporters.onnx import OnnxSummary
 
 __all__ = [
-    "Model", "check", "compare", "convert", "evaluate", "export", "import_checkpoint", "load", "make_masks", "merge",
-    "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "Model", "check", "compare", "convert", "doctor", "evaluate", "export", "import_checkpoint", "load", "make_masks",
+    "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
 ]  # fmt: skip
 
 Tagged = Sequence[tuple[Image, Sequence[str]]]
@@ -458,3 +460,12 @@ def convert(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return exporting.convert(as_path(mask_set), to, as_path(out), as_path_or_none(images), suffix)
+
+
+def doctor() -> Diagnosis:
+    """Check the installation: versions, extras, devices, the source of weights, and a self-test of ten seconds.
+
+    Returns:
+        ``environment``, ``weights`` and ``self_test`` by name, and in ``broken`` what must be mended.
+    """
+    return diagnosing.doctor()

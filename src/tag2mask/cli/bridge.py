@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tag2mask.cli.answer import give
+from tag2mask.shown import Result, say
 
 if TYPE_CHECKING:
     from tag2mask.fields import Setting
@@ -73,11 +75,25 @@ class Verb(click.Command):
 
 
 class Verbs(click.Group):
-    """A group that lists its commands in the order given; click would sort them."""
+    """A group that lists its commands in sections, in the order given; click would sort them.
+
+    ``sections`` has a title and the names of its commands per section; the last one also lists commands in no section.
+    """
+
+    sections: Mapping[str, str]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list per section, all with columns of one width."""
+        left = {name: one.get_short_help_str(90) for name, one in self.commands.items() if not one.hidden}
+        wide = max(map(len, left))
+        for number, (title, names) in enumerate(self.sections.items(), start=1):
+            listed = {name: left.pop(name) for name in names.split()} | (left if number == len(self.sections) else {})
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(wide), text) for name, text in listed.items()])
 
 
 def verb(
@@ -94,6 +110,20 @@ def verb(
     made = Verb(name, callback=call, params=own, help=text, hidden=hidden)
     made.waiting = lambda: [*(option for one in exposed for option in one.made()), JSON]
     return made
+
+
+def give(result: Result, as_json: bool, fails: str) -> int:
+    """Print a result and return the exit code: 1 if the result has entries under ``fails``, else 0."""
+    content = result.to_json()
+    if not as_json:
+        say(result.shown())
+    failed = content[fails] if fails else {}
+    if isinstance(failed, dict):
+        for name, reason in failed.items():
+            print(f"failed: {name}: {reason}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(content))
+    return int(bool(failed))
 
 
 def option_name(key: str) -> str:

@@ -170,10 +170,25 @@ VERBS = (
         "Run all steps on scenes of handwritten digits.\n\nNo download; about three minutes on two cores.",
         path("out", "DIR", "A new folder [demo].", default=Path("demo")),
     ),
+    verb(
+        "doctor", "workflows.doctor.doctor",
+        "Check the installation.\n\n"
+        "It shows versions, devices, memory, extras and the source of weights, then trains and paints on generated\n"
+        "images, for about ten seconds. Exit code 1 if something needed is broken. Bug reports need its output.",
+        fails="broken",
+    ),
     verb(  # the name of recipes in version 0.1
         "presets", "workflows.papers.recipes", "", argument("name", "NAME", "", type=str, required=False), hidden=True
     ),
 )  # fmt: skip
+
+SECTIONS = {
+    "Start here": "doctor demo check run",
+    "Train": "prepare train import train-probe refine-train compare",
+    "Masks": "masks merge evaluate convert report",
+    "Segmenter": "segment predict export",
+    "Tools": "recipes reproduce",
+}
 
 
 @click.group(cls=Verbs, commands=VERBS, invoke_without_command=True)
@@ -183,3 +198,6 @@ def app(context: click.Context) -> None:
     """Image tags in, segmentation masks out."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+app.sections = SECTIONS
