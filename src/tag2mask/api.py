@@ -24,8 +24,6 @@ from tag2mask.fields import takes
 from tag2mask.masks import merge as merging
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
-from tag2mask.painting import make
-from tag2mask.prediction import predict as prediction
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.probe import train as probing
 from tag2mask.probe.probe import ProbeSettings
@@ -38,6 +36,7 @@ from tag2mask.training.imported import ImportResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as comparing
+from tag2mask.workflows import on_ray
 from tag2mask.workflows.compare import Comparison, ComparisonResult
 from tag2mask.workflows.plan import Plan, WholeSettings
 from tag2mask.workflows.rounds import segment_in_rounds
@@ -227,6 +226,7 @@ def make_masks(
         data: A data folder other than the run's.
         out: New folder; None writes to ``RUN/masks-SPLIT``, or a shard to ``RUN/shards-SPLIT``.
         shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
+            ``"ray/16"`` paints all 16 parts on a Ray cluster.
         **settings: Settings of ``MaskSettings``, such as ``split="val"`` or ``refine={"names": "pamr,crf"}``.
 
     Returns:
@@ -236,7 +236,7 @@ def make_masks(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     paint_as = MaskSettings.parse(settings)
-    return make.make_masks(
+    return on_ray.make_masks(
         as_path(run, fetch), as_path_or_none(data, fetch), as_path_or_none(out, show), paint_as, shard
     )
 
@@ -319,6 +319,7 @@ def predict(
         out: New folder for the mask set.
         split: A split of the data that the model was trained on, instead of images.
         shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
+            ``"ray/16"`` paints all 16 parts on a Ray cluster.
         **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}``.
 
     Returns:
@@ -329,7 +330,7 @@ def predict(
     """
     given = [photographs] if isinstance(photographs, str | Path) else photographs
     paths = [as_path(path, fetch) for path in given]
-    return prediction.predict(
+    return on_ray.predict(
         as_path(model, fetch), paths, as_path(out, show), PredictSettings.parse(settings), split, shard
     )
 

@@ -15,7 +15,11 @@ ANY_RUN = argument("run", "RUN", "Folder written by train, or its URL.", type=FR
 MASKSET = argument("mask_set", "MASKSET", "Folder written by masks.", type=ALL_FROM_URL)
 RESUME = flag("resume", "Continue the training in --out.")
 WHOLE = path("out", "DIR", "Folder for all results; run again to continue there.", required=True)
-SHARD = word("shard", "I/N|auto", "Paint part I of N into one file of --out; merge unites all N; see docs/clusters.md.")
+SHARD = word(
+    "shard",
+    "I/N|auto|ray/N",
+    "Paint part I of N, or all N on a Ray cluster, each into a file of --out; see merge and docs/clusters.md.",
+)
 ONLY_SET = ("assignments",)
 
 VERBS = (
@@ -117,7 +121,7 @@ VERBS = (
         RESUME,
     ),
     verb(
-        "predict", "prediction.predict.predict", "Paint masks of new images and write a mask set.",
+        "predict", "workflows.on_ray.predict", "Paint masks of new images and write a mask set.",
         argument("model", "SEGMENTER|RUN|FILE.onnx", "Model written by segment, train or export.",
                  type=FROM_URL),
         argument("photographs", "IMAGES|FOLDER", "Images of any size.", nargs=-1, type=FROM_URL),

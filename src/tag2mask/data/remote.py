@@ -21,6 +21,7 @@ from tag2mask.names import inside
 from tag2mask.urls import STORES, is_view, views
 
 STATE = "state.safetensors"  # only a resumed training reads it
+TAR = ".tar"  # a shard, which is fetched when it is opened
 
 
 def require_local(place: str | Path) -> Path:
@@ -37,7 +38,9 @@ def require_local(place: str | Path) -> Path:
 
 
 def fetch(place: str | Path) -> Path:
-    """Return the local path of an input. Of a URL, all files are fetched except images, which are when they are read.
+    """Return the local path of an input.
+
+    Of a URL, images and shards are fetched when they are read, everything else now.
 
     Raises:
         RemoteError: there is nothing, or it cannot be fetched.
@@ -46,8 +49,8 @@ def fetch(place: str | Path) -> Path:
     """
     view = show(place)
     if is_view(view):
-        wanted = [path for path in links_in(view) if not is_image(path) and path.name != STATE]
-        bring_all(require_something(view, wanted))
+        later = (path for path in links_in(view) if path.suffix != TAR and path.name != STATE)
+        bring_all(require_something(view, [path for path in later if not is_image(path)]))
     return view
 
 

@@ -65,7 +65,7 @@ def read_shard(text: str, environment: Mapping[str, str]) -> Shard:
     if text != AUTO:
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
         if found is None:
-            raise SettingsError(f"--shard {text[:100]}: expected I/N, such as 3/16, or {AUTO}")
+            raise SettingsError(f"--shard {text[:100]}: expected I/N, such as 3/16, {AUTO} or ray/N")
         return in_range(f"--shard {text}", int(found[1]), int(found[2]))
     said = {
         f"{number}={environment.get(number, '')}, {count}={environment.get(count, '')}": first
