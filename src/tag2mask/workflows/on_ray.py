@@ -30,7 +30,6 @@ from tag2mask.progress import progress_bar
 from tag2mask.urls import place_name
 
 RAY = re.compile(r"ray/(\d{1,9})")
-TRIES = 3  # of a shard whose worker is lost
 
 Paint = Callable[[str], MaskSetSummary]
 
@@ -94,17 +93,13 @@ def paint_on_ray(paint: Paint, of: int, out: Path) -> MaskSetSummary:
     """
     found: list[dict[str, Any]] = []
     with cluster() as ray, progress_bar("shards", of) as bar:
-        ray.data.DataContext.get_current().enable_progress_bars = False
+        needed, room = share_of_nodes(ray.nodes())
         shards = ray.data.from_items([f"{number}/{of}" for number in range(1, of + 1)], override_num_blocks=of)
-        painted = shards.map_batches(
-            Worker,
-            fn_constructor_args=[paint],
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=of, max_tasks_in_flight_per_actor=1),
-            max_restarts=TRIES,
-            max_task_retries=TRIES,
-            **needs(ray.nodes()),
-        )
+        shards.context.enable_progress_bars = False
+        # Workers never have a second shard waiting, so busy ones alone are the sign that more are useful.
+        shards.context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
+        workers = ray.data.ActorPoolStrategy(min_size=min(of, room), max_size=of, max_tasks_in_flight_per_actor=1)
+        painted = shards.map_batches(Worker, fn_constructor_args=[paint], batch_size=1, compute=workers, **needed)
         for row in painted.iter_rows():
             found.append(read_answer(row["answer"]))
             bar.advance()
@@ -139,11 +134,17 @@ def cluster() -> Iterator[Any]:
         ray.shutdown()
 
 
-def needs(nodes: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return what a worker takes: a GPU with its share of the processors, or one processor if there are no GPUs."""
+def share_of_nodes(nodes: Sequence[dict[str, Any]]) -> tuple[dict[str, float], int]:
+    """Return what a worker takes, and for how many workers there is room.
+
+    A worker takes a GPU with its share of the processors, or one processor if there are no GPUs.
+    """
     there = [node["Resources"] for node in nodes if node["Alive"]]
-    shares = [node.get("CPU", 1) // node["GPU"] for node in there if node.get("GPU", 0) >= 1]
-    return {"num_gpus": 1, "num_cpus": max(1, min(shares))} if shares else {"num_cpus": 1}
+    with_gpus = [node for node in there if node.get("GPU", 0) >= 1]
+    if not with_gpus:
+        return {"num_cpus": 1}, max(1, int(sum(node.get("CPU", 0) for node in there)))
+    cpus = max(1, min(int(node.get("CPU", 1) // node["GPU"]) for node in with_gpus))
+    return {"num_gpus": 1, "num_cpus": cpus}, int(sum(node["GPU"] for node in with_gpus))
 
 
 class Worker:
