@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from tag2mask.data import DataSettings
 from tag2mask.data.check import folder as checking
 from tag2mask.data.check.report import CheckReport
 from tag2mask.data.in_memory import Image, Pairs, require_names
+from tag2mask.data.remote import fetch, fetch_all, require_local, show
 from tag2mask.data.sources import prepare as preparation
 from tag2mask.data.sources.prepare import Prepared, PrepareSettings
 from tag2mask.errors import SettingsError
@@ -23,8 +24,6 @@ from tag2mask.fields import takes
 from tag2mask.masks import merge as merging
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
-from tag2mask.painting import make
-from tag2mask.prediction import predict as prediction
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.probe import train as probing
 from tag2mask.probe.probe import ProbeSettings
@@ -38,6 +37,7 @@ from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as comparing
 from tag2mask.workflows import doctor as diagnosing
+from tag2mask.workflows import on_ray
 from tag2mask.workflows.compare import Comparison, ComparisonResult
 from tag2mask.workflows.doctor import Diagnosis
 from tag2mask.workflows.plan import Plan, WholeSettings
@@ -55,20 +55,20 @@ __all__ = [
 Tagged = Sequence[tuple[Image, Sequence[str]]]
 
 
-def as_path(path: str | Path) -> Path:
-    """Convert to a ``Path``.
+def as_path(path: str | Path, reached: Callable[[str | Path], Path] = require_local) -> Path:
+    """Convert to a ``Path``; ``reached`` turns a URL into one, or refuses it.
 
     Raises:
         SettingsError: it is not one.
     """
     if not isinstance(path, str | os.PathLike):
         raise SettingsError(f"expected a path, got {type(path).__name__}: {path!r:.60}")
-    return Path(path)
+    return reached(path)
 
 
-def as_path_or_none(path: str | Path | None) -> Path | None:
+def as_path_or_none(path: str | Path | None, reached: Callable[[str | Path], Path] = require_local) -> Path | None:
     """Convert to a ``Path``; None stays None."""
-    return None if path is None else as_path(path)
+    return None if path is None else as_path(path, reached)
 
 
 @takes(WholeSettings)
@@ -228,6 +228,7 @@ def make_masks(
         data: A data folder other than the run's.
         out: New folder; None writes to ``RUN/masks-SPLIT``, or a shard to ``RUN/shards-SPLIT``.
         shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
+            ``"ray/16"`` paints all 16 parts on a Ray cluster.
         **settings: Settings of ``MaskSettings``, such as ``split="val"`` or ``refine={"names": "pamr,crf"}``.
 
     Returns:
@@ -237,7 +238,9 @@ def make_masks(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     paint_as = MaskSettings.parse(settings)
-    return make.make_masks(as_path(run), as_path_or_none(data), as_path_or_none(out), paint_as, shard)
+    return on_ray.make_masks(
+        as_path(run, fetch), as_path_or_none(data, fetch), as_path_or_none(out, show), paint_as, shard
+    )
 
 
 def merge(shards: str | Path, out: str | Path) -> MaskSetSummary:
@@ -253,7 +256,7 @@ def merge(shards: str | Path, out: str | Path) -> MaskSetSummary:
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return merging.merge(as_path(shards), as_path(out))
+    return merging.merge(as_path(shards, fetch_all), as_path(out))
 
 
 @takes(SegmentSettings)
@@ -289,8 +292,8 @@ def segment(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return segment_in_rounds(
-        as_path(run),
-        as_path_or_none(masks),
+        as_path(run, fetch),
+        as_path_or_none(masks, fetch_all),
         as_path(out),
         SegmentSettings.parse(settings),
         rounds,
@@ -318,6 +321,7 @@ def predict(
         out: New folder for the mask set.
         split: A split of the data that the model was trained on, instead of images.
         shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
+            ``"ray/16"`` paints all 16 parts on a Ray cluster.
         **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}``.
 
     Returns:
@@ -327,8 +331,10 @@ def predict(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     given = [photographs] if isinstance(photographs, str | Path) else photographs
-    paths = [Path(path) for path in given]
-    return prediction.predict(as_path(model), paths, as_path(out), PredictSettings.parse(settings), split, shard)
+    paths = [as_path(path, fetch) for path in given]
+    return on_ray.predict(
+        as_path(model, fetch), paths, as_path(out, show), PredictSettings.parse(settings), split, shard
+    )
 
 
 @takes(DataSettings)
@@ -438,7 +444,7 @@ def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) 
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return evaluation.evaluate(as_path(mask_set), as_path(truth), split)
+    return evaluation.evaluate(as_path(mask_set, fetch_all), as_path(truth, fetch_all), split)
 
 
 def convert(
@@ -459,7 +465,7 @@ def convert(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return exporting.convert(as_path(mask_set), to, as_path(out), as_path_or_none(images), suffix)
+    return exporting.convert(as_path(mask_set, fetch_all), to, as_path(out), as_path_or_none(images, fetch_all), suffix)
 
 
 def doctor() -> Diagnosis:

@@ -7,14 +7,19 @@ from pathlib import Path
 import click
 
 from tag2mask._version import __version__
-from tag2mask.cli.bridge import SET, Options, Verbs, argument, flag, path, verb, word
+from tag2mask.cli.bridge import ALL_FROM_URL, FROM_URL, SET, TO_URL, Options, Verbs, argument, flag, path, verb, word
 
 DATA = argument("data", "DATA", "Folder with images/ and labels.csv.")
 RUN = argument("run", "RUN", "Folder written by train.")
-MASKSET = argument("mask_set", "MASKSET", "Folder written by masks.")
+ANY_RUN = argument("run", "RUN", "Folder written by train, or its URL.", type=FROM_URL)
+MASKSET = argument("mask_set", "MASKSET", "Folder written by masks.", type=ALL_FROM_URL)
 RESUME = flag("resume", "Continue the training in --out.")
 WHOLE = path("out", "DIR", "Folder for all results; run again to continue there.", required=True)
-SHARD = word("shard", "I/N|auto", "Paint part I of N into one file of --out; merge unites all N; see docs/clusters.md.")
+SHARD = word(
+    "shard",
+    "I/N|auto|ray/N",
+    "Paint part I of N, or all N on a Ray cluster, each into a file of --out; see merge and docs/clusters.md.",
+)
 ONLY_SET = ("assignments",)
 
 VERBS = (
@@ -83,8 +88,9 @@ VERBS = (
     ),
     verb(
         "masks", "workflows.verbs.masks", "Paint the masks of a split and write a mask set.",
-        RUN, path("data", "DATA", "A data set other than the run's."),
-        path("out", "DIR", "A new folder [RUN/masks-SPLIT]."),
+        ANY_RUN,
+        path("data", "DATA", "A data set other than the run's.", type=FROM_URL),
+        path("out", "DIR", "A new folder [RUN/masks-SPLIT].", type=TO_URL),
         Options("masks.settings.MaskSettings",
                 "split tags look.scales look.flip refine.names layers heads refine.probe refine.walk threshold scores "
                 "paint.unsure", ("recipe", "assignments")),
@@ -103,8 +109,9 @@ VERBS = (
     verb(
         "segment", "workflows.rounds.segment_in_rounds",
         "Train a segmentation network on masks and write a segmenter.",
-        RUN, path("out", "SEGMENTER", "A new folder for the segmenter.", required=True),
-        path("masks", "MASKSET", "The finished mask set to learn from."),
+        ANY_RUN,
+        path("out", "SEGMENTER", "A new folder for the segmenter.", required=True),
+        path("masks", "MASKSET", "The finished mask set to learn from.", type=ALL_FROM_URL),
         Options("segmentation.settings.SegmentSettings",
                 "epochs batch_size crop architecture backbone.name weights target potts seed"),
         word("rounds", "N", "Number of trainings, each on masks repainted by the previous segmenter [1].", default=1),
@@ -114,26 +121,30 @@ VERBS = (
         RESUME,
     ),
     verb(
-        "predict", "prediction.predict.predict", "Paint masks of new images and write a mask set.",
-        argument("model", "SEGMENTER|RUN|FILE.onnx", "Model written by segment, train or export."),
-        argument("photographs", "IMAGES|FOLDER", "Images of any size.", nargs=-1),
-        path("out", "DIR", "A new folder for the mask set.", required=True),
+        "predict", "workflows.on_ray.predict", "Paint masks of new images and write a mask set.",
+        argument("model", "SEGMENTER|RUN|FILE.onnx", "Model written by segment, train or export.",
+                 type=FROM_URL),
+        argument("photographs", "IMAGES|FOLDER", "Images of any size.", nargs=-1, type=FROM_URL),
+        path("out", "DIR", "A new folder for the mask set.", required=True, type=TO_URL),
         word("split", "NAME", "Instead of images: a split of the data that the model was trained on."), SHARD,
         Options("prediction.settings.PredictSettings", "look.scales look.flip refine.names overlay", ONLY_SET),
         fails="failures",
     ),
-    verb("merge", "masks.merge.merge", "Write the mask set of all shards.", argument("shards", "DIR", "Their folder."),
-         path("out", "DIR", "A new folder for the mask set.", required=True)),
+    verb(
+        "merge", "masks.merge.merge", "Write the mask set of all shards.",
+        argument("shards", "DIR", "Their folder.", type=ALL_FROM_URL),
+        path("out", "DIR", "A new folder for the mask set.", required=True),
+    ),
     verb(
         "evaluate", "evaluation.evaluate.evaluate", "Score a mask set against true masks and random painting.",
-        MASKSET, path("truth", "DIR", "Folder of true label images NAME.png.", required=True),
+        MASKSET, path("truth", "DIR", "Folder of true label images NAME.png.", required=True, type=ALL_FROM_URL),
         word("split", "NAME|FILE", "Score only these images: splits/NAME.txt, or a file of names."),
     ),
     verb(
         "convert", "exporters.convert", "Write a mask set in another tool's format.",
         MASKSET, word("to", "coco|yolo|cvat|voc|png|geotiff|npz", "These and installed plug-ins.", required=True),
         path("out", "PATH", "A new folder; FILE.json for coco, FILE.zip for cvat.", required=True),
-        path("images", "DIR", "Folder of the images, for coco and geotiff [where they were]."),
+        path("images", "DIR", "Folder of the images, for coco and geotiff [where they were].", type=ALL_FROM_URL),
         word("suffix", ".jpg", "File suffix of images that no longer exist, for coco."),
     ),
     verb(
