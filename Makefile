@@ -1,9 +1,10 @@
-# make demo: install and run the demo; make test: install for development and run lint, types, import order and tests.
+# make demo: install and run the demo; make test: install for development and run lint, types, import order and tests;
+# make dist: build wheel and sdist, install the wheel into a fresh environment and try it.
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test clean
+.PHONY: demo test dist clean
 
 demo: .venv/installed
 	rm -rf demo
@@ -15,6 +16,11 @@ test: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+dist: .venv/installed-dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/pytest -m dist
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tag2mask needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -30,4 +36,4 @@ test: .venv/installed-dev
 	touch $@
 
 clean:
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv demo dist .mypy_cache .ruff_cache .pytest_cache

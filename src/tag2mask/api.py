@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tag2mask import exporters as exporting
 from tag2mask.artifacts.model import Model, load
@@ -20,6 +20,7 @@ from tag2mask.errors import SettingsError
 from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
 from tag2mask.exporters import Conversion
+from tag2mask.exporters.hub import HubSummary, export_hub
 from tag2mask.fields import takes
 from tag2mask.masks import merge as merging
 from tag2mask.masks.settings import MaskSettings
@@ -412,19 +413,33 @@ def compare(
     return ComparisonResult(**comparing.compare(plan))
 
 
-def export(model: str | Path, out: str | Path) -> OnnxSummary:
-    """Export a run or a segmenter to one ONNX file, and compare its outputs with torch.
+@overload
+def export(model: str | Path, out: str | Path, format: Literal["onnx"] = "onnx") -> OnnxSummary: ...
+@overload
+def export(model: str | Path, out: str | Path, format: Literal["hub"]) -> HubSummary: ...
+def export(
+    model: str | Path,
+    out: str | Path,
+    format: Literal["onnx", "hub"] = "onnx",  # noqa: A002
+) -> OnnxSummary | HubSummary:
+    """Export a run or a segmenter to one ONNX file, compared with torch, or as a folder for the Hugging Face hub.
 
     Args:
         model: Folder written by ``train`` or ``segment``.
-        out: ONNX file to write.
+        out: ONNX file to write, or new folder.
+        format: ``"onnx"``, or ``"hub"`` for a folder with weights, settings and a model card, which ``load`` opens.
 
     Returns:
-        The file, its size in bytes, and the largest difference from torch.
+        The file, its size in bytes, and the largest difference from torch; or the folder and the number of mask sets
+        whose scores are in the card.
 
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
+    if format not in ("onnx", "hub"):
+        raise SettingsError(f"format {format!r} is unknown; use onnx or hub")
+    if format == "hub":
+        return export_hub(as_path(model), as_path(out))
     from tag2mask.exporters.onnx import export_onnx
 
     return export_onnx(as_path(model), as_path(out))

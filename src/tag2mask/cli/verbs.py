@@ -156,10 +156,11 @@ VERBS = (
         path("out", "FILE", "The page [RUN/report.html]."),
     ),
     verb(
-        "export", "workflows.verbs.export", "Export a run or a segmenter to ONNX.",
+        "export", "workflows.verbs.export", "Export a run or a segmenter to ONNX or for the Hugging Face hub.\n\n"
+        "onnx writes one file, hub a folder with weights, settings and a model card, which tag2mask also opens.",
         argument("run", "RUN|SEGMENTER", "Folder written by train or segment."),
-        word("format", "onnx", "The format [onnx].", type=click.Choice(["onnx"]), default="onnx"),
-        path("out", "FILE", "The file [RUN/model.onnx]."),
+        word("format", "onnx|hub", "The format [onnx].", type=click.Choice(["onnx", "hub"]), default="onnx"),
+        path("out", "PATH", "The file [RUN/model.onnx] or the new folder [RUN/hub]."),
     ),
     verb(
         "recipes", "workflows.papers.recipes", "List the published recipes, or print one.",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.data import Classes
+from tag2mask.data import Classes, DataSettings
 from tag2mask.data.folder import read_lines, strip_suffix
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError
@@ -209,3 +209,12 @@ def paintable(classes: Classes, tags: list[str]) -> list[int]:
     """Return the pixel values that an image with these tags may have."""
     values = [classes.names.index(tag) + classes.offset for tag in tags]
     return values if classes.background is None else [0, *values]
+
+
+def own_truth(masks: MaskSet, settings: DataSettings, data: Path | None) -> Path | None:
+    """Return the folder of truth in the data set of a mask set, or in ``data`` if it names none; None without truth."""
+    data = masks.manifest.get("data") or data  # manifests about new images name no data
+    if data is None:
+        return None
+    folder = Path(data) / settings.masks
+    return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None

@@ -117,7 +117,8 @@ def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path],
         raise SettingsError(f"{photographs[0]} and --split {split}: give images or a split, not both")
     if predictor.data is None:
         raise SettingsError(
-            f"--split {split}: an .onnx file or an imported run has no data set of its own; name files or a folder"
+            f"--split {split}: an .onnx file, an imported run or a published model has no data set of its own; name "
+            "files or a folder"
         )
     require_outside(out, images_folder(predictor.data))
     return list(open_dataset(predictor.data, predictor.data_settings, split))

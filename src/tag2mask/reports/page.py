@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import escape
 
 from tag2mask.errors import MaskSetError, RunError
-from tag2mask.evaluation.evaluate import evaluate, in_percent
+from tag2mask.evaluation.evaluate import evaluate, in_percent, own_truth
 from tag2mask.files import reserved, write_text
 from tag2mask.masks.manifest import MANIFEST
-from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.masks.write import open_finished
 from tag2mask.reports.advice import advise
 from tag2mask.reports.charts import Chart, line_chart
 from tag2mask.reports.figures import gather_figures
@@ -54,7 +54,7 @@ def write_report(
         )
     if masks.classes != opened.classes:
         raise MaskSetError(f"{masks.path}: its classes are not those of {run}; give masks that this run painted")
-    truth = truth or own_truth(opened, masks)
+    truth = truth or own_truth(masks, opened.settings.data, opened.own_data)
     scores = evaluate(masks.path, truth).to_json() if truth else None
     metrics = opened.metrics()
     sheet = contact_sheet(opened, masks, truth)
@@ -123,15 +123,6 @@ def own_mask_set(run: Path) -> Path:
     if len(found) > 1:
         raise MaskSetError(f"{run} has {len(found)} mask sets: name one with --masks ({', '.join(map(str, found))})")
     return found[0]
-
-
-def own_truth(run: Run, masks: MaskSet) -> Path | None:
-    """Return the folder of the data set's truth for these masks, or None."""
-    data = masks.manifest.get("data") or run.own_data  # manifests about new images name no data
-    if data is None:
-        return None
-    folder = Path(data) / run.settings.data.masks
-    return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None
 
 
 def charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:

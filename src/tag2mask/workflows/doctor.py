@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tag2mask.environment import Environment, look_around
+from tag2mask.environment import Environment, attempt, look_around
 from tag2mask.shown import Shown, Table
 
 SECONDS = 5  # for the hub's answer
@@ -69,10 +69,9 @@ def doctor() -> Diagnosis:
     """Check the installation; takes about ten seconds."""
     environment = look_around()
     broken = dict(environment.broken)
-    weights: dict[str, str] = {}
+    weights = attempt("timm", find_weights, broken)
     scores: dict[str, float] = {}
     try:
-        weights = find_weights()
         scores = test_itself()
     except Exception as error:  # whatever is broken, all other facts are still shown
         broken["self-test"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -90,7 +89,9 @@ def find_weights() -> dict[str, str]:
     from tag2mask.vit.settings import BackboneSettings
 
     name = BackboneSettings().name
-    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    config = timm.get_pretrained_cfg(name)
+    assert config is not None and config.hf_hub_id is not None  # noqa: PT018
+    repository = config.hf_hub_id
     silence = silence_of(repository, SECONDS)
     file = "give a file: --weights FILE"
     return {
