@@ -20,6 +20,7 @@ from tag2mask.threads import choose_threads
 if TYPE_CHECKING:
     from tag2mask.api import (
         Model,
+        bench,
         check,
         compare,
         convert,
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 choose_threads(os.environ)
 
 __all__ = [
-    "Model", "Tag2MaskError", "__version__", "check", "compare", "convert", "evaluate", "export", "import_checkpoint",
-    "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "Model", "Tag2MaskError", "__version__", "bench", "check", "compare", "convert", "evaluate", "export",
+    "import_checkpoint", "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train",
+    "train_probe",
 ]  # fmt: skip
 
 

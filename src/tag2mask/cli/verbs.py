@@ -25,7 +25,8 @@ VERBS = (
         "--set names the stage (train, probe, masks, segment, predict), as in --set train.epochs=5.",
         DATA, WHOLE,
         flag("quick", "A first result in about ten minutes on two cores."),
-        Options("workflows.settings.WholeSettings", "train.method train.backbone.name train.weights seed memory", ONLY_SET),
+        Options("workflows.settings.WholeSettings",
+                "train.method train.backbone.name train.weights seed memory", ONLY_SET),
         fails="failures",
     ),
     verb(
@@ -164,6 +165,13 @@ VERBS = (
         word("weights", "hub|FILE|none", "Pretrained weights, for train [hub]."),
         SET,
         flag("go", "Run the commands; run again to continue."),
+    ),
+    verb(
+        "bench", "workflows.bench.bench",
+        "Measure this machine: images per second and hours.\n\n"
+        "About a minute of train, masks, segment and predict, with random weights. --set takes settings of train.",
+        argument("data", "[DATA]", "Images like these; without it, 1000 images like VOC's.", required=False),
+        Options("training.settings.TrainSettings", "method backbone.name backbone.image_size batch_size", ONLY_SET),
     ),
     verb(
         "demo", "workflows.verbs.demo",

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psutil
@@ -77,10 +78,7 @@ def fit_step(
     held = used_bytes(device) + optimiser_bytes(optimiser, module) + (settings.accumulate > 1) * gradients
     recomputes = measure_step(step, 1, module, device, False)[1]  # what the first step alone takes does not count
 
-    def costs(recompute: bool) -> Costs:
-        one, two = (measure_step(step, images, module, device, recompute)[0] for images in (1, 2))
-        return Costs.through(one, two)
-
+    costs = partial(measure_costs, step, module, device)
     enough = fewest if device.type == "cpu" else max(fewest, BUSY)
     room = USED * read_bytes(settings.memory) - held
     fit = choose_fit(costs, room, settings.batch_size, gradients, enough, recomputes)
@@ -109,6 +107,12 @@ def choose_fit(
         if best.micro_batch >= min(enough, batch):
             break
     return best
+
+
+def measure_costs(step: Callable[[int], object], module: nn.Module, device: torch.device, recompute: bool) -> Costs:
+    """Measure a step with one and with two images."""
+    one, two = (measure_step(step, images, module, device, recompute)[0] for images in (1, 2))
+    return Costs.through(one, two)
 
 
 def measure_step(
