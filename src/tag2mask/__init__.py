@@ -20,6 +20,7 @@ from tag2mask.threads import choose_threads
 if TYPE_CHECKING:
     from tag2mask.api import (
         Model,
+        bench,
         check,
         compare,
         convert,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 choose_threads(os.environ)
 
 __all__ = [
-    "Model", "Tag2MaskError", "__version__", "check", "compare", "convert", "doctor", "evaluate", "export",
+    "Model", "Tag2MaskError", "__version__", "bench", "check", "compare", "convert", "doctor", "evaluate", "export",
     "import_checkpoint", "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train",
     "train_probe",
 ]  # fmt: skip

@@ -36,9 +36,11 @@ from tag2mask.training import imported, loop
 from tag2mask.training.imported import ImportResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
+from tag2mask.workflows import bench as benching
 from tag2mask.workflows import compare as comparing
 from tag2mask.workflows import doctor as diagnosing
 from tag2mask.workflows import on_ray
+from tag2mask.workflows.bench import BenchResult
 from tag2mask.workflows.compare import Comparison, ComparisonResult
 from tag2mask.workflows.doctor import Diagnosis
 from tag2mask.workflows.plan import Plan, WholeSettings
@@ -49,8 +51,8 @@ if TYPE_CHECKING:  # the extra onnx may be missing
     from tag2mask.exporters.onnx import OnnxSummary
 
 __all__ = [
-    "Model", "check", "compare", "convert", "doctor", "evaluate", "export", "import_checkpoint", "load", "make_masks",
-    "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "Model", "bench", "check", "compare", "convert", "doctor", "evaluate", "export", "import_checkpoint", "load",
+    "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
 ]  # fmt: skip
 
 Tagged = Sequence[tuple[Image, Sequence[str]]]
@@ -490,3 +492,21 @@ def doctor() -> Diagnosis:
         ``environment``, ``weights`` and ``self_test`` by name, and in ``broken`` what must be mended.
     """
     return diagnosing.doctor()
+
+
+@takes(TrainSettings)
+def bench(data: str | Path | None = None, /, **settings: Any) -> BenchResult:
+    """Measure this machine for about a minute: images per second and hours of train, masks, segment and predict.
+
+    Args:
+        data: Data folder with images like those you mean to use; None measures with generated images of VOC's size.
+        **settings: Settings of ``TrainSettings``, such as ``backbone="vit_base_patch16_224"``.
+
+    Returns:
+        ``rates`` with images per second, epochs and hours of each step, their ``hours`` in all, and the
+        ``largest_batch`` that fits into the free memory.
+
+    Raises:
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
+    """
+    return benching.bench(as_path_or_none(data), TrainSettings.parse(settings))

@@ -30,7 +30,8 @@ VERBS = (
         "--set names the stage (train, probe, masks, segment, predict), as in --set train.epochs=5.",
         DATA, WHOLE,
         flag("quick", "A first result in about ten minutes on two cores."),
-        Options("workflows.settings.WholeSettings", "train.method train.backbone.name train.weights seed", ONLY_SET),
+        Options("workflows.settings.WholeSettings",
+                "train.method train.backbone.name train.weights seed memory", ONLY_SET),
         fails="failures",
     ),
     verb(
@@ -58,7 +59,7 @@ VERBS = (
         "train", "training.loop.train", "Train on tags and write a run.",
         DATA, path("out", "RUN", "A new folder for the run.", required=True),
         Options("training.settings.TrainSettings",
-                "method backbone.name weights backbone.image_size split epochs batch_size seed precision"),
+                "method backbone.name weights backbone.image_size split epochs batch_size seed precision memory"),
         RESUME,
     ),
     verb(
@@ -83,7 +84,7 @@ VERBS = (
         "Train a walk: learn which patches belong together.\n\n"
         "The walk refines masks (--refine walk). It learns from the run's own class maps, without truth.",
         RUN, path("out", "WALK", "A new folder for the walk.", required=True),
-        Options("affinitynet.settings.WalkSettings", "masks.split backbone.name weights epochs", ONLY_SET),
+        Options("affinitynet.settings.WalkSettings", "masks.split backbone.name weights epochs memory", ONLY_SET),
         RESUME,
     ),
     verb(
@@ -113,7 +114,7 @@ VERBS = (
         path("out", "SEGMENTER", "A new folder for the segmenter.", required=True),
         path("masks", "MASKSET", "The finished mask set to learn from.", type=ALL_FROM_URL),
         Options("segmentation.settings.SegmentSettings",
-                "epochs batch_size crop architecture backbone.name weights target potts seed"),
+                "epochs batch_size crop architecture backbone.name weights target potts seed memory"),
         word("rounds", "N", "Number of trainings, each on masks repainted by the previous segmenter [1].", default=1),
         path("truth", "DIR", "True masks, used only to score the precision of the masks."),
         path("val-truth", "DIR", "True validation masks, used only to score the rounds [--truth]."),
@@ -176,6 +177,13 @@ VERBS = (
         word("weights", "hub|FILE|none", "Pretrained weights, for train [hub]."),
         SET,
         flag("go", "Run the commands; run again to continue."),
+    ),
+    verb(
+        "bench", "workflows.bench.bench",
+        "Measure this machine: images per second and hours.\n\n"
+        "About a minute of train, masks, segment and predict, with random weights. --set takes settings of train.",
+        argument("data", "[DATA]", "Images like these; without it, 1000 images like VOC's.", required=False),
+        Options("training.settings.TrainSettings", "method backbone.name backbone.image_size batch_size", ONLY_SET),
     ),
     verb(
         "demo", "workflows.verbs.demo",

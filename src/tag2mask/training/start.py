@@ -121,7 +121,7 @@ def require_empty(out: Path) -> None:
 
 def require_same_settings(out: Path, before: LoopSettings, now: LoopSettings) -> None:
     """Check that the settings are those of the run to resume, except those that do not affect its result."""
-    ignored = ("workers", "save_minutes")
+    ignored = ("workers", "save_minutes", "memory")
     require_begun_as(out, before.model_dump(), now.model_dump(), "resume with the same settings", ignored=ignored)
 
 
