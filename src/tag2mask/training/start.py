@@ -27,6 +27,7 @@ from tag2mask.training.checkpoint import STATE
 from tag2mask.training.settings import LoopSettings, TrainSettings, with_heads_rate
 from tag2mask.vit.weights import WeightsReport, normalisation
 
+SPLITTING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")  # launchers set these
 HEADER = (layout.CONFIG, layout.CLASSES, layout.WEIGHTS)  # files written before the first step
 
 
@@ -87,8 +88,13 @@ def open_processes() -> PartialState:
     """Join the processes that train together.
 
     Raises:
-        SettingsError: a launcher started several processes, but each would train alone.
+        SettingsError: a launcher started several processes, but each would train alone, or hold a part of the model.
     """
+    for name in filter(parse_flag_from_env, SPLITTING):
+        raise SettingsError(
+            f"{name} is set, but every process must hold the whole model: use accelerate launch --multi_gpu; if memory is "
+            "short, a smaller batch_size and a larger accumulate"
+        )
     AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run in this process may have had another state
     started = int(os.environ.get("WORLD_SIZE", "1"))
     # accelerate uses several processes on CPUs only on request.
