@@ -1,4 +1,4 @@
-# make demo: install and run the demo; make test: install for development and run lint, types, import order and tests;
+# make demo: install and run the demo; make test: install for development and run spelling, lint, types, import order and tests;
 # make dist: build wheel and sdist, install the wheel into a fresh environment and try it.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,6 +11,8 @@ demo: .venv/installed
 	$(BIN)/tag2mask demo --out demo
 
 test: .venv/installed-dev
+	git ls-files -z | xargs -0 $(BIN)/codespell
+	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

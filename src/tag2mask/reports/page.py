@@ -71,7 +71,7 @@ def write_report(
             heads=head_rows(metrics),
             rows=sheet.rows,
             lost=sheet.lost,
-            advices=advise(gather_figures(opened, masks, metrics, scores, sheet.rows)),
+            advice_found=advise(gather_figures(opened, masks, metrics, scores, sheet.rows)),
             scores=scores,
             settings=flat(opened.settings.model_dump(mode="json")),
             weights=asdict(read_stored(run / WEIGHTS, WeightsReport)) if (run / WEIGHTS).is_file() else {},
