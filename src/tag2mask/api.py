@@ -495,11 +495,11 @@ def doctor() -> Diagnosis:
 
 
 @takes(TrainSettings)
-def bench(data: str | Path | None = None, /, **settings: Any) -> BenchResult:
+def bench(folder: str | Path | None = None, /, **settings: Any) -> BenchResult:
     """Measure this machine for about a minute: images per second and hours of train, masks, segment and predict.
 
     Args:
-        data: Data folder with images like those you mean to use; None measures with generated images of VOC's size.
+        folder: Data folder with images like those you mean to use; None measures with generated images of VOC's size.
         **settings: Settings of ``TrainSettings``, such as ``backbone="vit_base_patch16_224"``.
 
     Returns:
@@ -509,4 +509,4 @@ def bench(data: str | Path | None = None, /, **settings: Any) -> BenchResult:
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return benching.bench(as_path_or_none(data), TrainSettings.parse(settings))
+    return benching.bench(as_path_or_none(folder), TrainSettings.parse(settings))

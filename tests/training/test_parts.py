@@ -41,7 +41,7 @@ from tag2mask.vit.vit import recompute_blocks
 
 CALM = {"masking_ratio": 0.0, "pruning": False}
 WITHOUT_CHANCE: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("attended", "tokenmasking", "tokenmasking-released"), CALM),
+    **dict.fromkeys(("attended", "tokenmasking", "tokenmasking-paper", "tokenmasking-released"), CALM),
     "attended-dynamic": {"pruning": False},
 }
 

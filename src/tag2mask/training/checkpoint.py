@@ -38,6 +38,7 @@ class LoopState:
     ``sums`` are the loss terms of the epoch so far, ``counts`` its other counters, ``rows`` the metrics of finished
     epochs, all totals over all ``processes``. A batch is computed in parts of ``micro_batch`` images, None for all at
     once, with blocks computed again if ``recompute``; both were chosen for the setting ``memory``.
+    ``scaler`` is the state of fp16's loss scaling.
     """
 
     epoch: int = 0
@@ -52,6 +53,7 @@ class LoopState:
     micro_batch: int | None = None
     recompute: bool = False
     memory: str | None = None
+    scaler: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from itertools import cycle, islice
 from pathlib import Path
@@ -150,6 +150,8 @@ class EpochLoop(ABC, Generic[S]):
             RunError: there is none, it is damaged, or it belongs to another model or another number of processes.
         """
         self.state = load_state(self.out, self.module, self.optimiser.optimizer)
+        if self.accelerator.scaler is not None and self.state.scaler:
+            self.accelerator.scaler.load_state_dict(self.state.scaler)
         before, now = self.state.processes, self.accelerator.num_processes
         if before != now:
             raise RunError(f"{self.out} was trained with {before} processes, not {now}; resume with {before}")
@@ -166,15 +168,7 @@ class EpochLoop(ABC, Generic[S]):
         """Finish the current epoch and write its row of metrics."""
         state = self.state
         self.batches = self.epoch_batches()
-        reader = DataLoader(
-            self.items,
-            batch_sampler=self.batches,
-            num_workers=self.settings.workers,
-            worker_init_fn=ignore_interrupt,
-            collate_fn=self.collate,
-        )
-        # These batches already belong to this process: accelerate must not split them again.
-        loader = prepare_data_loader(reader, self.accelerator.device, 1, 0, put_on_device=True)
+        loader = self.reader(self.batches)
         self.model.train()
         clock = time.monotonic()
         for batch in read_batches(loader):
@@ -190,6 +184,20 @@ class EpochLoop(ABC, Generic[S]):
                 bar.advance(1, f"epoch {state.epoch + 1}")
                 self.stop_if_asked()
         self.finish_epoch(bar, clock)
+
+    def reader(self, batches: Iterable[Any]) -> Iterable[Any]:
+        """Read these batches of keys onto the device; pinned memory lets a GPU fetch one during a step."""
+        device = self.accelerator.device
+        reader = DataLoader(
+            self.items,
+            batch_sampler=batches,  # type: ignore[arg-type]
+            num_workers=self.settings.workers,
+            worker_init_fn=ignore_interrupt,
+            collate_fn=self.collate,
+            pin_memory=device.type == "cuda",
+        )
+        # These batches already belong to this process: accelerate must not split them again.
+        return prepare_data_loader(reader, device, 1, 0, put_on_device=True, non_blocking=True)  # type: ignore[no-any-return]
 
     def stop_if_asked(self) -> None:
         """Save the state if it is due; if Ctrl-C was pressed, save it and stop."""
@@ -331,6 +339,8 @@ class EpochLoop(ABC, Generic[S]):
         """Save the state if enough time has passed or ``force`` is true."""
         due = time.monotonic() - self.saved_at > 60 * self.settings.save_minutes
         if self.accelerator.is_main_process and (force or due):
+            if self.accelerator.scaler is not None:
+                self.state.scaler = self.accelerator.scaler.state_dict()
             save_state(self.out, self.module, self.optimiser.optimizer, self.state)
             self.saved_at = time.monotonic()
 

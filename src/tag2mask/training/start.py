@@ -70,8 +70,8 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
         raise SettingsError("precision fp16 needs a GPU: use bf16, fp32 or auto")
     if precision != "auto":
         return "no" if precision == "fp32" else precision
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    if torch.cuda.is_available():  # GPUs that only emulate bf16 are slow at it
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     capabilities = torch.cpu.get_capabilities()
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
 
