@@ -50,11 +50,14 @@ SINCE = {
     "merge": "--json --out",
     "predict": "--shard",
     "recipes": "--json",
+    "convert": "--corrections",
+    "evaluate": "--corrections",
     "refine-train": "--memory --resume",
     "run": "--memory",
-    "segment": "--memory --potts --recipe --target",
+    "segment": "--corrections --memory --potts --recipe --target",
     "train": "--memory --recipe",
     "train-probe": "--json --out --set --split",
+    "view": "--compare --corrections --data --host --json --no-open --port --token --who",
 }
 METHOD_BY_CLASSES = "attended, or attended-dynamic above 100 classes"
 HIDDEN = {"--preset"}

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         segment,
         train,
         train_probe,
+        view,
     )
     from tag2mask.errors import Tag2MaskError
 
@@ -46,7 +47,7 @@ choose_threads(os.environ)
 __all__ = [
     "Model", "Tag2MaskError", "__version__", "bench", "check", "compare", "convert", "doctor", "evaluate", "export",
     "import_checkpoint", "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train",
-    "train_probe",
+    "train_probe", "view",
 ]  # fmt: skip
 
 

@@ -32,10 +32,12 @@ from tag2mask.probe.train import ProbeSummary
 from tag2mask.reports import page
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
+from tag2mask.shown import PlainResult
 from tag2mask.training import imported, loop
 from tag2mask.training.imported import ImportResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
+from tag2mask.viewer import serve as serving
 from tag2mask.workflows import bench as benching
 from tag2mask.workflows import compare as comparing
 from tag2mask.workflows import doctor as diagnosing
@@ -52,7 +54,7 @@ if TYPE_CHECKING:  # the extra onnx may be missing
 
 __all__ = [
     "Model", "bench", "check", "compare", "convert", "doctor", "evaluate", "export", "import_checkpoint", "load",
-    "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe", "view",
 ]  # fmt: skip
 
 Tagged = Sequence[tuple[Image, Sequence[str]]]
@@ -273,6 +275,7 @@ def segment(
     val_truth: str | Path | None = None,
     fully_supervised: bool = False,
     resume: bool = False,
+    corrections: str | Path | None = None,
     **settings: Any,
 ) -> SegmentResult:
     """Train a segmentation network on a mask set and write a segmenter.
@@ -286,6 +289,8 @@ def segment(
         val_truth: Folder of true validation masks, used only to score the rounds; None uses ``truth``.
         fully_supervised: Whether to learn from ``truth`` instead of ``masks``, as an upper bound.
         resume: Whether to continue the training in ``out``.
+        corrections: Folder that ``view`` wrote. Its masks replace the painted ones, and pixels that people touched
+            count fully; rejected images are left out.
         **settings: Settings of ``SegmentSettings``, such as ``epochs=20``.
 
     Returns:
@@ -304,6 +309,7 @@ def segment(
         as_path_or_none(val_truth),
         fully_supervised,
         resume,
+        as_path_or_none(corrections),
     )
 
 
@@ -447,13 +453,16 @@ def export(
     return export_onnx(as_path(model), as_path(out))
 
 
-def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) -> Scores:
+def evaluate(
+    mask_set: str | Path, truth: str | Path, split: str | None = None, corrections: str | Path | None = None
+) -> Scores:
     """Score a mask set against true masks.
 
     Args:
         mask_set: Folder written by ``make_masks`` or ``predict``.
         truth: Folder of label images ``NAME.png``.
         split: Score only the images of this split (``splits/NAME.txt`` next to ``truth``) or of this file of names.
+        corrections: Folder that ``view`` wrote; its masks replace the painted ones.
 
     Returns:
         Scores in percent: ``miou``, ``precision``, ``recall``, ``pixel_accuracy``, and ``per_class`` with IoU by name.
@@ -461,11 +470,17 @@ def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) 
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return evaluation.evaluate(as_path(mask_set, fetch_all), as_path(truth, fetch_all), split)
+    places = as_path(mask_set, fetch_all), as_path(truth, fetch_all)
+    return evaluation.evaluate(*places, split, as_path_or_none(corrections))
 
 
 def convert(
-    mask_set: str | Path, to: str, out: str | Path, images: str | Path | None = None, suffix: str | None = None
+    mask_set: str | Path,
+    to: str,
+    out: str | Path,
+    images: str | Path | None = None,
+    suffix: str | None = None,
+    corrections: str | Path | None = None,
 ) -> Conversion:
     """Write a mask set in the format of another tool.
 
@@ -475,6 +490,7 @@ def convert(
         out: New folder; a ``.json`` file for ``coco``, a ``.zip`` file for ``cvat``.
         images: Folder of the images, for ``coco`` and ``geotiff``; None looks where they were.
         suffix: File suffix of images that no longer exist, for ``coco``.
+        corrections: Folder that ``view`` wrote. Its masks replace the painted ones; rejected images are left out.
 
     Returns:
         The output path, the number of masks, and counts specific to the format.
@@ -482,7 +498,49 @@ def convert(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return exporting.convert(as_path(mask_set, fetch_all), to, as_path(out), as_path_or_none(images, fetch_all), suffix)
+    return exporting.convert(
+        as_path(mask_set, fetch_all),
+        to,
+        as_path(out),
+        as_path_or_none(images, fetch_all),
+        suffix,
+        as_path_or_none(corrections),
+    )
+
+
+def view(
+    path: str | Path,
+    data: str | Path | None = None,
+    compare: str | Path | None = None,
+    corrections: str | Path | None = None,
+    *,
+    who: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: str | None = None,
+    no_open: bool = False,
+) -> PlainResult:
+    """Serve a page to look at masks and correct them, until Ctrl-C.
+
+    Args:
+        path: A mask set, a run or a segmenter.
+        data: The data set of the images; None looks where they were.
+        compare: Another mask set of the same images, to compare with.
+        corrections: Folder for corrections; None writes to ``MASKSET-corrections``.
+        who: Your name, saved with each correction; None is your user name.
+        host: Address to serve on; others than this machine's own need a ``token``.
+        port: Port; 0 takes a free one.
+        token: The secret in the page's address; None makes a random one.
+        no_open: Whether to open no browser.
+
+    Returns:
+        Where the corrections are, and the number of images with some.
+
+    Raises:
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
+    """
+    places = [as_path_or_none(one) for one in (data, compare, corrections)]
+    return serving.view(as_path(path), places[0], places[1], places[2], who, host, port, token, no_open)
 
 
 def doctor() -> Diagnosis:

@@ -119,6 +119,7 @@ VERBS = (
         path("truth", "DIR", "True masks, used only to score the precision of the masks."),
         path("val-truth", "DIR", "True validation masks, used only to score the rounds [--truth]."),
         flag("fully-supervised", "Learn from --truth instead: the upper bound."),
+        path("corrections", "DIR", "Corrections of the masks, from tag2mask view; rejected images are left out."),
         RESUME,
     ),
     verb(
@@ -140,6 +141,7 @@ VERBS = (
         "evaluate", "evaluation.evaluate.evaluate", "Score a mask set against true masks and random painting.",
         MASKSET, path("truth", "DIR", "Folder of true label images NAME.png.", required=True, type=ALL_FROM_URL),
         word("split", "NAME|FILE", "Score only these images: splits/NAME.txt, or a file of names."),
+        path("corrections", "DIR", "Corrections of the masks, from tag2mask view."),
     ),
     verb(
         "convert", "exporters.convert", "Write a mask set in another tool's format.",
@@ -147,6 +149,21 @@ VERBS = (
         path("out", "PATH", "A new folder; FILE.json for coco, FILE.zip for cvat.", required=True),
         path("images", "DIR", "Folder of the images, for coco and geotiff [where they were].", type=ALL_FROM_URL),
         word("suffix", ".jpg", "File suffix of images that no longer exist, for coco."),
+        path("corrections", "DIR", "Corrections of the masks, from tag2mask view; rejected images are left out."),
+    ),
+    verb(
+        "view", "viewer.serve.view",
+        "Look at masks and correct them in a browser.\n\n"
+        "It serves a page on this machine until Ctrl-C. Corrections are saved beside the masks, never over them.",
+        argument("path", "RUN|MASKSET|SEGMENTER", "Folder written by train, masks, predict or segment."),
+        path("data", "DATA", "The data set of the images [where they were]."),
+        path("compare", "MASKSET", "Masks of the same images to compare with."),
+        path("corrections", "DIR", "Folder for corrections [MASKSET-corrections]."),
+        word("who", "NAME", "Your name, saved with each correction [your user name]."),
+        word("host", "ADDRESS", "Address to serve on; others than 127.0.0.1 need --token.", default="127.0.0.1"),
+        word("port", "N", "Port [a free one].", type=click.IntRange(0, 65535), default=0),
+        word("token", "SECRET", "The secret in the page's address [a random one]."),
+        flag("no-open", "Do not open a browser."),
     ),
     verb(
         "report", "workflows.verbs.report", "Write one HTML page with pictures, curves and tables.",

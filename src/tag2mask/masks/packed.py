@@ -1,4 +1,4 @@
-"""Files inside an uncompressed tar, read at their place; nothing is ever extracted.
+"""Files inside an uncompressed tar, read at their place, and files in memory; nothing is ever extracted.
 
 Tars are not trusted: a member is a range of bytes within the file, its name is only a key.
 """
@@ -41,6 +41,24 @@ class Packed:
             return file.read(self.size)
 
 
+@dataclass(frozen=True)
+class InMemory:
+    """A file whose bytes were read, and where they came from."""
+
+    path: Path
+    content: bytes
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        return self.content
+
+
+File = Path | Packed | InMemory
+
+
 def list_members(tar: Path) -> dict[str, Packed]:
     """Return the members of a tar by name.
 
@@ -66,7 +84,7 @@ def list_members(tar: Path) -> dict[str, Packed]:
     return found
 
 
-def labels_in(file: Path | Packed) -> NDArray[np.int64]:
+def labels_in(file: File) -> NDArray[np.int64]:
     """Read a label image ``(Y, X)``, as ``read_mask`` does.
 
     Raises:

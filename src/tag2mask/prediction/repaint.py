@@ -22,7 +22,7 @@ from tag2mask.evaluation.evaluate import paintable
 from tag2mask.inference.arrays import Floats
 from tag2mask.inference.look import mean_probabilities
 from tag2mask.masks.paint import most_probable
-from tag2mask.masks.write import MaskSet, MaskSetWriter, Painted, tags_of
+from tag2mask.masks.write import MaskSet, MaskSetWriter, Painted, current_tags
 from tag2mask.prediction.segmenter import network_of
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
@@ -43,7 +43,7 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged:
     settings = PredictSettings()
     network = network_of(student, student.load(inference_device()))
     writer = MaskSetWriter(out, student.classes, describe_repainting(student, tagged, settings))
-    tags = tags_of(tagged)
+    tags = current_tags(tagged)
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
     failures: dict[str, str] = {}
     with progress_bar("repaint", len(photographs), len(photographs) - len(missing)) as bar:

@@ -5,6 +5,7 @@ Shapes: B batch, K pixel classes, S side of a crop.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.files import stopped_early
 from tag2mask.segmentation.build import architecture, build_segmenter
 from tag2mask.segmentation.clipping import clipped_loss, counted_pixels, mean_parts, thresholds
-from tag2mask.segmentation.crops import Crop, LabelledCrops
+from tag2mask.segmentation.crops import PAINTED, TOUCHED, Crop, LabelledCrops
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter, write_segmenter_header
 from tag2mask.segmentation.losses import collision, pair_count, potts
 from tag2mask.segmentation.model import Segmenter
@@ -83,10 +84,12 @@ def segment(
     truth: Path | None = None,
     fully_supervised: bool = False,
     resume: bool = False,
+    corrections: Path | None = None,
 ) -> SegmentResult:
     """Train a segmenter on a mask set and write it to ``out``; ``run`` provides images, classes and backbone.
 
-    ``truth`` is only used to score the labels' precision, or learned if ``fully_supervised``.
+    ``truth`` is only used to score the labels' precision, or learned if ``fully_supervised``. Masks in ``corrections``
+    replace the painted ones, and the pixels that people touched count fully; rejected images are left out.
 
     Raises:
         DataError, MaskSetError, SettingsError, WeightsError: the input is wrong.
@@ -97,7 +100,7 @@ def segment(
     resume = resume and not stopped_early(out)
     settings = resolve_segmenter(settings, opened, fully_supervised)
     split = settings.split or opened.settings.split
-    source = open_labels(opened, masks, truth, fully_supervised, split, settings.target)
+    source = open_labels(opened, masks, truth, fully_supervised, split, settings.target, corrections)
     if not resume:
         require_empty(out)
     return train_segmenter(opened, source, out, settings, resume)
@@ -185,17 +188,18 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         These depend on the energies of all parts, so each is then computed twice.
         """
         crops, tiles = [Crop(*part.fields) for part in parts], self.settings.clipping.tiles
-        labels_BYX = self.own(torch.cat([crop.labels for crop in crops]))[:, 0]
+        labels_BYX, _, meant_BYX = self.own(torch.cat([crop.labels for crop in crops])).unbind(1)
         self.pixels = self.add_own(counted_pixels(labels_BYX != self.ignore, tiles).sum())
         self.pairs = self.add_own(torch.stack([pair_count(crop.size) for crop in crops]).sum())
         self.thresholds = None
         if len(parts) > 1 and self.tau > 0:
-            energies = []
+            energies, size = [], len(crops[0].image)
+            own = zip(parts, crops, labels_BYX.split(size), meant_BYX.split(size), strict=True)
             with torch.no_grad(), buffers_kept(self.module):
-                for part, crop, own_BYX in zip(parts, crops, labels_BYX.split(len(crops[0].image)), strict=True):
+                for part, crop, own_BYX, own_meant_BYX in own:
                     self.seed(part)
-                    energies.append(self.energy(self.model(crop.image).float(), own_BYX, crop))
-            self.thresholds = self.threshold(torch.cat(energies), labels_BYX).split(len(crops[0].image))
+                    energies.append(self.energy(self.model(crop.image).float(), own_BYX, own_meant_BYX, crop))
+            self.thresholds = self.threshold(torch.cat(energies), labels_BYX, meant_BYX).split(size)
 
     def terms(self, part: Part) -> dict[str, Tensor]:
         """The clipped loss on the labels of the crops of a part, and the weighted Potts loss if its weight is not 0.
@@ -203,13 +207,13 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         Each is this part of the mean over the pixels, or pairs of pixels, of the whole batch.
         """
         crop, settings = Crop(*part.fields), self.settings
-        labels_BYX, truth_BYX = self.own(crop.labels).unbind(1)
+        labels_BYX, truth_BYX, meant_BYX = self.own(crop.labels).unbind(1)
         logits_BKYX = self.model(crop.image).float()
-        energy_BYX = self.energy(logits_BKYX, labels_BYX, crop)
+        energy_BYX = self.energy(logits_BKYX, labels_BYX, meant_BYX, crop)
         if self.thresholds is not None:
             threshold_BYX = self.thresholds[part.number]
         else:
-            threshold_BYX = self.threshold(energy_BYX, labels_BYX)
+            threshold_BYX = self.threshold(energy_BYX, labels_BYX, meant_BYX)
         clipped = clipped_loss(energy_BYX, labels_BYX != self.ignore, threshold_BYX, self.pixels)
         self.tally(labels_BYX, truth_BYX, clipped.kept_BYX)
         terms = {LOSSES[settings.target]: clipped.loss}
@@ -219,20 +223,24 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
             terms["potts"] = settings.potts * smooth * (own.to(smooth.dtype) / self.pairs.clamp_min(1))
         return terms
 
-    def threshold(self, energy_BYX: Tensor, labels_BYX: Tensor) -> Tensor:
-        """The energies above which pixels of the whole batch are clipped, ``(B, Y, X)``."""
+    def threshold(self, energy_BYX: Tensor, labels_BYX: Tensor, meant_BYX: Tensor) -> Tensor:
+        """The energies above which pixels of the whole batch are clipped, ``(B, Y, X)``; touched pixels never are."""
         labelled_BYX, tiles = labels_BYX != self.ignore, self.settings.clipping.tiles
         level = None if alone() else self.add_own(mean_parts(energy_BYX, labelled_BYX, tiles))
-        return thresholds(energy_BYX, labelled_BYX, self.tau, self.tile, tiles, level)
+        threshold_BYX = thresholds(energy_BYX, labelled_BYX, self.tau, self.tile, tiles, level)
+        return threshold_BYX.masked_fill(meant_BYX == TOUCHED, math.inf)
 
     def add_own(self, value: Tensor) -> Tensor:
         """Sum a value of the current batch over all processes whose batch is their own."""
         return add_up(value * self.has_own())
 
-    def energy(self, logits_BKYX: Tensor, labels_BYX: Tensor, crop: Crop) -> Tensor:
-        """Loss of each pixel, ``(B, Y, X)``; 0 where it is ignored."""
+    def energy(self, logits_BKYX: Tensor, labels_BYX: Tensor, meant_BYX: Tensor, crop: Crop) -> Tensor:
+        """Loss of each pixel, ``(B, Y, X)``; 0 where it is ignored. Only painted masks have soft labels."""
         if self.settings.target == "soft":
-            return collision(logits_BKYX, crop.shares, crop.values, labels_BYX != self.ignore)
+            painted_BYX = (labels_BYX != self.ignore) & (meant_BYX == PAINTED)
+            soft_BYX = collision(logits_BKYX, crop.shares, crop.values, painted_BYX)
+            labels_BYX = labels_BYX.masked_fill(painted_BYX, self.ignore)
+            return soft_BYX + F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
         return F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
 
     def weight(self, part: Part) -> float:
