@@ -1,9 +1,10 @@
-# make demo: install and run the demo; make test: install for development and run lint, types, import order and tests.
+# make demo: install and run the demo; make test: install for development, run lint, types, import order, the site and
+# tests; make docs: build the site into build/docs.
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: .venv/installed
 	rm -rf demo
@@ -14,7 +15,16 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) docs
 	$(BIN)/pytest
+
+docs: .venv/installed-dev
+	rm -rf build/docs build/notebooks
+	mkdir -p build
+	cp -r docs/notebooks build/notebooks
+	$(BIN)/pytest --nbmake --overwrite --nbmake-timeout=300 build/notebooks
+	$(BIN)/sphinx-build -q -W -n --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tag2mask needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -30,4 +40,4 @@ test: .venv/installed-dev
 	touch $@
 
 clean:
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv demo build .mypy_cache .ruff_cache .pytest_cache

@@ -15,6 +15,7 @@ source_suffix = {".md": "markdown", ".ipynb": "markdown"}
 exclude_patterns = ["_ext"]
 suppress_warnings: list[str] = []
 myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
 highlight_language = "text"
 
 nitpicky = True
