@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 import reference
 from drawings import drawing
 from notebooks import to_markdown
-from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
@@ -78,9 +79,9 @@ def read(app: Sphinx, name: str, content: list[str]) -> None:
         executed = EXECUTED / page.name
         content[0] = to_markdown(executed if executed.exists() else page, page.parent / "pictures")
     content[0] = complete(content[0], page, shown)
-    for file, where in shown.items():
-        if where == page:
-            app.env.note_dependency(str(file))
+    sources = [file for file, where in shown.items() if where == page]
+    for file in [*sources, *Path(__file__).parent.glob("*.py")]:
+        app.env.note_dependency(str(file))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -123,9 +123,11 @@ def methods() -> str:
     for name, entry in METHODS.items():
         if name == "tokenmasking-paper":  # the old name of another
             continue
-        values = {key: value for key, value in flat(method_settings(name, {}).model_dump(mode="json")).items()}
+        values = flat(method_settings(name, {}).model_dump(mode="json"))
         own = {key: values[key] for key in entry.settings if values.get(key) is not None}
-        sections.append(f"### {name}\n\n{table_of_settings(entry.settings_class.listed(), own) or 'It has no settings.'}")
+        sections.append(
+            f"### {name}\n\n{table_of_settings(entry.settings_class.listed(), own) or 'It has no settings.'}"
+        )
     return "\n\n".join(sections)
 
 
