@@ -92,7 +92,7 @@ def open_processes() -> PartialState:
     """
     for name in filter(parse_flag_from_env, SPLITTING):
         raise SettingsError(
-            f"{name} is set, but every process must hold the whole model: use accelerate launch --multi_gpu, and if memory "
+            f"{name} is set, but every process must hold the whole model: use accelerate launch --multi_gpu; if memory "
             "is short, a smaller batch_size and a larger accumulate"
         )
     AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run in this process may have had another state
