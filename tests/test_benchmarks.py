@@ -39,7 +39,7 @@ def test_costs_are_amounts_times_prices(monkeypatch: pytest.MonkeyPatch) -> None
         "images fetched": (7200.0, None),
         "images read": (0.72, None),
         "masks stored": (0.0088, 8.8),
-        "links made": (16.0, 32.0),
+        "links made": (0.016, 0.032),
     }
     gpu = costs.estimate(one, costs.Order(7200, gpu_rate=100.0, gpu_hour=3.0, per_shard=100_000))
     rows = {name: (round(amount, 6), price) for name, amount, _, price in gpu.rows}
