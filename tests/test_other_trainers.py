@@ -15,7 +15,11 @@ import tag2mask
 
 PAGE = Path(__file__).parents[1] / "docs/other_trainers.md"
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-NEEDED = {"torchvision": "torchvision.pth", "segmentation_models_pytorch": "unet/*.safetensors", "ultralytics": "runs/**/best.pt"}
+NEEDED = {
+    "torchvision": "torchvision.pth",
+    "segmentation_models_pytorch": "unet/*.safetensors",
+    "ultralytics": "runs/**/best.pt",
+}
 
 
 @pytest.mark.parametrize(("package", "result"), NEEDED.items())

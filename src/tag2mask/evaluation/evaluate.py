@@ -28,7 +28,8 @@ class Scores:
     """A mask set's scores, in percent.
 
     ``random_miou`` is the expected mIoU of painting at random among each image's tags, ``interval`` the 95 % interval
-    of the mIoU over images. ``table`` has the rates of all classes, as fractions.
+    of the mIoU over images. ``table`` has the rates of all classes, as fractions, ``counts`` the pixels ``(K, K + 1)``
+    of every image by true and predicted class, as ``confusion`` does.
     """
 
     classes: Classes
@@ -38,6 +39,7 @@ class Scores:
     images: int
     images_without_truth: int
     tags: str
+    counts: Mapping[str, Counts]
 
     @property
     def miou(self) -> float | None:
@@ -182,6 +184,7 @@ def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
         len(with_truth),
         len(names) - len(with_truth),
         opened.manifest.get("settings", {}).get("tags", "unknown"),
+        dict(zip(with_truth, per_image, strict=True)),
     )
 
 
