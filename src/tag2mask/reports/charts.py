@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -22,7 +23,7 @@ SERIES = ("#010110", "#010111", "#010112", "#010113")
 VARIABLES = {INK: "var(--ink)", SOFT: "var(--soft)", LINE: "var(--line)"}
 VARIABLES |= {colour: f"var(--s{number})" for number, colour in enumerate(SERIES)}
 DASHES = ("-", "--", ":", "-.")
-STYLE = MappingProxyType(
+STYLE: Mapping[Any, Any] = MappingProxyType(
     {
         "svg.fonttype": "none",
         "font.size": 7,
