@@ -1,10 +1,11 @@
-# make demo: install and run the demo; make test: install for development and run spelling, lint, types, import order and tests;
-# make dist: build wheel and sdist, install the wheel into a fresh environment and try it.
+# make demo: install and run the demo; make test: install for development and run spelling, lint, types, import order,
+# the site and tests; make docs: build the site into build/docs; make dist: build wheel and sdist, install the wheel into
+# a fresh environment and try it.
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test dist clean
+.PHONY: demo test docs dist clean
 
 demo: .venv/installed
 	rm -rf demo
@@ -17,12 +18,21 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) docs
 	$(BIN)/pytest
 
 dist: .venv/installed-dev
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/pytest -m dist
+
+docs: .venv/installed-dev
+	rm -rf build/docs build/notebooks
+	mkdir -p build
+	cp -r docs/notebooks build/notebooks
+	$(BIN)/pytest --nbmake --overwrite --nbmake-timeout=300 build/notebooks
+	$(BIN)/sphinx-build -q -W -n --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tag2mask needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -38,4 +48,4 @@ dist: .venv/installed-dev
 	touch $@
 
 clean:
-	rm -rf .venv demo dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv demo dist build .mypy_cache .ruff_cache .pytest_cache

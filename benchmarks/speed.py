@@ -13,7 +13,6 @@ import argparse
 import atexit
 import itertools
 import json
-import platform
 import shutil
 import sys
 import tempfile
@@ -43,6 +42,7 @@ from tag2mask.masks.localize import Localizer, tensor_batches
 from tag2mask.masks.paint import BARE, fill_nearest
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
+from tag2mask.measuring import machine
 from tag2mask.methods import Progress
 from tag2mask.methods.attended import Attended
 from tag2mask.methods.masking import mask_absent
@@ -257,19 +257,6 @@ CASES = {
 }
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """What the figures were measured on."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": names[0].partition(": ")[2] if names else platform.processor(),
-        "threads": threads,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "timm": timm.__version__,
-        "numpy": np.__version__,
-    }
-
-
 def main() -> None:
     """Measure the cases asked for, all of them unless any is named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -285,7 +272,7 @@ def main() -> None:
     if arguments.variant:
         serve(CASES[arguments.cases[0]].variants[arguments.variant])
         return
-    found: dict[str, Any] = {"machine": machine(arguments.threads), "rounds": arguments.rounds, "cases": {}}
+    found: dict[str, Any] = {"machine": machine(), "rounds": arguments.rounds, "cases": {}}
     print("| case | variant | clock | s | from, to | MiB | ratio to ours |\n" + "|---" * 7 + "|", flush=True)
     for name in arguments.cases or CASES:
         case = CASES[name]

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,25 @@ if TYPE_CHECKING:
     from tag2mask.fields import Setting
     from tag2mask.settings import Settings
 
-PATH = click.Path(path_type=Path)
+
+class Place(click.Path):
+    """A path. The function ``reached`` turns a URL into one, or refuses it, when the verb is called."""
+
+    def __init__(self, reached: str) -> None:
+        super().__init__(path_type=Path)
+        self.reached = reached
+
+    def reach(self, given: Any) -> Any:
+        """Return what the verb gets for an argument: None, a path, or several."""
+        if given is None:
+            return None
+        return [*map(self.reach, given)] if isinstance(given, tuple) else import_name(self.reached)(given)
+
+
+PATH = Place("data.remote.require_local")
+FROM_URL = Place("data.remote.fetch")
+ALL_FROM_URL = Place("data.remote.fetch_all")
+TO_URL = Place("data.remote.show")
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line.")
 SET = click.Option(["--set", "assignments"], multiple=True, metavar="KEY=VALUE", help="Change any setting; repeatable.")
 LAYERS: Mapping[str, list[click.Option]] = {  # by argument of Settings.read
@@ -104,9 +121,11 @@ def verb(
 
     def call(as_json: bool, **given: Any) -> int:
         chosen = {one.into: one.read(given) for one in exposed}
+        given |= {name: kind.reach(given[name]) for name, kind in places.items()}
         return give(import_name(function)(**chosen, **given), as_json, fails)
 
     own: list[click.Parameter] = [part for part in parts if isinstance(part, click.Parameter)]
+    places = {str(part.name): part.type for part in own if isinstance(part.type, Place)}
     made = Verb(name, callback=call, params=own, help=text, hidden=hidden)
     made.waiting = lambda: [*(option for one in exposed for option in one.made()), JSON]
     return made
@@ -150,7 +169,9 @@ def word(name: str, metavar: str, text: str, **more: Any) -> click.Option:
     return click.Option([f"--{name}"], metavar=metavar, help=text, **more)
 
 
-path = partial(word, type=PATH)
+def path(name: str, metavar: str, text: str, **more: Any) -> click.Option:
+    """Make an option with a path, a local one unless ``more`` has another type."""
+    return word(name, metavar, text, **{"type": PATH, **more})
 
 
 def flag(name: str, text: str) -> click.Option:

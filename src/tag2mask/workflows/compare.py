@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import Field
 from safetensors import safe_open
-from torch.utils.data import DataLoader
 
 from tag2mask.beginnings import require_begun_as, require_vacant
 from tag2mask.data import open_dataset
@@ -194,8 +193,8 @@ def epochs_in(plan: Comparison, method: str) -> int:
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
     timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
     clock = [time.monotonic()]
-    for batch in DataLoader(trainer.images, batch_sampler=timed, num_workers=settings.workers):
-        trainer.step(*(part.to(accelerator.device) for part in batch))
+    for batch in trainer.reader(timed):
+        trainer.step(*batch)
         clock.append(time.monotonic())
     trainer.validate()
     looked = time.monotonic() - clock[-1]

@@ -12,13 +12,13 @@ from tag2mask.exporters.hub import HubSummary, export_hub
 from tag2mask.exporters.onnx import OnnxSummary, export_onnx
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
-from tag2mask.painting.make import make_masks
 from tag2mask.reports.page import write_report
 from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.shown import PlainResult
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as comparison
 from tag2mask.workflows.demo import run_demo
+from tag2mask.workflows.on_ray import make_masks
 from tag2mask.workflows.plan import Plan
 from tag2mask.workflows.run import WholeResult, run_whole
 from tag2mask.workflows.settings import WholeSettings
