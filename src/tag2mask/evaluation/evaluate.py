@@ -28,8 +28,9 @@ class Scores:
     """A mask set's scores, in percent.
 
     ``random_miou`` is the expected mIoU of painting at random among each image's tags, ``interval`` the 95 % interval
-    of the mIoU over images. ``table`` has the rates of all classes, as fractions. ``corrected`` counts masks that a
-    person corrected.
+    of the mIoU over images. ``table`` has the rates of all classes, as fractions, ``counts`` the pixels ``(K, K + 1)``
+    of every image by true and predicted class, as ``confusion`` does. ``corrected`` counts masks that a person
+    corrected.
     """
 
     classes: Classes
@@ -39,6 +40,7 @@ class Scores:
     images: int
     images_without_truth: int
     tags: str
+    counts: Mapping[str, Counts]
     corrected: int = 0
 
     @property
@@ -189,6 +191,7 @@ def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
         len(with_truth),
         len(names) - len(with_truth),
         opened.manifest.get("settings", {}).get("tags", "unknown"),
+        dict(zip(with_truth, per_image, strict=True)),
         0 if opened.corrected is None else len(opened.corrected.masks.keys() & set(with_truth)),
     )
 
