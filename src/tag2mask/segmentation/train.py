@@ -192,10 +192,10 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         if len(parts) > 1 and self.tau > 0:
             energies = []
             with torch.no_grad(), buffers_kept(self.module):
-                for part, crop, own_BYX in zip(parts, crops, labels_BYX.split(len(crops[0].image)), strict=True):
+                for part, crop, own_BYX in zip(parts, crops, torch.split(labels_BYX, len(crops[0].image)), strict=True):
                     self.seed(part)
                     energies.append(self.energy(self.model(crop.image).float(), own_BYX, crop))
-            self.thresholds = self.threshold(torch.cat(energies), labels_BYX).split(len(crops[0].image))
+            self.thresholds = torch.split(self.threshold(torch.cat(energies), labels_BYX), len(crops[0].image))
 
     def terms(self, part: Part) -> dict[str, Tensor]:
         """The clipped loss on the labels of the crops of a part, and the weighted Potts loss if its weight is not 0.
