@@ -1,4 +1,4 @@
-"""More cases of ``speed.py``: loader, converters, segmenter, probe, refiners, memory, optimiser, compilation, pruning."""
+"""More cases of ``speed.py``: loader, converters, segmenter, probe, refiners, memory, optimiser, compiling, pruning."""
 
 from __future__ import annotations
 
