@@ -165,7 +165,7 @@ def peak_bytes(work: Callable[[], object], module: nn.Module, device: torch.devi
         before = torch.accelerator.memory_allocated(device)
         torch.accelerator.reset_peak_memory_stats(device)
         work()
-        return torch.accelerator.max_memory_allocated(device) - before
+        return int(torch.accelerator.max_memory_allocated(device)) - before
     with LiveBytes([*module.parameters(), *module.buffers()]) as live:
         work()
     return live.most
