@@ -165,8 +165,9 @@ def peak_bytes(work: Callable[[], object], module: nn.Module, device: torch.devi
         before = torch.accelerator.memory_allocated(device)
         torch.accelerator.reset_peak_memory_stats(device)
         work()
-        return int(torch.accelerator.max_memory_allocated(device)) - before
-    with LiveBytes([*module.parameters(), *module.buffers()]) as live:
+        return torch.accelerator.max_memory_allocated(device) - before
+    live = LiveBytes([*module.parameters(), *module.buffers()])
+    with live:
         work()
     return live.most
 
