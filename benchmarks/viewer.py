@@ -78,6 +78,7 @@ def main() -> None:
     run = write_run(arguments.root)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with served(masks) as (address, process), browser(arguments.chromium, address) as page:
+        wait_for_ranking(page)
         scroll(page)
         browse(page, process, min(arguments.browsed, arguments.images))
     with served(run / "masks-all") as (address, _), browser(arguments.chromium, address) as page:
@@ -167,6 +168,15 @@ def browser(chromium: str, address: str) -> Iterator[Any]:
         page.wait_for_selector(".tile")
         yield page
         opened.close()
+
+
+def wait_for_ranking(page: Any) -> None:
+    """Wait until the server has read and ranked all masks, which takes a core."""
+    while True:
+        ranking = page.evaluate("fetch('/api/ranking').then((answer) => answer.json())")
+        if min(ranking["done"], ranking["read"]) >= ranking["total"]:
+            return
+        page.wait_for_timeout(2000)
 
 
 def scroll(page: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 
+from blocks import PAGES, ROOT, SHELL, blocks_of, commands_in
 from command import call
 from tag2mask.cli import app
 from tag2mask.cli.bridge import Options, import_name, option_name
@@ -43,23 +44,24 @@ OF_0_1 = {
     "--out --precision --preset --resume --seed --set --split --weights",
 }  # fmt: skip
 SINCE = {
+    "doctor": "--json",
+    "bench": "--backbone --batch-size --image-size --json --method --set",
     "import": "--background --classes --image-size --json --method --out",
     "masks": "--probe --recipe --scores --shard --unsure",
     "merge": "--json --out",
     "predict": "--shard",
     "recipes": "--json",
-    "refine-train": "--resume",
     "convert": "--corrections",
     "evaluate": "--corrections",
-    "segment": "--corrections --potts --recipe --target",
-    "train": "--recipe",
+    "refine-train": "--memory --resume",
+    "run": "--memory",
+    "segment": "--corrections --memory --potts --recipe --target",
+    "train": "--memory --recipe",
     "train-probe": "--json --out --set --split",
     "view": "--compare --corrections --data --host --json --no-open --port --token --who",
 }
 METHOD_BY_CLASSES = "attended, or attended-dynamic above 100 classes"
 HIDDEN = {"--preset"}
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "src").rglob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def options_and_arguments(verb: str) -> list[click.Parameter]:
@@ -146,6 +148,7 @@ def test_an_option_is_its_setting(verb: str, exposed: Options, key: str) -> None
 
 
 LEAST = {
+    "bench": "",
     "run": "data --out out",
     "prepare": "voc --root root --out out",
     "train": "data --out out",
@@ -171,29 +174,21 @@ def test_recipes_methods_and_crf_recipes_share_no_name() -> None:
     assert len(set(names)) == len(names)
 
 
-def blocks_of(page: Path) -> Iterator[list[str]]:
-    """The commands in the blocks of a page, which are whole."""
-    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    for line in re.findall(r"^    (tag2mask .*)", text, re.MULTILINE):
-        yield from (shlex.split(part, comments=True) for part in line.split("&&"))
+def calls_of(page: Path) -> Iterator[list[str]]:
+    """The words of the commands in the blocks of a page, which are whole."""
+    for block in blocks_of(page):
+        if block.language == SHELL:
+            words = (shlex.split(command, comments=True) for command in commands_in(block.text))
+            yield from (call for call in words if call[0] == "tag2mask")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_in_our_pages_are_commands(page: Path) -> None:
     """Those in blocks parse, and their settings are ones; those in sentences name verbs and options that are there."""
-    for _, verb, *words in blocks_of(page):
+    for _, verb, *words in calls_of(page):
         filled = ["0" if word == "S" else word for word in words]
         settings_in(app.commands[verb].make_context(verb, filled))
     sentences = " ".join(page.read_text(encoding="utf-8").split())
     for words in (code.split() for code in re.findall(r"`tag2mask ([a-z][^`]*)`", sentences)):
         assert words[0] in app.commands
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options_of(words[0]).keys()
-
-
-def test_the_table_of_commands_lists_all() -> None:
-    table = (
-        (ROOT / "README.md").read_text(encoding="utf-8").partition("## The commands")[2].partition("\n\n`--json`")[0]
-    )
-    assert sorted(re.findall(r"^\| `([\w-]+)", table, re.MULTILINE)) == sorted(
-        name for name, command in app.commands.items() if not command.hidden
-    )

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import tag2mask
+from blocks import ROOT, blocks_of
 from command import call
 from tag2mask.data.sources import SOURCES, open_source
 from tag2mask.errors import DataError, SettingsError
@@ -21,7 +22,7 @@ from tag2mask.exporters import CONVERTERS
 from tag2mask.methods import METHODS
 from tag2mask.refine.chain import PIXEL_REFINERS, refine_pixels
 
-PAGE = (Path(__file__).parents[1] / "docs/plugins.md").read_text(encoding="utf-8")
+PAGE = ROOT / "docs/plugins.md"
 REGISTRIES: tuple[Any, ...] = (METHODS, SOURCES, CONVERTERS, PIXEL_REFINERS)
 Install = Callable[[Mapping[str, str], Mapping[str, Mapping[str, str]]], None]
 
@@ -113,7 +114,7 @@ def page(install: Install) -> None:
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.M | re.S)
+    return [block.text for block in blocks_of(PAGE) if block.language == language]
 
 
 @pytest.fixture

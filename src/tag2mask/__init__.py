@@ -20,9 +20,11 @@ from tag2mask.threads import choose_threads
 if TYPE_CHECKING:
     from tag2mask.api import (
         Model,
+        bench,
         check,
         compare,
         convert,
+        doctor,
         evaluate,
         export,
         import_checkpoint,
@@ -43,8 +45,9 @@ if TYPE_CHECKING:
 choose_threads(os.environ)
 
 __all__ = [
-    "Model", "Tag2MaskError", "__version__", "check", "compare", "convert", "evaluate", "export", "import_checkpoint",
-    "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe", "view",
+    "Model", "Tag2MaskError", "__version__", "bench", "check", "compare", "convert", "doctor", "evaluate", "export",
+    "import_checkpoint", "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train",
+    "train_probe", "view",
 ]  # fmt: skip
 
 

@@ -9,11 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
-pytest.importorskip("playwright", reason="playwright is not installed")
-
 from driving import Viewer, served, until
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Route, expect, sync_playwright
 
 from tag2mask.data import Classes

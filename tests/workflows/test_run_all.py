@@ -12,12 +12,12 @@ import pytest
 
 import tag2mask
 from command import call
-from tag2mask.cli.answer import say
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import file_hash
 from tag2mask.masks.write import open_mask_set
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.settings import flat
+from tag2mask.shown import say
 from tag2mask.synthetic.digits import write_scenes
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.workflows import demo

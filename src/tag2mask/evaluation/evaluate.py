@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.data import Classes
+from tag2mask.data import Classes, DataSettings
 from tag2mask.data.folder import read_lines, strip_suffix
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError
@@ -28,8 +28,9 @@ class Scores:
     """A mask set's scores, in percent.
 
     ``random_miou`` is the expected mIoU of painting at random among each image's tags, ``interval`` the 95 % interval
-    of the mIoU over images. ``table`` has the rates of all classes, as fractions. ``corrected`` counts masks that a
-    person corrected.
+    of the mIoU over images. ``table`` has the rates of all classes, as fractions, ``counts`` the pixels ``(K, K + 1)``
+    of every image by true and predicted class, as ``confusion`` does. ``corrected`` counts masks that a person
+    corrected.
     """
 
     classes: Classes
@@ -39,6 +40,7 @@ class Scores:
     images: int
     images_without_truth: int
     tags: str
+    counts: Mapping[str, Counts]
     corrected: int = 0
 
     @property
@@ -189,6 +191,7 @@ def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
         len(with_truth),
         len(names) - len(with_truth),
         opened.manifest.get("settings", {}).get("tags", "unknown"),
+        dict(zip(with_truth, per_image, strict=True)),
         0 if opened.corrected is None else len(opened.corrected.masks.keys() & set(with_truth)),
     )
 
@@ -217,3 +220,12 @@ def paintable(classes: Classes, tags: list[str]) -> list[int]:
     """Return the pixel values that an image with these tags may have."""
     values = [classes.names.index(tag) + classes.offset for tag in tags]
     return values if classes.background is None else [0, *values]
+
+
+def own_truth(masks: MaskSet, settings: DataSettings, data: Path | None) -> Path | None:
+    """Return the folder of truth in the data set of a mask set, or in ``data`` if it names none; None without truth."""
+    data = masks.manifest.get("data") or data  # manifests about new images name no data
+    if data is None:
+        return None
+    folder = Path(data) / settings.masks
+    return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data.reading import read_mask
+from tag2mask.data.stores import bring
 from tag2mask.errors import DataError
 from tag2mask.files import regular
 
@@ -65,6 +66,7 @@ def list_members(tar: Path) -> dict[str, Packed]:
         ValueError: it is not a tar or is cut off, or a member is not a plain file or occurs twice.
         OSError: it cannot be read.
     """
+    bring(tar)
     length = regular(tar).stat().st_size
     found: dict[str, Packed] = {}
     try:

@@ -38,6 +38,7 @@ from tag2mask.masks.shards import find_shards, merge_manifests, open_shards
 from tag2mask.names import inside
 from tag2mask.shown import Shown, counted
 from tag2mask.stored import Flag, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored, validate
+from tag2mask.urls import spell
 
 
 class TagsRow(Stored):
@@ -233,12 +234,13 @@ class MaskSetSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the output for ``--json``."""
-        return {**{key: value for key, value in vars(self).items() if key != "path"}, "masks": str(self.path)}
+        return {**{key: value for key, value in vars(self).items() if key != "path"}, "masks": spell(str(self.path))}
 
     def shown(self) -> Shown:
         """Return the output for people."""
         untagged = f"{self.untagged} of them without any tag, " if self.untagged else ""
-        return [f"{self.path}: {counted(self.images, 'mask')}, {untagged}{counted(len(self.failures), 'failure')}"]
+        masks, failures = counted(self.images, "mask"), counted(len(self.failures), "failure")
+        return [f"{spell(str(self.path))}: {masks}, {untagged}{failures}"]
 
 
 def summarise(path: Path, manifest: Mapping[str, Any]) -> MaskSetSummary:

@@ -28,6 +28,7 @@ from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
 from tag2mask.segmentation.crops import LabelledImage
 from tag2mask.segmentation.folder import SegmenterRun
+from tag2mask.tensors import inference_device
 
 
 def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged: MaskSet, out: Path) -> None:
@@ -40,8 +41,7 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged:
         MaskSetError: ``out`` holds something else.
     """
     settings = PredictSettings()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = network_of(student, student.load(device))
+    network = network_of(student, student.load(inference_device()))
     writer = MaskSetWriter(out, student.classes, describe_repainting(student, tagged, settings))
     tags = current_tags(tagged)
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]

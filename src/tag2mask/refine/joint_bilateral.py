@@ -23,8 +23,12 @@ COLOUR = 0.1  # deviation of the Gaussian over colours in [0, 1], as root mean s
 def guided(image: Tensor, scores_SYX: Tensor, grid: Sequence[int]) -> Tensor:
     """Downsample scores ``(S, Y, X)`` to the patch ``grid`` and back, guided by ``image (bands, Y, X)`` in [0, 1].
 
-    S(p) = sum_q S_q exp(-|p - q|^2 / 2 PLACE^2) exp(-|I_p - I_q|^2 / 2 COLOUR^2) / (the same without S_q), over the
-    patches q around pixel p; S_q is the score at a patch's centre, I_q its mean colour. Memory: 25 numbers per pixel.
+    ::
+
+        S(p) = sum_q S_q exp(-|p - q|^2 / 2 PLACE^2) exp(-|I_p - I_q|^2 / 2 COLOUR^2) / (the same without S_q)
+
+    over the patches q around pixel p; S_q is the score at a patch's centre, I_q its mean colour. Memory: 25 numbers per
+    pixel.
     """
     require_fitting(image, scores_SYX)
     Y, X = scores_SYX.shape[1:]
