@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 
 COLOURS = {"red": (200, 60, 50), "green": (60, 170, 80), "blue": (60, 80, 200), "yellow": (210, 190, 60)}
 SIZE = (500, 375)
-RUN = {
+RUN: dict[str, Any] = {
     "backbone": {"name": "vit_tiny_patch16_224", "image_size": 112, "patch": 8, "width": 24, "depth": 2, "heads": 3},
     "method_settings": {"map_layers": 2, "attended_layers": 2},
     "weights": "none",

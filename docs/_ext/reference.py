@@ -99,8 +99,8 @@ def settings() -> str:
         groups = {key: field for key, field in one.model_fields.items() if field.annotation in classes.values()}
         elsewhere = [key for key in groups if name == "run" or key in classes]
         keys = [setting for setting in one.listed() if setting.key.partition(".")[0] not in elsewhere]
-        links = [f"`{key}.KEY`: the settings of [{key}](#{anchor(key)})." for key in elsewhere]
-        parts = [f"## {name}", inspect.cleandoc(one.__doc__ or ""), *links, table_of_settings(keys)]
+        links = "\n".join(f"- `{key}.KEY`: the settings of [{key}](#{anchor(key)})" for key in elsewhere)
+        parts = [f"## {name}", inspect.cleandoc(one.__doc__ or ""), links, table_of_settings(keys)]
         sections.append("\n\n".join(part for part in parts if part))
     return "\n\n".join(sections)
 

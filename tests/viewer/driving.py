@@ -7,20 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import uvicorn
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tag2mask.viewer.app import build_app
 from tag2mask.viewer.serve import listening
 from tag2mask.viewer.session import Session
 
-if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
-
 HOST, TOKEN = "127.0.0.1", "secret-of-the-test"
 PATIENCE = 30  # seconds: other work may share the cores
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @contextmanager
@@ -73,7 +72,7 @@ class Viewer:
 
     def open_image(self, number: int) -> None:
         self.page.evaluate(f"location.hash = '#/image/{number}'")
-        self.page.wait_for_function(f"document.querySelector('.panel h1')?.textContent === '{self.name(number)}'")
+        expect(self.page.locator(".panel h1")).to_have_text(self.name(number))
         self.ready()
 
     def ready(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,58 @@ def test_wrong_bodies_are_refused(client: TestClient, address: str, content: byt
     answer = client.post(address, content=content, headers={"if-match": etag_of(client)})
     assert answer.status_code == 400
     assert set(answer.json()) == {"error"}
+
+
+def test_a_saved_mask_is_counted_at_once(client: TestClient, session: Session) -> None:
+    item = session.items[0]
+    put(client, session.truth(item))
+    row = client.get("/api/images").json()[0]
+    assert (row["iou"], row["present"], row["corrected"]) == (1, sorted(item.tags), True)
+    read = client.get("/api/confusion").json()
+    assert read["read"] >= 1
+
+
+def test_a_threshold_repaints_all_open_images_of_a_class(client: TestClient, session: Session) -> None:
+    value = session.items[0].tags[0]
+    with_class = [number for number, item in enumerate(session.items) if value in item.tags]
+    accepted = with_class[1]
+    client.post(f"/api/state/{accepted}", json={"state": "accepted"}, headers={"if-match": etag_of(client, accepted)})
+    labels = session.current(session.items[0]).copy()
+    labels[0] = value
+    put(client, labels)
+    before = {number: session.current(item) for number, item in enumerate(session.items)}
+    job = client.post("/api/threshold", json={"class": value, "value": 1.0}).json()["job"]
+    session.jobs.pool.submit(int).result()  # the jobs before it are done
+    found = client.get(f"/api/job/{job}").json()
+    assert found == {"total": len(with_class) - 1, "done": len(with_class) - 1, "failed": 0}
+    for number, item in enumerate(session.items):
+        now = session.current(item)
+        if number in with_class and number != accepted:
+            assert (now[1:] != value).all()
+        else:
+            np.testing.assert_array_equal(now, before[number])
+    assert (session.current(session.items[0])[0] == value)[labels[0] != session.original(session.items[0])[0]].all()
+    preview = decoded(client.post(f"/api/paint/{with_class[2]}", json={}).content)
+    assert (preview != value).all()  # the threshold is remembered
+    assert client.get("/api/job/99").status_code == 404
+    for body in ({"class": value, "value": 2.0}, {"class": 0, "value": 0.5}, {"class": 99, "value": 0.5}, {"value": 1}):
+        assert client.post("/api/threshold", json=body).status_code == 400
+
+
+def test_no_tag_is_all_background(client: TestClient, session: Session) -> None:
+    assert (decoded(client.post("/api/paint/0", json={"tags": []}).content) == 0).all()
+    without_scores = replace(session, shares=None)
+    assert (without_scores.repaint(session.items[0], [], {}) == 0).all()
+
+
+@pytest.mark.parametrize(("tags", "found"), [("2", [2]), ("3,1", [1, 3]), ("0,2", [2])])
+def test_maps_of_some_classes(client: TestClient, tags: str, found: list[int]) -> None:
+    content = client.get(f"/api/maps/0?tags={tags}").content
+    (length,) = struct.unpack("<I", content[:4])
+    classes = json.loads(content[4 : 4 + length])["classes"]
+    assert set(found) <= set(classes)
+
+
+@pytest.mark.parametrize("tags", ["9", "x", "", "1,", "-1", "1e3", "999999"])
+def test_maps_of_unknown_classes_are_refused(client: TestClient, tags: str) -> None:
+    assert client.get(f"/api/maps/0?tags={tags}").status_code == 400

@@ -6,30 +6,25 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from driving import Viewer, served, until
 from PIL import Image
-from playwright import sync_api as playwright
+from playwright.sync_api import Browser, BrowserContext, Route, expect, sync_playwright
 
 from tag2mask.data import Classes
 from tag2mask.masks.write import MaskSetWriter, Painted
 from tag2mask.viewer.opening import opened_session
 from tag2mask.viewer.session import Session
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext
-
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-expect = playwright.expect
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
@@ -102,6 +97,13 @@ def test_a_brush_stroke_is_saved_and_undone_after_a_reload(viewer: Viewer) -> No
     viewer.saved_when(lambda: np.array_equal(viewer.labels(0), before))
     viewer.page.keyboard.press("Control+y")
     viewer.saved_when(lambda: (viewer.labels(0) != before).any())
+
+
+def fail_to_save(route: Route) -> None:
+    if route.request.method == "PUT":
+        route.abort()
+    else:
+        route.continue_()
 
 
 def test_what_was_not_saved_survives_a_reload(viewer: Viewer) -> None:
@@ -366,9 +368,9 @@ def test_held_keys_and_the_page_of_keys(viewer: Viewer) -> None:
     plain = viewer.page.evaluate(picture)
     for key in (" ", "t"):
         keyboard.down(key)
-        viewer.page.wait_for_function(f"(before) => ({picture})() !== before", arg=plain)
+        until(viewer.page, lambda: viewer.page.evaluate(picture) != plain)
         keyboard.up(key)
-        viewer.page.wait_for_function(f"(before) => ({picture})() === before", arg=plain)
+        until(viewer.page, lambda: viewer.page.evaluate(picture) == plain)
     keyboard.press("?")
     dialog = viewer.page.get_by_role("dialog", name="Keys")
     expect(dialog).to_contain_text("accept the mask")

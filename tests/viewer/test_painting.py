@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from tag2mask.viewer.judging import read_again
 from tag2mask.viewer.pace import Pace
 from tag2mask.viewer.session import Session
 from tag2mask.viewer.spreading import Prototype, cells_of, spread
@@ -124,6 +125,7 @@ def test_the_confusion_opens_the_images_behind_it(client: TestClient, session: S
         if item.name == session.items[2].name:
             labels[labels == item.tags[0]] = 0
         store.save_mask(item.name, labels, np.ones(item.size, bool), store.etag(item.name))
+        read_again(session, item)
     found = client.get("/api/confusion").json()
     assert found["read"] == found["total"] == 8
     value = session.items[2].tags[0]

@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from tag2mask.masks.write import open_mask_set
-from tag2mask.viewer.judging import rank_images
+from tag2mask.viewer.judging import facts_of, rank_images
 from tag2mask.viewer.opening import opened_session
 from tag2mask.viewer.session import Session
 from viewing import browser
@@ -42,8 +42,11 @@ def test_the_iou_follows_a_correction(client: TestClient, session: Session) -> N
     session.corrections.save_mask(
         item.name, session.truth(item), np.ones(item.size, bool), session.corrections.etag(item.name)
     )
+    session.queue.facts[item.name] = facts_of(session, item)
     row = client.get("/api/images").json()[0]
-    assert row["iou"] == 1
+    client.post("/api/state/0", json={"state": "accepted"}, headers={"if-match": row["etag"]})
+    row = client.get("/api/images").json()[0]
+    assert (row["iou"], row["state"]) == (1, "accepted")
     assert sorted(row["present"]) == sorted(item.tags)
 
 

@@ -220,7 +220,9 @@ def test_without_truth_and_without_lists_all_is_made_but_scores(
     assert len(open_mask_set(out / "run/masks-train").names()) == 18
     assert "<h2>Segmenter" not in (out / "report.html").read_text()
     say(result.shown())
-    assert "no scores" in capsys.readouterr().out
+    *_, before, last = capsys.readouterr().out.splitlines()
+    assert before.startswith("no scores")
+    assert last.endswith(f"tag2mask view {out / 'run'}")
 
 
 def test_the_verb_tells_scores_beside_chance_and_what_is_where(

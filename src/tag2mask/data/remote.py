@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.data.folder import is_image
-from tag2mask.data.stores import bring_all, cached, list_objects, split_url
+from tag2mask.data.stores import bring_all, cache_folder, cached, list_objects, split_url
 from tag2mask.errors import RemoteError, SettingsError
 from tag2mask.files import OWN
 from tag2mask.names import inside
@@ -121,8 +121,9 @@ def update(view: Path, objects: Mapping[Path, Mapping[str, Any]]) -> None:
         with suppress(OSError):  # not empty
             for folder in path.relative_to(view.parent).parents[:-1]:
                 (view.parent / folder).rmdir()
+    cache = cache_folder()
     for path, info in objects.items():
-        target = cached(path, info)
+        target = cached(path, info, cache)
         if path.is_symlink() and path.readlink() == target:
             continue
         try:

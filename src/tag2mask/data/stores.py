@@ -115,11 +115,11 @@ def list_objects(path: Path) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def cached(path: Path, info: Mapping[str, Any]) -> Path:
-    """Return where the content of an object is kept; its name ends with the number of bytes."""
+def cached(path: Path, info: Mapping[str, Any], cache: Path) -> Path:
+    """Return where a cache keeps the content of an object; its name ends with the number of bytes."""
     revision = next((info[key] for key in REVISION if key in info), "")
     name = hashlib.sha256(f"{spell(str(path))}\n{revision}".encode(errors="surrogateescape")).hexdigest()
-    return cache_folder() / (IMAGES if is_image(path) else FILES) / f"{name[:40]}-{info['size']}"
+    return cache / (IMAGES if is_image(path) else FILES) / f"{name[:40]}-{info['size']}"
 
 
 def cache_folder() -> Path:

@@ -23,7 +23,7 @@ EPS = 1e-8
 def pamr(image: Tensor, maps_KYX: Tensor) -> Tensor:
     """Average the maps ten times over the eight neighbours at each of six distances.
 
-    The weights are a softmax of ``k(i, j) = -|x_i - x_j| / sigma_i``, averaged over bands, with ``sigma_i`` proportional
+    The weights are a softmax of ``k(i, j) = -|x_i - x_j| / sigma_i``, averaged over bands; ``sigma_i`` is proportional
     to the standard deviation among i and its neighbours. ``image (bands, Y, X)`` in [0, 1], ``maps (K, Y, X)``.
 
     Raises:

@@ -194,12 +194,12 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         self.thresholds = None
         if len(parts) > 1 and self.tau > 0:
             energies, size = [], len(crops[0].image)
-            own = zip(parts, crops, labels_BYX.split(size), meant_BYX.split(size), strict=True)
+            own = zip(parts, crops, torch.split(labels_BYX, size), torch.split(meant_BYX, size), strict=True)
             with torch.no_grad(), buffers_kept(self.module):
                 for part, crop, own_BYX, own_meant_BYX in own:
                     self.seed(part)
                     energies.append(self.energy(self.model(crop.image).float(), own_BYX, own_meant_BYX, crop))
-            self.thresholds = self.threshold(torch.cat(energies), labels_BYX, meant_BYX).split(size)
+            self.thresholds = torch.split(self.threshold(torch.cat(energies), labels_BYX, meant_BYX), size)
 
     def terms(self, part: Part) -> dict[str, Tensor]:
         """The clipped loss on the labels of the crops of a part, and the weighted Potts loss if its weight is not 0.

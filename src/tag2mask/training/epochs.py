@@ -190,7 +190,7 @@ class EpochLoop(ABC, Generic[S]):
         device = self.accelerator.device
         reader = DataLoader(
             self.items,
-            batch_sampler=batches,  # type: ignore[arg-type]
+            batch_sampler=batches,
             num_workers=self.settings.workers,
             worker_init_fn=ignore_interrupt,
             collate_fn=self.collate,

@@ -126,12 +126,12 @@ def measure_step(
     return most, recomputes
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors made in its context, and the most there were at one time."""
 
     def __init__(self, before: Sequence[Tensor]) -> None:
         """Leave out the tensors ``before``, which views may return again."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.sizes: dict[int, int] = {tensor.untyped_storage()._cdata: 0 for tensor in before}
         self.now = self.most = 0
 
@@ -166,7 +166,8 @@ def peak_bytes(work: Callable[[], object], module: nn.Module, device: torch.devi
         torch.accelerator.reset_peak_memory_stats(device)
         work()
         return torch.accelerator.max_memory_allocated(device) - before
-    with LiveBytes([*module.parameters(), *module.buffers()]) as live:
+    live = LiveBytes([*module.parameters(), *module.buffers()])
+    with live:
         work()
     return live.most
 
@@ -192,7 +193,7 @@ def used_bytes(device: torch.device) -> int:
 def free_bytes(device: torch.device) -> int:
     """Bytes that this process could still take on the device."""
     if device.type in COUNTING:
-        return torch.accelerator.get_memory_info(device)[0]
+        return int(torch.accelerator.get_memory_info(device)[0])
     return int(psutil.virtual_memory().available)
 
 

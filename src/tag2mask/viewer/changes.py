@@ -19,6 +19,7 @@ from tag2mask.masks.corrections import STATES, Row, State, Touched
 from tag2mask.masks.paint import Labels
 from tag2mask.stored import Number, Stored
 from tag2mask.viewer.call import Call, Endpoint, answer_json, answer_png, quoted
+from tag2mask.viewer.judging import read_again
 from tag2mask.viewer.masks import Item
 from tag2mask.viewer.pictures import labels_png, read_labels_png
 from tag2mask.viewer.session import Session
@@ -65,6 +66,7 @@ def put_mask(call: Call) -> Response:
     state = read_state(parts.get("state"))
     tags = read_tags(call, parts.get("tags"))
     row = session.corrections.save_mask(item.name, labels, touched, expected, state, tags)
+    read_again(session, item)
     if state in ("accepted", "rejected"):
         session.pace.note(time.monotonic())
     return answer_row(call.session, item, row, labels)
@@ -169,6 +171,7 @@ def post_tags(call: Call) -> Response:
     stored = session.corrections.touched(item.name)
     touched: Touched = np.zeros(item.size, bool) if stored is None else stored
     row = session.corrections.save_mask(item.name, labels, touched, expected, tags=names)
+    read_again(session, item)
     return answer_row(session, item, row, labels)
 
 
@@ -201,6 +204,7 @@ def repaint_open(session: Session, item: Item) -> None:
         stored = session.corrections.touched(item.name)
         touched: Touched = np.zeros(item.size, bool) if stored is None else stored
         session.corrections.save_mask(item.name, labels, touched, expected)
+        read_again(session, item)
 
 
 def get_job(call: Call) -> Response:

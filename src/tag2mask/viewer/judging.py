@@ -108,13 +108,13 @@ def facts_of(session: Session, item: Item) -> Facts:
     Raises:
         DataError: it or its truth cannot be read.
     """
-    etag, labels = session.corrections.etag(item.name), session.current(item)
+    mask, labels = session.corrections.mask_key(item.name), session.current(item)
     others = {} if item.truth is None else {"truth": session.truth(item)}
     if item.name in session.compare_names:
         others["compare"] = session.compared(item)
     iou = agreement(labels, others["truth"], session.classes.ignore)[0] if "truth" in others else None
     pixels = {name: count_pairs(other, labels, len(session.classes.pixel_names)) for name, other in others.items()}
-    return Facts(etag, tuple(session.present(labels)), iou, pixels)
+    return Facts(mask, tuple(session.present(labels)), iou, pixels)
 
 
 def count_pairs(other: Labels, labels: Labels, classes: int) -> dict[tuple[int, int], int]:
@@ -125,14 +125,14 @@ def count_pairs(other: Labels, labels: Labels, classes: int) -> dict[tuple[int, 
 
 
 def current_facts(session: Session, item: Item) -> Facts | None:
-    """Return the facts about the current mask; None if it is still the original and was not read yet."""
+    """Return the facts about the current mask, None if it was not read yet."""
     known = session.queue.facts.get(item.name)
-    if known is not None and known.etag == session.corrections.etag(item.name):
-        return known
-    if not session.corrections.is_corrected(item.name):
-        return None
-    session.queue.facts[item.name] = found = facts_of(session, item)
-    return found
+    return known if known is not None and known.mask == session.corrections.mask_key(item.name) else None
+
+
+def read_again(session: Session, item: Item) -> None:
+    """Note the facts about a mask that was just saved."""
+    session.queue.facts[item.name] = facts_of(session, item)
 
 
 def rank_images(session: Session, names: Sequence[str] | None = None) -> dict[str, Ranked]:

@@ -18,10 +18,10 @@ from tag2mask.masks.corrections import QUEUE, Corrections, beside
 from tag2mask.masks.manifest import MANIFEST, has_scores
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.masks.shards import find_shards
+from tag2mask.masks.write import MaskSet, open_finished, open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.reports.page import own_mask_set
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.kinds import RUN, SEGMENTER, kind_of
 from tag2mask.training.run import CONFIG, open_run
@@ -33,6 +33,7 @@ from tag2mask.viewer.queue import Queue
 from tag2mask.viewer.session import Session
 
 LEARNED = "val"  # split of a segmenter's masks
+TRAINED = "masks-train"  # the mask set of a run that opens if there are others
 
 
 @dataclass(frozen=True)
@@ -127,16 +128,24 @@ def held_corrections(place: Path) -> Iterator[None]:
 
 def open_source(path: Path, data: Path | None) -> Source:
     """Open a mask set, a run or a segmenter."""
-    if (path / MANIFEST).is_file() or not (path / CONFIG).is_file():
+    if (path / MANIFEST).is_file() or find_shards(path):
         return of_mask_set(path, data, "masks")
+    if not (path / CONFIG).is_file():
+        inner = sorted(one.parent for one in path.glob(f"*/{CONFIG}"))
+        hint = f"; did you mean {inner[0]}?" if inner else ": give what tag2mask masks, predict, train or segment wrote"
+        raise RunError(f"{path} is neither a mask set nor a run nor a segmenter{hint}")
     kind = kind_of(path)
     if kind == SEGMENTER:
         return of_mask_set(painted_by_segmenter(path), data, kind)
     if kind != RUN:
         raise RunError(f"{path} is a {kind}; give a mask set, a run or a segmenter")
-    if sorted(path.glob(f"*/{MANIFEST}")):
-        return of_mask_set(own_mask_set(path), data, kind)
-    return of_run(path, data)
+    found = sorted(one.parent for one in path.glob(f"*/{MANIFEST}"))
+    if not found:
+        return of_run(path, data)
+    chosen = [one for one in found if one.name == TRAINED] or found
+    if len(chosen) > 1:
+        raise RunError(f"{path} has {len(found)} mask sets: give one of them ({', '.join(map(str, found))})")
+    return of_mask_set(chosen[0], data, kind)
 
 
 def of_run(path: Path, data: Path | None) -> Source:
@@ -200,8 +209,13 @@ def painted_by_segmenter(path: Path) -> Path:
     Raises:
         MaskSetError: some images could not be painted.
     """
+    digest = open_segmenter(path).checkpoint_hash()
     for split in (LEARNED, ALL):
         out = path / f"view-{split}"
+        if (out / MANIFEST).is_file():
+            manifest = open_mask_set(out).manifest
+            if manifest.get("complete") and manifest.get("checkpoint_sha256") == digest:
+                return out
         try:
             summary = predict(path, [], out, PredictSettings(), split)
         except SplitMissingError:

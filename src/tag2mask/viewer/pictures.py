@@ -5,6 +5,7 @@ Shapes: Y X pixels.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -121,11 +122,18 @@ def thumb_mask_png(labels: Labels, classes: Classes) -> bytes:
     rows = (np.arange(height) * labels.shape[0] + labels.shape[0] // 2) // height
     columns = (np.arange(width) * labels.shape[1] + labels.shape[1] // 2) // width
     small = labels[np.minimum(rows, labels.shape[0] - 1)[:, None], np.minimum(columns, labels.shape[1] - 1)]
+    colours = see_through(classes)
+    return png(colours[np.minimum(small, len(colours) - 1)])
+
+
+@lru_cache(2)
+def see_through(classes: Classes) -> Picture:
+    """Return the colours of the classes with alpha, which is 0 for the background and for the last, ignore."""
     colours = np.zeros((len(classes.pixel_names) + 1, 4), np.uint8)
     colours[:-1, :3], colours[:-1, 3] = classes.colours(len(classes.pixel_names)), 255
     if classes.background is not None:
         colours[0, 3] = 0
-    return png(colours[np.minimum(small, len(colours) - 1)])
+    return colours
 
 
 def read_labels_png(content: bytes, size: Size, what: str) -> Labels:

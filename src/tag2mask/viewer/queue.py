@@ -45,7 +45,7 @@ class Facts:
     ``pixels`` counts by (class in the other mask, class here), for the true and the compared mask, if there are any.
     """
 
-    etag: str
+    mask: str
     present: tuple[int, ...]
     iou: float | None
     pixels: Mapping[str, Mapping[tuple[int, int], int]]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tag2mask.viewer.call import FOREVER, Call, Endpoint, answer_json, answer_png, quoted
@@ -13,6 +17,7 @@ from tag2mask.viewer.pictures import labels_png, picture_jpeg, png, thumb_jpeg, 
 from tag2mask.viewer.ranking import Ranked
 from tag2mask.viewer.session import Session
 
+MOST_MAPS = 100  # in one answer
 WHICH = ("current", "original", "truth", "compare", "touched")
 
 
@@ -133,15 +138,32 @@ def mask(call: Call) -> Response:
 
 
 def maps(call: Call) -> Response:
-    """Return class maps of the image's tags or of all classes, or the attention in a layer."""
+    """Return class maps of the image's tags, of all or of some classes, or the attention in a layer."""
     session, item = call.session, call.item()
     layer, head = call.index("layer"), call.index("head")
-    values = list(session.tags(item))
-    if call.query("tags", "given", ("given", "all")) == "all":
-        values = list(range(session.classes.offset, len(session.classes.pixel_names)))
+    values = asked_values(call, session.tags(item))
     if layer is not None:
         return answer_bytes(packed_maps(session.attention(item, values, layer, head)))
     return answer_bytes(packed_maps(session.maps(item, values)))
+
+
+def asked_values(call: Call, tags: Sequence[int]) -> list[int]:
+    """Return the pixel values of the classes that ``tags`` in the query asks for: ``given``, ``all`` or ``3,7``.
+
+    Raises:
+        HTTPException: one is no class, or there are too many.
+    """
+    session, asked = call.session, call.query("tags", "given")
+    values = list(tags)
+    if asked == "all":
+        values = list(range(session.classes.offset, len(session.classes.pixel_names)))
+    elif asked != "given":
+        if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", asked, re.ASCII):
+            raise HTTPException(400, "tags: expected given, all, or numbers of classes such as 3,7")
+        values = sorted({call.class_value(int(word)) for word in asked.split(",")} - set(range(session.classes.offset)))
+    if len(values) > MOST_MAPS:
+        raise HTTPException(400, f"{len(values)} maps are too many at once: ask for some, as in tags=3,7")
+    return values
 
 
 def answer_bytes(content: bytes) -> Response:

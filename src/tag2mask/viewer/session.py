@@ -113,8 +113,8 @@ class Session:
 
     def present(self, labels: Labels) -> list[int]:
         """Return the classes in a label image, except the background and ignore."""
-        found = np.unique(labels).tolist()
-        return [value for value in found if self.classes.offset <= value < len(self.classes.pixel_names)]
+        counts = np.bincount(labels.ravel(), minlength=len(self.classes.pixel_names))[: len(self.classes.pixel_names)]
+        return [value for value in np.flatnonzero(counts).tolist() if value >= self.classes.offset]
 
     def tags(self, item: Item) -> tuple[int, ...]:
         """Pixel values of the image's tags, as changed."""
@@ -130,6 +130,8 @@ class Session:
             DataError: they are not stored, and there is no model.
         """
         values = tuple(sorted(values))
+        if not values:
+            return ClassMaps((), np.zeros((0, 1, 1), np.float32), (), "none", False)
         if self.shares is not None and (self.model is None or set(values) <= set(item.tags)):
             return self.held.maps.get((item.name, "stored"), lambda: self.stored_maps(item))
         model = self.require_model()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import torch
@@ -134,7 +135,7 @@ class ViT(nn.Module):
             rope = {} if ropes is None else {"rope": ropes[layer]}
             x_BND = x_BND if tap is None else tap.enter(layer, x_BND)
             if self.recompute and torch.is_grad_enabled():
-                x_BND = checkpoint(block, x_BND, attn_mask=passing, use_reentrant=False, **rope)
+                x_BND = checkpoint(partial(block, attn_mask=passing, **rope), x_BND, use_reentrant=False)
             else:
                 x_BND = block(x_BND, attn_mask=passing, **rope)
             if tap is not None:

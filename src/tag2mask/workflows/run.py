@@ -87,8 +87,9 @@ def whole_shown(result: Mapping[str, Any]) -> Shown:
         *(f"{path}: masks by the segmenter, without tags" for path in result["predicted"].values()),
         f"{result['report']}: report",
     ]
+    view = f"look at the masks and correct them with: tag2mask view {result['run']}"
     if not result["scores"]:
-        return [*lines, "no scores: the data set has no true masks of these images"]
+        return [*lines, "no scores: the data set has no true masks of these images", view]
     rows = []
     for row in result["scores"]:
         low, high = map(in_percent, row["miou_interval_95"])
@@ -99,6 +100,7 @@ def whole_shown(result: Mapping[str, Any]) -> Shown:
         *lines,
         Table(["mask set", "images", "tags", "mIoU", "precision", "recall", "95 %", "random"], rows),
         "95 %: confidence interval of mIoU over images; random: mIoU of painting at random",
+        view,
     ]
 
 

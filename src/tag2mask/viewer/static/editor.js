@@ -199,8 +199,8 @@ export class EditorView {
   }
 
   /** Another tab or person was faster: ask what to do. */
-  conflict(etag) {
-    return resolveConflict(this, etag);
+  conflict() {
+    return resolveConflict(this);
   }
 
   // What is shown

@@ -41,7 +41,8 @@ export class GridView {
     this.count = make("span", { className: "count", role: "status" });
     this.ranking = make("span", { className: "count" });
     this.chip = make("button", { type: "button", className: "chip", hidden: true, on: { click: () => this.showAll() } });
-    this.element = make("section", { className: "grid-view", "aria-label": "All images" }, this.buildFilters(), this.scroller);
+    this.element = make("section", { className: "grid-view", "aria-label": "All images" },
+      make("h1", { className: "unseen" }, "All images"), this.buildFilters(), this.scroller);
     new ResizeObserver(() => this.layOut()).observe(this.scroller);
   }
 
@@ -50,7 +51,10 @@ export class GridView {
     const named = classes.map(({ index, name }) => [String(index), name]);
     this.search = make("input", {
       type: "search", placeholder: "Search", "aria-label": "Search names and classes", "aria-keyshortcuts": "/",
-      on: { input: () => this.change({ text: this.search.value }) },
+      on: {
+        input: () => this.change({ text: this.search.value }),
+        keydown: (event) => event.key === "Enter" && this.scroller.focus(),
+      },
     });
     const picked = (field, read) => (value) => this.change({ [field]: value === ALL ? null : read(value) });
     this.choices = [

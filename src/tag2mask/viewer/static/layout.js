@@ -1,6 +1,6 @@
 // Where tiles lie in a grid of which only a part exists.
 
-export const TILE = { width: 188, height: 214, gap: 12 };
+export const TILE = { width: 188, height: 228, gap: 12 };
 
 /** Columns, their width, and the height of everything, for a number of tiles in a given width. */
 export function measureGrid(count, width, tile = TILE) {

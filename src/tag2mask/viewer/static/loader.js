@@ -35,7 +35,7 @@ export class ImageLoader {
     const saving = new Saving(correction, (snapshot, etag) => this.send(correction, snapshot, etag), (state, error) => {
       editor.panel.showSaved(state, state === "failed" ? `Not saved: ${error.message} Ctrl+S tries again.` : STATES[state]);
       if (state === "saved" || state === "unsaved") this.remember(correction);
-      if (state === "stale") editor.conflict(error.etag);
+      if (state === "stale") editor.conflict();
     });
     editor.panel.showSaved("saved", correction.touched.includes(255) ? "Saved" : "");
     editor.loaded(picture, correction, saving);
@@ -66,7 +66,7 @@ export class ImageLoader {
       stage.show(correction.image);
       this.editor.update();
     } catch (error) {
-      if (error instanceof Stale) this.editor.conflict(error.etag);
+      if (error instanceof Stale) this.editor.conflict();
       else note(error.message);
     }
   }

@@ -11,6 +11,7 @@ export class MapView {
   constructor(editor) {
     this.editor = editor;
     this.pinned = false;
+    this.isMissing = false;
     this.shown = null; // the class whose map is shown
     this.known = new Map(); // "layer/head" -> maps
     [this.layer, this.head] = [null, null];
@@ -61,6 +62,7 @@ export class MapView {
     const maps = await this.fetch(record).catch((error) => note(error.message));
     if (!maps || this.shown !== index || record !== this.editor.record) return;
     const values = mapOf(maps, index);
+    this.isMissing = !values;
     stage.set({ heat: values && heatCanvas(heat(values), maps.width, maps.height) });
     this.editor.update();
   }
@@ -79,6 +81,7 @@ export class MapView {
   get text() {
     if (this.shown === null) return "";
     const inside = this.editor.about.layers ? `, ${part("layer", this.layer)}, ${part("head", this.head)}` : "";
+    if (this.isMissing) return ` · no map of ${this.editor.nameOf(this.shown)} here`;
     return ` · map of ${this.editor.nameOf(this.shown)}${inside}`;
   }
 }

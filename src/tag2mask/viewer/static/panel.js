@@ -27,7 +27,7 @@ export class Panel {
     return make("div", { className: "decision" },
       button("Accept", keyOf("accept"), actions.accept, { className: "primary" }),
       button("Reject", keyOf("reject"), actions.reject),
-      button("Undo", keyOf("undoStep"), actions.undoStep, { className: "quiet" }));
+      button("Undo", keyOf("undoStep"), actions.undoStep, { className: "quiet", "aria-label": "Undo the last accept or reject" }));
   }
 
   extras() {
@@ -58,9 +58,9 @@ export class Panel {
   describe(record) {
     const { queue } = this.editor.app;
     const [number, count] = [queue.indexOf(record.id), queue.length];
-    const iou = record.iou === null ? "" : ` · IoU ${(record.iou * 100).toFixed(0)}`;
-    const place = number < 0 ? "" : `${(number + 1).toLocaleString("en")} of ${count.toLocaleString("en")} · `;
-    this.facts.textContent = `${place}${record.split ?? ""} · ${record.state}${iou}`;
+    const iou = record.iou === null ? "" : `IoU ${(record.iou * 100).toFixed(0)}`;
+    const place = number < 0 ? "" : `${(number + 1).toLocaleString("en")} of ${count.toLocaleString("en")}`;
+    this.facts.textContent = [place, record.split, record.state, iou].filter(Boolean).join(" · ");
     this.reason.textContent = record.reason;
   }
 

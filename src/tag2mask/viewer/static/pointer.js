@@ -40,7 +40,7 @@ function parts(event) {
 function turn(editor, event) {
   if (!editor.correction) return;
   event.preventDefault();
-  const factor = event.deltaY < 0 ? NOTCH : 1 / NOTCH;
+  const factor = NOTCH ** Math.min(Math.max(-event.deltaY / 100, -1), 1); // touchpads send many small turns
   if (event.ctrlKey || event.metaKey) {
     const box = editor.stage.canvas.getBoundingClientRect();
     editor.camera.zoom(factor, event.clientX - box.left, event.clientY - box.top);

@@ -86,7 +86,8 @@ export class Stage {
 
   /** Brighten these pixels and no others. */
   highlight(positions) {
-    if (!this.image || (!positions.length && !this.shaded.length)) return;
+    const same = positions.length === this.shaded.length && positions[0] === this.shaded[0];
+    if (!this.image || same) return;
     const pixels = new Uint32Array(this.shadePixels.data.buffer);
     for (const at of this.shaded) pixels[at] = 0;
     for (const at of positions) pixels[at] = SHADE;
