@@ -15,13 +15,12 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.evaluation.evaluate import evaluate, own_truth
 from tag2mask.evaluation.sweep import tune_background
 from tag2mask.files import write_json
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.make import make_masks
-from tag2mask.reports.page import own_truth
 from tag2mask.training.run import open_run
 
 CANDIDATES: dict[str, dict[str, Any]] = {
@@ -77,7 +76,8 @@ def scores_of(run: Path, probe: str, out: Path, split: str) -> dict[str, float]:
 def score(run: Path, settings: MaskSettings, out: Path) -> float:
     """Paint and score."""
     masks = make_masks(run, out=out, settings=settings).path
-    truth = own_truth(open_run(run), open_mask_set(masks))
+    opened = open_run(run)
+    truth = own_truth(open_mask_set(masks), opened.settings.data, opened.own_data)
     assert truth is not None
     return float(evaluate(masks, truth).to_json()["miou"])
 

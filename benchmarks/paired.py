@@ -7,16 +7,14 @@ that a machine that slows down slows all alike, and a ratio is that of one round
 from __future__ import annotations
 
 import json
-import resource
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-Work = Callable[[], object]
+from tag2mask.measuring import Work as Work
+from tag2mask.measuring import peak_mib, spread, timed
 
 
 @dataclass(frozen=True)
@@ -35,21 +33,13 @@ class Case:
     clock: str = "cpu"
 
 
-def peak_mib() -> float:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def serve(prepare: Callable[[], Work]) -> None:
     """Do the work once for every line on standard input; say how long it took and how far memory has risen."""
     work = prepare()
     before = peak_mib()
     print("ready", flush=True)
     for _ in sys.stdin:
-        wall, cpu = time.perf_counter(), time.process_time()
-        work()
-        times = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "mib": peak_mib() - before}
-        print(json.dumps(times), flush=True)
+        print(json.dumps({**timed(work), "mib": peak_mib() - before}), flush=True)
 
 
 def measure(command: Sequence[str], variants: Sequence[str], rounds: int) -> dict[str, list[dict[str, float]]]:
@@ -98,11 +88,6 @@ def summarise(case: Case, found: Mapping[str, Sequence[Mapping[str, float]]]) ->
         "at_most": case.at_most,
         "variants": variants,
     }
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """The middle, the least and the most."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def lines(name: str, row: Mapping[str, Any]) -> list[str]:

@@ -13,10 +13,8 @@ import argparse
 import atexit
 import itertools
 import json
-import platform
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,7 +23,6 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from PIL import Image
 from torch import Tensor
 
 from baselines.attention import keep_all_maps
@@ -34,6 +31,7 @@ from baselines.masking import mask_in_loops
 from baselines.pamr import pamr_by_convolutions
 from baselines.scoring import iou_by_class, sweep_pass_by_pass
 from paired import Case, Work, lines, measure, serve, summarise
+from pieces import MORE, VOC, new_photos
 from tag2mask import make_masks, train
 from tag2mask.data import open_dataset
 from tag2mask.evaluation.confusion import confusion
@@ -43,7 +41,8 @@ from tag2mask.masks.localize import Localizer, tensor_batches
 from tag2mask.masks.paint import BARE, fill_nearest
 from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
-from tag2mask.methods import Progress
+from tag2mask.measuring import machine
+from tag2mask.methods import Ask, Progress
 from tag2mask.methods.attended import Attended
 from tag2mask.methods.masking import mask_absent
 from tag2mask.refine import crf, pamr
@@ -54,7 +53,6 @@ from tag2mask.vit.tap import Tap
 from tag2mask.vit.vit import ViT
 
 SMALL, BASE = "vit_small_patch14_dinov2", "vit_base_patch16_224"
-VOC = (375, 500)  # pixels of an image
 IGNORE = 255
 
 
@@ -76,12 +74,15 @@ def filling(by_queue: bool) -> Work:
 
 
 def localizing(variant: str, name: str, size: int, batch: int, classes: int) -> Work:
-    """One forward pass, and the class maps of all layers."""
+    """One forward pass: class maps of the default method or of all layers, or a plain one, also of as many tokens."""
     torch.manual_seed(0)
-    model = timm.create_model(name, num_classes=0, img_size=size, dynamic_img_size=True).eval()
+    more = {"reg_tokens": classes} if variant == "timm with as many tokens" else {}
+    model = timm.create_model(name, num_classes=0, img_size=size, dynamic_img_size=True, **more).eval()
     images = torch.randn(batch, 3, size, size)
-    if variant == "timm":
+    if variant.startswith("timm"):
         return torch.inference_mode()(partial(model, images))
+    if variant == "tag2mask":
+        return torch.inference_mode()(partial(Attended(model, classes).eval(), images, ask=Ask(maps=True)))
     vit = ViT(model, classes, registers=1, gated=False).eval()
     layers = frozenset(range(len(vit.blocks)))
 
@@ -168,17 +169,9 @@ def with_crf(engine: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor
 
 def painting(whole: bool, images: int = 12) -> Work:
     """``masks`` of JPEG images of VOC's size by ViT-S/14 at 224 px: all of it, or its forward passes alone."""
-    folder = Path(tempfile.mkdtemp())
+    data = new_photos(images)
+    folder = data.parent
     atexit.register(shutil.rmtree, folder)
-    data = folder / "data"
-    (data / "images").mkdir(parents=True)
-    draw, rows = np.random.default_rng(0), ["image,labels"]
-    for number in range(images):
-        colours = Image.fromarray(draw.integers(0, 256, (12, 16, 3), np.uint8))
-        colours.resize(VOC[::-1], Image.Resampling.BICUBIC).save(data / f"images/{number:02}.jpg")
-        rows.append(f"{number:02}.jpg,a;b")
-    (data / "labels.csv").write_text("\n".join(rows) + "\n")
-    (data / "classes.txt").write_text("background\na\nb\nc\n")
     train(data, folder / "run", weights="none", epochs=1, val_split=None, precision="fp32")
     if whole:
         numbers = itertools.count()
@@ -189,10 +182,9 @@ def painting(whole: bool, images: int = 12) -> Work:
     return lambda: [localizer.localize(batch) for batch in batches]
 
 
-def maps_against(baseline: str, name: str, size: int, batch: int, classes: int) -> dict[str, Callable[[], Work]]:
-    """Ours and another forward pass."""
-    given = (name, size, batch, classes)
-    return {"tag2mask": partial(localizing, "tag2mask", *given), baseline: partial(localizing, baseline, *given)}
+def maps_by(*variants: str, given: tuple[str, int, int, int]) -> dict[str, Callable[[], Work]]:
+    """Forward passes of a model on images of a size, by their number and that of the classes."""
+    return {variant: partial(localizing, variant, *given) for variant in variants}
 
 
 CASES = {
@@ -208,12 +200,12 @@ CASES = {
     ),
     "localize-512": Case(
         "class maps, ViT-B/16, one image of 512 px, C = 20",
-        maps_against("all maps kept", BASE, 512, 1, 20),
+        maps_by("all layers", "all maps kept", given=(BASE, 512, 1, 20)),
         target=2,
     ),
     "localize-224": Case(
         "class maps, ViT-B/16, 8 images of 224 px, C = 20",
-        maps_against("timm", BASE, 224, 8, 20),
+        maps_by("tag2mask", "all layers", "timm with as many tokens", "timm", given=(BASE, 224, 8, 20)),
         target=1.10,
         at_most=True,
     ),
@@ -254,20 +246,8 @@ CASES = {
         )
         for classes in (3, 21)
     },
+    **MORE,
 }
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """What the figures were measured on."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "cpu": names[0].partition(": ")[2] if names else platform.processor(),
-        "threads": threads,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "timm": timm.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def main() -> None:
@@ -285,7 +265,7 @@ def main() -> None:
     if arguments.variant:
         serve(CASES[arguments.cases[0]].variants[arguments.variant])
         return
-    found: dict[str, Any] = {"machine": machine(arguments.threads), "rounds": arguments.rounds, "cases": {}}
+    found: dict[str, Any] = {"machine": machine(), "rounds": arguments.rounds, "cases": {}}
     print("| case | variant | clock | s | from, to | MiB | ratio to ours |\n" + "|---" * 7 + "|", flush=True)
     for name in arguments.cases or CASES:
         case = CASES[name]

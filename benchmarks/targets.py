@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.evaluation.evaluate import evaluate, own_truth
 from tag2mask.files import write_json
 from tag2mask.masks.write import open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.reports.page import own_truth
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import segment
 from tag2mask.stored import read_stored
@@ -76,7 +75,8 @@ def measure(arguments: argparse.Namespace, name: str, seed: int, options: Mappin
     settings = SegmentSettings.read({**options, "seed": seed}, arguments.set)
     segment(arguments.run, arguments.masks, out, settings, resume=can_resume(out))
     predicted = predict(out, [], out.with_name(f"{out.name}-{SPLIT}"), PredictSettings(), SPLIT).path
-    truth = arguments.truth or own_truth(open_run(arguments.run), open_mask_set(predicted))
+    run = open_run(arguments.run)
+    truth = arguments.truth or own_truth(open_mask_set(predicted), run.settings.data, run.own_data)
     assert truth is not None
     miou = evaluate(predicted, truth).to_json()["miou"]
     assert miou is not None

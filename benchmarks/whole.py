@@ -14,12 +14,11 @@ import statistics
 import time
 from pathlib import Path
 
-from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.evaluation.evaluate import evaluate, own_truth
 from tag2mask.files import write_json
 from tag2mask.masks.write import open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.reports.page import own_truth
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import segment
 from tag2mask.stored import read_stored
@@ -103,7 +102,7 @@ def measure(arguments: argparse.Namespace, seed: int) -> dict[str, float]:
 def learned_from_truth(run: Path, out: Path, weak: Path, settings: SegmentSettings) -> float:
     """Return the mIoU of a fully supervised segmenter on the images of the mask set ``weak``."""
     opened = open_run(run)
-    truth = own_truth(opened, open_mask_set(weak))
+    truth = own_truth(open_mask_set(weak), opened.settings.data, opened.own_data)
     assert truth is not None
     segment(run, None, out, settings, truth, fully_supervised=True, resume=can_resume(out))
     predicted = predict(out, [], out.with_name(f"{out.name}-val"), PredictSettings(), "val").path

@@ -35,6 +35,7 @@ VERBS = [
     "run",
     "segment",
     "train",
+    "view",
 ]
 
 

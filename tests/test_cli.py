@@ -16,9 +16,9 @@ import yaml
 
 from command import SMALL, call
 from tag2mask.cli import app, reconfigure_streams
-from tag2mask.cli.answer import say
 from tag2mask.data.check.report import CheckReport
 from tag2mask.evaluation.evaluate import scores_shown
+from tag2mask.shown import say
 from tag2mask.workflows.run import whole_shown
 
 
@@ -27,14 +27,35 @@ def test_help_lists_the_verbs_in_the_order_of_use(
 ) -> None:
     assert call(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
-    listed = re.findall(r"^  ([\w-]+)  ", shown.split("Commands:")[1], re.MULTILINE)
-    verbs = (
-        "run check prepare train import train-probe refine-train masks compare "
-        "segment predict merge evaluate convert report export"
-    )
-    assert listed == [*verbs.split(), "recipes", "reproduce", "demo"]
+    sections = re.findall(r"^(\w[\w ]+):\n((?:  \S.*\n)+)", shown.partition("--help")[2], re.MULTILINE)
+    listed = {title: " ".join(re.findall(r"^  ([\w-]+)  ", lines, re.MULTILINE)) for title, lines in sections}
+    assert [*listed] == ["Start here", "Train", "Masks", "Segmenter", "Tools"]
+    assert listed["Train"].split()[:2] == ["prepare", "train"]
+    assert listed["Start here"].split()[0] == "doctor"
+    shown_once = sorted(" ".join(listed.values()).split())
+    assert shown_once == sorted(name for name, one in app.commands.items() if not one.hidden)
     assert call(monkeypatch) == 0
     assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [("tag2mask tr", ["train", "train-probe"]), ("tag2mask train --ba", ["--backbone", "--batch-size"])],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_verbs_and_options(words: str, wanted: list[str], shell: str) -> None:
+    variables = {"_TAG2MASK_COMPLETE": f"{shell}_complete", "COMP_WORDS": words}
+    variables["COMP_CWORD"] = words.split()[-1] if shell == "fish" else str(len(words.split()) - 1)
+    code = "import sys; sys.argv = ['tag2mask']; from tag2mask.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **variables}, capture_output=True, text=True, check=True
+    )
+    assert [name for name in wanted if name in re.split(r"[\s,]", done.stdout)] == wanted
+    assert "evaluate" not in done.stdout
+    source = {**os.environ, "_TAG2MASK_COMPLETE": f"{shell}_source"}
+    script = subprocess.run([sys.executable, "-c", code], env=source, capture_output=True, text=True, check=False)
+    if shell != "bash" or "not supported" not in script.stderr:  # click asks bash for its version
+        assert f"{shell}_complete" in script.stdout
 
 
 @pytest.mark.parametrize("verb", [[], *([name] for name in app.commands)], ids=" ".join)

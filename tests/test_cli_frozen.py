@@ -44,15 +44,21 @@ OF_0_1 = {
     "--out --precision --preset --resume --seed --set --split --weights",
 }  # fmt: skip
 SINCE = {
+    "doctor": "--json",
+    "bench": "--backbone --batch-size --image-size --json --method --set",
     "import": "--background --classes --image-size --json --method --out",
     "masks": "--probe --recipe --scores --shard --unsure",
     "merge": "--json --out",
     "predict": "--shard",
     "recipes": "--json",
-    "refine-train": "--resume",
-    "segment": "--potts --recipe --target",
-    "train": "--recipe",
+    "convert": "--corrections",
+    "evaluate": "--corrections",
+    "refine-train": "--memory --resume",
+    "run": "--memory",
+    "segment": "--corrections --memory --potts --recipe --target",
+    "train": "--memory --recipe",
     "train-probe": "--json --out --set --split",
+    "view": "--compare --corrections --data --host --json --no-open --port --token --who",
 }
 METHOD_BY_CLASSES = "attended, or attended-dynamic above 100 classes"
 HIDDEN = {"--preset"}
@@ -142,6 +148,7 @@ def test_an_option_is_its_setting(verb: str, exposed: Options, key: str) -> None
 
 
 LEAST = {
+    "bench": "",
     "run": "data --out out",
     "prepare": "voc --root root --out out",
     "train": "data --out out",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tag2mask.cli.answer import say
+from tag2mask.shown import say
 from tag2mask.workflows.run import whole_shown
 
 

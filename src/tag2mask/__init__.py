@@ -20,9 +20,11 @@ from tag2mask.threads import choose_threads
 if TYPE_CHECKING:
     from tag2mask.api import (
         Model,
+        bench,
         check,
         compare,
         convert,
+        doctor,
         evaluate,
         export,
         import_checkpoint,
@@ -36,14 +38,16 @@ if TYPE_CHECKING:
         segment,
         train,
         train_probe,
+        view,
     )
     from tag2mask.errors import Tag2MaskError
 
 choose_threads(os.environ)
 
 __all__ = [
-    "Model", "Tag2MaskError", "__version__", "check", "compare", "convert", "evaluate", "export", "import_checkpoint",
-    "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "Model", "Tag2MaskError", "__version__", "bench", "check", "compare", "convert", "doctor", "evaluate", "export",
+    "import_checkpoint", "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train",
+    "train_probe", "view",
 ]  # fmt: skip
 
 

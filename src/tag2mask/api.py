@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tag2mask import exporters as exporting
 from tag2mask.artifacts.model import Model, load
@@ -13,18 +13,18 @@ from tag2mask.data import DataSettings
 from tag2mask.data.check import folder as checking
 from tag2mask.data.check.report import CheckReport
 from tag2mask.data.in_memory import Image, Pairs, require_names
+from tag2mask.data.remote import fetch, fetch_all, require_local, show
 from tag2mask.data.sources import prepare as preparation
 from tag2mask.data.sources.prepare import Prepared, PrepareSettings
 from tag2mask.errors import SettingsError
 from tag2mask.evaluation import evaluate as evaluation
 from tag2mask.evaluation.evaluate import Scores
 from tag2mask.exporters import Conversion
+from tag2mask.exporters.hub import HubSummary, export_hub
 from tag2mask.fields import takes
 from tag2mask.masks import merge as merging
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
-from tag2mask.painting import make
-from tag2mask.prediction import predict as prediction
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.probe import train as probing
 from tag2mask.probe.probe import ProbeSettings
@@ -32,12 +32,19 @@ from tag2mask.probe.train import ProbeSummary
 from tag2mask.reports import page
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
+from tag2mask.shown import PlainResult
 from tag2mask.training import imported, loop
 from tag2mask.training.imported import ImportResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
+from tag2mask.viewer import serve as serving
+from tag2mask.workflows import bench as benching
 from tag2mask.workflows import compare as comparing
+from tag2mask.workflows import doctor as diagnosing
+from tag2mask.workflows import on_ray
+from tag2mask.workflows.bench import BenchResult
 from tag2mask.workflows.compare import Comparison, ComparisonResult
+from tag2mask.workflows.doctor import Diagnosis
 from tag2mask.workflows.plan import Plan, WholeSettings
 from tag2mask.workflows.rounds import segment_in_rounds
 from tag2mask.workflows.run import WholeResult, run_whole
@@ -46,27 +53,27 @@ if TYPE_CHECKING:  # the extra onnx may be missing
     from tag2mask.exporters.onnx import OnnxSummary
 
 __all__ = [
-    "Model", "check", "compare", "convert", "evaluate", "export", "import_checkpoint", "load", "make_masks", "merge",
-    "predict", "prepare", "report", "run", "segment", "train", "train_probe",
+    "Model", "bench", "check", "compare", "convert", "doctor", "evaluate", "export", "import_checkpoint", "load",
+    "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe", "view",
 ]  # fmt: skip
 
 Tagged = Sequence[tuple[Image, Sequence[str]]]
 
 
-def as_path(path: str | Path) -> Path:
-    """Convert to a ``Path``.
+def as_path(path: str | Path, reached: Callable[[str | Path], Path] = require_local) -> Path:
+    """Convert to a ``Path``; ``reached`` turns a URL into one, or refuses it.
 
     Raises:
         SettingsError: it is not one.
     """
     if not isinstance(path, str | os.PathLike):
         raise SettingsError(f"expected a path, got {type(path).__name__}: {path!r:.60}")
-    return Path(path)
+    return reached(path)
 
 
-def as_path_or_none(path: str | Path | None) -> Path | None:
+def as_path_or_none(path: str | Path | None, reached: Callable[[str | Path], Path] = require_local) -> Path | None:
     """Convert to a ``Path``; None stays None."""
-    return None if path is None else as_path(path)
+    return None if path is None else as_path(path, reached)
 
 
 @takes(WholeSettings)
@@ -226,6 +233,7 @@ def make_masks(
         data: A data folder other than the run's.
         out: New folder; None writes to ``RUN/masks-SPLIT``, or a shard to ``RUN/shards-SPLIT``.
         shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
+            ``"ray/16"`` paints all 16 parts on a Ray cluster.
         **settings: Settings of ``MaskSettings``, such as ``split="val"`` or ``refine={"names": "pamr,crf"}``.
 
     Returns:
@@ -235,7 +243,9 @@ def make_masks(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     paint_as = MaskSettings.parse(settings)
-    return make.make_masks(as_path(run), as_path_or_none(data), as_path_or_none(out), paint_as, shard)
+    return on_ray.make_masks(
+        as_path(run, fetch), as_path_or_none(data, fetch), as_path_or_none(out, show), paint_as, shard
+    )
 
 
 def merge(shards: str | Path, out: str | Path) -> MaskSetSummary:
@@ -251,7 +261,7 @@ def merge(shards: str | Path, out: str | Path) -> MaskSetSummary:
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return merging.merge(as_path(shards), as_path(out))
+    return merging.merge(as_path(shards, fetch_all), as_path(out))
 
 
 @takes(SegmentSettings)
@@ -265,6 +275,7 @@ def segment(
     val_truth: str | Path | None = None,
     fully_supervised: bool = False,
     resume: bool = False,
+    corrections: str | Path | None = None,
     **settings: Any,
 ) -> SegmentResult:
     """Train a segmentation network on a mask set and write a segmenter.
@@ -278,6 +289,8 @@ def segment(
         val_truth: Folder of true validation masks, used only to score the rounds; None uses ``truth``.
         fully_supervised: Whether to learn from ``truth`` instead of ``masks``, as an upper bound.
         resume: Whether to continue the training in ``out``.
+        corrections: Folder that ``view`` wrote. Its masks replace the painted ones, and pixels that people touched
+            count fully; rejected images are left out.
         **settings: Settings of ``SegmentSettings``, such as ``epochs=20``.
 
     Returns:
@@ -287,8 +300,8 @@ def segment(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     return segment_in_rounds(
-        as_path(run),
-        as_path_or_none(masks),
+        as_path(run, fetch),
+        as_path_or_none(masks, fetch_all),
         as_path(out),
         SegmentSettings.parse(settings),
         rounds,
@@ -296,6 +309,7 @@ def segment(
         as_path_or_none(val_truth),
         fully_supervised,
         resume,
+        as_path_or_none(corrections),
     )
 
 
@@ -316,6 +330,7 @@ def predict(
         out: New folder for the mask set.
         split: A split of the data that the model was trained on, instead of images.
         shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
+            ``"ray/16"`` paints all 16 parts on a Ray cluster.
         **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}``.
 
     Returns:
@@ -325,8 +340,10 @@ def predict(
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
     given = [photographs] if isinstance(photographs, str | Path) else photographs
-    paths = [Path(path) for path in given]
-    return prediction.predict(as_path(model), paths, as_path(out), PredictSettings.parse(settings), split, shard)
+    paths = [as_path(path, fetch) for path in given]
+    return on_ray.predict(
+        as_path(model, fetch), paths, as_path(out, show), PredictSettings.parse(settings), split, shard
+    )
 
 
 @takes(DataSettings)
@@ -404,31 +421,48 @@ def compare(
     return ComparisonResult(**comparing.compare(plan))
 
 
-def export(model: str | Path, out: str | Path) -> OnnxSummary:
-    """Export a run or a segmenter to one ONNX file, and compare its outputs with torch.
+@overload
+def export(model: str | Path, out: str | Path, format: Literal["onnx"] = "onnx") -> OnnxSummary: ...
+@overload
+def export(model: str | Path, out: str | Path, format: Literal["hub"]) -> HubSummary: ...
+def export(
+    model: str | Path,
+    out: str | Path,
+    format: Literal["onnx", "hub"] = "onnx",  # noqa: A002
+) -> OnnxSummary | HubSummary:
+    """Export a run or a segmenter to one ONNX file, compared with torch, or as a folder for the Hugging Face hub.
 
     Args:
         model: Folder written by ``train`` or ``segment``.
-        out: ONNX file to write.
+        out: ONNX file to write, or new folder.
+        format: ``"onnx"``, or ``"hub"`` for a folder with weights, settings and a model card, which ``load`` opens.
 
     Returns:
-        The file, its size in bytes, and the largest difference from torch.
+        The file, its size in bytes, and the largest difference from torch; or the folder and the number of mask sets
+        whose scores are in the card.
 
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
+    if format not in ("onnx", "hub"):
+        raise SettingsError(f"format {format!r} is unknown; use onnx or hub")
+    if format == "hub":
+        return export_hub(as_path(model), as_path(out))
     from tag2mask.exporters.onnx import export_onnx
 
     return export_onnx(as_path(model), as_path(out))
 
 
-def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) -> Scores:
+def evaluate(
+    mask_set: str | Path, truth: str | Path, split: str | None = None, corrections: str | Path | None = None
+) -> Scores:
     """Score a mask set against true masks.
 
     Args:
         mask_set: Folder written by ``make_masks`` or ``predict``.
         truth: Folder of label images ``NAME.png``.
         split: Score only the images of this split (``splits/NAME.txt`` next to ``truth``) or of this file of names.
+        corrections: Folder that ``view`` wrote; its masks replace the painted ones.
 
     Returns:
         Scores in percent: ``miou``, ``precision``, ``recall``, ``pixel_accuracy``, and ``per_class`` with IoU by name.
@@ -436,11 +470,17 @@ def evaluate(mask_set: str | Path, truth: str | Path, split: str | None = None) 
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return evaluation.evaluate(as_path(mask_set), as_path(truth), split)
+    places = as_path(mask_set, fetch_all), as_path(truth, fetch_all)
+    return evaluation.evaluate(*places, split, as_path_or_none(corrections))
 
 
 def convert(
-    mask_set: str | Path, to: str, out: str | Path, images: str | Path | None = None, suffix: str | None = None
+    mask_set: str | Path,
+    to: str,
+    out: str | Path,
+    images: str | Path | None = None,
+    suffix: str | None = None,
+    corrections: str | Path | None = None,
 ) -> Conversion:
     """Write a mask set in the format of another tool.
 
@@ -450,6 +490,7 @@ def convert(
         out: New folder; a ``.json`` file for ``coco``, a ``.zip`` file for ``cvat``.
         images: Folder of the images, for ``coco`` and ``geotiff``; None looks where they were.
         suffix: File suffix of images that no longer exist, for ``coco``.
+        corrections: Folder that ``view`` wrote. Its masks replace the painted ones; rejected images are left out.
 
     Returns:
         The output path, the number of masks, and counts specific to the format.
@@ -457,4 +498,73 @@ def convert(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return exporting.convert(as_path(mask_set), to, as_path(out), as_path_or_none(images), suffix)
+    return exporting.convert(
+        as_path(mask_set, fetch_all),
+        to,
+        as_path(out),
+        as_path_or_none(images, fetch_all),
+        suffix,
+        as_path_or_none(corrections),
+    )
+
+
+def view(
+    path: str | Path,
+    data: str | Path | None = None,
+    compare: str | Path | None = None,
+    corrections: str | Path | None = None,
+    *,
+    who: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: str | None = None,
+    no_open: bool = False,
+) -> PlainResult:
+    """Serve a page to look at masks and correct them, until Ctrl-C.
+
+    Args:
+        path: A mask set, a run or a segmenter.
+        data: The data set of the images; None looks where they were.
+        compare: Another mask set of the same images, to compare with.
+        corrections: Folder for corrections; None writes to ``MASKSET-corrections``.
+        who: Your name, saved with each correction; None is your user name.
+        host: Address to serve on; others than this machine's own need a ``token``.
+        port: Port; 0 takes a free one.
+        token: The secret in the page's address; None makes a random one.
+        no_open: Whether to open no browser.
+
+    Returns:
+        Where the corrections are, and the number of images with some.
+
+    Raises:
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
+    """
+    places = [as_path_or_none(one) for one in (data, compare, corrections)]
+    return serving.view(as_path(path), places[0], places[1], places[2], who, host, port, token, no_open)
+
+
+def doctor() -> Diagnosis:
+    """Check the installation: versions, extras, devices, the source of weights, and a self-test of ten seconds.
+
+    Returns:
+        ``environment``, ``weights`` and ``self_test`` by name, and in ``broken`` what must be mended.
+    """
+    return diagnosing.doctor()
+
+
+@takes(TrainSettings)
+def bench(folder: str | Path | None = None, /, **settings: Any) -> BenchResult:
+    """Measure this machine for about a minute: images per second and hours of train, masks, segment and predict.
+
+    Args:
+        folder: Data folder with images like those you mean to use; None measures with generated images of VOC's size.
+        **settings: Settings of ``TrainSettings``, such as ``backbone="vit_base_patch16_224"``.
+
+    Returns:
+        ``rates`` with images per second, epochs and hours of each step, their ``hours`` in all, and the
+        ``largest_batch`` that fits into the free memory.
+
+    Raises:
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
+    """
+    return benching.bench(as_path_or_none(folder), TrainSettings.parse(settings))

@@ -1,8 +1,15 @@
 """Errors that a user can cause. Each message says in one line what is wrong, where, and how to fix it."""
 
+from __future__ import annotations
+
+from tag2mask.urls import spell
+
 
 class Tag2MaskError(Exception):
     """Any error that the user can fix; the command line prints it in one line and exits with code 2."""
+
+    def __str__(self) -> str:
+        return spell(super().__str__())
 
 
 class DataError(Tag2MaskError):
@@ -27,3 +34,7 @@ class RunError(Tag2MaskError):
 
 class MaskSetError(Tag2MaskError):
     """A mask set is missing or damaged, or something else is where a new one should be written."""
+
+
+class RemoteError(Tag2MaskError):
+    """An object store cannot be reached, refuses, or does not hold what is needed."""

@@ -20,6 +20,8 @@ LONGEST = 16 * 2**20  # bytes of a YAML text, since YAML is slow to read
 DEEPEST, MOST = 50, 2_000_000  # levels, and values after a YAML text's aliases are expanded
 WHOLE = re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$")
 FRACTION = re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$")
+UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+BYTES = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)$")
 WORDS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -107,6 +109,24 @@ def whole(text: str) -> int:
     if len(text) > 20 or abs(int(text)) > LARGEST:
         raise ValueError(f"holds the integer {text[:20]}, which is too large")
     return int(text)
+
+
+def read_bytes(text: str) -> int:
+    """Parse an amount of memory with its unit, such as 8GB or 512 MiB.
+
+    Raises:
+        ValueError: it has no unit, or another one.
+    """
+    found = BYTES.match(text.strip())
+    factor = {unit.lower(): size for unit, size in UNITS.items()}.get(found[2].lower()) if found else None
+    if found is None or factor is None:
+        raise ValueError(f"expected a number and one of {', '.join(UNITS)}, such as 8GB")
+    return round(float(found[1]) * factor)
+
+
+def show_bytes(count: float) -> str:
+    """Write an amount of memory in MB or GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def require_plain_values(value: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -29,16 +29,33 @@ class RateColumn(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
+See = Callable[[str, int], None]
+watching: list[See] = []
+
+
+@contextmanager
+def watched(see: See) -> Iterator[None]:
+    """In this context, call ``see`` with a bar's description and number of items whenever items are done."""
+    watching.append(see)
+    try:
+        yield
+    finally:
+        watching.remove(see)
+
+
 class Bar:
     """One progress bar; ``say`` prints a line above it."""
 
-    def __init__(self, progress: Progress, task: TaskID, console: Console) -> None:
+    def __init__(self, progress: Progress, task: TaskID, console: Console, description: str) -> None:
         self.progress = progress
         self.task = task
         self.console = console
+        self.description = description
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count ``count`` more items as done, and show a note."""
+        for see in watching:
+            see(self.description, count)
         self.progress.update(self.task, advance=count)
         if note is not None:
             self.progress.update(self.task, note=note)
@@ -64,4 +81,4 @@ def progress_bar(description: str, total: int | None, done: int = 0, shown: bool
     ]
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as progress:
         task = progress.add_task(description, total=total, completed=done, note="")
-        yield Bar(progress, task, console)
+        yield Bar(progress, task, console, description)

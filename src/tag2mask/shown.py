@@ -1,4 +1,4 @@
-"""Results for printing: lines of text, and tables that the caller lays out."""
+"""Results for printing: lines of text, and tables."""
 
 from __future__ import annotations
 
@@ -47,3 +47,21 @@ class PlainResult:
     def shown(self) -> Shown:
         """Return the result for printing."""
         return self.lines
+
+
+def say(shown: Shown) -> None:
+    """Print lines, and tables as narrow as possible; text that looks like markup is printed as is."""
+    from rich import box, table
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True)
+    for one in shown:
+        if isinstance(one, str):
+            console.print(Text(one))
+            continue
+        columns = [table.Column(name, no_wrap=name == "row") for name in one.columns]
+        laid = table.Table(*columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for row in one.rows:
+            laid.add_row(*map(Text, row))
+        console.print(laid)

@@ -17,6 +17,11 @@ from tag2mask.files import in_one_move, sync_one
 from tag2mask.stored import damaged
 
 
+def inference_device() -> torch.device:
+    """Return the device for everything but training: the GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file atomically.
 

@@ -10,7 +10,6 @@ import torch
 
 from tag2mask.affinitynet.settings import WalkSettings
 from tag2mask.affinitynet.walk import AffinityNet, open_walk
-from tag2mask.cli.answer import say
 from tag2mask.data import Classes, DataSettings
 from tag2mask.data.sources.prepare import prepare
 from tag2mask.data.statistics import write_statistics
@@ -27,6 +26,7 @@ from tag2mask.reports.page import write_report
 from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.sources import SUPERVISED
+from tag2mask.shown import say
 from tag2mask.tensors import write_tensors
 from tag2mask.training.loop import train
 from tag2mask.training.run import Run, open_run

@@ -192,7 +192,7 @@ def test_auto_reads_the_schedulers_variables(variables: dict[str, str], number: 
             {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "16", "RANK": "0", "WORLD_SIZE": "1"},
             "ID=3, SLURM_ARRAY_TASK_COUNT=16; RANK=0, WORLD_SIZE=1 contradict each other; give --shard I/N",
         ),
-        ("3", {}, "--shard 3: expected I/N, such as 3/16, or auto"),
+        ("3", {}, "--shard 3: expected I/N, such as 3/16, auto or ray/N"),
         ("0/3", {}, "there is no shard 0 of 3; I goes from 1 to N"),
         ("1/100000", {}, "N to 99999"),
     ],

@@ -112,7 +112,9 @@ def test_what_is_wrong_is_one_line(
     ):
         with pytest.raises(SettingsError, match=message):
             predict(model, photographs, out, PredictSettings.parse(setting))
-    with pytest.raises(SettingsError, match=r"an \.onnx file or an imported run has no data set of its own"):
+    with pytest.raises(
+        SettingsError, match=r"an \.onnx file, an imported run or a published model has no data set of its own"
+    ):
         predict(segmenter, [], out, FIRST, "val")
     with pytest.raises(RunError, match="the file does not exist; write it with tag2mask export"):
         predict(tmp_path / "none.onnx", photographs, out, FIRST)

@@ -10,7 +10,6 @@ import pytest
 
 from tag2mask import make_masks, predict, train
 from tag2mask.errors import MaskSetError, RunError
-from tag2mask.reports.charts import line_chart, nice_step
 from tag2mask.reports.page import head_rows, own_mask_set, write_page, write_report
 
 
@@ -53,11 +52,18 @@ def test_the_page_stands_alone_and_shows_everything(trained: Path, tmp_path: Pat
     made = make_masks(run, split="val")
     page = write_report(run, made.path, trained / "squares/masks").read_text()
     require_whole(page)
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
     assert "<script" not in page
-    assert page.count("<img") == 4 * 5  # image, mask, truth and two maps for each of four images
+    sheet, _, by_class = page.partition("Class by class")
+    assert sheet.count("<img") == 4 * 5  # image, mask, truth and two maps for each of four images
+    assert by_class.count("<img") == 4 * 2  # each of four images once for each of its two classes
     for part in (
         "Training loss",
+        "Precision and recall of tags",
+        "Calibration of tags",
+        "Confusion of classes",
+        "mIoU by background threshold",
+        "(tag2mask doctor)",
         "painted at random",
         ">precision<",
         ">recall<",
@@ -97,7 +103,8 @@ def test_truth_of_the_data_set_is_shown_unasked_if_there_is_any(trained: Path, t
         made = make_masks(trained / "run", photographs, tmp_path / f"set-{shown}", split="val")
         page = write_report(trained / "run", made.path, out=tmp_path / "new/report.html").read_text()
         assert ("painted at random" in page) == (">truth<" in page) == shown
-        assert page.count("<img") == (4 if shown else 3) * 4 + 4
+        assert page.partition("Class by class")[0].count("<img") == (4 if shown else 3) * 4 + 4
+        assert ("Confusion of classes" in page) == shown
 
 
 def test_of_several_mask_sets_that_of_train_is_shown(trained: Path, tmp_path: Path) -> None:
@@ -145,38 +152,6 @@ def test_open_heads_are_told_for_some_epochs_the_first_and_the_last_among_them()
     assert rows[-1]["cells"] == [(4, 67), (6, 100)]
     assert rows[-1]["sum"] == 10
     assert head_rows([{"epoch": 1, "open_heads": None}]) == []
-
-
-@pytest.mark.parametrize(("rough", "step"), [(0.1, 0.1), (0.17, 0.2), (0.3, 0.5), (7, 10), (12, 20), (0.012, 0.02)])
-def test_steps_are_round(rough: float, step: float) -> None:
-    assert nice_step(rough) == pytest.approx(step)
-
-
-def test_a_chart_of_one_epoch() -> None:
-    chart = line_chart("t", "y", [1], {"a": [0.0]})
-    assert len(chart.lines[0].points) == 1
-    assert chart.y_ticks[0].label == "0"
-
-
-def test_the_axis_holds_the_highest_value_or_goes_to_its_given_top() -> None:
-    labels = [tick.label for tick in line_chart("t", "y", [1, 2], {"a": [0.3, 0.87]}).y_ticks]
-    assert labels[-1] == "1"
-    labels = [tick.label for tick in line_chart("t", "y", [1, 2], {"a": [0.1, 0.2]}, top=1.0).y_ticks]
-    assert labels == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
-
-
-def test_the_axis_reaches_down_to_a_loss_below_0() -> None:
-    chart = line_chart("t", "y", [1, 2], {"a": [0.7, 0.2], "b": [0.1, -0.25]})
-    assert [tick.label for tick in chart.y_ticks] == ["-0.4", "-0.2", "0", "0.2", "0.4", "0.6", "0.8"]
-    at = {tick.label: tick.at for tick in chart.y_ticks}
-    assert at["-0.4"] > chart.lines[1].points[1].y > at["-0.2"] > at["0"] > chart.lines[1].points[0].y
-
-
-@pytest.mark.parametrize("values", [[-3.0, -1.0], [5e-324, 0.0], [3e38, -3e38], [1e-31, 1e-32]])
-def test_any_finite_loss_can_be_drawn(values: list[float]) -> None:
-    chart = line_chart("t", "y", [1, 2], {"a": values})
-    assert len(chart.lines[0].points) == 2
-    assert 2 <= len(chart.y_ticks) <= 12
 
 
 def test_a_name_that_is_no_utf8_is_shown_by_its_bytes(tmp_path: Path) -> None:

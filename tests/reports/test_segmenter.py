@@ -72,7 +72,7 @@ def test_the_verb_prints_the_ratio_and_the_page_stands_alone(
     told = json.loads(capsys.readouterr().out.splitlines()[-1])["segmenter"]
     assert told["weak_of_full"] == segmenter_section(place / "run", place / "weak", place / "full").ratio
     page = (tmp_path / "page.html").read_text()
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
     assert "<script" not in page
     assert page.count("<h2>Segmenter</h2>") == 1
 

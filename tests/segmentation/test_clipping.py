@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from tag2mask.segmentation.clipping import clipped_loss, tile_means
+from tag2mask.segmentation.clipping import Clipped, counted_pixels, thresholds, tile_means
+from tag2mask.segmentation.clipping import clipped_loss as limited_loss
 from tag2mask.segmentation.settings import ClippingSettings
 
 G = torch.tensor([[0.1, 0.3, 2, 0.4], [0.2, 0.6, 0.6, 0.35], [0, 0, 0.5, 0.7], [0, 0.36, 0.1, 0.3]])
@@ -16,6 +17,12 @@ PAIR = torch.stack([G, torch.full((4, 4), 0.25)])
 
 def all_labelled(energy: torch.Tensor) -> torch.Tensor:
     return torch.ones_like(energy, dtype=torch.bool)
+
+
+def clipped_loss(energy: torch.Tensor, labelled: torch.Tensor, tau: float, tile: int, tiles: str = "image") -> Clipped:
+    """The loss of a whole batch."""
+    threshold = thresholds(energy, labelled, tau, tile, tiles)
+    return limited_loss(energy, labelled, threshold, counted_pixels(labelled, tiles).sum())
 
 
 def half_labelled() -> tuple[torch.Tensor, torch.Tensor]:

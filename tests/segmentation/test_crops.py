@@ -48,7 +48,7 @@ def test_photograph_and_labels_go_through_the_same_changes(tmp_path: Path, shape
     items = crops(write(tmp_path, labels, labels, bands), 40, bands, distort=0.0)
     for seed in range(8):
         image, label, size, shares, values = items[seed, 0]
-        assert (image.shape, label.shape) == ((bands, 40, 40), (2, 40, 40))
+        assert (image.shape, label.shape) == ((bands, 40, 40), (3, 40, 40))
         assert torch.equal(label[0], label[1])
         inside = label[0] != CLASSES.ignore
         assert inside[: size[0], : size[1]].all()

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tag2mask.segmentation.clipping import clipped_loss
+from tag2mask.segmentation.clipping import clipped_loss, thresholds
 from tag2mask.segmentation.losses import collision, pair_count, potts
 
 B, K, P, Y, X = 2, 5, 3, 4, 6
@@ -52,7 +52,8 @@ def test_certain_labels_lose_the_cross_entropy_exactly(one: int) -> None:
     wanted = F.cross_entropy(hard, labels, ignore_index=255, reduction="none")
     assert torch.equal(energy, wanted)
     for one_energy in (energy, wanted):
-        clipped_loss(one_energy, labels != 255, tau=9.0, tile=2).loss.backward()
+        threshold = thresholds(one_energy, labels != 255, tau=9.0, tile=2)
+        clipped_loss(one_energy, labels != 255, threshold, (labels != 255).sum()).loss.backward()
     torch.testing.assert_close(soft.grad, hard.grad, atol=1e-8, rtol=1e-6)
 
 

@@ -37,7 +37,9 @@ def test_it_learns_what_it_learns_from_a_folder(squares: Path, small: dict[str, 
 
 def test_its_run_has_no_data_and_says_so(squares: Path, small: dict[str, Any], tmp_path: Path) -> None:
     tag2mask.train(pairs_of(squares, "train"), tmp_path / "run", classes=list(COLOURS), **small)
-    with pytest.raises(RunError, match="learned from images in memory and has no data set of its own; name one with"):
+    with pytest.raises(
+        RunError, match="learned from images in memory or was published and has no data set of its own; name one with"
+    ):
         tag2mask.make_masks(tmp_path / "run")
     assert tag2mask.make_masks(tmp_path / "run", squares, tmp_path / "masks", split="val").images == 4
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import processes
 from squares import SMALL, write_squares
 from tag2mask import train
-from tag2mask.errors import RunError
+from tag2mask.errors import RunError, SettingsError
 from tag2mask.training.together import MISSED, TICK, Watch
 
 MINUTE = 60
@@ -81,6 +81,16 @@ def test_two_processes_learn_a_walk_as_one_with_the_same_batch(folder: Path) -> 
     a, b = (load_file(root / "walk/walk.safetensors") for root in (folder, folder.parent / "one"))
     for key in a:
         torch.testing.assert_close(a[key], b[key], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_a_model_in_parts_is_refused(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
+    with pytest.raises(
+        SettingsError, match=f"ACCELERATE_USE_{kind} is set, but every process must hold the whole model"
+    ):
+        train(squares, tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
 
 
 def settings_of(run: Path) -> dict[str, Any]:

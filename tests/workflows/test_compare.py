@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,9 @@ def test_a_budget_becomes_whole_epochs(squares: Path, tmp_path: Path, method: st
     long = epochs_in(plan(squares, tmp_path, (method,), 1.0), method)
     assert short == 1
     assert long > 1
+
+
+def test_windows_is_refused_in_one_line(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "wait4")
+    with pytest.raises(RunError, match=r"train cannot run as a part of another command on Windows; see docs/windows"):
+        compare(plan(squares, tmp_path / "compared", ("linear",)))

@@ -12,12 +12,12 @@ import pytest
 
 import tag2mask
 from command import call
-from tag2mask.cli.answer import say
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import file_hash
 from tag2mask.masks.write import open_mask_set
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.settings import flat
+from tag2mask.shown import say
 from tag2mask.synthetic.digits import write_scenes
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.workflows import demo
@@ -220,7 +220,9 @@ def test_without_truth_and_without_lists_all_is_made_but_scores(
     assert len(open_mask_set(out / "run/masks-train").names()) == 18
     assert "<h2>Segmenter" not in (out / "report.html").read_text()
     say(result.shown())
-    assert "no scores" in capsys.readouterr().out
+    *_, before, last = capsys.readouterr().out.splitlines()
+    assert before.startswith("no scores")
+    assert last.endswith(f"tag2mask view {out / 'run'}")
 
 
 def test_the_verb_tells_scores_beside_chance_and_what_is_where(

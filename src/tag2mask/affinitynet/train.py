@@ -35,6 +35,7 @@ from tag2mask.shown import Shown, counted
 from tag2mask.stored import read_stored
 from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
+from tag2mask.training.parts import Part
 from tag2mask.training.run import Run, RunConfig, open_run, require_parts
 from tag2mask.training.schedule import poly
 from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same_settings
@@ -230,31 +231,39 @@ class WalkTrainer(EpochLoop[WalkSettings]):
         """Factor on the base learning rate at a step."""
         return poly(step / self.steps, self.settings.power)
 
-    def terms(self, *batch: list[Tensor]) -> dict[str, Tensor]:
-        """Losses of the pairs of a step, from images ``(bands, Y, X)`` and their labels ``(h, w)``.
+    def survey(self, parts: Sequence[Part]) -> None:
+        """Count the pairs of the whole batch by kind."""
+        kinds = [kinds_P for part in parts for _, _, kinds_P in self.pairs_in(part)]
+        self.counts_in_batch = add_up(torch.stack([kinds_P.bincount(minlength=VOID + 1) for kinds_P in kinds]).sum(0))
 
-        Each term is this process's part of the mean over the pairs of that kind in all processes.
+    def terms(self, part: Part) -> dict[str, Tensor]:
+        """Losses of the pairs of images ``(bands, Y, X)`` with labels ``(h, w)``.
+
+        Each term is this part of the mean over the pairs of that kind in the whole batch.
         """
-        own, _ = self.batches.sizes(self.state.batch)
-        pairs = [self.own_pairs(labels_hw, place < own) for place, labels_hw in enumerate(batch[1])]
-        counts = add_up(torch.stack([kinds_P.bincount(minlength=VOID + 1) for _, _, kinds_P in pairs]).sum(0))
         sums: dict[str, Tensor] = {}
         # From the last image to the first: the backward pass then adds gradients in the same order as version 0.1.
-        for pixels, (first_P, second_P, kinds_P) in reversed(list(zip(batch[0], pairs, strict=True))):
+        pairs = zip(part.fields[0], self.pairs_in(part), strict=True)
+        for pixels, (first_P, second_P, kinds_P) in reversed(list(pairs)):
             features_MD = self.model(pixels[None])[0]
             # Recomputed in the backward pass: features of all pairs take a hundred times the memory of the patches'.
             affinity_P = checkpoint(pair_affinity, features_MD, first_P, second_P, use_reentrant=False)
-            for name, term in pair_losses(affinity_P, kinds_P, counts, self.weights).items():
+            for name, term in pair_losses(affinity_P, kinds_P, self.counts_in_batch, self.weights).items():
                 add_to(sums, name, term)
         return sums
+
+    def pairs_in(self, part: Part) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """First and second patch of all pairs of each image, and their kinds."""
+        own, _ = self.batches.sizes(self.state.batch)
+        return [self.own_pairs(labels_hw, own > 0) for labels_hw in part.fields[1]]
 
     def own_pairs(self, labels_hw: Tensor, own: bool) -> tuple[Tensor, Tensor, Tensor]:
         """First and second patch of all pairs, and their kinds; all void if the image belongs to another process."""
         first_P, second_P, kinds_P = pairs_of(labels_hw, self.settings.radius)
         return first_P, second_P, kinds_P if own else torch.full_like(kinds_P, VOID)
 
-    def share(self) -> float:
-        """Always 1: each term already is this process's part."""
+    def weight(self, part: Part) -> float:
+        """Always 1: each term already is a part of the mean over the whole batch."""
         return 1.0
 
     def finish_row(self, row: dict[str, Any]) -> None:

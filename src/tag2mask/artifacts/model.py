@@ -17,6 +17,7 @@ from tag2mask.artifacts.answers import ClassMaps, ShownLabels
 from tag2mask.data import Classes
 from tag2mask.data.in_memory import Image, pixels_of, require_names
 from tag2mask.data.reading import scale_values
+from tag2mask.data.remote import fetch
 from tag2mask.data.tags_table import indices, tag_index
 from tag2mask.errors import RunError
 from tag2mask.inference.arrays import Floats
@@ -32,7 +33,7 @@ def load(path: str | Path, **settings: Any) -> Model:
     """Open a run, a segmenter or an ONNX file; runs and segmenters use a GPU if there is one.
 
     Args:
-        path: Folder written by ``train`` or ``segment``, or file written by ``export``.
+        path: Folder written by ``train`` or ``segment``, or file written by ``export``; or its URL.
         **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}`` or
             ``refine={"names": "crf"}``.
 
@@ -49,7 +50,7 @@ def load(path: str | Path, **settings: Any) -> Model:
     """
     if not isinstance(path, str | os.PathLike):
         raise RunError(f"expected the path of a run, a segmenter or an ONNX file, got {type(path).__name__}")
-    return Model(open_predictor(Path(path), PredictSettings.parse(settings, where="load")))
+    return Model(open_predictor(fetch(path), PredictSettings.parse(settings, where="load")))
 
 
 class Model:

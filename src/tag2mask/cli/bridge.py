@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tag2mask.cli.answer import give
+from tag2mask.shown import Result, say
 
 if TYPE_CHECKING:
     from tag2mask.fields import Setting
     from tag2mask.settings import Settings
 
-PATH = click.Path(path_type=Path)
+
+class Place(click.Path):
+    """A path. The function ``reached`` turns a URL into one, or refuses it, when the verb is called."""
+
+    def __init__(self, reached: str) -> None:
+        super().__init__(path_type=Path)
+        self.reached = reached
+
+    def reach(self, given: Any) -> Any:
+        """Return what the verb gets for an argument: None, a path, or several."""
+        if given is None:
+            return None
+        return [*map(self.reach, given)] if isinstance(given, tuple) else import_name(self.reached)(given)
+
+
+PATH = Place("data.remote.require_local")
+FROM_URL = Place("data.remote.fetch")
+ALL_FROM_URL = Place("data.remote.fetch_all")
+TO_URL = Place("data.remote.show")
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object as the last line.")
 SET = click.Option(["--set", "assignments"], multiple=True, metavar="KEY=VALUE", help="Change any setting; repeatable.")
 LAYERS: Mapping[str, list[click.Option]] = {  # by argument of Settings.read
@@ -73,11 +92,25 @@ class Verb(click.Command):
 
 
 class Verbs(click.Group):
-    """A group that lists its commands in the order given; click would sort them."""
+    """A group that lists its commands in sections, in the order given; click would sort them.
+
+    ``sections`` has a title and the names of its commands per section; the last one also lists commands in no section.
+    """
+
+    sections: Mapping[str, str]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list per section, all with columns of one width."""
+        left = {name: one.get_short_help_str(90) for name, one in self.commands.items() if not one.hidden}
+        wide = max(map(len, left))
+        for number, (title, names) in enumerate(self.sections.items(), start=1):
+            listed = {name: left.pop(name) for name in names.split()} | (left if number == len(self.sections) else {})
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(wide), text) for name, text in listed.items()])
 
 
 def verb(
@@ -88,12 +121,28 @@ def verb(
 
     def call(as_json: bool, **given: Any) -> int:
         chosen = {one.into: one.read(given) for one in exposed}
+        given |= {name: kind.reach(given[name]) for name, kind in places.items()}
         return give(import_name(function)(**chosen, **given), as_json, fails)
 
     own: list[click.Parameter] = [part for part in parts if isinstance(part, click.Parameter)]
+    places = {str(part.name): part.type for part in own if isinstance(part.type, Place)}
     made = Verb(name, callback=call, params=own, help=text, hidden=hidden)
     made.waiting = lambda: [*(option for one in exposed for option in one.made()), JSON]
     return made
+
+
+def give(result: Result, as_json: bool, fails: str) -> int:
+    """Print a result and return the exit code: 1 if the result has entries under ``fails``, else 0."""
+    content = result.to_json()
+    if not as_json:
+        say(result.shown())
+    failed = content[fails] if fails else {}
+    if isinstance(failed, dict):
+        for name, reason in failed.items():
+            print(f"failed: {name}: {reason}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(content))
+    return int(bool(failed))
 
 
 def option_name(key: str) -> str:
@@ -120,7 +169,9 @@ def word(name: str, metavar: str, text: str, **more: Any) -> click.Option:
     return click.Option([f"--{name}"], metavar=metavar, help=text, **more)
 
 
-path = partial(word, type=PATH)
+def path(name: str, metavar: str, text: str, **more: Any) -> click.Option:
+    """Make an option with a path, a local one unless ``more`` has another type."""
+    return word(name, metavar, text, **{"type": PATH, **more})
 
 
 def flag(name: str, text: str) -> click.Option:

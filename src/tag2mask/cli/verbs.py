@@ -7,14 +7,19 @@ from pathlib import Path
 import click
 
 from tag2mask._version import __version__
-from tag2mask.cli.bridge import SET, Options, Verbs, argument, flag, path, verb, word
+from tag2mask.cli.bridge import ALL_FROM_URL, FROM_URL, SET, TO_URL, Options, Verbs, argument, flag, path, verb, word
 
 DATA = argument("data", "DATA", "Folder with images/ and labels.csv.")
 RUN = argument("run", "RUN", "Folder written by train.")
-MASKSET = argument("mask_set", "MASKSET", "Folder written by masks.")
+ANY_RUN = argument("run", "RUN", "Folder written by train, or its URL.", type=FROM_URL)
+MASKSET = argument("mask_set", "MASKSET", "Folder written by masks.", type=ALL_FROM_URL)
 RESUME = flag("resume", "Continue the training in --out.")
 WHOLE = path("out", "DIR", "Folder for all results; run again to continue there.", required=True)
-SHARD = word("shard", "I/N|auto", "Paint part I of N into one file of --out; merge unites all N; see docs/clusters.md.")
+SHARD = word(
+    "shard",
+    "I/N|auto|ray/N",
+    "Paint part I of N, or all N on a Ray cluster, each into a file of --out; see merge and docs/clusters.md.",
+)
 ONLY_SET = ("assignments",)
 
 VERBS = (
@@ -25,7 +30,8 @@ VERBS = (
         "--set names the stage (train, probe, masks, segment, predict), as in --set train.epochs=5.",
         DATA, WHOLE,
         flag("quick", "A first result in about ten minutes on two cores."),
-        Options("workflows.settings.WholeSettings", "train.method train.backbone.name train.weights seed", ONLY_SET),
+        Options("workflows.settings.WholeSettings",
+                "train.method train.backbone.name train.weights seed memory", ONLY_SET),
         fails="failures",
     ),
     verb(
@@ -53,7 +59,7 @@ VERBS = (
         "train", "training.loop.train", "Train on tags and write a run.",
         DATA, path("out", "RUN", "A new folder for the run.", required=True),
         Options("training.settings.TrainSettings",
-                "method backbone.name weights backbone.image_size split epochs batch_size seed precision"),
+                "method backbone.name weights backbone.image_size split epochs batch_size seed precision memory"),
         RESUME,
     ),
     verb(
@@ -78,13 +84,14 @@ VERBS = (
         "Train a walk: learn which patches belong together.\n\n"
         "The walk refines masks (--refine walk). It learns from the run's own class maps, without truth.",
         RUN, path("out", "WALK", "A new folder for the walk.", required=True),
-        Options("affinitynet.settings.WalkSettings", "masks.split backbone.name weights epochs", ONLY_SET),
+        Options("affinitynet.settings.WalkSettings", "masks.split backbone.name weights epochs memory", ONLY_SET),
         RESUME,
     ),
     verb(
         "masks", "workflows.verbs.masks", "Paint the masks of a split and write a mask set.",
-        RUN, path("data", "DATA", "A data set other than the run's."),
-        path("out", "DIR", "A new folder [RUN/masks-SPLIT]."),
+        ANY_RUN,
+        path("data", "DATA", "A data set other than the run's.", type=FROM_URL),
+        path("out", "DIR", "A new folder [RUN/masks-SPLIT].", type=TO_URL),
         Options("masks.settings.MaskSettings",
                 "split tags look.scales look.flip refine.names layers heads refine.probe refine.walk threshold scores "
                 "paint.unsure", ("recipe", "assignments")),
@@ -103,38 +110,60 @@ VERBS = (
     verb(
         "segment", "workflows.rounds.segment_in_rounds",
         "Train a segmentation network on masks and write a segmenter.",
-        RUN, path("out", "SEGMENTER", "A new folder for the segmenter.", required=True),
-        path("masks", "MASKSET", "The finished mask set to learn from."),
+        ANY_RUN,
+        path("out", "SEGMENTER", "A new folder for the segmenter.", required=True),
+        path("masks", "MASKSET", "The finished mask set to learn from.", type=ALL_FROM_URL),
         Options("segmentation.settings.SegmentSettings",
-                "epochs batch_size crop architecture backbone.name weights target potts seed"),
+                "epochs batch_size crop architecture backbone.name weights target potts seed memory"),
         word("rounds", "N", "Number of trainings, each on masks repainted by the previous segmenter [1].", default=1),
         path("truth", "DIR", "True masks, used only to score the precision of the masks."),
         path("val-truth", "DIR", "True validation masks, used only to score the rounds [--truth]."),
         flag("fully-supervised", "Learn from --truth instead: the upper bound."),
+        path("corrections", "DIR", "Corrections of the masks, from tag2mask view; rejected images are left out."),
         RESUME,
     ),
     verb(
-        "predict", "prediction.predict.predict", "Paint masks of new images and write a mask set.",
-        argument("model", "SEGMENTER|RUN|FILE.onnx", "Model written by segment, train or export."),
-        argument("photographs", "IMAGES|FOLDER", "Images of any size.", nargs=-1),
-        path("out", "DIR", "A new folder for the mask set.", required=True),
+        "predict", "workflows.on_ray.predict", "Paint masks of new images and write a mask set.",
+        argument("model", "SEGMENTER|RUN|FILE.onnx", "Model written by segment, train or export.",
+                 type=FROM_URL),
+        argument("photographs", "IMAGES|FOLDER", "Images of any size.", nargs=-1, type=FROM_URL),
+        path("out", "DIR", "A new folder for the mask set.", required=True, type=TO_URL),
         word("split", "NAME", "Instead of images: a split of the data that the model was trained on."), SHARD,
         Options("prediction.settings.PredictSettings", "look.scales look.flip refine.names overlay", ONLY_SET),
         fails="failures",
     ),
-    verb("merge", "masks.merge.merge", "Write the mask set of all shards.", argument("shards", "DIR", "Their folder."),
-         path("out", "DIR", "A new folder for the mask set.", required=True)),
+    verb(
+        "merge", "masks.merge.merge", "Write the mask set of all shards.",
+        argument("shards", "DIR", "Their folder.", type=ALL_FROM_URL),
+        path("out", "DIR", "A new folder for the mask set.", required=True),
+    ),
     verb(
         "evaluate", "evaluation.evaluate.evaluate", "Score a mask set against true masks and random painting.",
-        MASKSET, path("truth", "DIR", "Folder of true label images NAME.png.", required=True),
+        MASKSET, path("truth", "DIR", "Folder of true label images NAME.png.", required=True, type=ALL_FROM_URL),
         word("split", "NAME|FILE", "Score only these images: splits/NAME.txt, or a file of names."),
+        path("corrections", "DIR", "Corrections of the masks, from tag2mask view."),
     ),
     verb(
         "convert", "exporters.convert", "Write a mask set in another tool's format.",
         MASKSET, word("to", "coco|yolo|cvat|voc|png|geotiff|npz", "These and installed plug-ins.", required=True),
         path("out", "PATH", "A new folder; FILE.json for coco, FILE.zip for cvat.", required=True),
-        path("images", "DIR", "Folder of the images, for coco and geotiff [where they were]."),
+        path("images", "DIR", "Folder of the images, for coco and geotiff [where they were].", type=ALL_FROM_URL),
         word("suffix", ".jpg", "File suffix of images that no longer exist, for coco."),
+        path("corrections", "DIR", "Corrections of the masks, from tag2mask view; rejected images are left out."),
+    ),
+    verb(
+        "view", "viewer.serve.view",
+        "Look at masks and correct them in a browser.\n\n"
+        "It serves a page on this machine until Ctrl-C. Corrections are saved beside the masks, never over them.",
+        argument("path", "RUN|MASKSET|SEGMENTER", "Folder written by train, masks, predict or segment."),
+        path("data", "DATA", "The data set of the images [where they were]."),
+        path("compare", "MASKSET", "Masks of the same images to compare with."),
+        path("corrections", "DIR", "Folder for corrections [MASKSET-corrections]."),
+        word("who", "NAME", "Your name, saved with each correction [your user name]."),
+        word("host", "ADDRESS", "Address to serve on; others than 127.0.0.1 need --token.", default="127.0.0.1"),
+        word("port", "N", "Port [a free one].", type=click.IntRange(0, 65535), default=0),
+        word("token", "SECRET", "The secret in the page's address [a random one]."),
+        flag("no-open", "Do not open a browser."),
     ),
     verb(
         "report", "workflows.verbs.report", "Write one HTML page with pictures, curves and tables.",
@@ -145,10 +174,11 @@ VERBS = (
         path("out", "FILE", "The page [RUN/report.html]."),
     ),
     verb(
-        "export", "workflows.verbs.export", "Export a run or a segmenter to ONNX.",
+        "export", "workflows.verbs.export", "Export a run or a segmenter to ONNX or for the Hugging Face hub.\n\n"
+        "onnx writes one file, hub a folder with weights, settings and a model card, which tag2mask also opens.",
         argument("run", "RUN|SEGMENTER", "Folder written by train or segment."),
-        word("format", "onnx", "The format [onnx].", type=click.Choice(["onnx"]), default="onnx"),
-        path("out", "FILE", "The file [RUN/model.onnx]."),
+        word("format", "onnx|hub", "The format [onnx].", type=click.Choice(["onnx", "hub"]), default="onnx"),
+        path("out", "PATH", "The file [RUN/model.onnx] or the new folder [RUN/hub]."),
     ),
     verb(
         "recipes", "workflows.papers.recipes", "List the published recipes, or print one.",
@@ -166,14 +196,36 @@ VERBS = (
         flag("go", "Run the commands; run again to continue."),
     ),
     verb(
+        "bench", "workflows.bench.bench",
+        "Measure this machine: images per second and hours.\n\n"
+        "About a minute of train, masks, segment and predict, with random weights. --set takes settings of train.",
+        argument("data", "[DATA]", "Images like these; without it, 1000 images like VOC's.", required=False),
+        Options("training.settings.TrainSettings", "method backbone.name backbone.image_size batch_size", ONLY_SET),
+    ),
+    verb(
         "demo", "workflows.verbs.demo",
         "Run all steps on scenes of handwritten digits.\n\nNo download; about three minutes on two cores.",
         path("out", "DIR", "A new folder [demo].", default=Path("demo")),
+    ),
+    verb(
+        "doctor", "workflows.doctor.doctor",
+        "Check the installation.\n\n"
+        "It shows versions, devices, memory, extras and the source of weights, then trains and paints on generated\n"
+        "images, for about ten seconds. Exit code 1 if something needed is broken. Bug reports need its output.",
+        fails="broken",
     ),
     verb(  # the name of recipes in version 0.1
         "presets", "workflows.papers.recipes", "", argument("name", "NAME", "", type=str, required=False), hidden=True
     ),
 )  # fmt: skip
+
+SECTIONS = {
+    "Start here": "doctor demo check run",
+    "Train": "prepare train import train-probe refine-train compare",
+    "Masks": "masks merge evaluate convert report",
+    "Segmenter": "segment predict export",
+    "Tools": "recipes reproduce",
+}
 
 
 @click.group(cls=Verbs, commands=VERBS, invoke_without_command=True)
@@ -183,3 +235,6 @@ def app(context: click.Context) -> None:
     """Image tags in, segmentation masks out."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+app.sections = SECTIONS

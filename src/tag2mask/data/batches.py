@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tag2mask.data.reading import read_scaled
 from tag2mask.data.sample import Sample
 from tag2mask.data.settings import DataSettings
+from tag2mask.data.stores import with_images
 from tag2mask.errors import DataError
 
 PIXELS_AT_ONCE = 2**24  # most pixels in a batch; a larger image is a batch of its own
@@ -25,7 +26,7 @@ def batches(
 ) -> Iterator[ImageBatch]:
     """Yield batches of images ``(bands, Y, X)`` in [0, 1], all of one size; unreadable ones go into ``failures``."""
     batch: ImageBatch = []
-    for sample in samples:
+    for sample in with_images(samples):
         try:
             image = read_scaled(sample.image, settings)
         except DataError as error:

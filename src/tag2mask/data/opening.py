@@ -27,7 +27,8 @@ from PIL import (  # noqa: F401 - importing a plugin registers its format
     WebPImagePlugin,
 )
 
-from tag2mask.errors import DataError
+from tag2mask.data.stores import bring
+from tag2mask.errors import DataError, Tag2MaskError
 from tag2mask.files import regular
 
 FORMATS: Mapping[str, str] = {
@@ -54,11 +55,12 @@ def readable(path: Path, what: str = "image") -> Iterator[None]:
         DataError: the file is missing or cannot be read.
     """
     try:
+        bring(path)
         regular(path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # Pillow continues, or raises an error
             yield
-    except DataError:
+    except Tag2MaskError:
         raise
     except FileNotFoundError:
         raise DataError(f"{path}: the {what} is missing") from None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.data import Classes
+from tag2mask.data import Classes, DataSettings
 from tag2mask.data.folder import read_lines, strip_suffix
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError
@@ -19,8 +19,8 @@ from tag2mask.evaluation.confusion import Counts, confusion
 from tag2mask.evaluation.iou import Rates, ScoreTable, mean_known, miou_interval, score_table
 from tag2mask.evaluation.tables import html_table
 from tag2mask.masks.packed import labels_in
-from tag2mask.masks.write import MaskSet, open_finished
-from tag2mask.shown import Shown, Table
+from tag2mask.masks.write import MaskSet, current_tags, open_finished, with_corrections
+from tag2mask.shown import Shown, Table, counted
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class Scores:
     """A mask set's scores, in percent.
 
     ``random_miou`` is the expected mIoU of painting at random among each image's tags, ``interval`` the 95 % interval
-    of the mIoU over images. ``table`` has the rates of all classes, as fractions.
+    of the mIoU over images. ``table`` has the rates of all classes, as fractions, ``counts`` the pixels ``(K, K + 1)``
+    of every image by true and predicted class, as ``confusion`` does. ``corrected`` counts masks that a person
+    corrected.
     """
 
     classes: Classes
@@ -38,6 +40,8 @@ class Scores:
     images: int
     images_without_truth: int
     tags: str
+    counts: Mapping[str, Counts]
+    corrected: int = 0
 
     @property
     def miou(self) -> float | None:
@@ -96,6 +100,7 @@ class Scores:
             "images": self.images,
             "images_without_truth": self.images_without_truth,
             "tags": self.tags,
+            "corrected": self.corrected,
         }
 
     def shown(self) -> Shown:
@@ -131,21 +136,25 @@ def scores_shown(scores: Mapping[str, Any]) -> Shown:
         f"{scores['images']} images, {scores['images_without_truth']} without truth; "
         f"{scores['classes_averaged']} of {scores['classes']} classes averaged; tags {scores['tags']}",
     ]
+    if scores["corrected"]:
+        lines.append(f"{counted(scores['corrected'], 'mask')} corrected by people")
     if scores["miou"] is None:
         lines.append("no scores: no pixel of the truth has a class")
     return [Table(["class", "IoU", "precision", "recall"], rows), *lines]
 
 
-def evaluate(mask_set: Path, truth: Path, split: str | None = None) -> Scores:
+def evaluate(mask_set: Path, truth: Path, split: str | None = None, corrections: Path | None = None) -> Scores:
     """Score the masks of a mask set, or those in the list ``split``, against label images of the same names.
 
-    ``split`` is a file of names, one per line, or the name of such a list in ``splits/`` beside ``truth``.
+    ``split`` is a file of names, one per line, or the name of such a list in ``splits/`` beside ``truth``. Masks in
+    ``corrections`` replace the painted ones; rejected images are scored too.
 
     Raises:
-        MaskSetError: ``mask_set`` is not a mask set, is not finished or lacks masks, or no mask has truth.
+        MaskSetError: ``mask_set`` is not a mask set, is not finished or lacks masks, or no mask has truth; or
+            ``corrections`` are not such.
         DataError: truth is missing or does not fit.
     """
-    opened = open_finished(mask_set)
+    opened = with_corrections(open_finished(mask_set), corrections, keep_rejected=True)
     if not truth.is_dir():
         raise DataError(f"{truth}: the folder does not exist; give the one that holds NAME.png with true labels")
     names = opened.names()
@@ -168,7 +177,7 @@ def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
     if not with_truth:
         raise MaskSetError(f"{opened.path}: none of its {len(names)} masks has truth of the same name in {truth}")
     per_image = np.stack([image_counts(opened, truth, name) for name in with_truth])
-    tags = opened.manifest.get("image_tags", {})
+    tags = current_tags(opened) if "image_tags" in opened.manifest else {}
     chance = sum(
         random_counts(counts, paintable(opened.classes, tags.get(name, [])))
         for counts, name in zip(per_image, with_truth, strict=True)
@@ -182,6 +191,8 @@ def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
         len(with_truth),
         len(names) - len(with_truth),
         opened.manifest.get("settings", {}).get("tags", "unknown"),
+        dict(zip(with_truth, per_image, strict=True)),
+        0 if opened.corrected is None else len(opened.corrected.masks.keys() & set(with_truth)),
     )
 
 
@@ -209,3 +220,12 @@ def paintable(classes: Classes, tags: list[str]) -> list[int]:
     """Return the pixel values that an image with these tags may have."""
     values = [classes.names.index(tag) + classes.offset for tag in tags]
     return values if classes.background is None else [0, *values]
+
+
+def own_truth(masks: MaskSet, settings: DataSettings, data: Path | None) -> Path | None:
+    """Return the folder of truth in the data set of a mask set, or in ``data`` if it names none; None without truth."""
+    data = masks.manifest.get("data") or data  # manifests about new images name no data
+    if data is None:
+        return None
+    folder = Path(data) / settings.masks
+    return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None

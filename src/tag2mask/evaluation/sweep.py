@@ -5,6 +5,7 @@ Shapes: T thresholds, K pixel classes (the background first), Y X pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.data import open_dataset
+from tag2mask.data import Sample, open_dataset
 from tag2mask.data.reading import read_mask
 from tag2mask.data.sources.record import require_values
 from tag2mask.errors import DataError, SettingsError
@@ -60,6 +61,25 @@ class ThresholdSweep:
         return np.array([mean_known(iou_K) for iou_K in iou_TK])
 
 
+def sweep_images(localizer: Localizer, samples: Sequence[Sample]) -> ThresholdSweep:
+    """Count the pixels of images, all of which have truth, by the value of the highest map."""
+    run, settings = localizer.run, localizer.settings
+    sweep = ThresholdSweep(len(run.classes.pixel_names), run.classes.ignore)
+    with progress_bar("thresholds", len(samples)) as bar:
+        for batch in tensor_batches(samples, run.settings.data, settings.look.batch_size, {}):
+            for (sample, image), localized in zip(batch, localizer.localize(batch), strict=True):
+                assert sample.truth is not None
+                truth = require_values(sample.truth, read_mask(sample.truth), run.classes)
+                tags, _ = localizer.tags_of(sample, localized.scores_C)
+                # The background comes first, as a map of zeros: images without tags are background.
+                maps_KYX = normalise(finished_maps(localized.maps_CYX, tags, image, settings.refine).numpy())
+                maps_KYX = np.concatenate([np.zeros((1, *maps_KYX.shape[1:])), maps_KYX])
+                values = np.array([0, *(tag + run.classes.offset for tag in tags)])
+                sweep.add(maps_KYX.max(0), values[maps_KYX.argmax(0)], truth)
+            bar.advance(len(batch))
+    return sweep
+
+
 @dataclass(frozen=True)
 class Tuned:
     """The best threshold and its score."""
@@ -95,21 +115,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
         samples = [sample for sample in samples if sample.tags is not None]
     if not samples:
         raise DataError(f"no image of split {split} has truth to tune on")
-    localizer = Localizer(opened, settings)
-    sweep = ThresholdSweep(len(opened.classes.pixel_names), opened.classes.ignore)
-    with progress_bar("tune", len(samples)) as bar:
-        for batch in tensor_batches(samples, opened.settings.data, settings.look.batch_size, {}):
-            for (sample, image), localized in zip(batch, localizer.localize(batch), strict=True):
-                assert sample.truth is not None
-                truth = require_values(sample.truth, read_mask(sample.truth), opened.classes)
-                tags, _ = localizer.tags_of(sample, localized.scores_C)
-                # The background comes first, as a map of zeros: images without tags are background.
-                maps_KYX = normalise(finished_maps(localized.maps_CYX, tags, image, settings.refine).numpy())
-                maps_KYX = np.concatenate([np.zeros((1, *maps_KYX.shape[1:])), maps_KYX])
-                values = np.array([0, *(tag + opened.classes.offset for tag in tags)])
-                sweep.add(maps_KYX.max(0), values[maps_KYX.argmax(0)], truth)
-            bar.advance(len(batch))
-    miou_T = sweep.miou()
+    miou_T = sweep_images(Localizer(opened, settings), samples).miou()
     if np.isnan(miou_T[1:]).all():
         raise DataError(f"the truth of split {split} has no pixel of any class: nothing to tune on")
     best = int(np.nanargmax(miou_T[1:])) + 1

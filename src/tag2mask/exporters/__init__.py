@@ -24,7 +24,7 @@ from tag2mask.exporters.png import write_png
 from tag2mask.exporters.voc import write_voc
 from tag2mask.exporters.yolo import write_yolo
 from tag2mask.files import delete, in_one_move, reserved, vacant
-from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.masks.write import MaskSet, open_finished, with_corrections
 from tag2mask.progress import Bar, progress_bar
 from tag2mask.registry import Registry
 from tag2mask.shown import Shown, counted
@@ -79,10 +79,18 @@ class Conversion:
         return [f"{self.path}: " + ", ".join([f"{counted(self.images, 'mask')} as {self.to}", *counts])]
 
 
-def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suffix: str | None = None) -> Conversion:
+def convert(
+    mask_set: Path,
+    to: str,
+    out: Path,
+    images: Path | None = None,
+    suffix: str | None = None,
+    corrections: Path | None = None,
+) -> Conversion:
     """Write the masks of a finished mask set in another format.
 
     ``images`` is the folder of the images, if they were moved; ``suffix`` is assumed for images that no longer exist.
+    Masks in ``corrections`` replace the painted ones; rejected images are left out.
 
     Raises:
         SettingsError: the format is unknown, its extra is missing, ``out`` must have another suffix, or ``suffix`` is
@@ -92,7 +100,7 @@ def convert(mask_set: Path, to: str, out: Path, images: Path | None = None, suff
             folder of images.
     """
     converter = require_converter(to, out)
-    opened = open_finished(mask_set)
+    opened = with_corrections(open_finished(mask_set), corrections)
     if images is not None and not images.is_dir():
         raise DataError(f"{images}: the folder does not exist; give the one that holds the images")
     if suffix is not None and suffix.lower() not in IMAGE_SUFFIXES:

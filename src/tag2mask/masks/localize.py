@@ -19,6 +19,7 @@ from tag2mask.masks.brush import Brush
 from tag2mask.masks.settings import SHARE_EPS, MaskSettings
 from tag2mask.methods import Ask, Evidence, Method
 from tag2mask.refine.chain import PATCH_REFINERS, refine_patches
+from tag2mask.tensors import inference_device
 from tag2mask.training.run import Run
 
 
@@ -45,8 +46,7 @@ class Localizer:
         """Load the weights, on a GPU if there is one."""
         self.run = run
         self.settings = settings
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.method = run.load_method(self.device, settings.method)
+        self.method = run.load_method(inference_device(), settings.method)
         self.side = run.settings.backbone.image_size
         self.brush = Brush(run.classes, settings.paint)
 

@@ -1,4 +1,4 @@
-"""Files inside an uncompressed tar, read at their place; nothing is ever extracted.
+"""Files inside an uncompressed tar, read at their place, and files in memory; nothing is ever extracted.
 
 Tars are not trusted: a member is a range of bytes within the file, its name is only a key.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data.reading import read_mask
+from tag2mask.data.stores import bring
 from tag2mask.errors import DataError
 from tag2mask.files import regular
 
@@ -40,6 +41,24 @@ class Packed:
             return file.read(self.size)
 
 
+@dataclass(frozen=True)
+class InMemory:
+    """A file whose bytes were read, and where they came from."""
+
+    path: Path
+    content: bytes
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        return self.content
+
+
+File = Path | Packed | InMemory
+
+
 def list_members(tar: Path) -> dict[str, Packed]:
     """Return the members of a tar by name.
 
@@ -47,6 +66,7 @@ def list_members(tar: Path) -> dict[str, Packed]:
         ValueError: it is not a tar or is cut off, or a member is not a plain file or occurs twice.
         OSError: it cannot be read.
     """
+    bring(tar)
     length = regular(tar).stat().st_size
     found: dict[str, Packed] = {}
     try:
@@ -64,7 +84,7 @@ def list_members(tar: Path) -> dict[str, Packed]:
     return found
 
 
-def labels_in(file: Path | Packed) -> NDArray[np.int64]:
+def labels_in(file: File) -> NDArray[np.int64]:
     """Read a label image ``(Y, X)``, as ``read_mask`` does.
 
     Raises:

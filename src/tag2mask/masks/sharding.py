@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from tag2mask.beginnings import ANEW, ELSEWHERE
 from tag2mask.data import Classes, Sample
+from tag2mask.data.stores import send
 from tag2mask.data.writing import mask_png
 from tag2mask.errors import MaskSetError, SettingsError
 from tag2mask.files import held, in_one_move, json_bytes, reserved, sync_one
@@ -25,6 +26,7 @@ from tag2mask.masks.manifest import CLASSES, MANIFEST, complete_manifest
 from tag2mask.masks.scores import scores_png
 from tag2mask.masks.shards import SHARD, Shard, file_names, find_shards, open_shard
 from tag2mask.masks.write import MaskSetSummary, MaskSetWriter, Painted, summarise
+from tag2mask.urls import is_view
 
 AUTO = "auto"
 INSTEAD = "give --shard I/N instead"
@@ -63,7 +65,7 @@ def read_shard(text: str, environment: Mapping[str, str]) -> Shard:
     if text != AUTO:
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
         if found is None:
-            raise SettingsError(f"--shard {text[:100]}: expected I/N, such as 3/16, or {AUTO}")
+            raise SettingsError(f"--shard {text[:100]}: expected I/N, such as 3/16, {AUTO} or ray/N")
         return in_range(f"--shard {text}", int(found[1]), int(found[2]))
     said = {
         f"{number}={environment.get(number, '')}, {count}={environment.get(count, '')}": first
@@ -156,11 +158,15 @@ def json_values(values: Mapping[str, Any]) -> dict[str, Any]:
 def opened_writer(out: Path, classes: Classes, origin: Mapping[str, Any], shard: Shard | None) -> Iterator[Writer]:
     """Yield what writes masks: the mask set ``out``, or a ``shard`` in the folder ``out``, which appears at the end.
 
+    A shard in a view is uploaded then.
+
     Raises:
         MaskSetError: ``out`` holds something else.
         RunError: another process writes it.
     """
     if shard is None:
+        if is_view(out):
+            raise MaskSetError(f"--out {out}: a URL takes only shards; add --shard 1/1, or choose a local folder")
         with held(out):
             yield MaskSetWriter(out, classes, origin)
         return
@@ -171,6 +177,7 @@ def opened_writer(out: Path, classes: Classes, origin: Mapping[str, Any], shard:
                 yield ShardWriter(path, tar, classes, origin, shard)
             sync_one(beside)
         sync_one(out)
+        send(path)
 
 
 class ShardWriter:

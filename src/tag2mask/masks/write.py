@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,15 @@ from tag2mask.data import Classes
 from tag2mask.data.writing import write_mask
 from tag2mask.errors import MaskSetError
 from tag2mask.files import append_line, file_hash, json_bytes, sync, vacant, write_bytes, write_json
+from tag2mask.masks.corrections import Corrected, read_corrections
 from tag2mask.masks.manifest import CLASSES, MANIFEST, MASKS, TAGS, Manifest, complete_manifest, has_scores
-from tag2mask.masks.packed import Packed
+from tag2mask.masks.packed import File, Packed
 from tag2mask.masks.scores import SCORES, Planes, ScoreFile, score_path, write_scores
 from tag2mask.masks.shards import find_shards, merge_manifests, open_shards
 from tag2mask.names import inside
 from tag2mask.shown import Shown, counted
 from tag2mask.stored import Flag, Stored, damaged, drop_torn_line, read_plain, read_rows, read_stored, validate
+from tag2mask.urls import spell
 
 
 class TagsRow(Stored):
@@ -49,22 +51,30 @@ class TagsRow(Stored):
 
 @dataclass(frozen=True)
 class MaskSet:
-    """A mask set, opened for reading; ``packed`` are its files if they are in shards."""
+    """A mask set, opened for reading; ``packed`` are its files if they are in shards.
+
+    Masks in ``corrected`` replace the painted ones, and images in ``left_out`` do not count.
+    """
 
     path: Path
     classes: Classes
     manifest: dict[str, Any]
     packed: Mapping[str, Packed] | None = None
+    corrected: Corrected | None = None
+    left_out: frozenset[str] = frozenset()
 
     def names(self) -> list[str]:
         """Names of the images that have a mask, sorted."""
         if self.packed is not None:
-            return sorted(self.manifest["image_tags"])
+            return sorted(self.manifest["image_tags"].keys() - self.left_out)
         folder = self.path / MASKS
-        return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("[!.]*.png"))
+        found = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("[!.]*.png")}
+        return sorted(found - self.left_out)
 
-    def mask(self, name: str) -> Path | Packed:
+    def mask(self, name: str) -> File:
         """File of the mask of an image."""
+        if self.corrected is not None and name in self.corrected.masks:
+            return self.corrected.masks[name]
         return mask_path(self.path, name) if self.packed is None else self.packed[f"{MASKS}/{name}.png"]
 
     def score_file(self, name: str) -> Path | Packed:
@@ -123,7 +133,31 @@ def tags_of(masks: MaskSet) -> dict[str, list[str]]:
     return tags
 
 
-def is_missing(file: Path | Packed) -> bool:
+def current_tags(masks: MaskSet) -> dict[str, list[str]]:
+    """Return the tags of each image: those it was painted with, or those that a person chose instead.
+
+    Raises:
+        MaskSetError: the mask set does not record them.
+    """
+    return {**tags_of(masks), **({} if masks.corrected is None else masks.corrected.tags)}
+
+
+def with_corrections(masks: MaskSet, path: Path | None, keep_rejected: bool = False) -> MaskSet:
+    """Return the mask set with the corrections in ``path``, without rejected images unless they are to be kept.
+
+    Raises:
+        MaskSetError: ``path`` holds no corrections, they are of other classes, or all images are rejected.
+    """
+    if path is None:
+        return masks
+    corrected = read_corrections(path, masks.classes)
+    found = replace(masks, corrected=corrected, left_out=frozenset() if keep_rejected else corrected.rejected)
+    if not found.names():
+        raise MaskSetError(f"{path}: all images of {masks.path} are rejected, so nothing is left")
+    return found
+
+
+def is_missing(file: File) -> bool:
     """Whether a file that a manifest lists is not there; shards are checked when they are opened."""
     return isinstance(file, Path) and not file.is_file()
 
@@ -200,12 +234,13 @@ class MaskSetSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the output for ``--json``."""
-        return {**{key: value for key, value in vars(self).items() if key != "path"}, "masks": str(self.path)}
+        return {**{key: value for key, value in vars(self).items() if key != "path"}, "masks": spell(str(self.path))}
 
     def shown(self) -> Shown:
         """Return the output for people."""
         untagged = f"{self.untagged} of them without any tag, " if self.untagged else ""
-        return [f"{self.path}: {counted(self.images, 'mask')}, {untagged}{counted(len(self.failures), 'failure')}"]
+        masks, failures = counted(self.images, "mask"), counted(len(self.failures), "failure")
+        return [f"{spell(str(self.path))}: {masks}, {untagged}{failures}"]
 
 
 def summarise(path: Path, manifest: Mapping[str, Any]) -> MaskSetSummary:

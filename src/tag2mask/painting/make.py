@@ -22,6 +22,7 @@ from tag2mask.masks.write import MaskSetSummary
 from tag2mask.painting.painter import Painter
 from tag2mask.progress import progress_bar
 from tag2mask.training.run import Run, open_run
+from tag2mask.urls import place_name
 
 
 def make_masks(
@@ -58,7 +59,7 @@ def make_masks(
     if settings.paint.background.value == "agreement":
         settings = choose_by_agreement(opened, list(dataset), settings)
     painter = Painter(opened, settings)  # before the writer: if loading fails, no folder is left
-    made_from = {**describe_making(opened, settings, painter), "data": str(place.resolve())}
+    made_from = {**describe_making(opened, settings, painter), "data": place_name(place)}
     if (done := finished_shard(out, made_from, part)) is not None:
         return done
     own = share(list(dataset), part, settings.look.batch_size)

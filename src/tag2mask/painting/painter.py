@@ -26,6 +26,7 @@ from tag2mask.masks.write import Painted
 from tag2mask.probe.probe import Probe, open_probe
 from tag2mask.refine.on_image import finished_maps, sharpen
 from tag2mask.refine.settings import CRF, PROBE
+from tag2mask.tensors import inference_device
 from tag2mask.training.run import Run
 
 
@@ -129,7 +130,7 @@ def own_walk(path: Path, run: Run) -> Walk:
         RunError: it is not a walk.
         SettingsError: it takes another number of bands.
     """
-    walk = open_walk(path, "cuda" if torch.cuda.is_available() else "cpu")
+    walk = open_walk(path, inference_device())
     if len(walk.mean) != run.settings.data.bands:
         bands = run.settings.data.bands
         raise SettingsError(f"{path} was trained on {len(walk.mean)} bands, but {run.path} on {bands}")

@@ -22,6 +22,7 @@ from tag2mask.prediction.predictor import Predictor
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
 from tag2mask.segmentation.kinds import ONNX, RUN, SEGMENTER, kind_of
+from tag2mask.urls import place_name
 
 
 def predict(
@@ -116,7 +117,8 @@ def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path],
         raise SettingsError(f"{photographs[0]} and --split {split}: give images or a split, not both")
     if predictor.data is None:
         raise SettingsError(
-            f"--split {split}: an .onnx file or an imported run has no data set of its own; name files or a folder"
+            f"--split {split}: an .onnx file, an imported run or a published model has no data set of its own; name "
+            "files or a folder"
         )
     require_outside(out, images_folder(predictor.data))
     return list(open_dataset(predictor.data, predictor.data_settings, split))
@@ -125,7 +127,7 @@ def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path],
 def describe_images(predictor: Predictor, split: str | None, photographs: Sequence[Path]) -> dict[str, Any]:
     """Return the manifest's entries about the images."""
     if split is None:
-        return {"photographs": [str(path.resolve()) for path in photographs]}
+        return {"photographs": [place_name(path) for path in photographs]}
     return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
 
 

@@ -22,12 +22,13 @@ from tag2mask.evaluation.evaluate import paintable
 from tag2mask.inference.arrays import Floats
 from tag2mask.inference.look import mean_probabilities
 from tag2mask.masks.paint import most_probable
-from tag2mask.masks.write import MaskSet, MaskSetWriter, Painted, tags_of
+from tag2mask.masks.write import MaskSet, MaskSetWriter, Painted, current_tags
 from tag2mask.prediction.segmenter import network_of
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
 from tag2mask.segmentation.crops import LabelledImage
 from tag2mask.segmentation.folder import SegmenterRun
+from tag2mask.tensors import inference_device
 
 
 def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged: MaskSet, out: Path) -> None:
@@ -40,10 +41,9 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged:
         MaskSetError: ``out`` holds something else.
     """
     settings = PredictSettings()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = network_of(student, student.load(device))
+    network = network_of(student, student.load(inference_device()))
     writer = MaskSetWriter(out, student.classes, describe_repainting(student, tagged, settings))
-    tags = tags_of(tagged)
+    tags = current_tags(tagged)
     missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
     failures: dict[str, str] = {}
     with progress_bar("repaint", len(photographs), len(photographs) - len(missing)) as bar:

@@ -27,6 +27,7 @@ from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import CRF
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
 from tag2mask.segmentation.model import Segmenter, ViTSegmenter
+from tag2mask.tensors import inference_device
 
 
 class SegmenterPredictor(Predictor):
@@ -50,7 +51,7 @@ class SegmenterPredictor(Predictor):
         self.classes = self.run.classes
         self.data_settings = self.run.data_settings
         self.data = self.run.data
-        self.segmenter = self.run.load("cuda" if torch.cuda.is_available() else "cpu")
+        self.segmenter = self.run.load(inference_device())
         self.network = network_of(self.run, self.segmenter)
 
     def origin(self) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) ->
     batch = pixels[None].to(device)
     seen: list[Features] = []
     handle = method.vit.register_forward_hook(lambda module, args, features: seen.append(features))
-    half = mixed_precision(run.settings.precision)
+    # A run trained in fp16 on a GPU can also be looked at without one.
+    trained = run.settings.precision
+    half = mixed_precision("auto" if trained == "fp16" and device.type == "cpu" else trained)
     dtype = torch.float16 if half == "fp16" else torch.bfloat16
     try:
         with torch.autocast(device.type, dtype, enabled=half != "no"):

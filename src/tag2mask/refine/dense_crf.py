@@ -59,16 +59,16 @@ def crf(image: Tensor, scores_SYX: Tensor, settings: CRFSettings | None = None, 
 
 
 def crf_in_cpp(image: Tensor, scores_SYX: Tensor, settings: CRFSettings) -> Tensor:
-    """The same with pydensecrf2, which is faster on a single CPU core."""
+    """The same with pydensecrf2, on the CPU."""
     from pydensecrf import densecrf
 
     if len(scores_SYX) < 2:
         return torch.ones_like(scores_SYX)
     energy_SN = unary(scores_SYX, settings).flatten(1).float().contiguous()
     field = densecrf.DenseCRF(energy_SN.shape[1], len(energy_SN))
-    field.setUnaryEnergy(energy_SN.numpy())
+    field.setUnaryEnergy(energy_SN.cpu().numpy())
     for weight, features_NF in pairwise(image, settings):
-        field.addPairwiseEnergy(features_NF.T.contiguous().numpy(), compat=weight)
+        field.addPairwiseEnergy(features_NF.T.contiguous().cpu().numpy(), compat=weight)
     return torch.from_numpy(np.array(field.inference(settings.iterations))).reshape(scores_SYX.shape)
 
 

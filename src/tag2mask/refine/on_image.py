@@ -20,6 +20,7 @@ from tag2mask.refine.chain import PIXEL_REFINERS, refine_pixels
 from tag2mask.refine.dense_crf import CRF_ENGINES
 from tag2mask.refine.joint_bilateral import guided
 from tag2mask.refine.settings import CRF, GUIDED, RefineSettings
+from tag2mask.tensors import inference_device
 from tag2mask.vit.grid import resize
 
 
@@ -54,12 +55,15 @@ def colour_bands(image: Tensor, settings: DataSettings) -> Tensor:
 def at_refine_side(
     image: Tensor, maps_KYX: Tensor, settings: RefineSettings, refine: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """Apply ``refine`` to image and maps, shrunk to a long side of at most ``side``; resize the result back."""
-    size = image.shape[-2:]
+    """Apply ``refine`` to image and maps, shrunk to a long side of at most ``side``; resize the result back.
+
+    The work is done on the GPU if there is one; the result is where the maps were.
+    """
+    size, device = image.shape[-2:], inference_device()
     shrink = min(1.0, settings.side / max(size))
     small = [max(round(side * shrink), 1) for side in size]
-    refined = refine(resize(image[None], small)[0], resize(maps_KYX[None], small)[0])
-    return resize(refined[None], size)[0]
+    refined = refine(resize(image[None].to(device), small)[0], resize(maps_KYX[None].to(device), small)[0])
+    return resize(refined[None], size)[0].to(maps_KYX.device)
 
 
 def sharpen_winners(

@@ -12,19 +12,13 @@ from tag2mask.data.reading import read_mask
 from tag2mask.masks.overlay import overlay, read_picture
 from tag2mask.masks.packed import labels_in
 from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.reports.charts import Chart, bar_chart
 from tag2mask.reports.page import templates, write_page
-from tag2mask.reports.pictures import data_uri
+from tag2mask.reports.pictures import Cell, data_uri
 from tag2mask.reports.sheet import Key, choose_evenly, keys_in
 
 SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A picture and its caption."""
-
-    picture: str
-    caption: str
+MIOU, AP = "mIoU", "val AP"
 
 
 @dataclass(frozen=True)
@@ -51,9 +45,18 @@ def write_comparison(
     chosen = choose_evenly(sorted(everywhere), SHOWN)
     rows = [compare_image(sample, sets, truth, data) for sample in photographs if sample.name in chosen]
     columns = len(sets) + (2 if truth else 1)
+    charts = [chart for column in (MIOU, AP) if (chart := method_chart(column, table)) is not None]
     page = templates().get_template("comparison.html.j2")
-    write_page(path, page.render(table=table, names=names, rows=rows, columns=columns, seed=seed))
+    write_page(path, page.render(table=table, names=names, rows=rows, columns=columns, charts=charts, seed=seed))
     return path
+
+
+def method_chart(column: str, table: Sequence[Mapping[str, Any]]) -> Chart | None:
+    """Return a bar per method with the mean over seeds and its deviation; None if no method has a score."""
+    bars = {line["method"]: (line[column], line[f"{column} sd"] or 0.0) for line in table if line[column] is not None}
+    chance = table[0]["random_miou"] if column == MIOU else None
+    mark = None if chance is None else ("painting at random", chance)
+    return bar_chart(f"{column} of each method", f"{column}, mean over seeds", bars, mark) if bars else None
 
 
 def compare_image(sample: Sample, sets: Mapping[str, MaskSet], truth: Path | None, data: DataSettings) -> ComparedRow:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
-from markupsafe import escape
+from markupsafe import Markup, escape
 
+from tag2mask.environment import look_around
 from tag2mask.errors import MaskSetError, RunError
-from tag2mask.evaluation.evaluate import evaluate, in_percent
+from tag2mask.evaluation.evaluate import Scores, evaluate, in_percent, own_truth
 from tag2mask.files import reserved, write_text
 from tag2mask.masks.manifest import MANIFEST
 from tag2mask.masks.write import MaskSet, open_finished
 from tag2mask.reports.advice import advise
 from tag2mask.reports.charts import Chart, line_chart
+from tag2mask.reports.class_sections import class_sections
 from tag2mask.reports.figures import gather_figures
+from tag2mask.reports.mask_charts import confusion_chart, threshold_charts, total
 from tag2mask.reports.sheet import choose_evenly, class_keys, contact_sheet
+from tag2mask.reports.tag_charts import tag_charts
 from tag2mask.settings import flat
 from tag2mask.stored import read_stored
 from tag2mask.training.run import WEIGHTS, Run, open_run
@@ -54,8 +59,9 @@ def write_report(
         )
     if masks.classes != opened.classes:
         raise MaskSetError(f"{masks.path}: its classes are not those of {run}; give masks that this run painted")
-    truth = truth or own_truth(opened, masks)
-    scores = evaluate(masks.path, truth).to_json() if truth else None
+    truth = truth or own_truth(masks, opened.settings.data, opened.own_data)
+    scored = evaluate(masks.path, truth) if truth else None
+    scores = None if scored is None else scored.to_json()
     metrics = opened.metrics()
     sheet = contact_sheet(opened, masks, truth)
     page = (
@@ -66,12 +72,16 @@ def write_report(
             in_percent=in_percent,
             masks=masks,
             metrics=metrics,
-            charts=charts(metrics),
+            training=charts(metrics),
+            tag_charts=tag_charts(opened),
+            mask_charts=mask_charts(opened, masks, scored, truth),
+            sections=class_sections(opened, masks, scored),
+            environment=flat(look_around().to_json()),
             classes=class_rows(opened, metrics, scores),
             heads=head_rows(metrics),
             rows=sheet.rows,
             lost=sheet.lost,
-            advices=advise(gather_figures(opened, masks, metrics, scores, sheet.rows)),
+            advice_found=advise(gather_figures(opened, masks, metrics, scores, sheet.rows)),
             scores=scores,
             settings=flat(opened.settings.model_dump(mode="json")),
             weights=asdict(read_stored(run / WEIGHTS, WeightsReport)) if (run / WEIGHTS).is_file() else {},
@@ -108,9 +118,16 @@ def write_page(path: Path, page: str) -> None:
 
 def templates() -> Environment:
     """Return the page templates, which escape all values."""
-    return Environment(
+    found = Environment(
         loader=PackageLoader("tag2mask.reports", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    found.filters["unbroken"] = unbroken
+    return found
+
+
+def unbroken(text: str) -> Markup:
+    """Return a text whose options, such as --threshold, are not broken at their hyphens."""
+    return Markup(re.sub(r"(--[a-z][\w-]*)", r'<span class="unbroken">\1</span>', escape(text)))
 
 
 def own_mask_set(run: Path) -> Path:
@@ -125,15 +142,6 @@ def own_mask_set(run: Path) -> Path:
     return found[0]
 
 
-def own_truth(run: Run, masks: MaskSet) -> Path | None:
-    """Return the folder of the data set's truth for these masks, or None."""
-    data = masks.manifest.get("data") or run.own_data  # manifests about new images name no data
-    if data is None:
-        return None
-    folder = Path(data) / run.settings.data.masks
-    return folder if any((folder / f"{name}.png").is_file() for name in masks.names()) else None
-
-
 def charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
     """Return charts of loss terms and validation scores over epochs."""
     if not metrics:
@@ -145,6 +153,13 @@ def charts(metrics: Sequence[dict[str, Any]]) -> list[Chart]:
         scores = {"mean AP": [row["val_ap"] for row in metrics], "F1": [row["val_f1"] for row in metrics]}
         found.append(line_chart("Tags of validation images", "score", epochs, scores, top=1.0))
     return found
+
+
+def mask_charts(run: Run, masks: MaskSet, scores: Scores | None, truth: Path | None) -> list[Chart]:
+    """Return the charts of masks against truth; none without truth."""
+    if scores is None or truth is None:
+        return []
+    return [confusion_chart(run.classes, total(scores.counts)), *threshold_charts(run, masks, truth)]
 
 
 def class_rows(run: Run, metrics: Sequence[dict[str, Any]], scores: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Shapes: Y X pixels.
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -14,6 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.masks.overlay import Picture
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A picture, as a data URI, and its caption."""
+
+    picture: str
+    caption: str
+
 
 HEAT = np.array([[13, 8, 135], [126, 3, 168], [204, 71, 120], [248, 149, 64], [240, 249, 33]], np.float64)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from tag2mask.data import open_dataset
 from tag2mask.errors import MaskSetError, SettingsError
-from tag2mask.evaluation.evaluate import in_percent, score_masks
+from tag2mask.evaluation.evaluate import in_percent, own_truth, score_masks
 from tag2mask.masks.manifest import MANIFEST
 from tag2mask.masks.write import MaskSet, open_mask_set
 from tag2mask.reports.charts import Chart, line_chart
 from tag2mask.reports.comparison import SHOWN, ComparedRow, compare_image
-from tag2mask.reports.page import own_truth, templates
+from tag2mask.reports.page import templates
 from tag2mask.reports.sheet import choose_evenly, class_keys
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.sources import SUPERVISED, of_same_classes
@@ -66,7 +66,7 @@ def segmenter_section(
     if full is not None:
         sets[FULL] = of_same_classes(full, opened.classes)
         require_learned(sets[FULL], from_truth=True)
-    truth = truth or own_truth(opened, sets[WEAK])
+    truth = truth or own_truth(sets[WEAK], opened.settings.data, opened.own_data)
     names = common_names(sets, truth)
     assert truth is not None
     beside = own_masks(opened, own, names)

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Tiles = Literal["image", "batch"]
+
 
 @dataclass(frozen=True)
 class Clipped:
@@ -23,41 +25,40 @@ class Clipped:
     kept_BYX: Tensor
 
 
-def clipped_loss(
-    energy_BYX: Tensor,
-    labelled_BYX: Tensor,
-    tau: float,
-    tile: int,
-    tiles: Literal["image", "batch"] = "image",
-    whole: Tensor | None = None,
-) -> Clipped:
-    """The mean over counted pixels of min(G, t): G is the cross-entropy, t = max(lambda_i, lambda_g).
+def thresholds(
+    energy_BYX: Tensor, labelled_BYX: Tensor, tau: float, tile: int, tiles: Tiles = "image", whole: Tensor | None = None
+) -> Tensor:
+    """Thresholds max(lambda_i, lambda_g) on the cross-entropy G of each pixel, ``(B, Y, X)``; none if lambda_g > tau.
 
     lambda_i is the mean of G over a pixel's S x S tile. lambda_g is the mean over all pixels of this batch, or of
-    ``whole``, the summed ``mean_parts`` of a batch split over several processes. A pixel above t adds a constant, so
-    its gradient is 0; that of the others is 1 / (counted pixels). If lambda_g > tau, the loss is the plain mean.
-    Pixels with a label are counted; with tiles of the ``batch``, all pixels are.
+    ``whole``, the summed ``mean_parts`` of a batch split over several processes.
     """
     with torch.no_grad():
         total, pixels = mean_parts(energy_BYX, labelled_BYX, tiles) if whole is None else whole
         level = total / pixels.clamp_min(1)
-        # An infinite threshold clips nothing; an if statement here would make the host wait for the device.
         threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), level)
-        threshold_BYX = threshold_BYX.masked_fill(level > tau, math.inf)
-        clipped_BYX = labelled_BYX & ~(energy_BYX <= threshold_BYX)
+        # An infinite threshold clips nothing; an if statement here would make the host wait for the device.
+        return threshold_BYX.masked_fill(level > tau, math.inf)
+
+
+def clipped_loss(energy_BYX: Tensor, labelled_BYX: Tensor, threshold_BYX: Tensor, pixels: Tensor) -> Clipped:
+    """The sum over labelled pixels of min(G, t), divided by the number of ``pixels`` that count.
+
+    A pixel above t adds a constant, so its gradient is 0; that of the others is 1 / ``pixels``.
+    """
+    clipped_BYX = labelled_BYX & ~(energy_BYX.detach() <= threshold_BYX)
     limited_BYX = torch.where(clipped_BYX, threshold_BYX, energy_BYX)
-    loss = (limited_BYX * labelled_BYX).sum() / counted_pixels(labelled_BYX, tiles).sum().clamp_min(1)
-    return Clipped(loss, labelled_BYX & ~clipped_BYX)
+    return Clipped((limited_BYX * labelled_BYX).sum() / pixels.clamp_min(1), labelled_BYX & ~clipped_BYX)
 
 
-def mean_parts(energy_BYX: Tensor, labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
+def mean_parts(energy_BYX: Tensor, labelled_BYX: Tensor, tiles: Tiles) -> Tensor:
     """The sum of G over labelled pixels, and the number of counted pixels: ``(2,)``."""
     with torch.no_grad():
         pixels = counted_pixels(labelled_BYX, tiles).sum().to(energy_BYX.dtype)
         return torch.stack([(energy_BYX * labelled_BYX).sum(), pixels])
 
 
-def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Literal["image", "batch"]) -> Tensor:
+def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Tiles) -> Tensor:
     """Mean over the counted pixels of each pixel's tile, ``(B, Y, X)``; tiles at the border may be smaller."""
     B, Y, X = energy_BYX.shape
     counted_BYX = counted_pixels(labelled_BYX, tiles).float()
@@ -68,8 +69,8 @@ def tile_means(energy_BYX: Tensor, labelled_BYX: Tensor, tile: int, tiles: Liter
     return means_Buv.repeat_interleave(tile, 1).repeat_interleave(tile, 2)[:, :Y, :X]
 
 
-def counted_pixels(labelled_BYX: Tensor, tiles: Literal["image", "batch"]) -> Tensor:
-    """Mask of the pixels over which means are taken."""
+def counted_pixels(labelled_BYX: Tensor, tiles: Tiles) -> Tensor:
+    """Mask of the pixels over which means are taken: those with a label, or all with tiles of the ``batch``."""
     return torch.ones_like(labelled_BYX) if tiles == "batch" else labelled_BYX
 
 

@@ -21,34 +21,38 @@ from tag2mask.data import Classes, DataSettings
 from tag2mask.data.loading import load_image
 from tag2mask.data.resizing import fitted_size
 from tag2mask.errors import DataError
-from tag2mask.masks.packed import Packed, labels_in
+from tag2mask.masks.packed import File, InMemory, labels_in
 from tag2mask.masks.scores import ScoreFile
 from tag2mask.segmentation.settings import CropSettings
 
 TRIES = 10  # to find a crop that a single class does not fill
+PAINTED, CORRECTED, TOUCHED = 0, 1, 2  # labels of a painted mask, of a corrected one, and those set by a person
 
 
 @dataclass(frozen=True)
 class LabelledImage:
     """An image, the label image to learn, and the true one if the labels' precision is to be scored.
 
-    ``scores`` are soft labels, which are learned where the label image is not ignore.
+    ``scores`` are soft labels, which are learned where the label image is not ignore. If a person corrected the label
+    image, ``touched`` marks the pixels they set; soft labels are then not learned.
     """
 
     name: str
     image: Path
-    labels: Path | Packed
+    labels: File
     truth: Path | None = None
     scores: ScoreFile | None = None
+    touched: InMemory | None = None
 
 
 class Crop(NamedTuple):
     """One crop; a loader collates the crops of a batch field by field.
 
-    ``image (bands, S, S)`` is normalised. ``labels (2, S, S)`` are the labels to learn, and the truth, which is all
-    ignore if unknown. ``size (2,)`` is the height and width of the image within the crop, which is padded at the right
-    and bottom. ``shares (P, S, S)`` are soft labels, times 255, of the classes ``values (P,)``. P is the same for all
-    crops of a data set, and 0 without soft labels; unused planes are 0.
+    ``image (bands, S, S)`` is normalised. ``labels (3, S, S)`` are the labels to learn; the truth, which is all ignore
+    if unknown; and how the labels are meant, one of ``PAINTED``, ``CORRECTED`` and ``TOUCHED``. ``size (2,)`` is the
+    height and width of the image within the crop, which is padded at the right and bottom. ``shares (P, S, S)`` are
+    soft labels, times 255, of the classes ``values (P,)``. P is the same for all crops of a data set, and 0 without
+    soft labels; unused planes are 0.
     """
 
     image: Tensor
@@ -96,7 +100,7 @@ class LabelledCrops(TorchDataset[Crop]):
         shares_Phw, values_P = self.soft_labels(one)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return Crop(*self.cut(image, torch.stack([labels, truth]), shares_Phw), values_P)
+            return Crop(*self.cut(image, torch.stack([labels, truth, meant(one, labels)]), shares_Phw), values_P)
 
     def soft_labels(self, one: LabelledImage) -> tuple[Tensor, Tensor]:
         """Planes ``(P, h, w)`` of an image and their classes ``(P,)``, padded with 0."""
@@ -121,7 +125,8 @@ class LabelledCrops(TorchDataset[Crop]):
         labels_NYX = labels_NYX[:, top : top + self.crop, left : left + self.crop]
         shares_PYX = grown(shares_Phw, size)[:, top : top + self.crop, left : left + self.crop]
         if self.planes:
-            labels_NYX = torch.stack([labels_NYX[0].masked_fill((shares_PYX == 0).all(0), ignore), labels_NYX[1]])
+            unknown_YX = (shares_PYX == 0).all(0) & (labels_NYX[2] == PAINTED)
+            labels_NYX = torch.stack([labels_NYX[0].masked_fill(unknown_YX, ignore), *labels_NYX[1:]])
         if uniform(0, 1) < settings.flip:
             image, labels_NYX, shares_PYX = image.flip(-1), labels_NYX.flip(-1), shares_PYX.flip(-1)
         if len(self.mean) == 3 and settings.distort > 0:
@@ -132,6 +137,20 @@ class LabelledCrops(TorchDataset[Crop]):
         return F.pad(image, missing), labels_NYX, torch.tensor(image.shape[1:]), F.pad(shares_PYX, missing)
 
 
+def meant(one: LabelledImage, labels_YX: Tensor) -> Tensor:
+    """How the labels of an image are meant, ``(Y, X)``.
+
+    Raises:
+        DataError: the touched pixels have another size.
+    """
+    if one.touched is None:
+        return torch.full_like(labels_YX, PAINTED)
+    touched = labels_in(one.touched)
+    if touched.shape != labels_YX.shape:
+        raise DataError(f"{one.touched}: its size is {touched.shape}, but the image's is {tuple(labels_YX.shape)}")
+    return torch.where(torch.from_numpy(touched > 0), TOUCHED, CORRECTED)
+
+
 def grown(shares_Phw: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize 8-bit planes bilinearly: ``(P, Y, X)``."""
     if not len(shares_Phw):
@@ -140,7 +159,7 @@ def grown(shares_Phw: Tensor, size: tuple[int, int]) -> Tensor:
     return shares_PYX.round().to(torch.uint8)
 
 
-def read_labels(path: Path | Packed, image: Tensor, classes: Classes) -> Tensor:
+def read_labels(path: File, image: Tensor, classes: Classes) -> Tensor:
     """Read the label image of ``image``, int64 ``(Y, X)``.
 
     Raises:

@@ -26,7 +26,7 @@ from tag2mask.segmentation.kinds import SEGMENTER
 from tag2mask.segmentation.model import ARCHITECTURES, Built, Segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.sources import LabelSource
-from tag2mask.stored import Place, Stored, damaged, read_stored
+from tag2mask.stored import Stored, damaged, read_stored
 from tag2mask.training.run import (
     CLASSES,
     CONFIG,
@@ -51,19 +51,21 @@ class LabelOrigin(Stored, extra="allow"):
 class SegmenterConfig(RunConfig):
     """The ``config.yaml`` of a segmenter."""
 
-    data: Place
     data_settings: dict[str, Any]
     origin: LabelOrigin
 
 
 @dataclass(frozen=True)
 class SegmenterRun:
-    """A finished or unfinished segmenter, opened for reading; ``data_settings`` are those of its run."""
+    """A finished or unfinished segmenter, opened for reading; ``data_settings`` are those of its run.
+
+    ``data`` is None if it was published without its data set.
+    """
 
     path: Path
     settings: SegmentSettings
     classes: Classes
-    data: Path
+    data: Path | None
     data_settings: DataSettings
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -123,7 +125,8 @@ def open_segmenter(path: Path) -> SegmenterRun:
     with damaged(path / CONFIG):
         require_complete(settings)
         mean, std = config.statistics(data.bands)
-    return SegmenterRun(path, settings, classes, Path(config.data), data, mean, std, config.origin.model_dump())
+    own = None if config.data is None else Path(config.data)
+    return SegmenterRun(path, settings, classes, own, data, mean, std, config.origin.model_dump())
 
 
 def require_complete(settings: SegmentSettings) -> None:

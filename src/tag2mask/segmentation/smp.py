@@ -26,7 +26,7 @@ from tag2mask.errors import SettingsError, WeightsError
 from tag2mask.segmentation.model import ARCHITECTURES, Architecture, Built, Segmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.training.settings import TrainSettings
-from tag2mask.vit.weights import Weights, WeightsReport
+from tag2mask.vit.weights import NO_WEIGHTS, Weights, WeightsReport
 from tag2mask.vit.weights_file import read_state, require_numbers
 
 INSTALL = "pip install 'tag2mask[smp]'"
@@ -151,7 +151,7 @@ def build_smp(settings: SegmentSettings, data: DataSettings, classes: int, weigh
     if isinstance(weights, Path):
         report = load_encoder(whole, weights, encoder, data.bands)
     elif weights == "none":
-        report = WeightsReport("none (random initialisation)", 0, tuple(whole.state_dict()))
+        report = WeightsReport(f"{NO_WEIGHTS} (random initialisation)", 0, tuple(whole.state_dict()))
     else:
         report = WeightsReport(f"smp's hub, {encoder} {HUB}", len(whole.state_dict()))
     return Built(segmenter, report, mean, std)

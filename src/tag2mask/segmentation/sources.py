@@ -6,16 +6,18 @@ supervised reference. The segmenter's ``config.yaml`` states which.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tag2mask.data import Classes, open_dataset
 from tag2mask.errors import DataError, MaskSetError, SettingsError
-from tag2mask.masks.write import MaskSet, open_finished
+from tag2mask.masks.packed import InMemory
+from tag2mask.masks.write import MaskSet, open_finished, with_corrections
 from tag2mask.segmentation.crops import LabelledImage
 from tag2mask.segmentation.settings import Target
+from tag2mask.shown import counted
 from tag2mask.training.run import Run
 
 SUPERVISED = "training: all labels are truth"
@@ -31,18 +33,29 @@ class LabelSource:
 
 
 def open_labels(
-    run: Run, masks: Path | None, truth: Path | None, fully_supervised: bool, split: str, target: Target = "hard"
+    run: Run,
+    masks: Path | None,
+    truth: Path | None,
+    fully_supervised: bool,
+    split: str,
+    target: Target = "hard",
+    corrections: Path | None = None,
 ) -> LabelSource:
     """Open the images of the mask set ``masks``, with its masks or the truth as labels.
 
-    A ``soft`` target adds the mask set's scores.
+    A ``soft`` target adds the mask set's scores. Masks in ``corrections`` replace the painted ones; rejected images
+    are left out.
 
     Raises:
         SettingsError: the options contradict each other.
         MaskSetError: ``masks`` is not a mask set, is unfinished or empty, has other classes, or lacks scores.
         DataError: an image is missing, or there is no truth.
     """
-    opened = None if masks is None else of_same_classes(masks, run.classes)
+    opened = None if masks is None else with_corrections(of_same_classes(masks, run.classes), corrections)
+    if corrections is not None and (opened is None or fully_supervised):
+        raise SettingsError(
+            "--corrections are those of a mask set: name it with --masks, and leave out --fully-supervised"
+        )
     images = photographs_of(run, opened, split)
     true = {} if truth is None else true_labels(truth, images)
     if fully_supervised:
@@ -58,10 +71,15 @@ def open_labels(
         raise SettingsError("--masks MASKSET is missing: a segmenter learns from the masks that tag2mask masks painted")
     scores = opened.scores(images) if target == "soft" else {}
     labelled = (
-        LabelledImage(name, image, opened.mask(name), true.get(name), scores.get(name))
+        LabelledImage(name, image, opened.mask(name), true.get(name), scores.get(name), touched_in(opened, name))
         for name, image in images.items()
     )
     return LabelSource(tuple(labelled), from_masks(opened, truth, target))
+
+
+def touched_in(masks: MaskSet, name: str) -> InMemory | None:
+    """Return the touched pixels of an image whose mask was corrected."""
+    return None if masks.corrected is None else masks.corrected.touched.get(name)
 
 
 def of_same_classes(path: Path, classes: Classes) -> MaskSet:
@@ -113,12 +131,22 @@ def from_masks(masks: MaskSet, truth: Path | None, target: Target) -> dict[str, 
     if truth is not None and SCORING not in used[0]:  # already listed if the model that painted them was scored, too
         used.append(SCORING)
     learned = "scores of mask set" if target == "soft" else "mask set"
+    corrected = None if masks.corrected is None else masks.corrected.origin(masks.names() + list(masks.left_out))
+    by_people = "" if corrected is None else say_corrected(corrected)
+    labels_used = f"{learned} {masks.path.resolve().name}, {masks.manifest.get('labels_used', 'unknown')}{by_people}"
     return {
-        "labels_used": f"{learned} {masks.path.resolve().name}, {masks.manifest.get('labels_used', 'unknown')}",
+        "labels_used": labels_used,
         "truth_used": "; ".join(text for text in used if text != "none") or "none",
         "masks": describe_mask_set(masks),
+        "corrections": corrected,
         "truth": None if truth is None else str(truth.resolve()),
     }
+
+
+def say_corrected(corrected: Mapping[str, Any]) -> str:
+    """Say how people changed a mask set."""
+    rejected = f", {counted(corrected['rejected'], 'rejected image')} left out" if corrected["rejected"] else ""
+    return f"; {counted(corrected['corrected'], 'mask')} corrected by people{rejected}"
 
 
 def from_truth(masks: MaskSet | None, truth: Path) -> dict[str, Any]:

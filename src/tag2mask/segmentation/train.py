@@ -5,6 +5,8 @@ Shapes: B batch, K pixel classes, S side of a crop.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,14 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tag2mask.beginnings import require_begun_as
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.files import stopped_early
 from tag2mask.segmentation.build import architecture, build_segmenter
-from tag2mask.segmentation.clipping import clipped_loss, counted_pixels, mean_parts
-from tag2mask.segmentation.crops import Crop, LabelledCrops
+from tag2mask.segmentation.clipping import clipped_loss, counted_pixels, mean_parts, thresholds
+from tag2mask.segmentation.crops import PAINTED, TOUCHED, Crop, LabelledCrops
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter, write_segmenter_header
 from tag2mask.segmentation.losses import collision, pair_count, potts
 from tag2mask.segmentation.model import Segmenter
@@ -29,6 +32,8 @@ from tag2mask.segmentation.sources import LabelSource, open_labels
 from tag2mask.shown import Shown, Table, counted
 from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
+from tag2mask.training.memory import buffers_kept
+from tag2mask.training.parts import Part
 from tag2mask.training.run import MODEL, Run, open_run
 from tag2mask.training.settings import with_epochs
 from tag2mask.training.start import open_accelerator, own_folder, require_empty, require_same_settings
@@ -79,10 +84,12 @@ def segment(
     truth: Path | None = None,
     fully_supervised: bool = False,
     resume: bool = False,
+    corrections: Path | None = None,
 ) -> SegmentResult:
     """Train a segmenter on a mask set and write it to ``out``; ``run`` provides images, classes and backbone.
 
-    ``truth`` is only used to score the labels' precision, or learned if ``fully_supervised``.
+    ``truth`` is only used to score the labels' precision, or learned if ``fully_supervised``. Masks in ``corrections``
+    replace the painted ones, and the pixels that people touched count fully; rejected images are left out.
 
     Raises:
         DataError, MaskSetError, SettingsError, WeightsError: the input is wrong.
@@ -93,7 +100,7 @@ def segment(
     resume = resume and not stopped_early(out)
     settings = resolve_segmenter(settings, opened, fully_supervised)
     split = settings.split or opened.settings.split
-    source = open_labels(opened, masks, truth, fully_supervised, split, settings.target)
+    source = open_labels(opened, masks, truth, fully_supervised, split, settings.target, corrections)
     if not resume:
         require_empty(out)
     return train_segmenter(opened, source, out, settings, resume)
@@ -168,47 +175,77 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         optimiser = optimiser_for(segmenter.parameter_groups(), settings.optimiser)
         clip = settings.optimiser.clip
         super().__init__(accelerator, segmenter, optimiser, crops, len(crops), settings, clip, out, interrupt)
+        # A single crop has no statistics of its own for a BatchNorm.
+        self.fewest = 2 if any(isinstance(module, _BatchNorm) for module in segmenter.modules()) else 1
 
     def factor(self, step: int) -> float:
         """Factor on the base learning rates at a step."""
         return poly_rate(step, self.steps, self.settings.optimiser)
 
-    def terms(self, *batch: Tensor) -> dict[str, Tensor]:
-        """The clipped loss on the labels of a batch of ``Crop``, and the weighted Potts loss if its weight is not 0.
+    def survey(self, parts: Sequence[Part]) -> None:
+        """Count pixels and pairs of the whole batch; with several parts, compute the thresholds of its pixels.
 
-        Each is this process's part of the mean over the pixels, or pairs of pixels, of all processes.
+        These depend on the energies of all parts, so each is then computed twice.
         """
-        crop, settings = Crop(*batch), self.settings
-        labels_BYX, truth_BYX = self.own(crop.labels).unbind(1)
+        crops, tiles = [Crop(*part.fields) for part in parts], self.settings.clipping.tiles
+        labels_BYX, _, meant_BYX = self.own(torch.cat([crop.labels for crop in crops])).unbind(1)
+        self.pixels = self.add_own(counted_pixels(labels_BYX != self.ignore, tiles).sum())
+        self.pairs = self.add_own(torch.stack([pair_count(crop.size) for crop in crops]).sum())
+        self.thresholds = None
+        if len(parts) > 1 and self.tau > 0:
+            energies, size = [], len(crops[0].image)
+            own = zip(parts, crops, torch.split(labels_BYX, size), torch.split(meant_BYX, size), strict=True)
+            with torch.no_grad(), buffers_kept(self.module):
+                for part, crop, own_BYX, own_meant_BYX in own:
+                    self.seed(part)
+                    energies.append(self.energy(self.model(crop.image).float(), own_BYX, own_meant_BYX, crop))
+            self.thresholds = torch.split(self.threshold(torch.cat(energies), labels_BYX, meant_BYX), size)
+
+    def terms(self, part: Part) -> dict[str, Tensor]:
+        """The clipped loss on the labels of the crops of a part, and the weighted Potts loss if its weight is not 0.
+
+        Each is this part of the mean over the pixels, or pairs of pixels, of the whole batch.
+        """
+        crop, settings = Crop(*part.fields), self.settings
+        labels_BYX, truth_BYX, meant_BYX = self.own(crop.labels).unbind(1)
         logits_BKYX = self.model(crop.image).float()
-        energy_BYX = self.energy(logits_BKYX, labels_BYX, crop)
-        labelled_BYX = labels_BYX != self.ignore
-        clipping = settings.clipping
-        level = None if alone() else add_up(mean_parts(energy_BYX, labelled_BYX, clipping.tiles) * self.has_own())
-        clipped = clipped_loss(energy_BYX, labelled_BYX, self.tau, self.tile, clipping.tiles, level)
+        energy_BYX = self.energy(logits_BKYX, labels_BYX, meant_BYX, crop)
+        if self.thresholds is not None:
+            threshold_BYX = self.thresholds[part.number]
+        else:
+            threshold_BYX = self.threshold(energy_BYX, labels_BYX, meant_BYX)
+        clipped = clipped_loss(energy_BYX, labels_BYX != self.ignore, threshold_BYX, self.pixels)
         self.tally(labels_BYX, truth_BYX, clipped.kept_BYX)
-        terms = {LOSSES[settings.target]: clipped.loss * self.part(counted_pixels(labelled_BYX, clipping.tiles).sum())}
+        terms = {LOSSES[settings.target]: clipped.loss}
         if settings.potts:
             smooth = potts(logits_BKYX, crop.image, crop.size)
-            terms["potts"] = settings.potts * smooth * self.part(pair_count(crop.size))
+            own = pair_count(crop.size) * self.has_own()
+            terms["potts"] = settings.potts * smooth * (own.to(smooth.dtype) / self.pairs.clamp_min(1))
         return terms
 
-    def energy(self, logits_BKYX: Tensor, labels_BYX: Tensor, crop: Crop) -> Tensor:
-        """Loss of each pixel, ``(B, Y, X)``; 0 where it is ignored."""
+    def threshold(self, energy_BYX: Tensor, labels_BYX: Tensor, meant_BYX: Tensor) -> Tensor:
+        """The energies above which pixels of the whole batch are clipped, ``(B, Y, X)``; touched pixels never are."""
+        labelled_BYX, tiles = labels_BYX != self.ignore, self.settings.clipping.tiles
+        level = None if alone() else self.add_own(mean_parts(energy_BYX, labelled_BYX, tiles))
+        threshold_BYX = thresholds(energy_BYX, labelled_BYX, self.tau, self.tile, tiles, level)
+        return threshold_BYX.masked_fill(meant_BYX == TOUCHED, math.inf)
+
+    def add_own(self, value: Tensor) -> Tensor:
+        """Sum a value of the current batch over all processes whose batch is their own."""
+        return add_up(value * self.has_own())
+
+    def energy(self, logits_BKYX: Tensor, labels_BYX: Tensor, meant_BYX: Tensor, crop: Crop) -> Tensor:
+        """Loss of each pixel, ``(B, Y, X)``; 0 where it is ignored. Only painted masks have soft labels."""
         if self.settings.target == "soft":
-            return collision(logits_BKYX, crop.shares, crop.values, labels_BYX != self.ignore)
+            painted_BYX = (labels_BYX != self.ignore) & (meant_BYX == PAINTED)
+            soft_BYX = collision(logits_BKYX, crop.shares, crop.values, painted_BYX)
+            labels_BYX = labels_BYX.masked_fill(painted_BYX, self.ignore)
+            return soft_BYX + F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
         return F.cross_entropy(logits_BKYX, labels_BYX, ignore_index=self.ignore, reduction="none")
 
-    def share(self) -> float:
-        """Always 1: each term already is this process's part."""
+    def weight(self, part: Part) -> float:
+        """Always 1: each term already is a part of the mean over the whole batch."""
         return 1.0
-
-    def part(self, count: Tensor) -> Tensor | float:
-        """Weight of this process's mean over ``count`` items in the mean over all processes."""
-        if alone():
-            return 1.0
-        own = count.float() * self.has_own()
-        return own / add_up(own.clone()).clamp_min(1)
 
     def own(self, labels_BNYX: Tensor) -> Tensor:
         """Return the labels, all set to ignore if the batch belongs to another process."""

@@ -36,7 +36,9 @@ class LoopState:
     """Progress of a run: ``step`` optimiser steps in total, of which epoch ``epoch`` has finished ``batch`` batches.
 
     ``sums`` are the loss terms of the epoch so far, ``counts`` its other counters, ``rows`` the metrics of finished
-    epochs, all totals over all ``processes``.
+    epochs, all totals over all ``processes``. A batch is computed in parts of ``micro_batch`` images, None for all at
+    once, with blocks computed again if ``recompute``; both were chosen for the setting ``memory``.
+    ``scaler`` is the state of fp16's loss scaling.
     """
 
     epoch: int = 0
@@ -48,6 +50,10 @@ class LoopState:
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     processes: int = 1
+    micro_batch: int | None = None
+    recompute: bool = False
+    memory: str | None = None
+    scaler: dict[str, float] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 

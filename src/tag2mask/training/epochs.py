@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from tag2mask.data.loading import read_batches
@@ -29,8 +32,11 @@ from tag2mask.training import run as layout
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.checkpoint import STATE, LoopState, load_state, save_state
 from tag2mask.training.interrupt import Interrupt, ignore_interrupt
+from tag2mask.training.memory import Fit, fit_step
+from tag2mask.training.parts import Part, add_in_parts, split
 from tag2mask.training.settings import LoopSettings
 from tag2mask.training.together import add_up, alone
+from tag2mask.vit.vit import recompute_blocks
 
 S = TypeVar("S", bound=LoopSettings)
 
@@ -84,14 +90,18 @@ class EpochLoop(ABC, Generic[S]):
         # Sums over many pixels need float64, which MPS does not have.
         self.wide = torch.float32 if accelerator.device.type == "mps" else torch.float64
         self.asked = False
+        self.fewest = 1  # images in a part
 
     @abstractmethod
-    def terms(self, *batch: Any) -> dict[str, Tensor]:
-        """Named loss terms of a batch, each a mean over its images; their sum is minimised."""
+    def terms(self, part: Part) -> dict[str, Tensor]:
+        """Named loss terms of a part of a batch; the sum of all terms of all parts, times ``weight``, is minimised."""
 
     @abstractmethod
-    def share(self) -> float:
-        """Weight of this process's batch in the means over the batches of all processes."""
+    def weight(self, part: Part) -> float:
+        """Factor on a part's terms, so that their sums over all parts and processes are means over the whole batch."""
+
+    def survey(self, parts: Sequence[Part]) -> None:
+        """Find out what the terms of one part depend on in the others; most losses depend on nothing."""
 
     @abstractmethod
     def factor(self, step: int) -> float:
@@ -114,7 +124,7 @@ class EpochLoop(ABC, Generic[S]):
         """Print the lines ``opening``, then train from ``state`` to the end."""
         main = self.accelerator.is_main_process
         with progress_bar(self.title, self.steps, self.state.step, shown=main) as bar:
-            for line in opening if main else ():
+            for line in (*opening, *self.fit_memory()) if main else self.fit_memory():
                 bar.say(line)
             while not self.finished():
                 self.run_epoch(bar)
@@ -140,6 +150,8 @@ class EpochLoop(ABC, Generic[S]):
             RunError: there is none, it is damaged, or it belongs to another model or another number of processes.
         """
         self.state = load_state(self.out, self.module, self.optimiser.optimizer)
+        if self.accelerator.scaler is not None and self.state.scaler:
+            self.accelerator.scaler.load_state_dict(self.state.scaler)
         before, now = self.state.processes, self.accelerator.num_processes
         if before != now:
             raise RunError(f"{self.out} was trained with {before} processes, not {now}; resume with {before}")
@@ -156,20 +168,15 @@ class EpochLoop(ABC, Generic[S]):
         """Finish the current epoch and write its row of metrics."""
         state = self.state
         self.batches = self.epoch_batches()
-        reader = DataLoader(
-            self.items,
-            batch_sampler=self.batches,
-            num_workers=self.settings.workers,
-            worker_init_fn=ignore_interrupt,
-            collate_fn=self.collate,
-        )
-        # These batches already belong to this process: accelerate must not split them again.
-        loader = prepare_data_loader(reader, self.accelerator.device, 1, 0, put_on_device=True)
+        loader = self.reader(self.batches)
         self.model.train()
         clock = time.monotonic()
         for batch in read_batches(loader):
+            size = state.micro_batch
             with self.accelerator.accumulate(self.model):
                 stepped = self.step(*batch)
+            if state.micro_batch != size:
+                bar.say(f"out of memory: from here on {state.micro_batch} of {len(batch[0])} images at once")
             state.batch += 1
             if stepped:
                 now = time.monotonic()
@@ -177,6 +184,20 @@ class EpochLoop(ABC, Generic[S]):
                 bar.advance(1, f"epoch {state.epoch + 1}")
                 self.stop_if_asked()
         self.finish_epoch(bar, clock)
+
+    def reader(self, batches: Iterable[Any]) -> Iterable[Any]:
+        """Read these batches of keys onto the device; pinned memory lets a GPU fetch one during a step."""
+        device = self.accelerator.device
+        reader = DataLoader(
+            self.items,
+            batch_sampler=batches,
+            num_workers=self.settings.workers,
+            worker_init_fn=ignore_interrupt,
+            collate_fn=self.collate,
+            pin_memory=device.type == "cuda",
+        )
+        # These batches already belong to this process: accelerate must not split them again.
+        return prepare_data_loader(reader, device, 1, 0, put_on_device=True, non_blocking=True)  # type: ignore[no-any-return]
 
     def stop_if_asked(self) -> None:
         """Save the state if it is due; if Ctrl-C was pressed, save it and stop."""
@@ -189,17 +210,14 @@ class EpochLoop(ABC, Generic[S]):
     def step(self, *batch: Any) -> bool:
         """Run forward and backward for one batch; return True if the optimiser took a step."""
         state, accelerator = self.state, self.accelerator
-        # Dropped paths, masked tokens and gates depend on the seed and the place in the run, so resuming is exact.
-        torch.manual_seed(mix(self.settings.seed, state.epoch, state.batch, accelerator.process_index, 1))
-        terms = self.terms(*batch)
-        share = self.share()
-        # Gradients are averaged over processes, but the loss is the sum of their weighted parts.
-        total = torch.stack(list(terms.values())).sum() * (share * accelerator.num_processes)
-        accelerator.backward(total)
+        before = self.lost, self.sums, self.counts
+
+        def add(parts: Sequence[Part]) -> None:
+            self.lost, self.sums, self.counts = before[0], dict(before[1]), dict(before[2])
+            self.add_gradients(parts)
+
+        add_in_parts(add, batch, state, list(self.module.parameters()), self.fewest)
         _, images = self.batches.sizes(state.batch)
-        for name, term in terms.items():
-            add_to(self.sums, name, term.detach().to(self.wide) * (share * images))
-        self.lost = self.lost + total.detach()
         state.sums["images"] = state.sums.get("images", 0.0) + images
         if not accelerator.sync_gradients:
             return False
@@ -211,6 +229,54 @@ class EpochLoop(ABC, Generic[S]):
         self.optimiser.zero_grad()
         state.step += 1
         return True
+
+    def add_gradients(self, parts: Sequence[Part]) -> None:
+        """Add the gradients and the loss terms of all parts of the current batch."""
+        self.survey(parts)
+        _, images = self.batches.sizes(self.state.batch)
+        for part in parts:
+            together = part.number == len(parts) - 1  # processes exchange gradients once
+            with nullcontext() if together else self.accelerator.no_sync(self.model):
+                self.seed(part)
+                terms, weight = self.terms(part), self.weight(part)
+                # Gradients are averaged over processes, but the loss is the sum of their weighted parts.
+                total = torch.stack(list(terms.values())).sum() * (weight * self.accelerator.num_processes)
+                self.accelerator.backward(total)
+            for name, term in terms.items():
+                add_to(self.sums, name, term.detach().to(self.wide) * (weight * images))
+            self.lost = self.lost + total.detach()
+
+    def seed(self, part: Part) -> None:
+        """Make dropped paths, masked tokens and gates depend on the place in the run alone, so resuming is exact."""
+        state, number = self.state, (part.number,) if part.number else ()
+        process = self.accelerator.process_index
+        torch.manual_seed(mix(self.settings.seed, state.epoch, state.batch, process, 1, *number))
+
+    def fit_memory(self) -> list[str]:
+        """Choose the micro-batch for the setting ``memory``, unless the state holds the choice; say what was chosen.
+
+        Raises:
+            SettingsError: not one image fits.
+        """
+        state, settings = self.state, self.settings
+        if settings.memory != state.memory:
+            state.memory, state.micro_batch, state.recompute = settings.memory, None, False
+            if settings.memory is not None:
+                self.model.train()
+                given = (self.module, self.optimiser.optimizer, settings, self.accelerator.device, self.fewest)
+                fit = fit_step(self.try_images, *given)
+                self.sums, self.counts, self.lost = {}, {}, torch.zeros_like(self.lost)
+                state.micro_batch, state.recompute = fit.micro_batch, fit.recompute
+        recompute_blocks(self.module, state.recompute)
+        if settings.memory is None or state.micro_batch is None:
+            return []
+        return [Fit(state.micro_batch, state.recompute).describe(settings.memory, settings.batch_size)]
+
+    def try_images(self, count: int) -> None:
+        """Add the gradients of a batch of this many images."""
+        drawn = islice(cycle(next(iter(self.epoch_batches()))), count)
+        batch = (self.collate or default_collate)([self.items[key] for key in drawn])
+        self.add_gradients(split(send_to_device(batch, self.accelerator.device), None))
 
     def agree(self, norm: Tensor) -> None:
         """Sum the losses and counts of a step over all processes, and find out whether one was asked to stop.
@@ -273,6 +339,8 @@ class EpochLoop(ABC, Generic[S]):
         """Save the state if enough time has passed or ``force`` is true."""
         due = time.monotonic() - self.saved_at > 60 * self.settings.save_minutes
         if self.accelerator.is_main_process and (force or due):
+            if self.accelerator.scaler is not None:
+                self.state.scaler = self.accelerator.scaler.state_dict()
             save_state(self.out, self.module, self.optimiser.optimizer, self.state)
             self.saved_at = time.monotonic()
 

@@ -25,6 +25,7 @@ from tag2mask.shown import Shown, counted
 from tag2mask.training import run as layout
 from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
+from tag2mask.training.parts import Part
 from tag2mask.training.schedule import factor, optimiser_groups
 from tag2mask.training.settings import TrainSettings, with_epochs, with_method
 from tag2mask.training.start import (
@@ -197,16 +198,16 @@ class Trainer(EpochLoop[TrainSettings]):
             round(self.state.seconds, 1),
         )
 
-    def terms(self, *batch: Tensor) -> dict[str, Tensor]:
+    def terms(self, part: Part) -> dict[str, Tensor]:
         """The method's loss on images ``(B, bands, S, S)``, tags ``(B, C)`` and the other views it declares."""
-        images, tags, *views = batch
+        images, tags, *views = part.fields
         progress = Progress(self.state.step, self.steps, self.state.epoch, self.settings.epochs)
         return self.method.loss(self.model(images, tags, views=views), tags, progress)
 
-    def share(self) -> float:
-        """The process's fraction of the images: every image counts the same."""
+    def weight(self, part: Part) -> float:
+        """The part's fraction of the images of all processes: every image counts the same."""
         own, whole = self.batches.sizes(self.state.batch)
-        return own / whole
+        return part.share * (own / whole)
 
     def factor(self, step: int) -> float:
         """Factor on the base learning rates at a step."""

@@ -58,7 +58,7 @@ class Imported(Stored):
 
 
 class RunConfig(Stored):
-    """The ``config.yaml`` of a run; ``data`` is null if weights were imported or images were in memory."""
+    """The ``config.yaml`` of a run; ``data`` is null without a data folder: imported, published, in memory."""
 
     settings: dict[str, Any]
     data: Place | None
@@ -118,7 +118,7 @@ class Run:
             RunError: it was imported, or trained on images in memory, or the data set is no longer there.
         """
         if self.own_data is None:
-            how = "learned from images in memory" if self.imported is None else "was imported"
+            how = "learned from images in memory or was published" if self.imported is None else "was imported"
             raise RunError(
                 f"{self.path} {how} and has no data set of its own; name one with --data if the command has that "
                 f"option, or replace data: null with data: FOLDER in {self.path / CONFIG}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tag2mask.data.settings import AugmentSettings, DataSettings
+from tag2mask.fields import Form
+from tag2mask.notation import read_bytes
 from tag2mask.settings import BatchSize, Epochs, PretrainedWeights, Rate, Settings
 from tag2mask.vit.settings import BackboneSettings, DecayKind
 
@@ -48,6 +50,18 @@ def epochs_for(views: int, images: int, fewest: int = 1) -> int:
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
+def require_memory(memory: Any) -> Any:
+    """Check that an amount of memory has a unit."""
+    if isinstance(memory, str):
+        read_bytes(memory)
+    elif memory is not None:
+        raise ValueError(f"expected a unit, such as {memory}GB")
+    return memory
+
+
+Memory = Annotated[str, BeforeValidator(require_memory), Form("SIZE")]
+
+
 class LoopSettings(Settings):
     """Settings shared by all trainings. If ``epochs`` is not set, 5 to 50 epochs show about 4,400 images in total."""
 
@@ -58,6 +72,9 @@ class LoopSettings(Settings):
     precision: Precision = Field("auto", description="Floating-point precision")
     workers: int = Field(0, ge=0, le=128, description="Processes that read images; 0: read in the training process")
     save_minutes: float = Field(2.0, ge=0, description="Minutes between saved states")
+    memory: Memory | None = Field(
+        None, description="Memory to use, such as 8GB: a batch that needs more is computed in parts [all there is]"
+    )
 
 
 S = TypeVar("S", bound=LoopSettings)

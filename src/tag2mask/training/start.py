@@ -27,6 +27,7 @@ from tag2mask.training.checkpoint import STATE
 from tag2mask.training.settings import LoopSettings, TrainSettings, with_heads_rate
 from tag2mask.vit.weights import WeightsReport, normalisation
 
+SPLITTING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")  # launchers set these
 HEADER = (layout.CONFIG, layout.CLASSES, layout.WEIGHTS)  # files written before the first step
 
 
@@ -69,8 +70,8 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
         raise SettingsError("precision fp16 needs a GPU: use bf16, fp32 or auto")
     if precision != "auto":
         return "no" if precision == "fp32" else precision
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    if torch.cuda.is_available():  # GPUs that only emulate bf16 are slow at it
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     capabilities = torch.cpu.get_capabilities()
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
 
@@ -87,8 +88,13 @@ def open_processes() -> PartialState:
     """Join the processes that train together.
 
     Raises:
-        SettingsError: a launcher started several processes, but each would train alone.
+        SettingsError: a launcher started several processes, but each would train alone, or hold a part of the model.
     """
+    for name in filter(parse_flag_from_env, SPLITTING):
+        raise SettingsError(
+            f"{name} is set, but every process must hold the whole model: use accelerate launch --multi_gpu; if memory "
+            "is short, a smaller batch_size and a larger accumulate"
+        )
     AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run in this process may have had another state
     started = int(os.environ.get("WORLD_SIZE", "1"))
     # accelerate uses several processes on CPUs only on request.
@@ -121,7 +127,7 @@ def require_empty(out: Path) -> None:
 
 def require_same_settings(out: Path, before: LoopSettings, now: LoopSettings) -> None:
     """Check that the settings are those of the run to resume, except those that do not affect its result."""
-    ignored = ("workers", "save_minutes")
+    ignored = ("workers", "save_minutes", "memory")
     require_begun_as(out, before.model_dump(), now.model_dump(), "resume with the same settings", ignored=ignored)
 
 

@@ -98,7 +98,7 @@ class GatedAttention(nn.Module):
     def evaluation_gate(self, like: Tensor) -> Tensor:
         """Weight of each head in evaluation, ``(H,)``; all 1 without gates."""
         if self.gate is None:
-            return like.new_ones(self.heads, dtype=torch.float32)
+            return like.new_ones(self.heads, dtype=torch.promote_types(like.dtype, torch.float32))
         return self.gate.evaluation_gate().detach()
 
     @torch.no_grad()

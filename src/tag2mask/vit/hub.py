@@ -16,12 +16,20 @@ def unreachable(name: str) -> str | None:
     Without this check, timm retries for most of a minute and prints two lines to stderr each time.
     """
     config = timm.get_pretrained_cfg(name)
-    if config is None or config.hf_hub_id is None:
+    if config is None or config.hf_hub_id is None or is_cached(config.hf_hub_id):
         return None
-    if any(isinstance(try_to_load_from_cache(config.hf_hub_id, file), str) for file in FILES):
-        return None
+    return silence_of(config.hf_hub_id)
+
+
+def is_cached(repository: str) -> bool:
+    """Whether the weights of a repository were downloaded before."""
+    return any(isinstance(try_to_load_from_cache(repository, file), str) for file in FILES)
+
+
+def silence_of(repository: str, seconds: float = SECONDS) -> str | None:
+    """Return why the hub does not answer about a repository within some seconds; None if it does."""
     try:
-        get_hf_file_metadata(hf_hub_url(config.hf_hub_id, FILES[0]), timeout=SECONDS)
+        get_hf_file_metadata(hf_hub_url(repository, FILES[0]), timeout=seconds)
     except HfHubHTTPError:
         return None  # the hub answers; timm reports what is wrong
     except Exception as error:  # from requests, httpx or another library, depending on huggingface_hub's version

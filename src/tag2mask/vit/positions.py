@@ -15,7 +15,9 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from timm.layers.pos_embed import resample_abs_pos_embed
-from torch import Tensor
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
 
 Grid = tuple[int, int]
 CUBIC, BEYOND = -0.75, 2  # torch's a, and how many positions the kernel may reach beyond an edge
@@ -86,3 +88,23 @@ RESAMPLINGS: Mapping[str, Resampling] = MappingProxyType(
         "bilinear": Resampling(bilinear, bilinear),  # WeakTr's segmenter
     }
 )
+
+
+def split_positions(plain: VisionTransformer | Eva) -> tuple[Tensor, Tensor, nn.Parameter | None]:
+    """The backbone's class token ``(1, D)`` and registers ``(R, D)``, and its patch positions ``(1, h, w, D)``.
+
+    The positions of the tokens are added to them.
+    """
+    width = plain.embed_dim
+    class_1D = torch.zeros(1, width) if plain.cls_token is None else plain.cls_token.detach()[0]
+    own_RD = torch.zeros(0, width) if plain.reg_token is None else plain.reg_token.detach()[0]
+    if plain.pos_embed is None:
+        return class_1D, own_RD, None
+    position_KD = plain.pos_embed.detach()[0]
+    if not plain.no_embed_class and plain.num_prefix_tokens:
+        prefix_RD, position_KD = position_KD[: plain.num_prefix_tokens], position_KD[plain.num_prefix_tokens :]
+        with_class = 0 if plain.cls_token is None else 1
+        class_1D = class_1D + prefix_RD[:with_class].sum(0, keepdim=True)
+        own_RD = own_RD + prefix_RD[with_class:]
+    height, grid_width = plain.patch_embed.grid_size
+    return class_1D, own_RD, nn.Parameter(position_KD.view(1, height, grid_width, width).clone())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import torch
@@ -17,12 +18,13 @@ from timm.layers.pos_embed_sincos import RotaryEmbeddingCat
 from timm.models.eva import Eva, EvaBlock
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tag2mask.errors import SettingsError
 from tag2mask.vit.attention import GatedAttention, Pass
 from tag2mask.vit.gates import HardConcrete
 from tag2mask.vit.groups import ParameterGroup, group_parameters
-from tag2mask.vit.positions import RESAMPLINGS
+from tag2mask.vit.positions import RESAMPLINGS, split_positions
 from tag2mask.vit.settings import ClassAttention, MapLayers
 from tag2mask.vit.tap import Tap
 from tag2mask.vit.tokens import Tokens
@@ -52,7 +54,11 @@ class ViT(nn.Module):
     In evaluation, class tokens do not see each other in the last ``cut`` blocks, whatever ``class_attention`` is.
     With ``token_blocks`` class tokens pass through that many last blocks alone, as ``readers``. They enter as the
     backbone's own class token plus an offset for each class, ``class_CD``, so each is exact without the others.
+    With ``recompute``, the backward pass computes each block again, instead of keeping what it needs (gradient
+    checkpointing): a third more work for a fraction of the memory.
     """
+
+    recompute = False
 
     def __init__(
         self,
@@ -128,7 +134,10 @@ class ViT(nn.Module):
             passing = Pass(replace(tokens, allowed_NN=visible_NN), tap, layer)
             rope = {} if ropes is None else {"rope": ropes[layer]}
             x_BND = x_BND if tap is None else tap.enter(layer, x_BND)
-            x_BND = block(x_BND, attn_mask=passing, **rope)
+            if self.recompute and torch.is_grad_enabled():
+                x_BND = checkpoint(partial(block, attn_mask=passing, **rope), x_BND, use_reentrant=False)
+            else:
+                x_BND = block(x_BND, attn_mask=passing, **rope)
             if tap is not None:
                 tap.leave(layer, x_BND, tokens)
         return Features(x_BND[:, : tokens.classes], x_BND[:, tokens.patch_slice], grid)
@@ -240,6 +249,14 @@ def allowed(class_attention: ClassAttention, tokens: Tokens, x_BND: Tensor) -> T
     return allowed_NN
 
 
+def recompute_blocks(module: nn.Module, on: bool) -> bool:
+    """Switch ``recompute`` in all parts of ``module`` that are a ``ViT``; return whether there is one."""
+    found = [part for part in module.modules() if isinstance(part, ViT)]
+    for part in found:
+        part.recompute = on
+    return bool(found)
+
+
 def chosen_layers(vit: ViT, layers: MapLayers, setting: str = "map_layers") -> frozenset[int]:
     """Indices (from 0) of the chosen layers: the last K, those of a list counted from 1, or all for None.
 
@@ -284,23 +301,3 @@ def require_plain_vit(backbone: nn.Module) -> VisionTransformer | Eva:
             return plain
         why = f" with {', '.join(sorted(part.__name__ for part in parts))}"  # a CNN before the blocks, or other blocks
     raise SettingsError(f"{type(backbone).__name__}{why} is not a plain ViT; use one such as {PLAIN}")
-
-
-def split_positions(plain: VisionTransformer | Eva) -> tuple[Tensor, Tensor, nn.Parameter | None]:
-    """The backbone's class token ``(1, D)`` and registers ``(R, D)``, and its patch positions ``(1, h, w, D)``.
-
-    The positions of the tokens are added to them.
-    """
-    width = plain.embed_dim
-    class_1D = torch.zeros(1, width) if plain.cls_token is None else plain.cls_token.detach()[0]
-    own_RD = torch.zeros(0, width) if plain.reg_token is None else plain.reg_token.detach()[0]
-    if plain.pos_embed is None:
-        return class_1D, own_RD, None
-    position_KD = plain.pos_embed.detach()[0]
-    if not plain.no_embed_class and plain.num_prefix_tokens:
-        prefix_RD, position_KD = position_KD[: plain.num_prefix_tokens], position_KD[plain.num_prefix_tokens :]
-        with_class = 0 if plain.cls_token is None else 1
-        class_1D = class_1D + prefix_RD[:with_class].sum(0, keepdim=True)
-        own_RD = own_RD + prefix_RD[with_class:]
-    height, grid_width = plain.patch_embed.grid_size
-    return class_1D, own_RD, nn.Parameter(position_KD.view(1, height, grid_width, width).clone())

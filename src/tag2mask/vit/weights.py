@@ -22,6 +22,8 @@ from tag2mask.vit.vit import PLAIN, require_plain_vit
 from tag2mask.vit.weights_file import read_state, require_numbers
 
 Weights = Literal["hub", "none"] | Path
+FROM_HUB = "timm hub, "  # how the source of pretrained weights from there begins
+NO_WEIGHTS = "none"  # how it begins without pretrained weights
 MOST_PARAMETERS = 30e9  # the largest trained ViT has 22 billion
 HEAD = ("head.", "head_dist.", "fc_norm.", "norm.")  # may be missing: task heads, and the norm under its other name
 
@@ -66,11 +68,11 @@ def build_backbone(settings: BackboneSettings, weights: Weights) -> tuple[nn.Mod
         raise SettingsError(f"{settings.name} with {settings.shape()} has no pretrained weights: use --weights none")
     model = create_backbone(settings, pretrained=weights == "hub")
     if weights == "none":
-        return model, WeightsReport("none (random initialisation)", 0, tuple(model.state_dict()))
+        return model, WeightsReport(f"{NO_WEIGHTS} (random initialisation)", 0, tuple(model.state_dict()))
     if isinstance(weights, Path):
         report = load_file(model, weights, settings)
     else:
-        report = WeightsReport(f"timm hub, {settings.name}", len(model.state_dict()))
+        report = WeightsReport(f"{FROM_HUB}{settings.name}", len(model.state_dict()))
     return model, draw_patches(model, report) if settings.patch_weights == "fresh" else report
 
 

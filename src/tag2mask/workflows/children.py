@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tag2mask.errors import RunError
 from tag2mask.training.interrupt import Terminated
 
 
@@ -27,8 +28,11 @@ def run_verb(words: Sequence[str]) -> Finished:
     Ctrl-C and SIGTERM are passed on, and the process gets time to save its state.
 
     Raises:
+        RunError: the system is Windows, which cannot tell the memory of a child and has no signals to stop it.
         KeyboardInterrupt, Terminated: this process or the child was interrupted.
     """
+    if not hasattr(os, "wait4"):
+        raise RunError(f"tag2mask {words[0]} cannot run as a part of another command on Windows; see docs/windows.md")
     process = subprocess.Popen([sys.executable, "-m", "tag2mask", *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

@@ -14,13 +14,12 @@ from typing import Any
 
 from pydantic import Field
 from safetensors import safe_open
-from torch.utils.data import DataLoader
 
 from tag2mask.beginnings import require_begun_as, require_vacant
 from tag2mask.data import open_dataset
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import RunError, SettingsError
-from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.evaluation.evaluate import evaluate, own_truth
 from tag2mask.evaluation.tables import html_table
 from tag2mask.files import held, write_json
 from tag2mask.masks.settings import MaskSettings
@@ -30,7 +29,6 @@ from tag2mask.painting.make import make_masks
 from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.settings import WALK
 from tag2mask.reports.comparison import write_comparison
-from tag2mask.reports.page import own_truth
 from tag2mask.settings import Epochs
 from tag2mask.stored import Count, Number, Stored, read_stored
 from tag2mask.training.batches import EpochBatches
@@ -195,8 +193,8 @@ def epochs_in(plan: Comparison, method: str) -> int:
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
     timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
     clock = [time.monotonic()]
-    for batch in DataLoader(trainer.images, batch_sampler=timed, num_workers=settings.workers):
-        trainer.step(*(part.to(accelerator.device) for part in batch))
+    for batch in trainer.reader(timed):
+        trainer.step(*batch)
         clock.append(time.monotonic())
     trainer.validate()
     looked = time.monotonic() - clock[-1]
@@ -276,7 +274,8 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
 
 def find_truth(folder: Path) -> Path | None:
     """Return the folder of truth for the masks in ``folder``, if the data set has any."""
-    return own_truth(open_run(folder / RUN), open_mask_set(folder / MASKS))
+    run = open_run(folder / RUN)
+    return own_truth(open_mask_set(folder / MASKS), run.settings.data, run.own_data)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

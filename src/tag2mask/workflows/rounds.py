@@ -27,7 +27,7 @@ from tag2mask.evaluation.evaluate import image_counts, percent
 from tag2mask.evaluation.iou import score_table
 from tag2mask.files import write_json
 from tag2mask.masks.packed import labels_in
-from tag2mask.masks.write import MaskSet, open_finished, tags_of
+from tag2mask.masks.write import MaskSet, open_finished, tags_of, with_corrections
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.repaint import repaint
 from tag2mask.prediction.settings import PredictSettings
@@ -80,11 +80,12 @@ def segment_in_rounds(
     val_truth: Path | None = None,
     fully_supervised: bool = False,
     resume: bool = False,
+    corrections: Path | None = None,
 ) -> SegmentResult:
     """Run ``segment`` ``rounds`` times, each time on the masks that the previous segmenter repainted.
 
     ``truth`` and ``val_truth`` are used only for scoring. Without ``val_truth``, ``truth`` may also hold that of
-    validation images.
+    validation images. ``corrections`` replace the masks of every round.
 
     Raises:
         As ``segment``.
@@ -94,14 +95,14 @@ def segment_in_rounds(
     if rounds == 1:
         if val_truth is not None:
             raise SettingsError("--val-truth scores rounds: use --rounds 2 or more, or score predictions with evaluate")
-        return segment(run, masks, out, settings, truth, fully_supervised, resume)
+        return segment(run, masks, out, settings, truth, fully_supervised, resume, corrections)
     if rounds < 1 or fully_supervised or masks is None:
         wanted = "1 or more" if rounds < 1 else "--masks MASKSET to repaint, and no --fully-supervised"
         raise SettingsError(f"--rounds {rounds}: expected {wanted}")
     if settings.target == "soft":
         raise SettingsError(f"--rounds {rounds} repaints masks without scores: remove --target soft")
     opened = open_run(run)
-    first = open_finished(masks)
+    first = with_corrections(open_finished(masks), corrections)
     tags_of(first)
     known = Truth(truth, *validation_truth(opened, truth, val_truth))
     settings = resolve_segmenter(settings, opened)
@@ -133,10 +134,11 @@ def train_each(
 ) -> SegmentResult:
     """Train one round after another; between them, only the ``main`` process repaints and scores."""
     before, labels = None, first
+    corrections = None if first.corrected is None else first.corrected.path
     finished: list[dict[str, Any]] = []
     for number in range(1, rounds + 1):
         folder = out if number == rounds else out / ROUND.format(number)
-        source = open_labels(run, labels.path, truth.labels, False, run.settings.split)
+        source = open_labels(run, labels.path, truth.labels, False, run.settings.split, corrections=corrections)
         result = train_segmenter(run, source, folder, settings, resume and (folder / STATE).is_file())
         if main:
             if number < rounds:
@@ -145,7 +147,7 @@ def train_each(
             write_json(out / ROUNDS, {"rounds": rounds, "finished": finished})
         wait_for_first()
         if number < rounds:
-            before, labels = labels, open_finished(folder / REPAINTED)
+            before, labels = labels, with_corrections(open_finished(folder / REPAINTED), corrections)
     return replace(result, rounds=tuple(finished))
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from tag2mask.data.check.folder import check
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
-from tag2mask.evaluation.evaluate import evaluate, in_percent
+from tag2mask.evaluation.evaluate import evaluate, in_percent, own_truth
 from tag2mask.files import held, write_json
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.make import make_masks
@@ -34,7 +34,7 @@ from tag2mask.probe.train import train_probe
 from tag2mask.progress import progress_bar
 from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
-from tag2mask.reports.page import own_truth, write_report
+from tag2mask.reports.page import write_report
 from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.segmentation.train import segment
 from tag2mask.shown import Shown, Table
@@ -87,8 +87,9 @@ def whole_shown(result: Mapping[str, Any]) -> Shown:
         *(f"{path}: masks by the segmenter, without tags" for path in result["predicted"].values()),
         f"{result['report']}: report",
     ]
+    view = f"look at the masks and correct them with: tag2mask view {result['run']}"
     if not result["scores"]:
-        return [*lines, "no scores: the data set has no true masks of these images"]
+        return [*lines, "no scores: the data set has no true masks of these images", view]
     rows = []
     for row in result["scores"]:
         low, high = map(in_percent, row["miou_interval_95"])
@@ -99,6 +100,7 @@ def whole_shown(result: Mapping[str, Any]) -> Shown:
         *lines,
         Table(["mask set", "images", "tags", "mIoU", "precision", "recall", "95 %", "random"], rows),
         "95 %: confidence interval of mIoU over images; random: mIoU of painting at random",
+        view,
     ]
 
 
@@ -217,7 +219,7 @@ class Way:
         """Score the mask sets that have truth."""
         rows = []
         for path in self.to_score():
-            truth = own_truth(open_run(self.run), open_mask_set(path))
+            truth = self.truth_of(path)
             if truth is not None:
                 place = path.relative_to(self.plan.out).as_posix()
                 rows.append({"mask_set": place, "truth": str(truth), **evaluate(path, truth).to_json()})
@@ -225,12 +227,17 @@ class Way:
         write_json(self.plan.out / SCORES, content)
         return content
 
+    def truth_of(self, masks: Path) -> Path | None:
+        """Return the folder of truth for a mask set, if the data set has any."""
+        run = open_run(self.run)
+        return own_truth(open_mask_set(masks), run.settings.data, run.own_data)
+
     def report(self) -> dict[str, Any]:
         """Write the page about the run and, if there is truth for its predictions, the segmenter."""
         section = None
         if self.validation is not None:
             masks = self.predicted(self.validation)
-            if own_truth(open_run(self.run), open_mask_set(masks)) is not None:
+            if self.truth_of(masks) is not None:
                 section = segmenter_section(self.run, masks, own=self.painted(self.validation)).html
         page = write_report(self.run, self.painted(self.source), out=self.plan.out / REPORT, section=section)
         return {"report": str(page)}

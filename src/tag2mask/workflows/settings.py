@@ -18,12 +18,18 @@ def seeds(seed: Any) -> dict[str, Any]:
     return {"train.seed": seed, "segment.seed": seed}
 
 
+def memories(memory: Any) -> dict[str, Any]:
+    """Use as much memory in both trainings."""
+    return {"train.memory": memory, "segment.memory": memory}
+
+
 class WholeSettings(Settings):
     """The settings of all stages. The splits of ``train`` decide which images are painted."""
 
     called: ClassVar[str] = "run"
     shorthands: ClassVar[Mapping[str, Shorthand]] = {
         "seed": Shorthand("INTEGER", "Random seed [0]", seeds),
+        "memory": Shorthand("SIZE", "Memory to use in trainings, such as 8GB [all there is]", memories),
     }
 
     train: TrainSettings = TrainSettings()

@@ -8,16 +8,17 @@ from pathlib import Path
 from tag2mask.errors import SettingsError
 from tag2mask.evaluation.evaluate import scores_shown
 from tag2mask.evaluation.sweep import tune_background
+from tag2mask.exporters.hub import HubSummary, export_hub
 from tag2mask.exporters.onnx import OnnxSummary, export_onnx
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSetSummary
-from tag2mask.painting.make import make_masks
 from tag2mask.reports.page import write_report
 from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.shown import PlainResult
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as comparison
 from tag2mask.workflows.demo import run_demo
+from tag2mask.workflows.on_ray import make_masks
 from tag2mask.workflows.plan import Plan
 from tag2mask.workflows.run import WholeResult, run_whole
 from tag2mask.workflows.settings import WholeSettings
@@ -87,8 +88,10 @@ def report(
     return PlainResult({"report": str(page), "segmenter": section.to_json()}, [section.line(), str(page)])
 
 
-def export(run: Path, format: str, out: Path | None) -> OnnxSummary:  # noqa: A002
-    """Export a model as ONNX, the only ``format``."""
+def export(run: Path, format: str, out: Path | None) -> OnnxSummary | HubSummary:  # noqa: A002
+    """Export a model as ONNX, or as a folder for the hub."""
+    if format == "hub":
+        return export_hub(run, out or run / "hub")
     return export_onnx(run, out or run / "model.onnx")
 
 
