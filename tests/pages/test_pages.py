@@ -79,7 +79,8 @@ def run_command(block: Block, command: str, monkeypatch: pytest.MonkeyPatch) -> 
         code = call(monkeypatch, *words)
     else:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        code = subprocess.run(["bash", "-c", command], env={**os.environ, "PATH": path}, check=False).returncode
+        own = {**os.environ, "PATH": path, "HOME": str(Path.cwd())}  # a page may tell users to change their start-up files
+        code = subprocess.run(["bash", "-c", command], env=own, check=False).returncode
     assert code == 0, f"{block}: {command}: exit code {code}; {HINT}"
 
 
