@@ -26,14 +26,13 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from tag2mask.data.reading import read_mask
-from tag2mask.evaluation.evaluate import evaluate
+from tag2mask.evaluation.evaluate import evaluate, own_truth
 from tag2mask.files import write_json
 from tag2mask.masks.corrections import Corrections, Origin
 from tag2mask.masks.packed import labels_in
 from tag2mask.masks.write import MaskSet, open_finished, open_mask_set
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
-from tag2mask.reports.page import own_truth
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import segment
 from tag2mask.stored import read_stored
@@ -61,7 +60,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     masks = open_finished(arguments.masks)
-    truth = own_truth(open_run(arguments.run), masks)
+    run = open_run(arguments.run)
+    truth = own_truth(masks, run.settings.data, run.own_data)
     if truth is None:
         parser.error(f"{arguments.masks}: its data set has no truth to correct masks from")
     ious = true_ious(masks, truth)
@@ -135,7 +135,8 @@ def measure(
     settings = SegmentSettings.read({"seed": seed}, arguments.set)
     segment(arguments.run, arguments.masks, out, settings, resume=can_resume(out), corrections=corrections)
     predicted = predict(out, [], out.with_name(f"{out.name}-{SPLIT}"), PredictSettings(), SPLIT).path
-    val_truth = own_truth(open_run(arguments.run), open_mask_set(predicted))
+    run = open_run(arguments.run)
+    val_truth = own_truth(open_mask_set(predicted), run.settings.data, run.own_data)
     assert val_truth is not None
     miou: Any = evaluate(predicted, val_truth).miou
     assert miou is not None

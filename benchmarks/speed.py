@@ -76,7 +76,7 @@ def filling(by_queue: bool) -> Work:
 def localizing(variant: str, name: str, size: int, batch: int, classes: int) -> Work:
     """One forward pass: class maps of the default method or of all layers, or a plain one, also of as many tokens."""
     torch.manual_seed(0)
-    more = {"reg_tokens": classes} if variant == "timm with as many tokens" else {}
+    more: dict[str, Any] = {"reg_tokens": classes} if variant == "timm with as many tokens" else {}
     model = timm.create_model(name, num_classes=0, img_size=size, dynamic_img_size=True, **more).eval()
     images = torch.randn(batch, 3, size, size)
     if variant.startswith("timm"):

@@ -166,7 +166,8 @@ def peak_bytes(work: Callable[[], object], module: nn.Module, device: torch.devi
         torch.accelerator.reset_peak_memory_stats(device)
         work()
         return torch.accelerator.max_memory_allocated(device) - before
-    with LiveBytes([*module.parameters(), *module.buffers()]) as live:
+    live = LiveBytes([*module.parameters(), *module.buffers()])
+    with live:
         work()
     return live.most
 
