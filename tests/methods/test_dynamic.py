@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from backbones import small as small_backbone
 from tag2mask import evaluate, make_masks, train
+from tag2mask.errors import SettingsError
 from tag2mask.methods import Ask, Method
 from tag2mask.methods.attended import DynamicAttended, DynamicSettings
 from tag2mask.methods.attended.dynamic import RARE, Shortlist, sample_classes
 from tag2mask.training.run import open_run
-from tag2mask.training.settings import TrainSettings, with_method
+from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.vit import Features
 
 
@@ -23,9 +25,26 @@ def method() -> Method:
     return DynamicAttended(small_backbone("deit"), 500, DynamicSettings(shortlist=5, sampled=12)).eval()
 
 
-def test_it_is_the_default_above_a_number_of_classes() -> None:
-    assert [with_method(TrainSettings(), count).method for count in (100, 101)] == ["attended", "attended-dynamic"]
-    assert with_method(TrainSettings(method="attended"), 200).method == "attended"
+def test_it_is_the_default() -> None:
+    assert TrainSettings().method == "attended-dynamic"
+
+
+def test_maps_come_from_layers_that_class_tokens_pass() -> None:
+    last = len(small_backbone("deit").blocks)
+
+    def built(**settings: Any) -> Method:
+        return DynamicAttended(small_backbone("deit"), 3, DynamicSettings(attended_layers=2, **settings)).eval()
+
+    torch.manual_seed(0)
+    both, one = built(), built(map_layers=[last], maps="attention")
+    one.load_state_dict(both.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        maps = [method(images, ask=Ask(maps=True)).maps_BChw for method in (both, one)]
+    assert not torch.allclose(maps[0], maps[1])
+    assert (maps[1].sum((2, 3)) <= 1).all()  # one layer's attention to patches
+    with pytest.raises(SettingsError, match=f"pass the last 2 of {last} layers"):
+        built(map_layers=[1])
 
 
 @torch.no_grad()

@@ -84,6 +84,7 @@ def test_an_old_run_opens_with_its_weights_and_maps(
 
 
 def test_an_old_run_resumes(squares: Path, tmp_path: Path, small: dict[str, Any]) -> None:
+    small["method"] = "attended"
     train(squares, tmp_path / "whole", **small)
     with interrupted_after(3), pytest.raises(KeyboardInterrupt):
         train(squares, tmp_path / "run", **small)

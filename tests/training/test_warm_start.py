@@ -37,9 +37,10 @@ def test_noise_asks_for_a_larger_penalty_than_signal() -> None:
     assert best_penalty(noise_NCD, tags_NC) > best_penalty(read_NCD, tags_NC)
 
 
-def test_the_head_reads_as_the_fit_says() -> None:
+@pytest.mark.parametrize("name", ["attended", "attended-dynamic"])
+def test_the_head_reads_as_the_fit_says(name: str) -> None:
     backbone = BackboneSettings(name="vit_tiny_patch16_224", image_size=32, depth=2)
-    method, _ = build_method("attended", numbered(2), backbone, {"map_layers": 2, "attended_layers": 2}, "none")
+    method, _ = build_method(name, numbered(2), backbone, {"map_layers": 2, "attended_layers": 2}, "none")
     method.eval()
     images = torch.randn(20, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     tags_NC = (images.mean((1, 2, 3), keepdim=False) > 0).float()[:, None].repeat(1, 2)

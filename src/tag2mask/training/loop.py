@@ -27,7 +27,7 @@ from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.parts import Part
 from tag2mask.training.schedule import factor, optimiser_groups
-from tag2mask.training.settings import TrainSettings, with_epochs, with_method
+from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import (
     complete,
     open_accelerator,
@@ -105,8 +105,7 @@ class Material:
 def train_on(material: Material, out: Path, settings: TrainSettings, resume: bool) -> TrainResult:
     """Train on the material, or resume."""
     resume = resume and not stopped_early(out)
-    settings = with_method(with_epochs(settings, len(material.images)), len(material.images.classes))
-    settings = with_method_settings(settings)
+    settings = with_method_settings(with_epochs(settings, len(material.images)))
     # Resumed weights come from the state file, so the pretrained ones are no longer needed.
     weights: Weights = "none" if resume else weights_source(settings.weights)
     accelerator, method, settings, report = prepare_method(settings, material.images.classes, weights)

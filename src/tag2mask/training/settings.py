@@ -38,7 +38,6 @@ class OptimiserSettings(Settings):
     clip: float | None = Field(5.0, gt=0, description="Largest norm of the gradient; larger gradients are scaled down")
 
 
-MANY_CLASSES = 100  # above which the default method is the form for many classes
 VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs are not set
 
 
@@ -80,13 +79,6 @@ class LoopSettings(Settings):
 S = TypeVar("S", bound=LoopSettings)
 
 
-def with_method(settings: TrainSettings, classes: int) -> TrainSettings:
-    """Choose the default method's form for many classes, unless the method was set."""
-    if "method" in settings.model_fields_set or classes <= MANY_CLASSES:
-        return settings
-    return settings.model_copy(update={"method": "attended-dynamic"})
-
-
 def with_epochs(settings: S, images: int) -> S:
     """Set the epochs from the number of images, unless they were set."""
     if "epochs" in settings.model_fields_set:
@@ -103,9 +95,8 @@ class TrainSettings(LoopSettings):
     data: DataSettings = DataSettings()
     backbone: BackboneSettings = BackboneSettings()
     method: str = Field(
-        "attended",
-        description="Method, such as attended, tokenmasking, mctformer-v2, weaktr or linear "
-        "[attended, or attended-dynamic above 100 classes]",
+        "attended-dynamic",
+        description="Method, such as attended-dynamic, tokenmasking, mctformer-v2, weaktr or linear",
     )
     method_settings: dict[str, Any] = Field(
         default_factory=dict, description="Settings of the method, also given as method.KEY [the method's]"

@@ -29,7 +29,7 @@ from tag2mask.shown import Shown, Table, counted
 from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.loop import Material, Trainer, prepare_method, train
 from tag2mask.training.memory import USED, free_bytes, measure_costs, measure_step, optimiser_bytes
-from tag2mask.training.settings import TrainSettings, with_epochs, with_method
+from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import complete
 
 FEW, MANY = 24, 256  # images that every step is measured on: on a CPU, on a GPU
@@ -166,7 +166,7 @@ def measure_steps(root: Path, given: TrainSettings, images: int) -> BenchResult:
     folder, run, student = root / "data", root / "run", root / "segmenter"
     alone = {"weights": "none", "split": "train", "val_split": None, "epochs": 1}
     dataset = open_dataset(folder, given.data)
-    settings = with_method(given, len(dataset.classes)).model_copy(update=alone)
+    settings = given.model_copy(update=alone)
     segmenting = SegmentSettings.parse({"epochs": 1})
     largest = largest_batches(folder, settings, root)
     watch = Stopwatch()

@@ -1,4 +1,4 @@
-"""``attended`` for thousands of classes: tokens are computed for likely classes alone.
+"""The default: ``attended`` with late class tokens, computed for likely classes alone.
 
 Class tokens enter in the last blocks and only read: no other token sees them, so each is exact without the others. A
 linear head on the backbone makes the shortlist. Shapes: B batch, C classes, S chosen classes, D width, M patches,
@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tag2mask.data.classes import Classes
+from tag2mask.errors import SettingsError
 from tag2mask.methods.attended.model import RARE, ClassVectors
 from tag2mask.methods.attended.settings import DynamicSettings
-from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Views, require_multi_hot
+from tag2mask.methods.base import LOGITS, Ask, Evidence, Method, Progress, Readout, Views, require_multi_hot
 from tag2mask.vit.grid import on_grid
 from tag2mask.vit.groups import ParameterGroup, group_parameters
 from tag2mask.vit.tap import Tap
-from tag2mask.vit.vit import Features, ViT, last_layers
+from tag2mask.vit.vit import Features, ViT, chosen_layers, last_layers
 
 
 class Shortlist(nn.Module):
@@ -57,7 +58,8 @@ class DynamicAttended(Method):
         """Build it around a timm ViT.
 
         Raises:
-            SettingsError: ``backbone`` is not a plain ViT, or has fewer layers than the settings ask for.
+            SettingsError: ``backbone`` is not a plain ViT, or has fewer layers than the settings ask for, or class
+                tokens do not pass a map layer.
         """
         super().__init__(classes)
         settings = settings or DynamicSettings()
@@ -69,6 +71,14 @@ class DynamicAttended(Method):
         self.head = ClassVectors(len(self.classes), self.vit.width)
         self.shortlist = Shortlist(len(self.classes), self.vit.width)
         self.layers = last_layers(self.vit, layers)
+        wanted = settings.map_layers
+        self.map_layers = self.layers if wanted is None else chosen_layers(self.vit, wanted)
+        if not self.map_layers <= self.layers:
+            raise SettingsError(
+                f"method.map_layers: class tokens pass the last {layers} of {len(self.vit.blocks)} layers alone; "
+                "choose among these, or train with a larger method.attended_layers"
+            )
+        self.readout = Readout(self.read_images, self.head.vector_D, self.head.bias)
 
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Compute the losses in training, and in evaluation logits, and maps of the chosen classes on request.
@@ -88,11 +98,9 @@ class DynamicAttended(Method):
         features = self.vit(images, tap, choose)
         listed_BC, chosen_BS = found
         patch_BMD = self.vit.norm(features.patch_BMD)
-        attention_BSM = tap.class_maps(self.layers) / len(self.layers)
         vector_BSD = self.head.vector_D[chosen_BS]
         with torch.autocast(images.device.type, enabled=False):
-            read_BSD = (attention_BSM.to(patch_BMD.dtype) @ patch_BMD).float()
-            logits_BS = (read_BSD * vector_BSD).sum(-1) + self.head.bias[chosen_BS]
+            logits_BS = (self.read(tap, patch_BMD) * vector_BSD).sum(-1) + self.head.bias[chosen_BS]
         if tags_BC is not None:
             terms = self.losses(listed_BC, logits_BS, chosen_BS, tags_BC.float())
             return Evidence(listed_BC, {"class_tokens": logits_BS}, terms)
@@ -100,12 +108,30 @@ class DynamicAttended(Method):
         scores_BC = rest_BC.scatter(1, chosen_BS, logits_BS)
         maps_BChw = None
         if ask.maps:
-            support_BSM = (vector_BSD @ patch_BMD.float().transpose(1, 2)).clamp_min(0)
-            contribution_BSM = len(self.layers) * attention_BSM * support_BSM
-            blank_BCM = contribution_BSM.new_zeros(*scores_BC.shape, contribution_BSM.shape[2])
-            at_BSM = chosen_BS[..., None].expand_as(contribution_BSM)
-            maps_BChw = on_grid(blank_BCM.scatter(1, at_BSM, contribution_BSM), features.grid)
+            maps_BSM = self.maps(tap, vector_BSD, patch_BMD)
+            blank_BCM = maps_BSM.new_zeros(*scores_BC.shape, maps_BSM.shape[2])
+            at_BSM = chosen_BS[..., None].expand_as(maps_BSM)
+            maps_BChw = on_grid(blank_BCM.scatter(1, at_BSM, maps_BSM), features.grid)
         return Evidence(scores_BC, {"class_tokens": scores_BC}, {}, maps_BChw, tap.affinity_BMM)
+
+    def read(self, tap: Tap, patch_BMD: Tensor) -> Tensor:
+        """r_c = sum_m A_c(m) x_m of the chosen classes, ``(B, S, D)``, float32."""
+        attention_BSM = tap.class_maps(self.layers) / len(self.layers)
+        return (attention_BSM.to(patch_BMD.dtype) @ patch_BMD).float()
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """Return the head's input of all classes for images ``(B, bands, Y, X)``: ``(B, C, D)``."""
+        tap = Tap(self.layers)
+        all_BC = torch.arange(len(self.classes), device=images.device).expand(len(images), -1)
+        features = self.vit(images, tap, lambda _: all_BC)
+        return self.read(tap, self.vit.norm(features.patch_BMD))
+
+    def maps(self, tap: Tap, vector_BSD: Tensor, patch_BMD: Tensor) -> Tensor:
+        """Maps of the chosen classes, ``(B, S, M)``: A_c(m) of the map layers, or its contribution to the logit."""
+        attention_BSM = tap.class_maps(self.map_layers, self.settings.over_layers)
+        if self.settings.maps == "attention":
+            return attention_BSM
+        return attention_BSM * (vector_BSD @ patch_BMD.float().transpose(1, 2)).clamp_min(0)
 
     def choose(self, listed_BC: Tensor, tags_BC: Tensor | None, ask: Ask) -> Tensor:
         """Return the classes whose tokens are computed, ``(B, S)``; ``tags_BC`` are those of a training step."""

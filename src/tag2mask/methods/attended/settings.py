@@ -39,7 +39,10 @@ class AttendedSettings(Settings):
 
 
 class DynamicSettings(Settings):
-    """Tokens for likely classes alone, which pass through the last ``attended_layers`` and are read there."""
+    """Tokens for likely classes alone, which pass through the last ``attended_layers`` and are read there.
+
+    ``maps``: as for ``AttendedSettings``.
+    """
 
     sampled: int = Field(64, ge=1, description="Number of class tokens in a training step")
     shortlist: int = Field(20, ge=1, description="Number of class tokens for an image in evaluation")
@@ -47,3 +50,10 @@ class DynamicSettings(Settings):
     pruning: bool = Field(False, description="Prune attention heads with learned gates")
     gate_penalty: float = Field(0.01, ge=0, description="Weight of the gate penalty, with pruning")
     attended_layers: int = Field(3, ge=1, description="Number of last layers that class tokens pass and that read them")
+    map_layers: MapLayers = Field(
+        None, description="Layers whose attention makes the maps: the last K, or a list counted from 1; null: those"
+    )
+    over_layers: OverLayers = Field("mean", description="Arithmetic mean over the layers, or geometric (product)")
+    maps: Literal["contribution", "attention"] = Field(
+        "contribution", description="Each patch's contribution to the logit, or its attention alone"
+    )
