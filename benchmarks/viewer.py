@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -78,8 +79,9 @@ def main() -> None:
     run = write_run(arguments.root)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with served(masks) as (address, process), browser(arguments.chromium, address) as page:
+        wait_for_ranking(page)
         scroll(page)
-        browse(page, process, min(arguments.browsed, arguments.images))
+        browse(page, psutil.Process(process.pid), min(arguments.browsed, arguments.images))
     with served(run / "masks-all") as (address, _), browser(arguments.chromium, address) as page:
         slide(page)
 
@@ -169,6 +171,15 @@ def browser(chromium: str, address: str) -> Iterator[Any]:
         opened.close()
 
 
+def wait_for_ranking(page: Any) -> None:
+    """Wait until the server has read and ranked all masks, which takes a core."""
+    while True:
+        ranking = page.evaluate("fetch('/api/ranking').then((answer) => answer.json())")
+        if min(ranking["done"], ranking["read"]) >= ranking["total"]:
+            return
+        page.wait_for_timeout(2000)
+
+
 def scroll(page: Any) -> None:
     """Scroll at several speeds: pictures load at the slow one, and only tiles move at the fast ones."""
     height = page.evaluate("document.querySelector('.scroller').scrollHeight")
@@ -184,17 +195,19 @@ def scroll(page: Any) -> None:
         )
 
 
-def browse(page: Any, process: subprocess.Popen[str], count: int) -> None:
+def browse(page: Any, server: psutil.Process, count: int) -> None:
     """Fetch image, mask and thumbnails of many images, as a person does who opens one after the other."""
     fetch = """async (ids) => { for (const id of ids) for (const part of ['thumb', 'thumb-mask', 'image', 'mask'])
         await (await fetch(`/api/${part}/${id}`)).arrayBuffer(); }"""
     held = []
-    start = time.perf_counter()
+    start, before = time.perf_counter(), sum(server.cpu_times()[:2])
     for first in range(0, count, 100):
         page.evaluate(fetch, list(range(first, min(first + 100, count))))
-        held.append(memory(process.pid))
+        held.append(server.memory_info().rss // 2**20)
     minutes = (time.perf_counter() - start) / 60
-    print(f"{count} images, {count / minutes:.0f} a minute; server memory after each hundred, MiB: {held}")
+    work = 1000 * (sum(server.cpu_times()[:2]) - before) / count
+    print(f"{count} images, {count / minutes:.0f} a minute, {work:.0f} ms of the server's CPU time each")
+    print(f"server memory after each hundred images, MiB: {held}")
 
 
 def slide(page: Any) -> None:
@@ -208,12 +221,6 @@ def slide(page: Any) -> None:
         f"threshold: median {statistics.median(times):.1f} ms, longest {max(times):.1f} ms for an image of "
         f"{SIZE[0]} x {SIZE[1]} pixels on a canvas of {size}"
     )
-
-
-def memory(pid: int) -> int:
-    """Resident memory of a process in MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) // 1024
 
 
 if __name__ == "__main__":

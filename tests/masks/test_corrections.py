@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,21 @@ def test_a_copy_of_the_folder_opens(store: Corrections, tmp_path: Path) -> None:
     store.save_mask("a", LABELS, TOUCHED, store.etag("a"))
     shutil.copytree(store.path, tmp_path / "copy")
     np.testing.assert_array_equal(Corrections(tmp_path / "copy", ORIGIN).labels("a"), LABELS)
+
+
+def test_of_many_tabs_exactly_one_wins(store: Corrections) -> None:
+    etag, won, lost = store.etag("a"), [], []
+
+    def save(value: int) -> None:
+        try:
+            store.save_mask("a", np.full_like(LABELS, value), TOUCHED, etag)
+            won.append(value)
+        except StaleError:
+            lost.append(value)
+
+    with ThreadPoolExecutor(8) as tabs:
+        list(tabs.map(save, [0, 1, 2, 255] * 4))
+    assert (len(won), len(lost)) == (1, 15)
+    labels = again(store).labels("a")
+    assert labels is not None
+    assert (labels == won[0]).all()

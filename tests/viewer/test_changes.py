@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
@@ -170,6 +171,14 @@ def test_repainting_with_the_stored_scores_is_the_mask(client: TestClient, sessi
         assert (preview == session.original(item)).mean() > 0.9
 
 
+def bomb(width: int, height: int) -> bytes:
+    """A small file that says it is a large image."""
+    content = bytearray(encoded(np.zeros((8, 8))))
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
 WRONG: dict[str, tuple[dict[str, Any], int]] = {
     "too small": ({"files": form(mask=encoded(np.zeros((3, 3))))}, 400),
     "no class": ({"files": "77"}, 400),
@@ -183,6 +192,7 @@ WRONG: dict[str, tuple[dict[str, Any], int]] = {
     "tags": ({"files": form(mask=encoded(np.zeros((48, 48))), tags=b'["cow"]')}, 400),
     "tag background": ({"files": form(mask=encoded(np.zeros((48, 48))), tags=b"[0]")}, 400),
     "touched": ({"files": form(mask=encoded(np.zeros((48, 48))), touched=encoded(np.zeros((1, 1))))}, 400),
+    "bomb": ({"files": form(mask=bomb(2**15, 2**15))}, 400),
     "huge": ({"content": b"0" * (MOST_BODY + 1)}, 413),
 }  # fmt: skip
 

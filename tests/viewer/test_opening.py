@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from tag2mask.errors import DataError, MaskSetError, RunError, Tag2MaskError
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.make import make_masks
-from tag2mask.viewer.judging import rank_images
+from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.train import segment
+from tag2mask.viewer.judging import rank_images, signs_of
 from tag2mask.viewer.opening import opened_session
 from viewing import browser
 
@@ -155,3 +158,17 @@ def test_a_run_with_several_mask_sets_names_them(painted: Path) -> None:
 def test_the_folder_of_a_whole_run_names_the_run_in_it(run: Path) -> None:
     with pytest.raises(RunError, match=f"did you mean {run}"), opened_session(run.parent):
         pass
+
+
+def test_the_segmenter_of_a_whole_run_gives_another_opinion(painted: Path, tmp_path: Path) -> None:
+    """Only if it learned from these masks."""
+    run = painted.parent
+    settings = SegmentSettings.parse({"epochs": 1, "batch_size": 4, "precision": "fp32"})
+    segment(run, painted, run.parent / "segmenter", settings)
+    with opened_session(run, judged=False) as session:
+        with_opinion = signs_of(session, session.items[0])
+    assert with_opinion.other is not None
+    shutil.copytree(painted, run / "masks-copy")
+    with opened_session(run / "masks-copy", judged=False) as session:
+        without = signs_of(session, session.items[0])
+    assert without == replace(with_opinion, other=None, details=without.details)

@@ -18,7 +18,7 @@ from tag2mask.viewer.session import Session
 from viewing import browser
 
 
-def wait_for_ranks(client: TestClient, seconds: float = 60) -> None:
+def wait_for_ranks(client: TestClient, seconds: float = 600) -> None:
     """Wait until all images are ranked."""
     end = time.monotonic() + seconds
     while client.get("/api/ranking").json()["done"] < 8:

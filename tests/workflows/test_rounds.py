@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,16 @@ from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.files import begin
+from tag2mask.masks.corrections import Corrections, Origin
+from tag2mask.masks.packed import labels_in
 from tag2mask.masks.write import MANIFEST, MaskSetWriter, open_finished
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.settings import SegmentSettings
-from tag2mask.segmentation.train import SegmentTrainer, segment
+from tag2mask.segmentation.sources import LabelSource
+from tag2mask.segmentation.train import SegmentResult, SegmentTrainer, segment
+from tag2mask.training.run import Run
 from tag2mask.training.start import HEADER
 from tag2mask.workflows import rounds as module
 from tag2mask.workflows.rounds import segment_in_rounds
@@ -59,6 +64,30 @@ def test_each_round_learns_what_the_one_before_repainted(
     assert predict(out, [], tmp_path / "predicted", PredictSettings(), "val").images == 4
     assert [row["round"] for row in result.rounds] == [1, 2, 3]
     assert json.loads((out / "rounds.json").read_text()) == {"rounds": 3, "finished": list(result.rounds)}
+
+
+def test_corrections_hold_in_every_round(
+    run: Path, masks: Path, tmp_path: Path, tiny: SegmentSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, seen = open_finished(masks), []
+    store = Corrections(tmp_path / "corrections", Origin("masks", "key", opened.classes))
+    corrected, rejected = opened.names()[:2]
+    labels = np.full_like(read_mask(masks / f"masks/{corrected}.png"), 3)
+    store.save_mask(corrected, labels, labels == 3, store.etag(corrected))
+    store.save_state(rejected, "rejected", store.etag(rejected))
+    train = module.train_segmenter
+
+    def noted(run: Run, source: LabelSource, *more: Any) -> SegmentResult:
+        seen.append(source)
+        return train(run, source, *more)
+
+    monkeypatch.setattr(module, "train_segmenter", noted)
+    segment_in_rounds(run, masks, tmp_path / "out", tiny, 2, corrections=store.path)
+    for source in seen:
+        assert [one.name for one in source.photographs] == [name for name in opened.names() if name != rejected]
+        np.testing.assert_array_equal(labels_in(source.photographs[0].labels), labels)
+    assert len(seen) == 2
+    assert open_finished(tmp_path / "out/round-1/repainted").names() == [one.name for one in seen[0].photographs]
 
 
 def test_the_scores_are_those_of_evaluate_and_change_nothing(

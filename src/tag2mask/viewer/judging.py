@@ -19,7 +19,7 @@ from tag2mask.viewer.masks import Item
 from tag2mask.viewer.pictures import Size
 from tag2mask.viewer.queue import Facts
 from tag2mask.viewer.ranking import Ranked, Signs, agreement, order, painted_probability, soft_minimum
-from tag2mask.viewer.session import Session
+from tag2mask.viewer.session import Session, of_size
 
 SIDE = 512  # longest side at which pixels are judged
 CENTRE = 0.8  # part of each side that the enlarged view shows
@@ -42,13 +42,24 @@ def signs_of(session: Session, item: Item) -> Signs:
         sure, value = sureness(labels, session.maps(item, item.tags), item.size)
         if value is not None:
             details["sure"] = names[value]
-    if item.name in session.compare_names:
-        other, value = agreement(labels, session.compared(item), session.classes.ignore)
+    opinion = other_opinion(session, item)
+    if opinion is not None:
+        other, value = agreement(labels, opinion, session.classes.ignore)
         if value is not None:
             details["other"] = names[value]
     if session.model is not None and item.tags:
         views = views_agreement(session, item, labels)
     return Signs(sure, other, views, painted, details or None)
+
+
+def other_opinion(session: Session, item: Item) -> Labels | None:
+    """Return another mask of an image: the compared one, or that of a segmenter that learned from these masks."""
+    if item.name in session.compare_names:
+        return session.compared(item)
+    if session.student is None:
+        return None
+    tags = [value - session.classes.offset for value in item.tags]
+    return of_size(session.student.labels(session.student.read(item.image), tags), item, "the segmenter's mask")
 
 
 def sureness(labels: Labels, maps: ClassMaps, size: Size) -> tuple[float | None, int | None]:

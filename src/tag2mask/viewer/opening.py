@@ -31,6 +31,7 @@ from tag2mask.viewer.masks import Masks, StoredMasks, StoredShares, list_items, 
 from tag2mask.viewer.models import Model, RunModel, SegmenterModel
 from tag2mask.viewer.queue import Queue
 from tag2mask.viewer.session import Session
+from tag2mask.workflows.plan import SEGMENTER as STUDENT
 
 LEARNED = "val"  # split of a segmenter's masks
 TRAINED = "masks-train"  # the mask set of a run that opens if there are others
@@ -38,7 +39,10 @@ TRAINED = "masks-train"  # the mask set of a run that opens if there are others
 
 @dataclass(frozen=True)
 class Source:
-    """Masks, where their corrections go, and how they were made; ``no_model`` says why there is no model."""
+    """Masks, where their corrections go, and how they were made.
+
+    ``no_model`` says why there is no model; ``student`` is a segmenter that learned from these masks.
+    """
 
     path: Path
     kind: str
@@ -48,6 +52,7 @@ class Source:
     no_model: str
     data: Path | None
     settings: DataSettings
+    student: Model | None = None
 
 
 @contextmanager
@@ -94,6 +99,7 @@ def opened_session(
             shares=shares,
             model=source.model,
             no_model=source.no_model,
+            student=None if compare is not None else source.student,
         )
         if judged:
             session.queue.start(items, partial(facts_of, session), partial(signs_of, session))
@@ -106,7 +112,8 @@ def opened_session(
 def queue_key(source: Source, compare: Masks | None, shares: StoredShares | None) -> str:
     """Return a text that differs if the order of the masks would."""
     compared = "" if compare is None else compare.origin.key
-    parts = [source.masks.origin.key, compared, str(source.model is not None), str(shares is not None)]
+    there = [one is not None for one in (source.model, source.student, shares)]
+    parts = [source.masks.origin.key, compared, str(there)]
     return hashlib.sha256("/".join(parts).encode()).hexdigest()
 
 
@@ -170,7 +177,7 @@ def of_mask_set(path: Path, data: Path | None, kind: str) -> Source:
         reason, settings = str(error), None
     if settings is None:
         settings = DataSettings() if place is None else DataSettings().completed(place)
-    return Source(path, kind, StoredMasks(opened), opened, model, reason, place, settings)
+    return Source(path, kind, StoredMasks(opened), opened, model, reason, place, settings, student_of(opened))
 
 
 def model_of(masks: MaskSet) -> tuple[Model | None, DataSettings | None]:
@@ -193,6 +200,18 @@ def model_of(masks: MaskSet) -> tuple[Model | None, DataSettings | None]:
                 chosen = {key: value for key, value in manifest["settings"].items() if key in ("look", "refine")}
                 return SegmenterModel(place, PredictSettings.parse(chosen)), segmenter.data_settings
     return None, None
+
+
+def student_of(masks: MaskSet) -> Model | None:
+    """Return the segmenter that ``tag2mask run`` trained on these masks, None if there is none."""
+    place = masks.path.resolve().parent.parent / STUDENT
+    try:
+        learned = open_segmenter(place).origin.get("masks")
+        if learned is not None and learned.get("path") == str(masks.path.resolve()):
+            return SegmenterModel(place, PredictSettings())
+    except Tag2MaskError:  # only the order of the masks gains from it
+        return None
+    return None
 
 
 def places_around(masks: Path, name: str | None) -> Iterator[Path]:

@@ -43,7 +43,7 @@ class Session:
     """One call of ``tag2mask view``. Threads share it.
 
     ``shares`` are the stored scores of the masks, ``model`` is what painted them; either may be missing.
-    ``no_model`` says why there is no model.
+    ``no_model`` says why there is no model. ``student`` is a segmenter that learned from the masks.
     """
 
     title: str
@@ -58,6 +58,7 @@ class Session:
     shares: StoredShares | None = None
     model: Model | None = None
     no_model: str = ""
+    student: Model | None = None
     held: Held = field(default_factory=Held)
     jobs: Jobs = field(default_factory=Jobs)
     pace: Pace = field(default_factory=Pace)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tag2mask.data.resizing import resize_bilinear
 from tag2mask.inference.arrays import Floats
-from tag2mask.masks.paint import Labels
+from tag2mask.masks.paint import Labels, otsu
 from tag2mask.viewer.pictures import Size
 
 EPS = 1e-8
@@ -35,8 +35,8 @@ def cells_of(points: Points, size: Size, grid: Size) -> NDArray[np.int64]:
 def spread(features_hwD: Floats, marks: Mapping[int, Points], labels: Labels) -> Labels:
     """Give pixels the class of the mark that they resemble most, if they resemble it enough.
 
-    Enough is half-way from the mean similarity of all patches to 1. ``marks`` are pixels (x, y) by class; other pixels
-    keep their label in ``labels (Y, X)``.
+    Enough is more than Otsu's threshold of the similarities of all patches. ``marks`` are pixels (x, y) by class; other
+    pixels keep their label in ``labels (Y, X)``.
     """
     size = (labels.shape[0], labels.shape[1])
     unit_hwD, grid = unit(features_hwD), (features_hwD.shape[0], features_hwD.shape[1])
@@ -45,8 +45,7 @@ def spread(features_hwD: Floats, marks: Mapping[int, Points], labels: Labels) ->
     for value, points in marks.items():
         rows, columns = cells_of(points, size, grid).T
         alike_hw = (unit_hwD @ unit_hwD[rows, columns].T).max(-1)
-        enough = (1 + float(alike_hw.mean())) / 2
-        margin_YX = resize_bilinear(alike_hw, size) - enough
+        margin_YX = resize_bilinear(alike_hw, size) - np.float32(otsu(alike_hw))
         chosen = margin_YX > best_YX
         result[chosen] = value
         best_YX = np.maximum(best_YX, margin_YX)

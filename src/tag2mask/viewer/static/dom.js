@@ -21,7 +21,7 @@ function setProperty(element, name, value) {
 /** A button with its key. */
 export function button(text, key, act, properties = {}) {
   const hint = key ? make("kbd", { "aria-hidden": "true" }, key) : null;
-  return make("button", { type: "button", ...(key ? { "aria-keyshortcuts": key } : {}), ...properties, on: { click: act } },
+  return make("button", { type: "button", ...(key ? { "aria-keyshortcuts": key.replace("Ctrl", "Control") } : {}), ...properties, on: { click: act } },
     make("span", {}, text), hint);
 }
 

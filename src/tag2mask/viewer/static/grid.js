@@ -134,19 +134,20 @@ export class GridView {
   drawSoon() {
     this.waiting ??= requestAnimationFrame(() => {
       this.waiting = null;
-      this.draw();
+      if (!this.draw(PER_FRAME)) this.drawSoon();
     });
   }
 
-  draw() {
+  draw(most = Infinity) {
     const { classNames } = this.app;
     const range = visibleTiles(this.grid, this.scroller.scrollTop, this.scroller.clientHeight);
-    this.tiles.draw(range, (position) => {
+    const done = this.tiles.draw(range, (position) => {
       const record = this.shown[position];
       const place = placeOf(this.grid, position);
       return { record, place, position, count: this.shown.length, text: describeRecord(record, classNames), shown: listClasses(record, classNames) };
-    }, this.chosen);
+    }, this.chosen, most);
     this.scroller.toggleAttribute("data-empty", this.shown.length === 0);
+    return done;
   }
 
   rowsInView() {
@@ -193,6 +194,7 @@ export class GridView {
 }
 
 const PADDING = 16;
+const PER_FRAME = 4; // tiles that are filled in one frame while scrolling: a whole row at once costs frames
 
 function inOrder(records, ids) {
   const place = new Map(ids.map((id, i) => [id, i]));

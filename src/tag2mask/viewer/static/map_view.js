@@ -5,6 +5,7 @@ import { note } from "./dom.js";
 import { heat, mapOf } from "./maps.js";
 import { heatCanvas } from "./stage.js";
 
+const MOST = 100; // classes whose maps are fetched together
 const LINGER = 150; // milliseconds over a class before its map is shown
 
 export class MapView {
@@ -13,7 +14,7 @@ export class MapView {
     this.pinned = false;
     this.isMissing = false;
     this.shown = null; // the class whose map is shown
-    this.known = new Map(); // "layer/head" -> maps
+    this.known = new Map(); // "layer/head/classes" -> maps
     [this.layer, this.head] = [null, null];
   }
 
@@ -59,7 +60,7 @@ export class MapView {
       stage.set({ heat: null });
       return this.editor.update();
     }
-    const maps = await this.fetch(record).catch((error) => note(error.message));
+    const maps = await this.fetch(record, index).catch((error) => note(error.message));
     if (!maps || this.shown !== index || record !== this.editor.record) return;
     const values = mapOf(maps, index);
     this.isMissing = !values;
@@ -67,11 +68,12 @@ export class MapView {
     this.editor.update();
   }
 
-  fetch(record) {
+  fetch(record, index) {
     const { layer, head } = this;
-    const name = `${layer}/${head}`;
+    const tags = this.editor.about.classes.length > MOST ? String(index) : "all";
+    const name = `${layer}/${head}/${tags}`;
     if (!this.known.has(name)) {
-      const asked = api.maps(record.id, { layer, head });
+      const asked = api.maps(record.id, { tags, layer, head });
       asked.catch(() => this.known.delete(name));
       this.known.set(name, asked);
     }

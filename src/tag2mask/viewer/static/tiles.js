@@ -41,18 +41,22 @@ export class Tiles {
     this.free.push(tile);
   }
 
-  /** Show the tiles of a range; `describe(position)` says what and where. */
-  draw({ start, end }, describe, chosen) {
+  /** Show the tiles of a range, at most `most` new ones; `describe(position)` says what and where. Return if all are there. */
+  draw({ start, end }, describe, chosen, most) {
     for (const [position, tile] of this.used) {
       if (position >= start && position < end) continue;
       this.release(tile);
       this.used.delete(position);
     }
-    for (let position = start; position < end; position++) {
-      if (!this.used.has(position)) this.used.set(position, this.fill(describe(position)));
+    let made = 0;
+    for (let position = start; position < end && made < most; position++) {
+      if (this.used.has(position)) continue;
+      this.used.set(position, this.fill(describe(position)));
+      made++;
     }
     for (const [position, { element }] of this.used) setChosen(element, position === chosen);
     this.loadSoon();
+    return made < most;
   }
 
   fill({ record, place, position, count, text, shown }) {
