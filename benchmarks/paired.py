@@ -99,3 +99,29 @@ def lines(name: str, row: Mapping[str, Any]) -> list[str]:
         cells += [f"{one['mib']:.0f}", f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"]
         made.append(f"| {name} | {variant} | {' | '.join(cells)} |")
     return made
+
+
+HEADER = "| case | ours, s | other, s | other / ours | MiB, ours and other | target |\n" + "|---" * 6 + "|"
+
+
+def page_lines(row: Mapping[str, Any]) -> list[str]:
+    """Lines of the table in ``docs/performance.md``: one for every variant that is not ours."""
+    (_, ours), *others = row["variants"].items()
+    clock = row["clock"]
+    about = row["about"] + (" (wall)" if clock == "wall" else "")
+    if not others:
+        return [f"| {about} | {ours[clock]['median']:.2g} | | | {ours['mib']:.0f} | |"]
+    made = []
+    for name, one in others:
+        ratio = one["ratio"]
+        spread_of_it = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
+        target = "" if row["target"] is None or (name, one) != others[-1] else target_of(row)
+        cells = [f"{about}: {name}", f"{ours[clock]['median']:.2g}", f"{one[clock]['median']:.2g}", spread_of_it]
+        made.append(f"| {' | '.join(cells)} | {ours['mib']:.0f}, {one['mib']:.0f} | {target} |")
+    return made
+
+
+def target_of(row: Mapping[str, Any]) -> str:
+    """The least ratio that is wanted."""
+    least = 1 / row["target"] if row["at_most"] else row["target"]
+    return f"at least {least:.3g}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from baselines.walking import walk_by_squaring
@@ -101,6 +104,20 @@ def pruned(removed: bool) -> Work:
     return torch.inference_mode()(partial(method, images, ask=Ask(maps=True)))
 
 
+def describe_pruning() -> dict[str, int]:
+    """Parameters and floating-point operations of one image of 224 px, before and after heads are removed."""
+    method, images = with_closed_heads(), torch.randn(1, 3, 224, 224)
+    found = {}
+    for name in ("kept", "removed"):
+        counter = FlopCounterMode(display=False)
+        with torch.inference_mode(), counter:
+            method(images, ask=Ask(maps=True))
+        found[f"parameters, heads {name}"] = sum(one.numel() for one in method.parameters())
+        found[f"operations, heads {name}"] = counter.get_total_flops()
+        method.vit.prune()
+    return found
+
+
 def with_closed_heads() -> Attended:
     """The default method with gates, two of the six heads of each layer closed."""
     method = default_method(settings=AttendedSettings(pruning=True)).eval()
@@ -132,10 +149,11 @@ def loading(ours: bool, images: int = 24) -> Work:
 
 
 def new_photos(images: int) -> Path:
-    """A data folder of generated JPEG images, deleted by the system."""
-    folder = Path(tempfile.mkdtemp(prefix="tag2mask-speed-")) / "data"
-    write_photos(folder, images, VOC, 20)
-    return folder
+    """A data folder of generated JPEG images, deleted at the end with all that was written beside it."""
+    folder = Path(tempfile.mkdtemp(prefix="tag2mask-speed-"))
+    atexit.register(shutil.rmtree, folder)
+    write_photos(folder / "data", images, VOC, 20)
+    return folder / "data"
 
 
 def converting(to: str, images: int = 12) -> Work:

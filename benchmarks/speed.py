@@ -1,6 +1,8 @@
 """How long the pieces take, against the released algorithms and plain timm: the tables of ``docs/performance.md``.
 
     python benchmarks/speed.py [CASE ...] [--rounds 9] [--threads 1] [--out speed.json]
+    python benchmarks/speed.py --table speed.json ...
+    python benchmarks/speed.py --pruning
 
 Variants of a case take turns, each in a process of its own; seconds are the CPU's, ratios are those of one round to
 the first variant, and MiB are what the peak rises above what was loaded. ``--out`` keeps everything as JSON with the
@@ -10,10 +12,8 @@ machine and the versions. Random weights and images: they do not change the arit
 from __future__ import annotations
 
 import argparse
-import atexit
 import itertools
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -30,8 +30,8 @@ from baselines.filling import fill_by_queue
 from baselines.masking import mask_in_loops
 from baselines.pamr import pamr_by_convolutions
 from baselines.scoring import iou_by_class, sweep_pass_by_pass
-from paired import Case, Work, lines, measure, serve, summarise
-from pieces import MORE, VOC, new_photos
+from paired import HEADER, Case, Work, lines, measure, page_lines, serve, summarise
+from pieces import MORE, VOC, describe_pruning, new_photos
 from tag2mask import make_masks, train
 from tag2mask.data import open_dataset
 from tag2mask.evaluation.confusion import confusion
@@ -76,8 +76,8 @@ def filling(by_queue: bool) -> Work:
 def localizing(variant: str, name: str, size: int, batch: int, classes: int) -> Work:
     """One forward pass: class maps of the default method or of all layers, or a plain one, also of as many tokens."""
     torch.manual_seed(0)
-    more: dict[str, Any] = {"reg_tokens": classes} if variant == "timm with as many tokens" else {}
-    model = timm.create_model(name, num_classes=0, img_size=size, dynamic_img_size=True, **more).eval()
+    registers = classes if variant == "timm with as many tokens" else 0
+    model = timm.create_model(name, num_classes=0, img_size=size, dynamic_img_size=True, reg_tokens=registers).eval()
     images = torch.randn(batch, 3, size, size)
     if variant.startswith("timm"):
         return torch.inference_mode()(partial(model, images))
@@ -110,7 +110,7 @@ def training(ours: bool, classes: int) -> Work:
 
 def stepping(module: torch.nn.Module, loss: Callable[[], Tensor]) -> Work:
     """One step of an optimiser on a loss."""
-    optimiser = torch.optim.AdamW(module.parameters(), 1e-5)
+    optimiser = torch.optim.AdamW(module.parameters(), 1e-5, fused=True)
 
     def work() -> None:
         optimiser.zero_grad()
@@ -171,7 +171,6 @@ def painting(whole: bool, images: int = 12) -> Work:
     """``masks`` of JPEG images of VOC's size by ViT-S/14 at 224 px: all of it, or its forward passes alone."""
     data = new_photos(images)
     folder = data.parent
-    atexit.register(shutil.rmtree, folder)
     train(data, folder / "run", weights="none", epochs=1, val_split=None, precision="fp32")
     if whole:
         numbers = itertools.count()
@@ -257,8 +256,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path, nargs="+", help="print the page's table of these files")
+    parser.add_argument("--pruning", action="store_true", help="count parameters and operations of the case pruned")
     parser.add_argument("--variant", help="serve only this variant: one round per line on standard input")
     arguments = parser.parse_args()
+    if arguments.pruning:
+        print(json.dumps(describe_pruning(), indent=2))
+        return
+    if arguments.table:
+        rows = [row for path in arguments.table for row in json.loads(path.read_text())["cases"].values()]
+        print("\n".join([HEADER, *(line for row in rows for line in page_lines(row))]))
+        return
     torch.set_num_threads(arguments.threads)
     if unknown := set(arguments.cases) - CASES.keys():
         parser.error(f"{', '.join(unknown)}: there are {', '.join(CASES)}")

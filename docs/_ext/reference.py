@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import click
@@ -19,6 +20,7 @@ from tag2mask.recipes import read_recipe, recipe_names
 from tag2mask.settings import Settings, flat
 
 SETTINGS_PAGE = "settings.md"
+OPTION = re.compile(r"(?<![`\w-])(--[a-z][\w-]*)")
 NOT_VERBS = ("Model", "Tag2MaskError", "__version__", "load")
 
 
@@ -39,7 +41,7 @@ def section_of(command: click.Command) -> str:
     context = click.Context(command, info_name=f"tag2mask {command.name}")
     parameters = [one for one in command.get_params(context) if not getattr(one, "hidden", False)]
     rows = ([f"`{call_of(one)}`", text_of(one)] for one in parameters if "--help" not in one.opts)
-    parts = [f"## {command.name}", (command.help or "").strip(), fence(usage(context, parameters))]
+    parts = [f"## {command.name}", prose(command.help or ""), fence(usage(context, parameters))]
     parts += [table(("argument or option", "meaning"), rows), *settings_note(command)]
     return "\n\n".join(part for part in parts if part)
 
@@ -62,7 +64,12 @@ def call_of(parameter: click.Parameter) -> str:
 
 def text_of(parameter: click.Parameter) -> str:
     """Return the help of an argument or option."""
-    return str(getattr(parameter, "help", None) or "")
+    return prose(getattr(parameter, "help", None) or "")
+
+
+def prose(text: str) -> str:
+    """Return help as Markdown: options are code, or their dashes would become one."""
+    return OPTION.sub(r"`\1`", text.strip())
 
 
 def exposed_by(command: click.Command) -> list[Options]:
@@ -113,7 +120,7 @@ def table_of_settings(keys: Iterable[Setting], defaults: Mapping[str, object] | 
         default = stated.removesuffix("]") or code(one.shown_default()) or ("none" if one.nullable else "")
         if defaults is not None and one.key in defaults:
             default = code(str(defaults[one.key]))
-        rows.append([code(one.key), code(one.form), default, f"{text}."])
+        rows.append([code(one.key), code(one.form), prose(default), prose(f"{text}.")])
     return table(("key", "value", "default", "meaning"), rows)
 
 

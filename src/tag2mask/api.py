@@ -229,9 +229,10 @@ def make_masks(
     """Paint the masks of a split and write a mask set.
 
     Args:
-        run: Folder written by ``train``.
-        data: A data folder other than the run's.
-        out: New folder; None writes to ``RUN/masks-SPLIT``, or a shard to ``RUN/shards-SPLIT``.
+        run: Folder written by ``train``, or its URL (docs/clusters.md).
+        data: A data folder other than the run's, or its URL.
+        out: New folder; None writes to ``RUN/masks-SPLIT``, or a shard to ``RUN/shards-SPLIT``. The URL of
+            a folder for shards.
         shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
             ``"ray/16"`` paints all 16 parts on a Ray cluster.
         **settings: Settings of ``MaskSettings``, such as ``split="val"`` or ``refine={"names": "pamr,crf"}``.
@@ -252,7 +253,7 @@ def merge(shards: str | Path, out: str | Path) -> MaskSetSummary:
     """Write the mask set of all shards in a folder. Called again, it continues.
 
     Args:
-        shards: Folder that ``make_masks`` or ``predict`` wrote all shards to.
+        shards: Folder that ``make_masks`` or ``predict`` wrote all shards to, or its URL.
         out: New folder for the mask set.
 
     Returns:
@@ -325,9 +326,9 @@ def predict(
     """Paint masks of new images and write a mask set.
 
     Args:
-        model: A segmenter, a tagged run or an ONNX file.
-        photographs: One or several image files or folders, of any size; an empty list with ``split``.
-        out: New folder for the mask set.
+        model: A segmenter, a tagged run or an ONNX file, or its URL (docs/clusters.md).
+        photographs: One or several image files or folders, or their URLs; an empty list with ``split``.
+        out: New folder for the mask set; the URL of a folder for shards.
         split: A split of the data that the model was trained on, instead of images.
         shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
             ``"ray/16"`` paints all 16 parts on a Ray cluster.
@@ -459,7 +460,7 @@ def evaluate(
     """Score a mask set against true masks.
 
     Args:
-        mask_set: Folder written by ``make_masks`` or ``predict``.
+        mask_set: Folder written by ``make_masks`` or ``predict``, or its URL.
         truth: Folder of label images ``NAME.png``.
         split: Score only the images of this split (``splits/NAME.txt`` next to ``truth``) or of this file of names.
         corrections: Folder that ``view`` wrote; its masks replace the painted ones.
@@ -485,7 +486,7 @@ def convert(
     """Write a mask set in the format of another tool.
 
     Args:
-        mask_set: Folder written by ``make_masks`` or ``predict``.
+        mask_set: Folder written by ``make_masks`` or ``predict``, or its URL.
         to: ``coco``, ``yolo``, ``cvat``, ``voc``, ``png``, ``geotiff`` or ``npz``.
         out: New folder; a ``.json`` file for ``coco``, a ``.zip`` file for ``cvat``.
         images: Folder of the images, for ``coco`` and ``geotiff``; None looks where they were.

@@ -11,9 +11,10 @@ from backbones import small as small_backbone
 from tag2mask import evaluate, make_masks, train
 from tag2mask.methods import Ask, Method
 from tag2mask.methods.attended import DynamicAttended, DynamicSettings
-from tag2mask.methods.attended.dynamic import sample_classes
+from tag2mask.methods.attended.dynamic import RARE, Shortlist, sample_classes
 from tag2mask.training.run import open_run
 from tag2mask.training.settings import TrainSettings, with_method
+from tag2mask.vit.vit import Features
 
 
 @pytest.fixture
@@ -83,3 +84,24 @@ def test_it_trains_paints_and_resumes_like_any_method(squares: Path, tmp_path: P
     assert type(open_run(tmp_path / "run").load_method()) is DynamicAttended
     made = make_masks(tmp_path / "run", split="val")
     assert evaluate(made.path, squares / "masks").images == 4
+
+
+@torch.no_grad()
+def test_the_shortlist_starts_at_the_frequency_of_a_class() -> None:
+    listed_BC = Shortlist(500, 24)(Features(torch.randn(2, 1, 24), torch.randn(2, 9, 24), (3, 3)))
+    torch.testing.assert_close(listed_BC.sigmoid(), torch.full((2, 500), 2 / 500), rtol=0.01, atol=0)
+    assert Shortlist(6, 24).linear.bias.tolist() == [RARE] * 6  # where classes are few, as in the other head
+
+
+@torch.no_grad()
+def test_a_small_object_stays_in_the_shortlist_whatever_surrounds_it() -> None:
+    torch.manual_seed(0)
+    shortlist = Shortlist(50, 24)
+    torch.nn.init.normal_(shortlist.linear.weight)
+    small_BMD, ground_BMD = torch.randn(2, 1, 24), torch.randn(2, 30, 24)
+    token_BCD = torch.randn(2, 1, 24)
+    alone_BC = shortlist(Features(token_BCD, small_BMD, (1, 1)))
+    among_BC = shortlist(Features(token_BCD, torch.cat([ground_BMD, small_BMD], 1), (1, 31)))
+    assert (among_BC >= alone_BC - 1e-5).all()
+    ground_BC = shortlist(Features(token_BCD, ground_BMD, (1, 30)))
+    torch.testing.assert_close(among_BC, torch.maximum(alone_BC, ground_BC))

@@ -39,7 +39,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Worlds:
     return Worlds(root / "work", root / "kept")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_code_of_a_page_runs(
     page: Path, worlds: Worlds, counts: Counter[str], monkeypatch: pytest.MonkeyPatch
@@ -79,7 +79,8 @@ def run_command(block: Block, command: str, monkeypatch: pytest.MonkeyPatch) -> 
         code = call(monkeypatch, *words)
     else:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        code = subprocess.run(["bash", "-c", command], env={**os.environ, "PATH": path}, check=False).returncode
+        own = {**os.environ, "PATH": path, "HOME": str(Path.cwd())}  # a page may change the start-up files of a shell
+        code = subprocess.run(["bash", "-c", command], env=own, check=False).returncode
     assert code == 0, f"{block}: {command}: exit code {code}; {HINT}"
 
 

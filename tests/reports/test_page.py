@@ -10,7 +10,7 @@ import pytest
 
 from tag2mask import make_masks, predict, train
 from tag2mask.errors import MaskSetError, RunError
-from tag2mask.reports.page import head_rows, own_mask_set, write_page, write_report
+from tag2mask.reports.page import head_rows, own_mask_set, unbroken, write_page, write_report
 
 
 class Nesting(HTMLParser):
@@ -172,3 +172,9 @@ def test_only_a_report_about_the_same_run_is_replaced(run: Path) -> None:
     page.write_text(page.read_text().replace("<title>run:", "<title>other:"))
     with pytest.raises(RunError, match="is not a report about"):
         write_report(run, masks)
+
+
+def test_options_are_not_broken_at_their_hyphens_and_all_else_is_text() -> None:
+    assert unbroken("masks --threshold 0.2 <b> -- x") == (
+        'masks <span class="unbroken">--threshold</span> 0.2 &lt;b&gt; -- x'
+    )

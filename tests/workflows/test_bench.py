@@ -47,7 +47,7 @@ def test_bands_are_those_of_the_data(tmp_path: Path, small: dict[str, object]) -
 
 
 def test_what_cannot_be_measured_is_said(squares: Path) -> None:
-    (squares / "labels.csv").write_text("image,labels\n")
+    (squares / "labels.csv").write_text("image,labels\np11.png,red\n")  # an image of val
     with pytest.raises(DataError, match="no image has tags"):
         tag2mask.bench(squares)
 

@@ -174,8 +174,9 @@ VERBS = (
         path("out", "FILE", "The page [RUN/report.html]."),
     ),
     verb(
-        "export", "workflows.verbs.export", "Export a run or a segmenter to ONNX or for the Hugging Face hub.\n\n"
-        "onnx writes one file, hub a folder with weights, settings and a model card, which tag2mask also opens.",
+        "export", "workflows.verbs.export", "Export a run or a segmenter: ONNX, or a folder for the hub.\n\n"
+        "onnx writes one file; hub a folder in the layout of the Hugging Face hub, with weights, settings and a model\n"
+        "card, which tag2mask also opens.",
         argument("run", "RUN|SEGMENTER", "Folder written by train or segment."),
         word("format", "onnx|hub", "The format [onnx].", type=click.Choice(["onnx", "hub"]), default="onnx"),
         path("out", "PATH", "The file [RUN/model.onnx] or the new folder [RUN/hub]."),
@@ -222,9 +223,9 @@ VERBS = (
 SECTIONS = {
     "Start here": "doctor demo check run",
     "Train": "prepare train import train-probe refine-train compare",
-    "Masks": "masks merge evaluate convert report",
+    "Masks": "masks merge evaluate convert report view",
     "Segmenter": "segment predict export",
-    "Tools": "recipes reproduce",
+    "Tools": "recipes reproduce bench",
 }
 
 

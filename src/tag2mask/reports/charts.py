@@ -177,7 +177,7 @@ def heat_chart(
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
 
-    side = min(max(2.6, 0.3 * len(columns) + 1.4), 9.0)
+    side = min(max(2.6, 0.24 * len(columns) + 1.4), 8.0)
     return draw(title, put, note, (max(side, WIDE), side))
 
 

@@ -127,7 +127,7 @@ def templates() -> Environment:
 
 def unbroken(text: str) -> Markup:
     """Return a text whose options, such as --threshold, are not broken at their hyphens."""
-    return Markup(re.sub(r"(--[a-z][\w-]*)", r'<span class="unbroken">\1</span>', escape(text)))
+    return Markup(re.sub(r"(--[a-z][\w-]*)", r'<span class="unbroken">\1</span>', str(escape(text))))
 
 
 def own_mask_set(run: Path) -> Path:

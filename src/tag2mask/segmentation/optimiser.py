@@ -26,7 +26,7 @@ def optimiser_for(
     groups = [group for group in groups if group["params"]]
     if settings.kind == "sgd":
         return torch.optim.SGD(groups, settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
-    return torch.optim.AdamW(groups, settings.lr, betas=(settings.momentum, 0.999))
+    return torch.optim.AdamW(groups, settings.lr, betas=(settings.momentum, 0.999), fused=True)
 
 
 def poly_rate(step: int, steps: int, settings: SegmenterOptimiser) -> float:

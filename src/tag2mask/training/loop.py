@@ -168,7 +168,8 @@ class Trainer(EpochLoop[TrainSettings]):
         views = OtherViews(method.crops, self.mean, self.std, settings.augment)
         self.images = TaggedImages(material.root, material.images, settings.data, transform, views)
         fresh_patches = settings.backbone.patch_weights == "fresh"
-        optimiser = torch.optim.AdamW(optimiser_groups(method.parameter_groups(), settings.optimiser, fresh_patches))
+        groups = optimiser_groups(method.parameter_groups(), settings.optimiser, fresh_patches)
+        optimiser = torch.optim.AdamW(groups, fused=True)  # on a CPU, a third of the time
         if method.teacher is not None:
             follow_after(optimiser, method.teacher)
         clip = settings.optimiser.clip

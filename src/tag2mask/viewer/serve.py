@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import secrets
 import socket
 import sys
@@ -47,8 +48,9 @@ def view(
         number = bound.getsockname()[1]
         app = build_app(session, host, number, token)
         address = f"http://{shown_host(host)}:{number}/?token={token}"
+        bound.listen()  # a browser that is faster than the server waits
         say(f"{address}\nCtrl-C stops the viewer; corrections are saved in {session.corrections.path}")
-        if not no_open:
+        if not no_open and has_display():
             webbrowser.open(address)
         serve(app, bound)
     changed = len(session.corrections.rows)
@@ -73,6 +75,11 @@ def serve(app: object, bound: socket.socket) -> None:
     )
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[bound])
+
+
+def has_display() -> bool:
+    """Whether there is a screen; without one, Python would start a browser for the terminal, which would block it."""
+    return not sys.platform.startswith("linux") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
 def require_token(host: str, token: str | None) -> None:

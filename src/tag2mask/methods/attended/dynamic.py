@@ -1,10 +1,13 @@
 """``attended`` for thousands of classes: tokens are computed for likely classes alone.
 
 Class tokens enter in the last blocks and only read: no other token sees them, so each is exact without the others. A
-linear head on the backbone makes the shortlist. Shapes: B batch, C classes, S chosen classes, D width, M patches.
+linear head on the backbone makes the shortlist. Shapes: B batch, C classes, S chosen classes, D width, M patches,
+N tokens.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -21,18 +24,24 @@ from tag2mask.vit.vit import Features, ViT, last_layers
 
 
 class Shortlist(nn.Module):
-    """A logit for every class from the backbone's class token and mean patch, without a gradient to the backbone."""
+    """A logit for every class: the highest over the backbone's tokens, without a gradient to the backbone.
+
+    A class that covers a few patches is lost in a mean over all. The head starts at the frequency of a class if two of
+    ``classes`` are in an image: weights of 0, which see the mean token first, and that bias. Where classes are few, the
+    bias is that of ``ClassVectors``.
+    """
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(2 * width)
-        self.linear = nn.Linear(2 * width, classes)
-        nn.init.constant_(self.linear.bias, RARE)
+        self.norm = nn.LayerNorm(width)
+        self.linear = nn.Linear(width, classes)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.constant_(self.linear.bias, min(RARE, -math.log(classes / 2)))
 
     def forward(self, features: Features) -> Tensor:
         """``(B, C)``."""
-        read_B2D = torch.cat([features.class_BCD[:, 0], features.patch_BMD.mean(1)], 1).detach()
-        logits_BC: Tensor = self.linear(self.norm(read_B2D.float()))
+        read_BND = self.norm(torch.cat([features.class_BCD[:, :1], features.patch_BMD], 1).detach().float())
+        logits_BC: Tensor = F.linear(read_BND, self.linear.weight).amax(1) + self.linear.bias
         return logits_BC
 
 
