@@ -45,14 +45,20 @@ export const api = {
   progress: () => json("progress"),
   thumb: (id, version) => `/api/thumb/${id}?v=${version}`,
   thumbMask: (record) => `/api/thumb-mask/${record.id}?etag=${encodeURIComponent(record.etag)}`,
-  picture: (id, version) => request(`image/${id}?v=${version}`).then(async (response) => createImageBitmap(await response.blob())),
-  mask: async (id, which = "current", signal = undefined) => labels(await request(`mask/${id}?which=${which}`, { signal })),
+  picture: (id, version) =>
+    request(`image/${id}?v=${version}`).then(async (response) => createImageBitmap(await response.blob())),
+  mask: async (id, which = "current", signal = undefined) =>
+    labels(await request(`mask/${id}?which=${which}`, { signal })),
   superpixels: async (id, size, version) => labels(await request(`superpixels/${id}?size=${size}&v=${version}`)),
 
   async putMask(id, { width, height, data, touched }, etag) {
     const body = new FormData();
     body.append("mask", new Blob([await encodePng({ width, height, data })], { type: "image/png" }), "mask.png");
-    body.append("touched", new Blob([await encodePng({ width, height, data: touched })], { type: "image/png" }), "touched.png");
+    body.append(
+      "touched",
+      new Blob([await encodePng({ width, height, data: touched })], { type: "image/png" }),
+      "touched.png",
+    );
     return json(`mask/${id}`, { method: "PUT", headers: { "If-Match": etag }, body });
   },
 

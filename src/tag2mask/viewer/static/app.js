@@ -48,14 +48,26 @@ class App {
   drawHeader() {
     this.progressText = make("span", { className: "progress-text" });
     this.progressBar = make("progress", { max: 1, value: 0, "aria-label": "Images accepted or rejected" });
-    document.getElementById("header").replaceChildren(
-      make("a", { href: "#/", className: "brand", title: this.about.set }, make("b", {}, "tag2mask"), make("span", {}, this.about.title)),
-      make("div", { className: "progress" }, this.progressBar, this.progressText),
-      make("nav", { "aria-label": "Pages" },
-        this.about.has_truth || this.about.has_compare ? button("Confusion", keyOf("confusion"), this.actions.confusion) : null,
-        button("Light or dark", keyOf("theme"), toggleTheme, { className: "quiet" }),
-        button("Keys", keyOf("help"), toggleHelp, { className: "quiet" })),
-    );
+    document
+      .getElementById("header")
+      .replaceChildren(
+        make(
+          "a",
+          { href: "#/", className: "brand", title: this.about.set },
+          make("b", {}, "tag2mask"),
+          make("span", {}, this.about.title),
+        ),
+        make("div", { className: "progress" }, this.progressBar, this.progressText),
+        make(
+          "nav",
+          { "aria-label": "Pages" },
+          this.about.has_truth || this.about.has_compare
+            ? button("Confusion", keyOf("confusion"), this.actions.confusion)
+            : null,
+          button("Light or dark", keyOf("theme"), toggleTheme, { className: "quiet" }),
+          button("Keys", keyOf("help"), toggleHelp, { className: "quiet" }),
+        ),
+      );
   }
 
   listen() {
@@ -136,7 +148,7 @@ class App {
     try {
       Object.assign(record, await api.setState(record.id, state, record.etag));
     } catch (error) {
-      if (!(error instanceof Stale)) return note(error.message), false;
+      if (!(error instanceof Stale)) return (note(error.message), false);
       await this.reloadRecords();
       note(`${record.name} was changed elsewhere. Look at it again, then decide.`);
       this.view.goTo(record.id);

@@ -10,7 +10,11 @@ const RADII = [1, 200]; // pixels of the image
 const SEGMENT_SIZES = ["small", "medium", "large"];
 const STEP = 1.2; // the brush, per key
 const TOOL_TEXTS = {
-  brush: "Brush", eraser: "Eraser", snap: "Snap", pick: "Select a component", mark: "Mark patches, then spread them",
+  brush: "Brush",
+  eraser: "Eraser",
+  snap: "Snap",
+  pick: "Select a component",
+  mark: "Mark patches, then spread them",
 };
 
 export class Brushwork {
@@ -169,7 +173,9 @@ export class Brushwork {
     const { record } = this.editor;
     this.segments = null;
     this.editor.update();
-    const image = await api.superpixels(record.id, segmentSize, this.editor.about.version).catch((error) => note(error.message));
+    const image = await api
+      .superpixels(record.id, segmentSize, this.editor.about.version)
+      .catch((error) => note(error.message));
     if (!image || record !== this.editor.record || segmentSize !== this.segmentSize) return;
     this.segments = indexSegments(image);
     if (this.place) this.hoverAt(this.place);
@@ -193,7 +199,8 @@ export class Brushwork {
   }
 
   get text() {
-    const sizes = this.toolName === "snap" ? `, ${SEGMENT_SIZES[this.segmentSize]} superpixels${this.segments ? "" : " …"}` : "";
+    const sizes =
+      this.toolName === "snap" ? `, ${SEGMENT_SIZES[this.segmentSize]} superpixels${this.segments ? "" : " …"}` : "";
     const chosen = this.selection.length ? "now choose its class" : this.editor.nameOf(this.label);
     return `${TOOL_TEXTS[this.toolName]}${sizes} · ${chosen}`;
   }

@@ -33,7 +33,9 @@ const byName = new Intl.Collator("en", { numeric: true }).compare;
 export function sortRecords(records, order) {
   const keys = { worst: (record) => negative(record.rank), iou: (record) => record.iou, name: () => 0 };
   const key = keys[order];
-  return records.toSorted((a, b) => (key(a) ?? Infinity) - (key(b) ?? Infinity) || byName(a.name, b.name) || a.id - b.id);
+  return records.toSorted(
+    (a, b) => (key(a) ?? Infinity) - (key(b) ?? Infinity) || byName(a.name, b.name) || a.id - b.id,
+  );
 }
 
 const negative = (value) => (value === null ? null : -value);
@@ -52,7 +54,12 @@ function describeTime(seconds) {
 
 /** The names of the classes in a mask, without the background. */
 export function listClasses(record, classNames) {
-  return record.present.map((index) => classNames[index]).filter((name) => name && name !== "background").join(", ") || "no class";
+  return (
+    record.present
+      .map((index) => classNames[index])
+      .filter((name) => name && name !== "background")
+      .join(", ") || "no class"
+  );
 }
 
 /** What a tile is, for people who do not see it. */

@@ -26,8 +26,10 @@ function atOutline(data, at, width, height) {
   const label = data[at];
   const x = at % width;
   return (
-    (x > 0 && data[at - 1] !== label) || (x < width - 1 && data[at + 1] !== label) ||
-    (at >= width && data[at - width] !== label) || (at < width * (height - 1) && data[at + width] !== label)
+    (x > 0 && data[at - 1] !== label) ||
+    (x < width - 1 && data[at + 1] !== label) ||
+    (at >= width && data[at - width] !== label) ||
+    (at < width * (height - 1) && data[at + width] !== label)
   );
 }
 

@@ -15,16 +15,31 @@ export class ConfusionView {
     this.kind = this.kinds[0];
     this.actions = { accept: () => null, reject: () => null };
     this.body = make("div", { className: "confusion-body" });
-    this.element = make("section", { className: "confusion-view", "aria-label": "Confusion matrix" },
-      make("div", { className: "filters" }, make("h1", {}, "What was painted as what"),
-        this.kinds.length > 1 ? choice("Compared with", this.kinds.map((kind) => [kind, NAMES[kind]]), this.kind, (kind) => this.load(kind)) : null),
-      this.body);
+    this.element = make(
+      "section",
+      { className: "confusion-view", "aria-label": "Confusion matrix" },
+      make(
+        "div",
+        { className: "filters" },
+        make("h1", {}, "What was painted as what"),
+        this.kinds.length > 1
+          ? choice(
+              "Compared with",
+              this.kinds.map((kind) => [kind, NAMES[kind]]),
+              this.kind,
+              (kind) => this.load(kind),
+            )
+          : null,
+      ),
+      this.body,
+    );
   }
 
   enter() {
     document.getElementById("main").replaceChildren(this.element);
     if (this.kind) this.load(this.kind);
-    else this.say("There is nothing to compare with: this data has no true masks, and --compare names no other mask set.");
+    else
+      this.say("There is nothing to compare with: this data has no true masks, and --compare names no other mask set.");
   }
 
   async leave() {}
@@ -40,7 +55,10 @@ export class ConfusionView {
     this.say("Counting pixels …");
     try {
       const { classes, matrix, read, total } = await api.confusion(kind);
-      this.body.replaceChildren(this.explain(read, total), make("div", { className: "scroll" }, this.tabulate(classes, matrix)));
+      this.body.replaceChildren(
+        this.explain(read, total),
+        make("div", { className: "scroll" }, this.tabulate(classes, matrix)),
+      );
     } catch (error) {
       this.say(error.message);
     }
@@ -49,16 +67,38 @@ export class ConfusionView {
   explain(read, total) {
     const soFar = read < total ? ` So far: ${read.toLocaleString("en")} of ${total.toLocaleString("en")} images.` : "";
     const row = this.kind === "truth" ? "what it is" : "the other mask set";
-    return make("p", { className: "soft" }, `Rows: ${row}. Columns: what the masks say. A cell is the share of its row's pixels; open it to see its images.${soFar}`);
+    return make(
+      "p",
+      { className: "soft" },
+      `Rows: ${row}. Columns: what the masks say. A cell is the share of its row's pixels; open it to see its images.${soFar}`,
+    );
   }
 
   tabulate(classes, matrix) {
     const names = classes.map((index) => this.app.classNames[index] ?? String(index));
-    const head = make("tr", {}, make("th", { scope: "col" }, ""), names.map((name) => make("th", { scope: "col" }, make("span", {}, name))));
+    const head = make(
+      "tr",
+      {},
+      make("th", { scope: "col" }, ""),
+      names.map((name) => make("th", { scope: "col" }, make("span", {}, name))),
+    );
     const rows = matrix.map((counts, i) => {
       const total = counts.reduce((sum, count) => sum + count, 0);
-      return make("tr", {}, make("th", { scope: "row" }, names[i]),
-        counts.map((count, j) => this.cell({ count, share: total ? count / total : 0, row: classes[i], column: classes[j], names: [names[i], names[j]], right: i === j })));
+      return make(
+        "tr",
+        {},
+        make("th", { scope: "row" }, names[i]),
+        counts.map((count, j) =>
+          this.cell({
+            count,
+            share: total ? count / total : 0,
+            row: classes[i],
+            column: classes[j],
+            names: [names[i], names[j]],
+            right: i === j,
+          }),
+        ),
+      );
     });
     const table = make("table", { className: "confusion" }, make("thead", {}, head), make("tbody", {}, rows));
     table.addEventListener("keydown", (event) => moveInTable(event, table));
@@ -69,10 +109,16 @@ export class ConfusionView {
   cell({ count, share, row, column, names: [is, painted], right }) {
     if (!count) return make("td", {});
     const percent = share >= 0.0995 ? (share * 100).toFixed(0) : (share * 100).toFixed(1);
-    const open = make("button", {
-      type: "button", tabIndex: -1, "aria-label": `${is} painted as ${painted}: ${percent} percent`,
-      on: { click: () => this.open(row, column, `${is} painted as ${painted}`) },
-    }, percent);
+    const open = make(
+      "button",
+      {
+        type: "button",
+        tabIndex: -1,
+        "aria-label": `${is} painted as ${painted}: ${percent} percent`,
+        on: { click: () => this.open(row, column, `${is} painted as ${painted}`) },
+      },
+      percent,
+    );
     open.style.setProperty("--share", Math.sqrt(share).toFixed(3));
     return make("td", { className: right ? "right" : "wrong" }, open);
   }

@@ -124,7 +124,14 @@ export class Correction {
     if (arrived) history.markSaved(history.mark());
     if (!unsaved || arrived) return new Correction({ id, image, touched, etag, history });
     const mine = { ...image, data: unsaved.data };
-    return new Correction({ id, image: mine, touched: unsaved.touched, etag: record.etag, history, base: unsaved.base });
+    return new Correction({
+      id,
+      image: mine,
+      touched: unsaved.touched,
+      etag: record.etag,
+      history,
+      base: unsaved.base,
+    });
   }
 }
 

@@ -1,6 +1,17 @@
 // Elements from names, properties and children. Text is only ever text: names come from files.
 
-const DIRECT = new Set(["checked", "value", "disabled", "hidden", "tabIndex", "htmlFor", "className", "width", "height", "open"]);
+const DIRECT = new Set([
+  "checked",
+  "value",
+  "disabled",
+  "hidden",
+  "tabIndex",
+  "htmlFor",
+  "className",
+  "width",
+  "height",
+  "open",
+]);
 
 /** Make an element: `on` maps events to functions; other properties are properties or attributes. */
 export function make(tag, properties = {}, ...children) {
@@ -21,14 +32,26 @@ function setProperty(element, name, value) {
 /** A button with its key. */
 export function button(text, key, act, properties = {}) {
   const hint = key ? make("kbd", { "aria-hidden": "true" }, key) : null;
-  return make("button", { type: "button", ...(key ? { "aria-keyshortcuts": key.replace("Ctrl", "Control") } : {}), ...properties, on: { click: act } },
-    make("span", {}, text), hint);
+  return make(
+    "button",
+    {
+      type: "button",
+      ...(key ? { "aria-keyshortcuts": key.replace("Ctrl", "Control") } : {}),
+      ...properties,
+      on: { click: act },
+    },
+    make("span", {}, text),
+    hint,
+  );
 }
 
 /** A list to choose from: options are [value, text]. */
 export function choice(label, options, value, act) {
-  const select = make("select", { "aria-label": label, on: { change: () => act(select.value) } },
-    options.map(([key, text]) => make("option", { value: key }, text)));
+  const select = make(
+    "select",
+    { "aria-label": label, on: { change: () => act(select.value) } },
+    options.map(([key, text]) => make("option", { value: key }, text)),
+  );
   select.value = value;
   return select;
 }
@@ -37,10 +60,16 @@ export function choice(label, options, value, act) {
 export function ask(title, content, choices) {
   return new Promise((resolve) => {
     const buttons = choices.map(([value, text], i) =>
-      make("button", { type: "button", className: i ? "" : "primary", on: { click: () => dialog.close(value) } }, text));
+      make("button", { type: "button", className: i ? "" : "primary", on: { click: () => dialog.close(value) } }, text),
+    );
     const heading = make("h2", { id: "question" }, title);
-    const dialog = make("dialog", { "aria-labelledby": "question", className: "question" },
-      heading, content, make("div", { className: "choices" }, buttons));
+    const dialog = make(
+      "dialog",
+      { "aria-labelledby": "question", className: "question" },
+      heading,
+      content,
+      make("div", { className: "choices" }, buttons),
+    );
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue);
@@ -52,7 +81,12 @@ export function ask(title, content, choices) {
 
 /** A short note that goes by itself. */
 export function note(text) {
-  const line = make("p", {}, text, make("button", { type: "button", "aria-label": "Close", on: { click: () => line.remove() } }, "×"));
+  const line = make(
+    "p",
+    {},
+    text,
+    make("button", { type: "button", "aria-label": "Close", on: { click: () => line.remove() } }, "×"),
+  );
   document.getElementById("notes").append(line);
   setTimeout(() => line.remove(), 9000);
 }

@@ -46,16 +46,26 @@ export class EditorView {
     this.stages = make("div", { className: "stages" }, make("div", { className: "frame" }, this.canvas));
     this.toolbar = new Toolbar(this);
     this.panel = new Panel(this, this.about);
-    this.element = make("section", { className: "editor-view", "aria-label": "One image" },
-      this.toolbar.element, make("div", { className: "middle" }, this.pending.element, this.stages, this.hint), this.panel.element);
+    this.element = make(
+      "section",
+      { className: "editor-view", "aria-label": "One image" },
+      this.toolbar.element,
+      make("div", { className: "middle" }, this.pending.element, this.stages, this.hint),
+      this.panel.element,
+    );
     this.stage = new Stage(this.canvas, this.camera, this.table);
     this.held = new HeldView(this);
     listenToPointer(this);
   }
 
   listActions() {
-    const numbered = (name, act) => Object.fromEntries(Array.from({ length: 9 }, (_, i) =>
-      [`${name}${i + 1}`, () => this.panel.order[i] && act(this.panel.order[i].index)]));
+    const numbered = (name, act) =>
+      Object.fromEntries(
+        Array.from({ length: 9 }, (_, i) => [
+          `${name}${i + 1}`,
+          () => this.panel.order[i] && act(this.panel.order[i].index),
+        ]),
+      );
     return {
       ...numbered("class", (index) => this.work.chooseClass(index)),
       ...numbered("tag", (index) => this.toggleTag(index)),
@@ -92,7 +102,8 @@ export class EditorView {
   async enter(id) {
     const main = document.getElementById("main");
     if (!main.contains(this.element)) main.replaceChildren(this.element);
-    if (this.record && this.record.id !== id && !(await this.settle())) return this.app.show(`#/image/${this.record.id}`);
+    if (this.record && this.record.id !== id && !(await this.settle()))
+      return this.app.show(`#/image/${this.record.id}`);
     this.reset(this.app.records.get(id));
     await this.loader.load(this.record);
   }
@@ -146,7 +157,8 @@ export class EditorView {
   step(by) {
     const { queue } = this.app;
     const id = queue[queue.indexOf(this.record.id) + by];
-    if (id === undefined) return note(by > 0 ? "This was the last image of the list." : "This is the first image of the list.");
+    if (id === undefined)
+      return note(by > 0 ? "This was the last image of the list." : "This is the first image of the list.");
     this.app.show(`#/image/${id}`);
   }
 
@@ -247,6 +259,9 @@ export class EditorView {
     if (!this.record) return;
     this.panel.describe(this.record);
     this.hint.textContent = this.work.text + this.maps.text;
-    this.canvas.setAttribute("aria-label", `Mask of ${this.record.name}. ${this.hint.textContent}. Paint over ${this.work.lockText}.`);
+    this.canvas.setAttribute(
+      "aria-label",
+      `Mask of ${this.record.name}. ${this.hint.textContent}. Paint over ${this.work.lockText}.`,
+    );
   }
 }

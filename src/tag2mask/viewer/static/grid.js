@@ -35,14 +35,32 @@ export class GridView {
 
   build() {
     this.tiles = new Tiles(this.app.about.version, (position) => this.open(position));
-    this.scroller = make("div", {
-      className: "scroller", role: "listbox", tabIndex: 0, "aria-label": "Images", on: { scroll: () => this.drawSoon() },
-    }, this.tiles.element);
+    this.scroller = make(
+      "div",
+      {
+        className: "scroller",
+        role: "listbox",
+        tabIndex: 0,
+        "aria-label": "Images",
+        on: { scroll: () => this.drawSoon() },
+      },
+      this.tiles.element,
+    );
     this.count = make("span", { className: "count", role: "status" });
     this.ranking = make("span", { className: "count" });
-    this.chip = make("button", { type: "button", className: "chip", hidden: true, on: { click: () => this.showAll() } });
-    this.element = make("section", { className: "grid-view", "aria-label": "All images" },
-      make("h1", { className: "unseen" }, "All images"), this.buildFilters(), this.scroller);
+    this.chip = make("button", {
+      type: "button",
+      className: "chip",
+      hidden: true,
+      on: { click: () => this.showAll() },
+    });
+    this.element = make(
+      "section",
+      { className: "grid-view", "aria-label": "All images" },
+      make("h1", { className: "unseen" }, "All images"),
+      this.buildFilters(),
+      this.scroller,
+    );
     new ResizeObserver(() => this.layOut()).observe(this.scroller);
   }
 
@@ -50,7 +68,10 @@ export class GridView {
     const { classes, splits, has_truth: hasTruth } = this.app.about;
     const named = classes.map(({ index, name }) => [String(index), name]);
     this.search = make("input", {
-      type: "search", placeholder: "Search", "aria-label": "Search names and classes", "aria-keyshortcuts": "/",
+      type: "search",
+      placeholder: "Search",
+      "aria-label": "Search names and classes",
+      "aria-keyshortcuts": "/",
       on: {
         input: () => this.change({ text: this.search.value }),
         keydown: (event) => event.key === "Enter" && this.scroller.focus(),
@@ -60,13 +81,34 @@ export class GridView {
     this.choices = [
       choice("Class in the mask", [[ALL, "Any class"], ...named], ALL, picked("present", Number)),
       choice("Tag", [[ALL, "Any tag"], ...named], ALL, picked("tag", Number)),
-      splits.length > 1 ? choice("Split", [[ALL, "All splits"], ...splits.map((name) => [name, name])], ALL, picked("split", String)) : null,
-      choice("State", [[ALL, "Any state"], ["open", "Open"], ["accepted", "Accepted"], ["rejected", "Rejected"], ["corrected", "Corrected"]],
-        ALL, picked("state", String)),
+      splits.length > 1
+        ? choice("Split", [[ALL, "All splits"], ...splits.map((name) => [name, name])], ALL, picked("split", String))
+        : null,
+      choice(
+        "State",
+        [
+          [ALL, "Any state"],
+          ["open", "Open"],
+          ["accepted", "Accepted"],
+          ["rejected", "Rejected"],
+          ["corrected", "Corrected"],
+        ],
+        ALL,
+        picked("state", String),
+      ),
     ];
     const orders = [["worst", "Worst first"], ...(hasTruth ? [["iou", "Lowest IoU first"]] : []), ["name", "By name"]];
     const order = choice("Order", orders, this.order, (value) => this.change({}, value));
-    return make("div", { className: "filters", role: "search" }, this.search, this.choices, order, this.chip, this.count, this.ranking);
+    return make(
+      "div",
+      { className: "filters", role: "search" },
+      this.search,
+      this.choices,
+      order,
+      this.chip,
+      this.count,
+      this.ranking,
+    );
   }
 
   enter() {
@@ -112,7 +154,8 @@ export class GridView {
     const id = this.shown[this.chosen]?.id;
     const found = filterRecords([...records.values()], this.filter, classNames);
     this.shown = this.filter.ids ? inOrder(found, this.filter.ids) : sortRecords(found, this.order);
-    if (this.app.view !== this.app.editor || !this.app.queue.length) this.app.queue = this.shown.map((record) => record.id);
+    if (this.app.view !== this.app.editor || !this.app.queue.length)
+      this.app.queue = this.shown.map((record) => record.id);
     const place = this.shown.findIndex((record) => record.id === id);
     this.chosen = place >= 0 ? place : Math.min(this.chosen, Math.max(this.shown.length - 1, 0));
     const [some, all] = [this.shown.length, records.size].map((value) => value.toLocaleString("en"));
@@ -122,7 +165,8 @@ export class GridView {
   }
 
   showRanking(done, total) {
-    this.ranking.textContent = done < total ? `ranking: ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
+    this.ranking.textContent =
+      done < total ? `ranking: ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
   }
 
   layOut() {
@@ -141,11 +185,23 @@ export class GridView {
   draw(most = Infinity) {
     const { classNames } = this.app;
     const range = visibleTiles(this.grid, this.scroller.scrollTop, this.scroller.clientHeight);
-    const done = this.tiles.draw(range, (position) => {
-      const record = this.shown[position];
-      const place = placeOf(this.grid, position);
-      return { record, place, position, count: this.shown.length, text: describeRecord(record, classNames), shown: listClasses(record, classNames) };
-    }, this.chosen, most);
+    const done = this.tiles.draw(
+      range,
+      (position) => {
+        const record = this.shown[position];
+        const place = placeOf(this.grid, position);
+        return {
+          record,
+          place,
+          position,
+          count: this.shown.length,
+          text: describeRecord(record, classNames),
+          shown: listClasses(record, classNames),
+        };
+      },
+      this.chosen,
+      most,
+    );
     this.scroller.toggleAttribute("data-empty", this.shown.length === 0);
     return done;
   }

@@ -13,8 +13,17 @@ export class HeldView {
     this.beside = this.kinds[0];
     this.isComparing = false;
     this.canvas = make("canvas", { className: "other", role: "img" });
-    this.frame = make("div", { className: "frame" }, this.canvas,
-      choice("Shown beside the mask", this.kinds.map((kind) => [kind, NAMES[kind]]), this.beside, (kind) => this.showBeside(kind)));
+    this.frame = make(
+      "div",
+      { className: "frame" },
+      this.canvas,
+      choice(
+        "Shown beside the mask",
+        this.kinds.map((kind) => [kind, NAMES[kind]]),
+        this.beside,
+        (kind) => this.showBeside(kind),
+      ),
+    );
     this.stage = new Stage(this.canvas, editor.camera, editor.table);
     this.known = new Map();
   }
@@ -42,10 +51,13 @@ export class HeldView {
   fetch(kind) {
     const { record, loader } = this.editor;
     if (!this.known.has(kind)) {
-      this.known.set(kind, loader.labels(record.id, kind).catch((error) => {
-        note(`${NAMES[kind]}: ${error.message}`);
-        return null;
-      }));
+      this.known.set(
+        kind,
+        loader.labels(record.id, kind).catch((error) => {
+          note(`${NAMES[kind]}: ${error.message}`);
+          return null;
+        }),
+      );
     }
     return this.known.get(kind);
   }

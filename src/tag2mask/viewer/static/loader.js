@@ -19,7 +19,10 @@ export class ImageLoader {
   async load(record) {
     try {
       const [picture, image, touched, kept] = await Promise.all([
-        this.picture(record.id), this.labels(record.id, "current"), api.mask(record.id, "touched"), readStrokes(this.set, record.id).catch(() => null),
+        this.picture(record.id),
+        this.labels(record.id, "current"),
+        api.mask(record.id, "touched"),
+        readStrokes(this.set, record.id).catch(() => null),
       ]);
       if (this.editor.record !== record) return;
       const server = { id: record.id, image, touched: touched.data, etag: image.etag ?? record.etag };
@@ -32,11 +35,18 @@ export class ImageLoader {
 
   begin(picture, correction) {
     const { editor } = this;
-    const saving = new Saving(correction, (snapshot, etag) => this.send(correction, snapshot, etag), (state, error) => {
-      editor.panel.showSaved(state, state === "failed" ? `Not saved: ${error.message} Ctrl+S tries again.` : STATES[state]);
-      if (state === "saved" || state === "unsaved") this.remember(correction);
-      if (state === "stale") editor.conflict();
-    });
+    const saving = new Saving(
+      correction,
+      (snapshot, etag) => this.send(correction, snapshot, etag),
+      (state, error) => {
+        editor.panel.showSaved(
+          state,
+          state === "failed" ? `Not saved: ${error.message} Ctrl+S tries again.` : STATES[state],
+        );
+        if (state === "saved" || state === "unsaved") this.remember(correction);
+        if (state === "stale") editor.conflict();
+      },
+    );
     editor.panel.showSaved("saved", correction.touched.includes(255) ? "Saved" : "");
     editor.loaded(picture, correction, saving);
   }

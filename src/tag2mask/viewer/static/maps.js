@@ -100,7 +100,13 @@ export function heat(values) {
   return pixels;
 }
 
-const STOPS = [[38, 20, 92], [42, 90, 160], [33, 155, 142], [140, 205, 78], [253, 231, 76]];
+const STOPS = [
+  [38, 20, 92],
+  [42, 90, 160],
+  [33, 155, 142],
+  [140, 205, 78],
+  [253, 231, 76],
+];
 
 function heatColour(share) {
   const place = Math.min(share, 0.9999) * (STOPS.length - 1);

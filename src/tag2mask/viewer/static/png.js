@@ -31,7 +31,7 @@ export async function encodePng({ width, height, data }) {
 function readChunks(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const chunks = [];
-  for (let at = SIGNATURE.length; at + 8 <= bytes.length; ) {
+  for (let at = SIGNATURE.length; at + 8 <= bytes.length;) {
     const length = view.getUint32(at);
     if (at + 12 + length > bytes.length) throw new Error("A mask's PNG file is cut short.");
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));

@@ -14,7 +14,8 @@ export function listenToPointer(editor) {
     canvas.setPointerCapture(event.pointerId);
     event.preventDefault();
     mode = event.button === 1 ? "move" : "tool";
-    if (mode === "tool") editor.work.start(editor.stage.locate(event), event.button === 2 || event.ctrlKey || event.metaKey);
+    if (mode === "tool")
+      editor.work.start(editor.stage.locate(event), event.button === 2 || event.ctrlKey || event.metaKey);
   });
   listen("pointermove", (event) => {
     if (!editor.correction) return;

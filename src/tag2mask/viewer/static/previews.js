@@ -22,14 +22,22 @@ export class Preview {
   show(labels, text, touches) {
     Object.assign(this, { labels, touches });
     this.editor.stage.show({ ...this.editor.correction.image, data: labels });
-    this.element.replaceChildren(make("span", {}, text),
-      this.choice("Apply", "Enter", () => this.apply(), "primary"), this.choice("Discard", "Esc", () => this.discard(), ""));
+    this.element.replaceChildren(
+      make("span", {}, text),
+      this.choice("Apply", "Enter", () => this.apply(), "primary"),
+      this.choice("Discard", "Esc", () => this.discard(), ""),
+    );
     this.element.hidden = false;
     announce(`${text} Enter applies it, Escape discards it.`);
   }
 
   choice(text, key, act, className) {
-    return make("button", { type: "button", className, on: { click: act } }, text, make("kbd", { "aria-hidden": "true" }, key));
+    return make(
+      "button",
+      { type: "button", className, on: { click: act } },
+      text,
+      make("kbd", { "aria-hidden": "true" }, key),
+    );
   }
 
   apply() {

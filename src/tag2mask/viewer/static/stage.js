@@ -56,7 +56,8 @@ export class Stage {
   /** Show a picture (an ImageBitmap) and its labels. */
   load(picture, image) {
     this.picture = picture;
-    for (const canvas of [this.overlay, this.shade]) Object.assign(canvas, { width: image.width, height: image.height });
+    for (const canvas of [this.overlay, this.shade])
+      Object.assign(canvas, { width: image.width, height: image.height });
     this.pixels = new ImageData(image.width, image.height);
     this.shadePixels = new ImageData(image.width, image.height);
     this.shaded = [];

@@ -75,7 +75,11 @@ export class Thresholds {
 
   /** The maps if the chosen class has a threshold here; a note says why it has none. */
   async prepareChosen() {
-    const { record, about, work: { label } } = this.editor;
+    const {
+      record,
+      about,
+      work: { label },
+    } = this.editor;
     if (!about.has_maps) return note(about.no_model);
     if (!record.tags.includes(label)) return note("Thresholds belong to the image's tags: choose one of them.");
     const ready = await this.prepare().catch((error) => note(error.message));
@@ -84,7 +88,10 @@ export class Thresholds {
   }
 
   async nudge(direction) {
-    const { record, work: { label } } = this.editor;
+    const {
+      record,
+      work: { label },
+    } = this.editor;
     const ready = await this.prepareChosen();
     if (!ready) return;
     const value = Math.min(Math.max(this.values(ready.maps, record.tags)[label] + direction * NUDGE, 0), 1);
@@ -94,13 +101,24 @@ export class Thresholds {
   }
 
   async applyToAll() {
-    const { app, record, work: { label } } = this.editor;
+    const {
+      app,
+      record,
+      work: { label },
+    } = this.editor;
     const ready = await this.prepareChosen();
     if (!ready || !(await this.editor.settle())) return;
     const value = this.values(ready.maps, record.tags)[label];
-    const text = `All open images with this tag are repainted with the threshold ${value.toFixed(2)}. ` +
+    const text =
+      `All open images with this tag are repainted with the threshold ${value.toFixed(2)}. ` +
       "Accepted and rejected images stay as they are, and so do pixels that you painted.";
-    if ((await ask(`Threshold of ${this.editor.nameOf(label)}`, make("p", {}, text), [["go", "Repaint"], ["", "Cancel"]])) !== "go") return;
+    if (
+      (await ask(`Threshold of ${this.editor.nameOf(label)}`, make("p", {}, text), [
+        ["go", "Repaint"],
+        ["", "Cancel"],
+      ])) !== "go"
+    )
+      return;
     await this.editor.loader.repaint(async () => note(await this.runJob(label, value)));
     this.applied.set(label, value);
     await app.reloadRecords();

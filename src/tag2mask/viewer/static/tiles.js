@@ -41,7 +41,8 @@ export class Tiles {
     this.free.push(tile);
   }
 
-  /** Show the tiles of a range, at most `most` new ones; `describe(position)` says what and where. Return if all are there. */
+  /** Show the tiles of a range, at most `most` new ones; return whether that was all. `describe(position)` says what
+   *  is where. */
   draw({ start, end }, describe, chosen, most) {
     for (const [position, tile] of this.used) {
       if (position >= start && position < end) continue;
@@ -108,11 +109,22 @@ export class Tiles {
 
   build() {
     const picture = () => make("img", { alt: "", decoding: "async", draggable: "false" });
-    const tile = { image: picture(), mask: picture(), name: make("b"), reason: make("small"), iou: make("span"), state: make("i") };
+    const tile = {
+      image: picture(),
+      mask: picture(),
+      name: make("b"),
+      reason: make("small"),
+      iou: make("span"),
+      state: make("i"),
+    };
     tile.mask.className = "mask";
-    tile.element = make("div", { className: "tile", role: "option" },
+    tile.element = make(
+      "div",
+      { className: "tile", role: "option" },
       make("div", { className: "picture" }, tile.image, tile.mask, tile.state),
-      make("div", { className: "line" }, tile.name, tile.iou), tile.reason);
+      make("div", { className: "line" }, tile.name, tile.iou),
+      tile.reason,
+    );
     this.element.append(tile.element);
     return tile;
   }
