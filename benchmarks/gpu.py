@@ -35,7 +35,7 @@ from tag2mask.methods.base import unnamed_classes
 from tag2mask.segmentation.model import ViTSegmenter
 from tag2mask.tensors import inference_device
 from tag2mask.training.parts import out_of_memory
-from tag2mask.training.settings import TrainSettings, with_method
+from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import mixed_precision
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import build_backbone
@@ -67,7 +67,7 @@ def precise(device: torch.device) -> Any:
 
 def training(backbone: BackboneSettings, classes: int, images: Tensor) -> Callable[[], object]:
     """A step of the default method."""
-    name = with_method(TrainSettings(), classes).method
+    name = TrainSettings().method
     method = build_method(name, unnamed_classes(classes), backbone, {}, "none")[0].to(images.device).train()
     tags = torch.zeros(len(images), classes, device=images.device)
     tags[:, :2] = 1
@@ -104,7 +104,7 @@ def stepping(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], obje
 
 def localizing(backbone: BackboneSettings, classes: int, images: Tensor) -> Callable[[], object]:
     """Class maps of the default method."""
-    name = with_method(TrainSettings(), classes).method
+    name = TrainSettings().method
     method = build_method(name, unnamed_classes(classes), backbone, {}, "none")[0].to(images.device).eval()
     return torch.inference_mode()(partial(method, images, ask=Ask(maps=True)))
 

@@ -59,7 +59,7 @@ def learn(folder: Path, batch_size: int) -> None:
     """A run and three segmenters, with nothing random that depends on the process."""
     backbone = {**SMALL["backbone"], "drop_path": 0.0}
     alike = {"epochs": 3, "batch_size": batch_size, "precision": "fp32", "backbone": backbone}
-    method = {**SMALL["method_settings"], "masking_ratio": 0.0}
+    method = SMALL["method_settings"]
     train(folder.parent / DATA, folder / "run", weights="none", method_settings=method, **alike)
     block = decoder.Block
     with pytest.MonkeyPatch.context() as patch:

@@ -23,7 +23,6 @@ EPOCHS = 20
 WORDS = [
     *SMALL[:-2],
     "--precision=fp32",
-    "--set=method.masking_ratio=0",
     "--set=backbone.drop_path=0",
     "--epochs",
     EPOCHS,

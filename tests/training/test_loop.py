@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
 def test_resumed_after_any_step_it_is_the_uninterrupted_run_bit_for_bit(
     squares: Path, tmp_path: Path, small: dict[str, object], stop: int
 ) -> None:
-    small["method_settings"] = {**small["method_settings"], "pruning": True, "masking_ratio": 0.5}
+    small["method_settings"] = {**small["method_settings"], "pruning": True}
     train(squares, tmp_path / "whole", **small)
     with interrupted_after(stop), pytest.raises(KeyboardInterrupt):
         train(squares, tmp_path / "halved", **small)
@@ -121,7 +121,6 @@ def test_interrupted_in_the_middle_of_a_checkpoint_the_one_before_is_whole(
 
 
 def test_accumulated_batches_are_one_larger_batch(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
-    small["method_settings"] = {**small["method_settings"], "masking_ratio": 0.0}
     small["backbone"] = {**small["backbone"], "drop_path": 0.0}
     train(squares, tmp_path / "whole", **{**small, "batch_size": 8})
     train(squares, tmp_path / "parts", **{**small, "batch_size": 4, "accumulate": 2})
@@ -322,7 +321,7 @@ def test_weights_without_a_state_and_somebodys_own_settings_are_left_alone(
 def test_the_loop_waits_for_the_device_once_a_step(
     squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small["method_settings"] = {**small["method_settings"], "pruning": True, "masking_ratio": 0.5}
+    small["method_settings"] = {**small["method_settings"], "pruning": True}
     readers: list[str] = []
     for name in ("item", "tolist", "__bool__", "__float__", "__int__"):
         read = getattr(torch.Tensor, name)

@@ -196,7 +196,6 @@ def test_out_of_memory_goes_on_with_half_and_the_same_result(
     error: Callable[[], Exception], accumulate: int, squares: Path, tmp_path: Path, small: dict[str, object],
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    small |= {"method_settings": {**small["method_settings"], "masking_ratio": 0.0, "pruning": False}}
     small |= {"backbone": {**small["backbone"], "drop_path": 0.0}, "accumulate": accumulate}
     train(squares, tmp_path / "whole", **small)
     capfd.readouterr()
