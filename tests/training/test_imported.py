@@ -102,7 +102,7 @@ def test_an_imported_run_paints_any_folder_with_its_classes(
     predicted = predict(run, squares / "images", tmp_path / "predicted")
     assert predicted.images == 12
     for verb in (lambda: make_masks(run), lambda: predict(run, [], tmp_path / "other", split="val")):
-        with pytest.raises(Tag2MaskError, match="imported.* has no data set of its own"):
+        with pytest.raises(Tag2MaskError, match=r"imported.* has no data set of its own"):
             verb()
 
 
