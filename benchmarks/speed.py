@@ -43,7 +43,7 @@ from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.measuring import machine
 from tag2mask.methods import Ask, Progress
-from tag2mask.methods.attended import Attended
+from tag2mask.methods.attended import DynamicAttended
 from tag2mask.methods.masking import mask_absent
 from tag2mask.refine import crf, pamr
 from tag2mask.refine.dense_crf import crf_in_cpp
@@ -82,7 +82,7 @@ def localizing(variant: str, name: str, size: int, batch: int, classes: int) -> 
     if variant.startswith("timm"):
         return torch.inference_mode()(partial(model, images))
     if variant == "tag2mask":
-        return torch.inference_mode()(partial(Attended(model, classes).eval(), images, ask=Ask(maps=True)))
+        return torch.inference_mode()(partial(DynamicAttended(model, classes).eval(), images, ask=Ask(maps=True)))
     vit = ViT(model, classes, registers=1, gated=False).eval()
     layers = frozenset(range(len(vit.blocks)))
 
@@ -102,7 +102,7 @@ def training(ours: bool, classes: int) -> Work:
     torch.manual_seed(0)
     images, tags = torch.randn(8, 3, 224, 224), (torch.rand(8, classes) < 0.1).float()
     if ours:
-        method = Attended(timm.create_model(SMALL, img_size=224, dynamic_img_size=True), classes=classes).train()
+        method = DynamicAttended(timm.create_model(SMALL, img_size=224, dynamic_img_size=True), classes=classes).train()
         return stepping(method, lambda: sum_of(method.loss(method(images, tags), tags, Progress(0, 1, 0, 1))))
     model = timm.create_model(SMALL, img_size=224, num_classes=classes, reg_tokens=classes, global_pool="avg").train()
     return stepping(model, lambda: torch.nn.functional.binary_cross_entropy_with_logits(model(images), tags))

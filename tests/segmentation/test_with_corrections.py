@@ -17,7 +17,7 @@ from tag2mask.masks.packed import labels_in
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.make import make_masks
-from tag2mask.segmentation.clipping import clipped_loss
+from tag2mask.segmentation.clipping import clipped_loss, thresholds
 from tag2mask.segmentation.crops import CORRECTED, PAINTED, TOUCHED, LabelledCrops
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.settings import CropSettings, SegmentSettings
@@ -101,8 +101,11 @@ def test_crops_say_how_labels_are_meant(store: Corrections, painted: Path, targe
 def test_touched_pixels_are_never_clipped() -> None:
     energy = torch.tensor([[[0.1, 0.1, 0.1, 5.0]]])
     labelled, sure = torch.ones(1, 1, 4, dtype=torch.bool), torch.tensor([[[False, False, False, True]]])
-    assert not clipped_loss(energy, labelled, 9.0, 4).kept_BYX[0, 0, 3]
-    kept = clipped_loss(energy, labelled, 9.0, 4, sure_BYX=sure)
+    clipped, kept = (
+        clipped_loss(energy, labelled, thresholds(energy, labelled, 9.0, 4, sure_BYX=each), labelled.sum())
+        for each in (None, sure)
+    )
+    assert not clipped.kept_BYX[0, 0, 3]
     assert kept.kept_BYX.all()
     assert kept.loss == pytest.approx(float(energy.mean()))
 

@@ -26,19 +26,26 @@ class Clipped:
 
 
 def thresholds(
-    energy_BYX: Tensor, labelled_BYX: Tensor, tau: float, tile: int, tiles: Tiles = "image", whole: Tensor | None = None
+    energy_BYX: Tensor,
+    labelled_BYX: Tensor,
+    tau: float,
+    tile: int,
+    tiles: Tiles = "image",
+    whole: Tensor | None = None,
+    sure_BYX: Tensor | None = None,
 ) -> Tensor:
     """Thresholds max(lambda_i, lambda_g) on the cross-entropy G of each pixel, ``(B, Y, X)``; none if lambda_g > tau.
 
     lambda_i is the mean of G over a pixel's S x S tile. lambda_g is the mean over all pixels of this batch, or of
-    ``whole``, the summed ``mean_parts`` of a batch split over several processes.
+    ``whole``, the summed ``mean_parts`` of a batch split over several processes. ``sure`` pixels have no threshold.
     """
     with torch.no_grad():
         total, pixels = mean_parts(energy_BYX, labelled_BYX, tiles) if whole is None else whole
         level = total / pixels.clamp_min(1)
         threshold_BYX = torch.maximum(tile_means(energy_BYX, labelled_BYX, tile, tiles), level)
         # An infinite threshold clips nothing; an if statement here would make the host wait for the device.
-        return threshold_BYX.masked_fill(level > tau, math.inf)
+        threshold_BYX = threshold_BYX.masked_fill(level > tau, math.inf)
+        return threshold_BYX if sure_BYX is None else threshold_BYX.masked_fill(sure_BYX, math.inf)
 
 
 def clipped_loss(energy_BYX: Tensor, labelled_BYX: Tensor, threshold_BYX: Tensor, pixels: Tensor) -> Clipped:

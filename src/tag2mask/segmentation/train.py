@@ -5,7 +5,6 @@ Shapes: B batch, K pixel classes, S side of a crop.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,8 +226,7 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         """The energies above which pixels of the whole batch are clipped, ``(B, Y, X)``; touched pixels never are."""
         labelled_BYX, tiles = labels_BYX != self.ignore, self.settings.clipping.tiles
         level = None if alone() else self.add_own(mean_parts(energy_BYX, labelled_BYX, tiles))
-        threshold_BYX = thresholds(energy_BYX, labelled_BYX, self.tau, self.tile, tiles, level)
-        return threshold_BYX.masked_fill(meant_BYX == TOUCHED, math.inf)
+        return thresholds(energy_BYX, labelled_BYX, self.tau, self.tile, tiles, level, meant_BYX == TOUCHED)
 
     def add_own(self, value: Tensor) -> Tensor:
         """Sum a value of the current batch over all processes whose batch is their own."""

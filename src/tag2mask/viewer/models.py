@@ -38,6 +38,7 @@ FINEST = 128  # rows and columns of maps that are pixels at the model
 class Model(Protocol):
     """A run or a segmenter. Only one thread uses it at a time."""
 
+    first: int  # layer with class tokens
     layers: int
     heads: int
 
@@ -74,8 +75,9 @@ class RunModel:
         self.painter = Painter(run, settings.model_copy(update={"tags": "given", "scores": False}))
         self.lock = threading.Lock()
         vit = self.painter.localizer.method.vit
-        has_tokens = vit.enter is None and len(vit.class_CD) == len(run.classes)  # in all layers
-        self.layers = len(vit.attentions) if has_tokens else 0
+        has_tokens = len(vit.class_CD) == len(run.classes)
+        self.first = vit.enter or 0
+        self.layers = len(vit.attentions) - self.first if has_tokens else 0
         self.heads = vit.attentions[0].heads if has_tokens else 0
 
     def read(self, image: Path) -> Floats:
@@ -100,11 +102,13 @@ class RunModel:
         return maps_of_run(small, values, [classes.names[tag] for tag in tags], paint)
 
     def attention(self, image: Path, tags: Sequence[int], layer: int, head: int | None) -> ClassMaps:
-        """Return what the tokens of ``tags`` attend to in one layer, by one head or by all."""
+        """Return what the tokens of ``tags`` attend to, by one head or all; ``layer`` 0 is the first with tokens."""
         if not 0 <= layer < self.layers or not (head is None or 0 <= head < self.heads):
             raise SettingsError(f"layer {layer}, head {head}: there are {self.layers} layers of {self.heads} heads")
         localizer, offset = self.painter.localizer, self.run.classes.offset
-        network = AttentionNetwork(localizer.method, localizer.side, self.run.mean, self.run.std, layer, head)
+        network = AttentionNetwork(
+            localizer.method, localizer.side, self.run.mean, self.run.std, self.first + layer, head
+        )
         pixels = torch.from_numpy(self.read(image))
         with self.lock:
             maps_CYX = sum_maps(network, [pixels], LookSettings()).maps[0].cpu()
@@ -129,7 +133,7 @@ class RunModel:
 class SegmenterModel:
     """A segmenter with the settings that its masks were predicted with."""
 
-    layers = heads = 0
+    first = layers = heads = 0
 
     def __init__(self, path: Path, settings: PredictSettings) -> None:
         """Load the weights.

@@ -45,6 +45,7 @@ def about(call: Call) -> Response:
             "has_maps": session.shares is not None or session.model is not None,
             "no_model": session.no_model,
             "has_compare": session.compare is not None,
+            "first_layer": 0 if session.model is None else session.model.first,
             "layers": 0 if session.model is None else session.model.layers,
             "heads": 0 if session.model is None else session.model.heads,
             "count": len(session.items),

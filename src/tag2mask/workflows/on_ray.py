@@ -23,7 +23,6 @@ from tag2mask.errors import SettingsError, Tag2MaskError
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.sharding import in_range
 from tag2mask.masks.write import MaskSetSummary
-from tag2mask.painting import make
 from tag2mask.prediction import predict as prediction
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
@@ -42,6 +41,8 @@ def make_masks(
     Raises:
         Tag2MaskError: as there, or Ray is missing.
     """
+    from tag2mask.painting import make  # imports torch, which a prediction with an ONNX file does without
+
     if (of := shards_on_ray(shard)) is None:
         return make.make_masks(run, data, out, settings, shard)
     out = out or run / f"shards-{settings.split}"
@@ -65,6 +66,8 @@ def predict(
 
 def make_shard(run: str, data: str | None, out: str, settings: MaskSettings, shard: str) -> MaskSetSummary:
     """Paint a shard on the machine where this is called."""
+    from tag2mask.painting import make
+
     return make.make_masks(fetch(run), None if data is None else fetch(data), show(out), settings, shard)
 
 

@@ -82,13 +82,14 @@ export class MapView {
 
   get text() {
     if (this.shown === null) return "";
-    const inside = this.editor.about.layers ? `, ${part("layer", this.layer)}, ${part("head", this.head)}` : "";
+    const { layers, first_layer: first } = this.editor.about;
+    const inside = layers ? `, ${part("layer", this.layer, first)}, ${part("head", this.head)}` : "";
     if (this.isMissing) return ` · no map of ${this.editor.nameOf(this.shown)} here`;
     return ` · map of ${this.editor.nameOf(this.shown)}${inside}`;
   }
 }
 
-const part = (name, place) => (place === null ? `all ${name}s` : `${name} ${place + 1}`);
+const part = (name, place, first = 0) => (place === null ? `all ${name}s` : `${name} ${first + place + 1}`);
 
 /** Step through null (all), 0, 1, ..., count - 1 and around. */
 function moved(place, by, count) {
