@@ -247,7 +247,13 @@ def test_class_names_that_look_like_markup_are_printed_as_they_are(
 ) -> None:
     scores = {"miou": None, "random_miou": 5.0, "pixel_accuracy": 1.0, "precision": 1.0, "recall": 1.0, "fp": 1.0}
     scores |= {"fn": None, "miou_interval_95": [None, None], "images": 1, "images_without_truth": 0}
-    scores |= {"classes": 4, "classes_averaged": 0, "tags": "[/given]", "per_class": dict.fromkeys(MARKUP, 3.0)}
+    scores |= {
+        "corrected": 0,
+        "classes": 4,
+        "classes_averaged": 0,
+        "tags": "[/given]",
+        "per_class": dict.fromkeys(MARKUP, 3.0),
+    }
     scores |= {"precision_per_class": scores["per_class"], "recall_per_class": scores["per_class"]}
     report = CheckReport(photographs=3, tagged=3, splits={"[/x]": 3}, tags_per_image={1: 3})
     report.images_per_class = dict.fromkeys((*MARKUP, "a\udcff", "Kühe"), 1)

@@ -31,6 +31,7 @@ class Environment:
     """Facts about this installation and machine, as texts by name; ``broken`` says what must be mended, and how."""
 
     system: Mapping[str, str]
+    room: Mapping[str, str]
     packages: Mapping[str, str]
     extras: Mapping[str, str]
     devices: Mapping[str, str]
@@ -38,8 +39,8 @@ class Environment:
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts for ``--json``."""
-        groups = {"system": self.system, "packages": self.packages, "extras": self.extras, "devices": self.devices}
-        return {name: dict(group) for name, group in groups.items()}
+        names = ("system", "room", "packages", "extras", "devices")
+        return {name: dict(getattr(self, name)) for name in names}
 
     def shown(self) -> Shown:
         """Return one table per group for printing."""
@@ -55,7 +56,8 @@ def look_around() -> Environment:
     if not needed:
         broken[NAME] = "it was not installed, so its requirements are unknown; pip install ."
     return Environment(
-        attempt("psutil", describe_system, broken),
+        describe_system(),
+        attempt("psutil", describe_room, broken),
         versions,
         {name: describe_extra(parts) for name, parts in extras.items()},
         attempt("torch", list_devices, broken),
@@ -115,15 +117,21 @@ def describe_extra(needed: Sequence[Requirement]) -> str:
 
 
 def describe_system() -> dict[str, str]:
-    """Describe Python, the system, processors, memory and the disk of the working folder."""
-    import psutil
-
-    memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
+    """Describe Python, the system and processors."""
     return {
         NAME: __version__,
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": platform.platform(),
         "cores": f"{bound_cores()} of {os.cpu_count()}; {COUNT}={os.environ.get(COUNT, 'not set')}",
+    }
+
+
+def describe_room() -> dict[str, str]:
+    """Describe what is free now: memory, and the disk of the working folder."""
+    import psutil
+
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
+    return {
         "memory": f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free",
         "disk here": f"{disk.free / GIB:.1f} of {disk.total / GIB:.1f} GiB free",
     }

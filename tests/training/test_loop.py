@@ -17,7 +17,7 @@ from tag2mask import train
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import BEGUN, begin, held
 from tag2mask.methods import Evidence, Progress
-from tag2mask.methods.attended import Attended
+from tag2mask.methods.attended import DynamicAttended
 from tag2mask.training import checkpoint, loop
 from tag2mask.training.run import open_run
 from tag2mask.training.start import HEADER
@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
     squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "tag2mask.methods.attended.model.Attended.loss",
+        "tag2mask.methods.attended.DynamicAttended.loss",
         lambda self, evidence, tags, progress: {"bce": evidence.scores_BC.sum() * float("nan")},
     )
     with pytest.raises(RunError, match=r"the loss is nan at epoch 1, step 1; .* lower optimiser.lr_tokens"):
@@ -180,13 +180,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
 def test_the_loss_knows_where_the_training_stands(
     squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss, seen = Attended.loss, []
+    loss, seen = DynamicAttended.loss, []
 
-    def noted(self: Attended, evidence: Evidence, tags: torch.Tensor, progress: Progress) -> object:
+    def noted(self: DynamicAttended, evidence: Evidence, tags: torch.Tensor, progress: Progress) -> object:
         seen.append(progress)
         return loss(self, evidence, tags, progress)
 
-    monkeypatch.setattr(Attended, "loss", noted)
+    monkeypatch.setattr(DynamicAttended, "loss", noted)
     with interrupted_after(3), pytest.raises(KeyboardInterrupt):  # two steps an epoch
         train(squares, tmp_path / "run", **small)
     train(squares, tmp_path / "run", resume=True, **small)

@@ -109,7 +109,7 @@ def test_a_run_of_an_earlier_method_of_that_name_is_no_row_of_this_one(
     squares: Path, tmp_path: Path, small: dict[str, object]
 ) -> None:
     """What 0.1 called tokenmasking is attended now."""
-    train(squares, tmp_path / "out/tokenmasking-0/run", **small)
+    train(squares, tmp_path / "out/tokenmasking-0/run", **small, method="attended")
     (tmp_path / "out/plan.json").write_text('{"budget_minutes": null, "train": {}, "masks": {}, "epochs": {}}')
     begun = Comparison(squares, tmp_path / "out", ("tokenmasking",), (0,), None, TrainSettings(), MaskSettings())
     with pytest.raises(RunError, match=r"the method now named attended, not tokenmasking; choose another --out"):
