@@ -31,6 +31,7 @@ VERBS = [
     "merge",
     "predict",
     "prepare",
+    "push",
     "report",
     "run",
     "segment",

@@ -50,6 +50,7 @@ SINCE = {
     "masks": "--probe --recipe --scores --shard --unsure",
     "merge": "--json --out",
     "predict": "--shard",
+    "push": "--json --to",
     "recipes": "--json",
     "convert": "--corrections",
     "evaluate": "--corrections",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         merge,
         predict,
         prepare,
+        push,
         report,
         run,
         segment,
@@ -46,8 +47,8 @@ choose_threads(os.environ)
 
 __all__ = [
     "Model", "Tag2MaskError", "__version__", "bench", "check", "compare", "convert", "doctor", "evaluate", "export",
-    "import_checkpoint", "load", "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train",
-    "train_probe", "view",
+    "import_checkpoint", "load", "make_masks", "merge", "predict", "prepare", "push", "report", "run", "segment",
+    "train", "train_probe", "view",
 ]  # fmt: skip
 
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:  # the extra onnx may be missing
 
 __all__ = [
     "Model", "bench", "check", "compare", "convert", "doctor", "evaluate", "export", "import_checkpoint", "load",
-    "make_masks", "merge", "predict", "prepare", "report", "run", "segment", "train", "train_probe", "view",
+    "make_masks", "merge", "predict", "prepare", "push", "report", "run", "segment", "train", "train_probe", "view",
 ]  # fmt: skip
 
 Tagged = Sequence[tuple[Image, Sequence[str]]]
@@ -452,6 +452,22 @@ def export(
     from tag2mask.exporters.onnx import export_onnx
 
     return export_onnx(as_path(model), as_path(out))
+
+
+def push(model: str | Path, to: str | Path) -> HubSummary:
+    """Write a folder for the Hugging Face hub, as ``export`` does with ``format="hub"``. Nothing is uploaded.
+
+    Args:
+        model: Folder written by ``train`` or ``segment``.
+        to: New folder.
+
+    Returns:
+        The folder and the number of mask sets whose scores are in the card.
+
+    Raises:
+        Tag2MaskError: The message says what is wrong, where, and how to fix it.
+    """
+    return export_hub(as_path(model), as_path(to))
 
 
 def evaluate(

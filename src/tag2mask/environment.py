@@ -18,7 +18,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from tag2mask._version import __version__
-from tag2mask.shown import Shown, Table
+from tag2mask.shown import Shown, Table, counted
 from tag2mask.threads import COUNT, bound_cores
 
 GIB = 2**30
@@ -141,7 +141,7 @@ def list_devices() -> dict[str, str]:
     """Describe what torch can compute on."""
     import torch
 
-    found = {"cpu": f"{platform.machine()}, {torch.get_num_threads()} threads"}
+    found = {"cpu": f"{platform.machine()}, {counted(torch.get_num_threads(), 'thread')}"}
     for index in range(torch.cuda.device_count()):
         card = torch.cuda.get_device_properties(index)
         found[f"cuda:{index}"] = f"{card.name}, {card.total_memory / GIB:.1f} GiB, CUDA {torch.version.cuda}"

@@ -75,6 +75,16 @@ def test_weights_of_the_hub_bring_their_licence(run: Path, tmp_path: Path) -> No
     assert "mean average precision" in body
 
 
+def test_push_writes_the_same_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tag2mask.export(run, tmp_path / "export/model", format="hub")
+    assert call(monkeypatch, "push", run, "--to", tmp_path / "push/model") == 0
+    tag2mask.push(run, tmp_path / "python/model")
+    names = {path.name for path in (tmp_path / "export/model").iterdir()}
+    for other in ("push", "python"):
+        written = {path.name: path.read_bytes() for path in (tmp_path / other / "model").iterdir()}
+        assert written == {name: (tmp_path / "export/model" / name).read_bytes() for name in names}
+
+
 def test_a_split_of_a_published_model_has_no_images(run: Path, tmp_path: Path) -> None:
     tag2mask.export(run, tmp_path / "hub", format="hub")
     with pytest.raises(SettingsError, match="a published model has no data set of its own"):

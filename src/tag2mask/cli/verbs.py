@@ -182,6 +182,13 @@ VERBS = (
         path("out", "PATH", "The file [RUN/model.onnx] or the new folder [RUN/hub]."),
     ),
     verb(
+        "push", "workflows.verbs.push",
+        "Write a model as a folder for the Hugging Face hub.\n\n"
+        "The same as export --format hub. Nothing is uploaded: do that with hf upload OWNER/NAME FOLDER.",
+        argument("run", "RUN|SEGMENTER", "Folder written by train or segment."),
+        path("to", "FOLDER", "A new folder.", required=True),
+    ),
+    verb(
         "recipes", "workflows.papers.recipes", "List the published recipes, or print one.",
         argument("name", "NAME", "Print this recipe; without a name, list all.", type=str, required=False),
     ),
@@ -224,7 +231,7 @@ SECTIONS = {
     "Start here": "doctor demo check run",
     "Train": "prepare train import train-probe refine-train compare",
     "Masks": "masks merge evaluate convert report view",
-    "Segmenter": "segment predict export",
+    "Segmenter": "segment predict export push",
     "Tools": "recipes reproduce bench",
 }
 

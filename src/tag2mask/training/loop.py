@@ -59,8 +59,10 @@ class TrainResult:
 
     def shown(self) -> Shown:
         """Return the output for people."""
-        best = "no validation images" if self.best_ap is None else f"val AP {self.best_ap:.3f}"
-        return [f"{self.run}: {counted(self.epochs, 'epoch')}, best {self.best_epoch} ({best})"]
+        kept = "the last is kept (no validation images)"
+        if self.best_ap is not None:
+            kept = f"best {self.best_epoch} (val AP {self.best_ap:.3f})"
+        return [f"{self.run}: {counted(self.epochs, 'epoch')}, {kept}"]
 
 
 def train(data: Path, out: Path, settings: TrainSettings, resume: bool = False) -> TrainResult:

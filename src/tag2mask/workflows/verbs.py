@@ -95,6 +95,11 @@ def export(run: Path, format: str, out: Path | None) -> OnnxSummary | HubSummary
     return export_onnx(run, out or run / "model.onnx")
 
 
+def push(run: Path, to: Path) -> HubSummary:
+    """Export a model as a folder for the hub."""
+    return export_hub(run, to)
+
+
 def demo(out: Path) -> PlainResult:
     """Run the whole workflow on generated scenes."""
     result = run_demo(out)
