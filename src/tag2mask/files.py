@@ -175,7 +175,7 @@ def require_new(out: Path) -> None:
         RunError: it does.
     """
     if out.exists():
-        raise RunError(f"{out} already exists; choose another --out")
+        raise RunError(f"{out} already exists; choose another name")
 
 
 def vacant(folder: Path) -> bool:

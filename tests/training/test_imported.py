@@ -233,7 +233,7 @@ def test_classes_that_do_not_fit(tmp_path: Path, names: Path, case: str) -> None
 def test_a_place_that_is_taken_and_a_method_without_checkpoints(tmp_path: Path, names: Path) -> None:
     path = save(checkpoint("mctformer-v1"), tmp_path / "w.pth")
     (tmp_path / "run").mkdir()
-    with pytest.raises(RunError, match="run already exists; choose another --out"):
+    with pytest.raises(RunError, match="run already exists; choose another name"):
         import_checkpoint(path, "mctformer-v1", names, tmp_path / "run")
     assert not any((tmp_path / "run").iterdir())
     with pytest.raises(SettingsError, match="of method 'tokenmasking' are known; choose one of weaktr, mctformer-v1"):

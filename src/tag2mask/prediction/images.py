@@ -38,7 +38,9 @@ def named_images(path: Path) -> dict[str, Path]:
             raise DataError(f"{path}: holds no image")
         return images
     if not path.is_file():
-        raise DataError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}")
+        raise DataError(
+            f"{path}: {'is not a file' if path.exists() else 'does not exist'}; give image files or folders of images"
+        )
     if not is_image(path):
         raise DataError(f"{path}: does not have the suffix of an image")
     return {strip_suffix(path.name): path}
