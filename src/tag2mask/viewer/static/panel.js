@@ -152,12 +152,12 @@ export class Panel {
     return make("div", { className: "threshold" }, input, value);
   }
 
-  /** Show the thresholds as they are now; null hides them. */
+  /** Show the thresholds as they are now; null hides all. A tag that was just added has none until its map is here. */
   showThresholds(thresholds) {
     for (const input of this.list.querySelectorAll("[data-threshold]")) {
-      input.parentElement.hidden = !thresholds;
-      if (!thresholds) continue;
-      const value = thresholds[input.dataset.threshold];
+      const value = thresholds?.[input.dataset.threshold];
+      input.parentElement.hidden = value === undefined;
+      if (value === undefined) continue;
       input.value = value;
       input.nextElementSibling.textContent = value.toFixed(2);
     }
