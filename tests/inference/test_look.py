@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from tag2mask.data.resizing import resize_array
 from tag2mask.inference.arrays import Floats, NumpyArrays
 from tag2mask.inference.look import by_windows, mean_probabilities
-from tag2mask.inference.method_network import MethodNetwork
+from tag2mask.inference.method_network import MethodNetwork, evidence_of
 from tag2mask.inference.networks import PixelNetwork
 from tag2mask.inference.settings import LookSettings
 from tag2mask.inference.tiles import flush_starts, starts
@@ -124,7 +124,8 @@ class Brightness(torch.nn.Module):
 def test_tiles_put_together_are_the_whole() -> None:
     torch.manual_seed(0)
     images, method = torch.rand(2, 3, 64, 100), Brightness()
-    network = MethodNetwork(method, 64, (0.0,) * 3, (1.0,) * 3, Ask(maps=True), lambda found: found.maps_BChw)
+    see = evidence_of(method, Ask(maps=True), lambda found: found.maps_BChw)
+    network = MethodNetwork(method, 64, (0.0,) * 3, (1.0,) * 3, see)
     whole, tiled = by_windows(network, images, FIRST), by_windows(network, images, LookSettings(max_patches=50))
     torch.testing.assert_close(whole.maps, tiled.maps)
     torch.testing.assert_close(whole.scores, tiled.scores)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tag2mask.data import DataSettings, Sample
 from tag2mask.data.batches import batches as in_arrays
 from tag2mask.inference.look import sum_maps
-from tag2mask.inference.method_network import MethodNetwork
+from tag2mask.inference.method_network import MethodNetwork, evidence_of
 from tag2mask.masks.brush import Brush
 from tag2mask.masks.settings import SHARE_EPS, MaskSettings
 from tag2mask.methods import Ask, Evidence, Method
@@ -87,7 +87,7 @@ def localize(
 
     affinity = any(name in PATCH_REFINERS for name in settings.refine.names)
     ask = Ask(maps=True, affinity=affinity, classes=tuple(sorted(classes)))
-    seen = sum_maps(MethodNetwork(method, side, mean, std, ask, read), images, settings.look)
+    seen = sum_maps(MethodNetwork(method, side, mean, std, evidence_of(method, ask, read)), images, settings.look)
     assert seen.scores is not None
     return [Localized(*each) for each in zip(seen.scores.float().cpu(), seen.maps.float().cpu(), strict=True)]
 

@@ -19,8 +19,8 @@ from tag2mask.data.reading import read_scaled
 from tag2mask.data.resizing import resize_bilinear, scaled_size
 from tag2mask.errors import SettingsError
 from tag2mask.inference.arrays import Floats
-from tag2mask.inference.attention_network import AttentionNetwork
 from tag2mask.inference.look import sum_maps
+from tag2mask.inference.method_network import MethodNetwork, attention_of
 from tag2mask.inference.settings import LookSettings
 from tag2mask.masks.paint import Labels, label_shares
 from tag2mask.masks.settings import MaskSettings
@@ -106,9 +106,8 @@ class RunModel:
         if not 0 <= layer < self.layers or not (head is None or 0 <= head < self.heads):
             raise SettingsError(f"layer {layer}, head {head}: there are {self.layers} layers of {self.heads} heads")
         localizer, offset = self.painter.localizer, self.run.classes.offset
-        network = AttentionNetwork(
-            localizer.method, localizer.side, self.run.mean, self.run.std, self.first + layer, head
-        )
+        see = attention_of(localizer.method, self.first + layer, head)
+        network = MethodNetwork(localizer.method, localizer.side, self.run.mean, self.run.std, see)
         pixels = torch.from_numpy(self.read(image))
         with self.lock:
             maps_CYX = sum_maps(network, [pixels], LookSettings()).maps[0].cpu()

@@ -122,8 +122,7 @@ class DynamicAttended(Method):
     def read_images(self, images: Tensor) -> Tensor:
         """Return the head's input of all classes for images ``(B, bands, Y, X)``: ``(B, C, D)``."""
         tap = Tap(self.layers)
-        all_BC = torch.arange(len(self.classes), device=images.device).expand(len(images), -1)
-        features = self.vit(images, tap, lambda _: all_BC)
+        features = self.vit(images, tap)
         return self.read(tap, self.vit.norm(features.patch_BMD))
 
     def maps(self, tap: Tap, vector_BSD: Tensor, patch_BMD: Tensor) -> Tensor:
