@@ -3,7 +3,7 @@
     python benchmarks/gpu.py --out gpu.json [--seconds 420] [--batch 32]
     python benchmarks/gpu.py --tiny
 
-ViT-S/16 and ViT-B/16 at 224 and 448 px, for 20, 80 and 1,000 classes: the default method for so many, AdamW, in the
+ViT-S/16 and ViT-B/16 at 224 and 448 px, for 20, 80 and 1,000 classes: the default method, AdamW, in the
 precision that ``auto`` chooses; localize in float32, as ``masks`` does; segment with as many pixel classes and a
 background. Random weights and images. A batch that does not fit is halved. After ``--seconds``, what is missing is left
 out, and the table says so. ``--tiny`` proves on a CPU that all of it works; its figures mean nothing.

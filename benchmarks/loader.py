@@ -3,7 +3,7 @@
     python benchmarks/loader.py [--images 24] [--reads 240] [--steps 3] [--threads N]
 
 Writes JPEGs of two sizes into a temporary folder, reads them as ``tag2mask train`` does (decode, crop to 224 px, jitter
-colours, normalise), and runs forward and backward steps of the default method on ViT-S/14 with 8 images each. The
+colours, normalise), and runs forward and backward steps of ``attended`` on ViT-S/14 with 8 images each. The
 columns give images per second of wall-clock time, images per second of CPU time (workers included), and the CPU time of
 reading divided by that of the step, which hardly changes on a busy machine. Large images are read once each. Small
 images and cached copies are read repeatedly, ``--reads`` times in total, because the start of the workers counts too.
@@ -118,7 +118,7 @@ def loader_rate(root: Path, cache: int | None, workers: int, reads: int) -> Rate
 
 
 def step_rate(steps: int) -> Rate:
-    """Time forward and backward of the default method, in precision ``auto``, after one warm-up step."""
+    """Time forward and backward of ``attended``, in precision ``auto``, after one warm-up step."""
     method, _ = build_method("attended", Classes(NAMES), BACKBONE, {}, "none")
     images, tags = torch.rand(BATCH, 3, 224, 224), torch.eye(len(NAMES))[:BATCH]
     learn(method, images, tags)

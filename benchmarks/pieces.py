@@ -45,8 +45,8 @@ VOC = (375, 500)  # pixels of an image
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def default_method(classes: int = 20, settings: AttendedSettings | None = None, size: int = 224) -> Attended:
-    """The default method on ViT-S/14."""
+def attended(classes: int = 20, settings: AttendedSettings | None = None, size: int = 224) -> Attended:
+    """``attended`` on ViT-S/14."""
     torch.manual_seed(0)
     return Attended(timm.create_model(SMALL, img_size=size, dynamic_img_size=True), classes, settings)
 
@@ -74,14 +74,14 @@ def step_of(
 
 def within_memory(micro_batch: int | None, recompute: bool) -> Work:
     """A training step as a memory limit makes it."""
-    method = default_method().train()
+    method = attended().train()
     recompute_blocks(method, recompute)
     return step_of(method, *tagged(8, 20), micro_batch)
 
 
 def optimising(fused: bool) -> Work:
     """AdamW alone, on the gradients of one step."""
-    method = default_method().train()
+    method = attended().train()
     step_of(method, *tagged(1, 20))()
     optimiser = torch.optim.AdamW(method.parameters(), 1e-5, fused=fused)
     return optimiser.step
@@ -89,7 +89,7 @@ def optimising(fused: bool) -> Work:
 
 def compiled(by_inductor: bool) -> Work:
     """Class maps of 8 images of one of two shapes in turn."""
-    method = default_method().eval()
+    method = attended().eval()
     forward = torch.compile(method, dynamic=True) if by_inductor else method
     shapes = itertools.cycle([torch.randn(8, 3, 224, 224), torch.randn(8, 3, 224, 294)])
     return torch.inference_mode()(lambda: forward(next(shapes), ask=Ask(maps=True)))
@@ -119,8 +119,8 @@ def describe_pruning() -> dict[str, int]:
 
 
 def with_closed_heads() -> Attended:
-    """The default method with gates, two of the six heads of each layer closed."""
-    method = default_method(settings=AttendedSettings(pruning=True)).eval()
+    """``attended`` with gates, two of the six heads of each layer closed."""
+    method = attended(settings=AttendedSettings(pruning=True)).eval()
     with torch.no_grad():
         for gate in method.vit.gates():
             gate.log_alpha_H.fill_(3.0)

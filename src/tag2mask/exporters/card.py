@@ -28,8 +28,8 @@ CARD = "README.md"
 ROUNDED = 4  # digits of a fraction, as many as of a score in percent
 
 
-class Told(Stored):
-    """What only the card tells of ``config.yaml``."""
+class Learned(Stored):
+    """Entries of ``config.yaml`` for the card: how many images a model learned from, and with which versions."""
 
     photographs: Count | None = None
     versions: dict[str, str] = Field(default_factory=dict)
@@ -46,7 +46,7 @@ def write_card(folder: Path, kind: str, config: Mapping[str, Any], name: str, pa
         classes, data, own, learned = run.classes, run.settings.data, run.own_data, ("image tags", run.truth_used)
     scored = [(masks, evaluate(masks.path, truth)) for masks, truth in painted_with_truth(folder, data, own)]
     with damaged(folder / CONFIG):
-        told = validate(Told, config)
+        training = validate(Learned, config)
     rows = [score_row(masks, scores) for masks, scores in scored]
     backbone = describe_backbone(folder, config["settings"])
     data_name = None if own is None else own.name
@@ -64,14 +64,14 @@ def write_card(folder: Path, kind: str, config: Mapping[str, Any], name: str, pa
         classes=class_rows(classes),
         bands=data.bands,
         data=data_name,
-        images=told.photographs,
+        images=training.photographs,
         labels_used=learned[0],
         truth_used=learned[1],
         metrics=best_epoch(folder),
         rows=rows,
         backbone=backbone,
         settings=to_yaml(config["settings"]).rstrip(),
-        versions=told.versions,
+        versions=training.versions,
     )
     write_text(path, text)
     return len(rows)

@@ -162,7 +162,7 @@ class Stopwatch:
 
 
 def measure_steps(root: Path, given: TrainSettings, images: int) -> BenchResult:
-    """Run all steps on the folder ``data`` in ``root``; ``images`` is the number of images to foretell for."""
+    """Run all steps on the folder ``data`` in ``root``; estimate the hours for ``images`` images."""
     folder, run, student = root / "data", root / "run", root / "segmenter"
     alone = {"weights": "none", "split": "train", "val_split": None, "epochs": 1}
     dataset = open_dataset(folder, given.data)
