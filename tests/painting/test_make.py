@@ -172,11 +172,13 @@ def test_without_background_a_photograph_without_predicted_tags_gets_the_likelie
 ) -> None:
     localizer = Localizer(open_run(run), MaskSettings(tags="predicted"))
     names = open_run(run).classes.names
-    localizer.brush = Brush(Classes(names, "background"), PaintSettings())
+    localizer.brush = Brush(Classes(names, "background"), PaintSettings(tag_threshold=0.5))
     assert localizer.tags_of(None, torch.tensor([-2.0, -1.0, -3.0])) == ([], False)
-    localizer.brush = Brush(Classes(names), PaintSettings())
+    localizer.brush = Brush(Classes(names), PaintSettings(tag_threshold=0.5))
     assert localizer.tags_of(None, torch.tensor([-2.0, -1.0, -3.0])) == ([1], True)
     assert localizer.tags_of(None, torch.tensor([2.0, -1.0, 3.0])) == ([0, 2], False)
+    localizer.brush = Brush(Classes(names), PaintSettings(tag_threshold=0.2))
+    assert localizer.tags_of(None, torch.tensor([-2.0, -1.0, -3.0])) == ([1], False)
 
 
 def test_a_negative_photograph_is_all_background(run: Path, trained: Path, tmp_path: Path) -> None:

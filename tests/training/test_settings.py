@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from numbered import numbered
+from tag2mask.data import Classes
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import SettingsError
 from tag2mask.files import write_yaml
@@ -20,7 +22,7 @@ from tag2mask.recipes import read_recipe, recipe_names
 from tag2mask.settings import flat
 from tag2mask.training.batches import EpochBatches, mix
 from tag2mask.training.loop import train
-from tag2mask.training.run import open_run
+from tag2mask.training.run import Run, open_run
 from tag2mask.training.schedule import cosine_rate, factor, optimiser_groups
 from tag2mask.training.scores import tag_scores
 from tag2mask.training.settings import OptimiserSettings, TrainSettings
@@ -213,7 +215,32 @@ def test_tag_scores_leave_out_classes_nobody_has() -> None:
     assert found.ap_per_class == pytest.approx((1.0, (1 + 2 / 3) / 2, None))
     assert found.mean_ap == pytest.approx((1.0 + (1 + 2 / 3) / 2) / 2)
     assert found.f1 == pytest.approx((1.0 + 2 / 3) / 2)
+    assert found.threshold == pytest.approx(0.5)
     assert tag_scores(scores, np.zeros((3, 3))).mean_ap == 0
+
+
+def test_rare_tags_are_predicted_below_one_half_and_common_ones_at_one_half() -> None:
+    generator = np.random.default_rng(0)
+    tags = generator.random((400, 5)) < 0.05
+    scores = np.where(tags, generator.normal(-2, 0.5, tags.shape), generator.normal(-5, 0.5, tags.shape))
+    found = tag_scores(scores, tags)
+    assert found.threshold == pytest.approx(1 / (1 + np.exp(3.5)), abs=0.02)
+    assert found.f1 > 0.95
+    shifted = tag_scores(scores + 3.3, tags)  # the best level is near 0: a few images do not move it
+    assert shifted.threshold == pytest.approx(0.5)
+
+
+def test_the_threshold_of_a_run_is_that_of_its_kept_epoch(tmp_path: Path) -> None:
+    rows = [(0.5, 0.1), (0.9, 0.2), (0.9, 0.3), (0.8, 0.4)]
+    lines = [
+        {"epoch": number, "loss": {"bce": 1.0}, "val_ap": ap, "val_tag_threshold": level, "val_ap_per_class": [ap]}
+        for number, (ap, level) in enumerate(rows, start=1)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    run = Run(tmp_path, TrainSettings(), Classes(("cow",), None), None, (0.5,) * 3, (0.5,) * 3, None)
+    assert run.tag_threshold() == 0.3
+    (tmp_path / "metrics.jsonl").unlink()
+    assert run.tag_threshold() == 0.5
 
 
 @pytest.mark.parametrize("odd", ["no", "1e3", "012", "null", "2024-13-45", "yes: no"])

@@ -97,6 +97,7 @@ def of_run(path: Path) -> Exportable:
         run.checkpoint_hash(),
         "image tags, predicted",
         run.truth_used,
+        run.tag_threshold(),
     )
     return Exportable(FromPixels(LogitsAndMaps(method), run.mean, run.std).eval(), card, ("logits", "maps"))
 

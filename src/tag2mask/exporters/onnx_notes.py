@@ -85,7 +85,7 @@ def run_outputs(card: ModelCard) -> dict[str, Any]:
         "logits": {
             "shape": ["B", len(names)],
             "classes": names,
-            "meaning": "One logit per class: above 0, the class is present in the image.",
+            "meaning": "One logit per class; the class is predicted if its sigmoid is above to_masks.tag_threshold.",
         },
         "maps": {
             "shape": ["B", len(names), f"Y / {card.patch}", f"X / {card.patch}"],
@@ -127,10 +127,11 @@ def run_steps(card: ModelCard) -> dict[str, Any]:
     return {
         "background": classes.background,
         "background_threshold": None if classes.background is None else background.value,
+        "tag_threshold": card.tag_threshold,
         "first_pixel_value": classes.offset,
         "ignore": classes.ignore,
         "steps": [
-            f"The image's classes are those with a logit above 0; {none}.",
+            f"The image's classes are those whose logit has a sigmoid above {card.tag_threshold:.4g}; {none}.",
             *shares,
             "Resize the maps bilinearly (corners not aligned) to the size of the padded input, crop the padding, and "
             "resize the maps of the image's classes to the image's original size.",

@@ -35,8 +35,9 @@ class Brush:
         return keeps_background(self.has_background, self.settings)
 
     def predicted_tags(self, scores_C: Maps) -> tuple[list[int], bool]:
-        """Tags of an image with these logits, and whether the highest was used although none is above 0."""
-        return predicted_tags(scores_C, self.has_background)
+        """Tags of an image with these logits, and whether the highest was used although none is above the threshold."""
+        assert self.settings.tag_threshold is not None
+        return predicted_tags(scores_C, self.has_background, self.settings.tag_threshold)
 
     def names(self, tags: Sequence[int]) -> list[str]:
         """Names of the tags."""
@@ -63,8 +64,10 @@ class Brush:
         return np.where(shares_SYX.max(0, initial=0) < self.settings.unsure, self.classes.ignore, labels)
 
 
-def resolve_paint(settings: PaintSettings, classes: Classes, where: str) -> PaintSettings:
-    """Complete the settings that depend on the classes; ``where`` names the source of the classes in messages.
+def resolve_paint(settings: PaintSettings, classes: Classes, tag_threshold: float, where: str) -> PaintSettings:
+    """Complete the settings that depend on the model: on its classes, and on its own threshold for tags.
+
+    ``where`` names the model in messages.
 
     Raises:
         SettingsError: a threshold is set for an unknown class, or for a background although the classes have none.
@@ -77,6 +80,6 @@ def resolve_paint(settings: PaintSettings, classes: Classes, where: str) -> Pain
     has_background = classes.background is not None
     if settings.background.value == "agreement" and not has_background:
         raise SettingsError("threshold agreement chooses a background threshold, but the classes have no background")
-    if settings.relative is not None:
-        return settings
-    return settings.model_copy(update={"relative": not has_background})
+    own = {"relative": not has_background, "tag_threshold": tag_threshold}
+    missing = {name: value for name, value in own.items() if getattr(settings, name) is None}
+    return settings.model_copy(update=missing)

@@ -5,6 +5,7 @@ Shapes: K classes to paint, S scores that compete for a pixel, Y X pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,9 +23,14 @@ DEFAULTS = PaintSettings()
 EPS = 1e-8
 
 
-def predicted_tags(scores_C: NDArray[np.floating[Any]], has_background: bool) -> tuple[list[int], bool]:
-    """Return the tags with a logit above 0; if there are none and no background, the highest one and True."""
-    tags = np.flatnonzero(scores_C > 0).tolist()
+def predicted_tags(
+    scores_C: NDArray[np.floating[Any]], has_background: bool, threshold: float
+) -> tuple[list[int], bool]:
+    """Return the tags with a probability above ``threshold``, from logits ``(C,)``.
+
+    If there are none and no background, return the highest one and True.
+    """
+    tags = np.flatnonzero(scores_C > math.log(threshold / (1 - threshold))).tolist()
     if tags or has_background:
         return tags, False
     return [int(scores_C.argmax())], True

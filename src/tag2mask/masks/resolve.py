@@ -34,7 +34,8 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
             )
     if PROBE in settings.refine.names and settings.paint.rule != "argmax":
         raise SettingsError("--refine probe gives probabilities, which need no thresholds: leave out rule=ordered")
-    return settings.model_copy(update={"paint": resolve_paint(settings.paint, run.classes, str(run.path))})
+    paint = resolve_paint(settings.paint, run.classes, run.tag_threshold(), str(run.path))
+    return settings.model_copy(update={"paint": paint})
 
 
 def require_all_tagged(samples: Sequence[Sample], split: str) -> None:

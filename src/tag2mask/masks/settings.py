@@ -67,6 +67,7 @@ class PaintSettings(Settings):
     ``rule``: ``argmax`` gives a pixel to the class with the highest normalised map. ``ordered`` is TokenMasking's rule:
     every map is cut at ``threshold`` and painted, from the lowest to the highest logit. Pixels that stay bare become
     background; if no background is kept, they get the nearest label.
+    ``tag_threshold``: an image has the predicted tags whose probability, the sigmoid of the logit, is above it.
     ``relative``: M_c / sum_c' M_c' at a patch. Such a share carries no information at patches that show no class.
     ``background`` applies only if the classes have one. ``class_thresholds`` override ``threshold`` and the
     background's threshold.
@@ -74,6 +75,9 @@ class PaintSettings(Settings):
 
     rule: Literal["argmax", "ordered"] = Field(
         "argmax", description="Give a pixel to the highest map, or paint classes in order"
+    )
+    tag_threshold: float | None = Field(
+        None, gt=0, lt=1, description="Probability above which a tag is predicted [the run's, from its validation tags]"
     )
     relative: bool | None = Field(
         None, description="Divide each class's map by the sum over all classes [if there is no background]"

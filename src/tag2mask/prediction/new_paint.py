@@ -10,7 +10,7 @@ from tag2mask.masks.brush import resolve_paint
 from tag2mask.masks.settings import PaintSettings
 
 
-def resolve_new_paint(settings: PaintSettings, classes: Classes, model: Path) -> PaintSettings:
+def resolve_new_paint(settings: PaintSettings, classes: Classes, tag_threshold: float, model: Path) -> PaintSettings:
     """Resolve settings for new images, like ``resolve_paint``.
 
     Raises:
@@ -18,4 +18,4 @@ def resolve_new_paint(settings: PaintSettings, classes: Classes, model: Path) ->
     """
     if settings.background.value == "agreement":
         raise SettingsError("predict: paint.background.value agreement needs a whole split: use tag2mask masks")
-    return resolve_paint(settings, classes, str(model))
+    return resolve_paint(settings, classes, tag_threshold, str(model))

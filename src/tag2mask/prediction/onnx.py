@@ -145,15 +145,17 @@ class OnnxRun(OnnxPredictor):
         """Check that nothing is set which only the folder supports: method settings, and refiners beyond maps."""
         self.settings.require_unset(["method"], f"{self.path} was exported from a {RUN}; only its folder supports that")
         require_onnx_refiners(self.settings.refine, (PAMR, GUIDED, CRF), self.path)
-        resolve_new_paint(self.settings.paint, self.classes, self.path)
+        resolve_new_paint(self.settings.paint, self.classes, self.card.tag_threshold, self.path)
 
     @cached_property
     def brush(self) -> Brush:
         """The brush that assigns classes to pixels."""
-        return Brush(self.classes, resolve_new_paint(self.settings.paint, self.classes, self.path))
+        return Brush(
+            self.classes, resolve_new_paint(self.settings.paint, self.classes, self.card.tag_threshold, self.path)
+        )
 
     def paint(self, batch: ImageBatch) -> list[Painted]:
-        """Paint the tags with a logit above 0 from their maps."""
+        """Paint the predicted tags from their maps."""
         images = [image for _, image in batch]
         return [self.painted(*each) for each in self.localize(images)]
 

@@ -41,6 +41,7 @@ class StoredCard(Stored):
     checkpoint_sha256: str
     labels_used: str
     truth_used: str
+    tag_threshold: Annotated[Number, Field(gt=0, lt=1)] = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class ModelCard:
     """Everything needed to use the file; ``kind`` is that of the folder that it was exported from.
 
     The input is ``images (B, bands, Y, X)`` in [0, 1]; the graph applies ``mean`` and ``std``. ``side`` is the short
-    side of images at scale 1, ``crop`` a segmenter's window, and sides are multiples of ``patch``.
+    side of images at scale 1, ``crop`` a segmenter's window, and sides are multiples of ``patch``. A run predicts tags
+    with a probability above ``tag_threshold``.
     """
 
     kind: str
@@ -64,6 +66,7 @@ class ModelCard:
     checkpoint_sha256: str
     labels_used: str
     truth_used: str
+    tag_threshold: float = 0.5
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata as texts by name; values that are not texts are JSON."""
@@ -82,6 +85,7 @@ class ModelCard:
             "checkpoint_sha256": self.checkpoint_sha256,
             "labels_used": self.labels_used,
             "truth_used": self.truth_used,
+            "tag_threshold": str(self.tag_threshold),
         }
 
     @classmethod
@@ -104,7 +108,7 @@ class ModelCard:
             raise RunError(
                 f"{where}: its metadata are not from this version of tag2mask ({error}); write it with tag2mask export"
             ) from None
-        others = {name: getattr(card, name) for name in (*TEXTS, "side", "crop", "patch")}
+        others = {name: getattr(card, name) for name in (*TEXTS, "side", "crop", "patch", "tag_threshold")}
         return cls(classes=classes, data_settings=data, mean=tuple(card.mean), std=tuple(card.std), **others)
 
 

@@ -87,7 +87,7 @@ def mask_settings(settings: PredictSettings, run: Run) -> MaskSettings:
             method=settings.method,
             look=settings.look,
             refine=settings.refine,
-            paint=resolve_new_paint(settings.paint, run.classes, run.path),
+            paint=resolve_new_paint(settings.paint, run.classes, run.tag_threshold(), run.path),
         ),
         run,
     )

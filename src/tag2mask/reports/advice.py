@@ -46,8 +46,6 @@ def collapsed_training(figures: Figures) -> Advice | None:
     aps = mean_aps(figures)
     if aps and aps[-1] < FELL_BACK * max(aps):
         signs.append(f"the validation AP fell from {max(aps):.3f} to {aps[-1]:.3f}")
-    if aps and rows[-1].get("val_f1") == 0:
-        signs.append("no validation image has a logit above 0, so no tag is ever predicted")
     if not signs:
         return None
     weights = ("Start from pretrained weights: train --weights hub or FILE",) if figures.weights == "none" else ()

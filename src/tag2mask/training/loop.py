@@ -238,7 +238,12 @@ class Trainer(EpochLoop[TrainSettings]):
             self.validation, self.images, settings.backbone.image_size, self.method.patch, self.mean, self.std
         )
         found = score_tags(self.accelerator, self.method, whole, settings.batch_size, settings.workers)
-        return {"val_ap": found.mean_ap, "val_f1": found.f1, "val_ap_per_class": list(found.ap_per_class)}
+        return {
+            "val_ap": found.mean_ap,
+            "val_f1": found.f1,
+            "val_tag_threshold": found.threshold,
+            "val_ap_per_class": list(found.ap_per_class),
+        }
 
     def remarks(self, row: dict[str, Any]) -> list[str]:
         """Scores of the predicted tags, and the number of open heads."""

@@ -29,6 +29,7 @@ from tag2mask.methods import Method, build_method
 from tag2mask.methods.earlier import method_of_run
 from tag2mask.stored import Count, Measured, Number, Place, Stored, damaged, read_plain, read_rows, read_stored
 from tag2mask.tensors import put_tensors, read_tensors
+from tag2mask.training.scores import EVEN
 from tag2mask.training.settings import TrainSettings
 
 CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
@@ -86,6 +87,7 @@ class MetricsRow(Stored, extra="allow"):
     seconds: Measured = 0.0
     val_ap: Measured = 0.0
     val_f1: Measured = 0.0
+    val_tag_threshold: Annotated[Number, Field(gt=0, lt=1)] = EVEN
     val_ap_per_class: list[Measured | None] = Field(default_factory=list)
     open_heads: list[Count] | None = None
     kept: Measured = 0.0
@@ -148,6 +150,16 @@ class Run:
                 if found != len(self.classes):
                     raise ValueError(f"line {number} has the AP of {found} classes, the run has {len(self.classes)}")
         return rows
+
+    def tag_threshold(self) -> float:
+        """Probability above which an image has a tag, chosen by F1 on validation tags with the kept weights; else 0.5.
+
+        Raises:
+            RunError: the rows of metrics are damaged.
+        """
+        scored = [row for row in read_metrics(self.path) if "val_ap" in row]
+        kept = max(reversed(scored), key=lambda row: row["val_ap"], default={})  # of equal epochs, the later is kept
+        return float(kept.get("val_tag_threshold", EVEN))
 
     def checkpoint_hash(self) -> str:
         """SHA-256 of the weights."""
