@@ -100,7 +100,7 @@ def test_encoder_and_decoder_have_rates_of_their_own(run: Path) -> None:
 def test_settings_come_from_the_run_unless_given(run: Path) -> None:
     opened = open_run(run)
     chosen = resolve_segmenter(SegmentSettings.parse({"crop": 30, "backbone": {"drop_path": 0.0}}), opened)
-    assert (chosen.crop, chosen.weights) == (30, "none")
+    assert (chosen.crop, chosen.weights) == (30, "run")
     assert chosen.backbone == opened.settings.backbone.model_copy(update={"image_size": 32, "drop_path": 0.0})
     other = resolve_segmenter(SegmentSettings.parse({"backbone": {"name": "deit_tiny_patch16_224"}}), opened)
     assert (other.backbone.patch, other.weights, other.crop) == (None, "hub", 32)
@@ -117,6 +117,7 @@ def test_a_segmenter_learns_beats_chance_and_opens_no_truth(run: Path, masks: Pa
     (data / "masks").rename(tmp_path / "hidden")
     settings = SegmentSettings.parse(
         {"epochs": 30, "batch_size": 4, "precision": "fp32", "optimiser": {"lr": 3e-3, "encoder": 1.0}}
+        | {"decoder": "mask-transformer"}
     )
     result = segment(run, masks, tmp_path / "student", settings)
     found = rows(tmp_path / "student")
@@ -168,7 +169,7 @@ def scored(run: Path) -> Path:
 def test_soft_labels_are_learned_and_the_segmenter_says_so(run: Path, scored: Path, tmp_path: Path) -> None:
     settings = SegmentSettings.parse(
         {"epochs": 12, "batch_size": 4, "precision": "fp32", "optimiser": {"lr": 3e-3, "encoder": 1.0}}
-        | {"target": "soft", "potts": 0.1}
+        | {"target": "soft", "potts": 0.1, "decoder": "mask-transformer"}
     )
     result = segment(run, scored, tmp_path / "student", settings)
     found = [row["loss"] for row in rows(tmp_path / "student")]

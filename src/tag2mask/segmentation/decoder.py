@@ -1,23 +1,43 @@
-"""The mask transformer: patches and one learned token per class attend to each other; their similarity is the mask.
+"""Decoders: from patch tokens to class scores per patch.
 
-Strudel et al., "Segmenter: Transformer for Semantic Segmentation", ICCV 2021, as WeakTr retrains it.
+Strudel et al., "Segmenter: Transformer for Semantic Segmentation", ICCV 2021, has both: a linear layer, and the mask
+transformer, in which patches and one learned token per class attend to each other; WeakTr retrains the latter.
 Shapes: B batch, K pixel classes, D width, M patches.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from tag2mask.segmentation.settings import Decoder
+
 HEAD_WIDTH = 64
 # The paper uses 0.02, but tokens that similar become distinct only after hundreds of steps: README.md, "What differs".
 TOKEN_STD = 1.0
 
 
+class LinearDecoder(nn.Module):
+    """One linear layer, the same for every patch."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, classes)
+
+    def forward(self, patch_BMD: Tensor) -> Tensor:
+        """``(B, M, D)`` to ``(B, M, K)``, in float32."""
+        with torch.autocast(patch_BMD.device.type, enabled=False):
+            scores_BMK: Tensor = self.linear(patch_BMD.float())
+        return scores_BMK
+
+
 class MaskTransformer(nn.Module):
-    """From patch tokens to class scores per patch."""
+    """Tokens of patches and classes pass through two blocks; their similarity is the score."""
 
     def __init__(self, width: int, classes: int, depth: int = 2, dropout: float = 0.1) -> None:
         super().__init__()
@@ -69,3 +89,8 @@ class Scale(nn.Module):
     def forward(self, cosine_BMK: Tensor) -> Tensor:
         """``(B, M, K)`` to ``(B, M, K)``."""
         return cosine_BMK * self.weight_K + self.bias_K
+
+
+DECODERS: Mapping[Decoder, Callable[[int, int], nn.Module]] = MappingProxyType(
+    {"linear": LinearDecoder, "mask-transformer": MaskTransformer}
+)

@@ -120,7 +120,8 @@ def open_segmenter(path: Path) -> SegmenterRun:
     if header.kind != SEGMENTER:
         raise RunError(f"{path} is a run of tag2mask train; train a segmenter on its masks with tag2mask segment")
     config = read_stored(path / CONFIG, SegmenterConfig)
-    settings = SegmentSettings.parse(config.settings, where=str(path / CONFIG))
+    # Segmenters of 0.1 have no such setting.
+    settings = SegmentSettings.parse({"decoder": "mask-transformer", **config.settings}, where=str(path / CONFIG))
     data = DataSettings.parse(config.data_settings, where=str(path / CONFIG))
     with damaged(path / CONFIG):
         require_complete(settings)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from tag2mask.data import DataSettings
 from tag2mask.errors import SettingsError
-from tag2mask.segmentation.decoder import MaskTransformer
-from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.decoder import DECODERS
+from tag2mask.segmentation.settings import AS_RUN, FROM_RUN, Decoder, SegmentSettings
 from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.grid import on_grid, to_pixels
 from tag2mask.vit.settings import BackboneSettings
@@ -40,9 +40,9 @@ class Segmenter(nn.Module, ABC):
 
 
 class ViTSegmenter(Segmenter):
-    """A plain timm ViT with its final norm, followed by a mask transformer, which does not use the class token."""
+    """A plain timm ViT with its final norm, followed by a decoder, which does not use the class token."""
 
-    def __init__(self, backbone: nn.Module, classes: int) -> None:
+    def __init__(self, backbone: nn.Module, classes: int, decoder: Decoder = "linear") -> None:
         """Build the network around ``backbone``.
 
         Raises:
@@ -52,17 +52,22 @@ class ViTSegmenter(Segmenter):
         own_tokens = 0 if require_plain_vit(backbone).cls_token is None else 1
         self.encoder = ViT(backbone, own_tokens, registers=0, gated=False, token_noise=0.0)
         self.patch = self.encoder.patch
-        self.decoder = MaskTransformer(self.encoder.width, classes)
+        self.decoder = DECODERS[decoder](self.encoder.width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Pad with 0 at the right and bottom to whole patches, resize bilinearly from patches to pixels, and crop."""
         Y, X = images.shape[-2:]
+        patch_BMD, grid = self.features(images)
+        return to_pixels(on_grid(self.decoder(patch_BMD).transpose(1, 2), grid), self.patch, (Y, X))
+
+    def features(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """The decoder's input ``(B, M, D)`` and the patch grid, of images padded to whole patches."""
+        Y, X = images.shape[-2:]
         features = self.encoder(F.pad(images, (0, -X % self.patch, 0, -Y % self.patch)))
-        scores_BMK = self.decoder(self.encoder.norm(features.patch_BMD))
-        return to_pixels(on_grid(scores_BMK.transpose(1, 2), features.grid), self.patch, (Y, X))
+        return self.encoder.norm(features.patch_BMD), features.grid
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The ViT, and the mask transformer."""
+        """The ViT, and the decoder."""
         return {"encoder": list(self.encoder.parameters()), "decoder": list(self.decoder.parameters())}
 
 
@@ -92,7 +97,8 @@ def complete_vit(settings: SegmentSettings, run: TrainSettings) -> SegmentSettin
     """Take missing settings from the run; a backbone other than the run's starts from the hub.
 
     Raises:
-        SettingsError: the backbone is unknown or not a plain ViT, or ``encoder`` is set.
+        SettingsError: the backbone is unknown or not a plain ViT, ``encoder`` is set, or a backbone other than the
+            run's is to start from the run.
     """
     if settings.encoder is not None:
         raise SettingsError(f"encoder={settings.encoder}: a vit's encoder is its backbone; name it with --backbone")
@@ -103,15 +109,17 @@ def complete_vit(settings: SegmentSettings, run: TrainSettings) -> SegmentSettin
     patch = patch_of(backbone)
     size = math.ceil(settings.crop / patch) * patch
     backbone = backbone.model_copy(update={"image_size": size, "bands": run.data.bands})
-    weights = settings.weights or (run.weights if same else "hub")
-    return settings.model_copy(update={"backbone": backbone, "weights": weights})
+    weights = settings.weights or (FROM_RUN if same else "hub")
+    if weights in (FROM_RUN, AS_RUN) and not same:
+        raise SettingsError(f"weights={weights}: the run has another backbone than {backbone.name}; use hub or a file")
+    return settings.model_copy(update={"backbone": backbone, "weights": run.weights if weights == AS_RUN else weights})
 
 
 def build_vit(settings: SegmentSettings, data: DataSettings, classes: int, weights: Weights) -> Built:
-    """Build a ViT with a mask transformer."""
+    """Build a ViT with a decoder."""
     assert settings.backbone is not None
     model, report = build_backbone(settings.backbone, weights)
-    segmenter = ViTSegmenter(model, classes)
+    segmenter = ViTSegmenter(model, classes, settings.decoder)
     segmenter.encoder.place(settings.backbone.positions, settings.backbone.image_size)
     return Built(segmenter, report, *normalisation(settings.backbone, data))
 

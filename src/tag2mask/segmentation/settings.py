@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tag2mask.settings import LARGEST_SCALE, BatchSize, PretrainedWeights, Rate, Settings, Side
+from tag2mask.fields import Form
+from tag2mask.settings import LARGEST_SCALE, BatchSize, Rate, Settings, Side
 from tag2mask.training.settings import LoopSettings
 from tag2mask.vit.settings import BackboneSettings
 
 Target = Literal["hard", "soft"]
+Decoder = Literal["linear", "mask-transformer"]
+# Where a vit's encoder starts: the run's trained backbone, or the pretrained weights that the run itself started from.
+FROM_RUN, AS_RUN = "run", "pretrained"
 # WeakTr's.
 PAPER_TAU, PAPER_CLASSES = 1.2, 21
 PAPER_TILE, PAPER_BASE, PAPER_CROP = 120, 520, 480
@@ -126,8 +130,11 @@ class CropSettings(Settings):
 class SegmentSettings(LoopSettings):
     """Settings of a segmenter's training.
 
-    A vit starts from the pretrained weights, not from the run's trained weights. Other architectures have an
-    ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's ImageNet weights.
+    A vit has the run's backbone. It starts as the run trained it (``run``), from the pretrained weights that the run
+    started from (``pretrained``), or from others. Before the first step, its ``linear`` decoder is fitted to the masks,
+    on the features of that encoder; a ``mask-transformer``, WeakTr's decoder, starts from random weights.
+    Other architectures have an ``encoder``, one of smp's by name or tu-NAME for one of timm's, and start from smp's
+    ImageNet weights.
     ``target``: ``hard`` learns the masks, ``soft`` the mask set's scores where its masks are not ignore.
     """
 
@@ -137,7 +144,10 @@ class SegmentSettings(LoopSettings):
     architecture: str = Field("vit", description="vit, or a network from segmentation-models-pytorch, such as unet")
     backbone: BackboneSettings | None = Field(None, description="the run's own")
     encoder: str | None = Field(None, description="Encoder of other architectures, such as resnet34 [smp's default]")
-    weights: PretrainedWeights | None = Field(None, description="Pretrained weights [those the run started from]")
+    weights: Annotated[str, Form("run|pretrained|hub|FILE|none")] | None = Field(
+        None, description="Where the encoder starts [run; hub for another backbone or architecture]"
+    )
+    decoder: Decoder = Field("linear", description="Decoder of a vit: one linear layer, or WeakTr's mask transformer")
     crop: Side | None = Field(None, description="Side of crops and windows in pixels [the run's image size]")
     split: str | None = Field(None, description="Training split of a fully supervised segmenter [the run's]")
     target: Target = Field("hard", description="Learn the masks, or the scores written by masks --scores")

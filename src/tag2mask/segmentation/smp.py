@@ -24,7 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tag2mask.data import DataSettings
 from tag2mask.errors import SettingsError, WeightsError
 from tag2mask.segmentation.model import ARCHITECTURES, Architecture, Built, Segmenter
-from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.settings import AS_RUN, FROM_RUN, SegmentSettings
 from tag2mask.training.settings import TrainSettings
 from tag2mask.vit.weights import NO_WEIGHTS, Weights, WeightsReport
 from tag2mask.vit.weights_file import read_state, require_numbers
@@ -128,9 +128,11 @@ def complete_smp(network: type[nn.Module], settings: SegmentSettings, run: Train
     """Fill in smp's default encoder and its weights from the hub, unless they are set.
 
     Raises:
-        SettingsError: a backbone is set, or the batch size is 1.
+        SettingsError: a backbone or weights of the run are set, or the batch size is 1.
     """
     name = settings.architecture
+    if settings.weights in (FROM_RUN, AS_RUN):
+        raise SettingsError(f"weights={settings.weights}: {name} cannot start from a run's vit; use hub or a file")
     if settings.backbone is not None:
         raise SettingsError(f"--backbone is for vit only; name the encoder of {name} with --set encoder=resnet34")
     if settings.batch_size == 1:

@@ -24,10 +24,11 @@ from tag2mask.segmentation.clipping import clipped_loss, counted_pixels, mean_pa
 from tag2mask.segmentation.crops import PAINTED, TOUCHED, Crop, LabelledCrops
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter, write_segmenter_header
 from tag2mask.segmentation.losses import collision, pair_count, potts
-from tag2mask.segmentation.model import Segmenter
+from tag2mask.segmentation.model import Built, Segmenter, ViTSegmenter
 from tag2mask.segmentation.optimiser import optimiser_for, poly_rate
-from tag2mask.segmentation.settings import SegmentSettings
+from tag2mask.segmentation.settings import FROM_RUN, SegmentSettings
 from tag2mask.segmentation.sources import LabelSource, open_labels
+from tag2mask.segmentation.start import fit_decoder, start_from_run
 from tag2mask.shown import Shown, Table, counted
 from tag2mask.training.epochs import EpochLoop, add_to
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
@@ -110,11 +111,7 @@ def train_segmenter(run: Run, source: LabelSource, out: Path, settings: SegmentS
     require_outside(out, images_folder(run.data))
     settings = with_epochs(settings, len(source.photographs))
     before = require_same_training(out, settings, source.origin) if resume else None
-    # Resumed weights come from the state file, so the pretrained ones are no longer needed.
-    assert settings.weights is not None
-    weights: Weights = "none" if resume else weights_source(settings.weights)
-    torch.manual_seed(settings.seed)
-    built = build_segmenter(settings, run.settings.data, len(run.classes.pixel_names), weights)
+    built = build_start(run, settings, resume)
     assert settings.crop is not None
     seen = before or built
     crops = LabelledCrops(
@@ -122,6 +119,8 @@ def train_segmenter(run: Run, source: LabelSource, out: Path, settings: SegmentS
     )
     accelerator = open_accelerator(settings)
     with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
+        if isinstance(built.segmenter, ViTSegmenter) and settings.decoder == "linear" and not resume:
+            fit_decoder(built.segmenter, crops, settings.seed, accelerator, interrupt)
         trainer = SegmentTrainer(accelerator, built.segmenter, crops, settings, out, interrupt)
         if resume:
             trainer.resume()
@@ -130,6 +129,20 @@ def train_segmenter(run: Run, source: LabelSource, out: Path, settings: SegmentS
         start = trainer.resumed() if resume else built.report.summary()
         trainer.run([start, f"labels: {source.origin['labels_used']}; truth used: {source.origin['truth_used']}"])
     return trainer.result(source.origin)
+
+
+def build_start(run: Run, settings: SegmentSettings, resume: bool) -> Built:
+    """Build the network with the weights that it starts from; resumed weights come from the state file instead.
+
+    Raises:
+        WeightsError, RunError: the weights are not available or do not fit.
+    """
+    assert settings.weights is not None
+    from_run = settings.weights == FROM_RUN
+    weights: Weights = "none" if resume or from_run else weights_source(settings.weights)
+    torch.manual_seed(settings.seed)
+    built = build_segmenter(settings, run.settings.data, len(run.classes.pixel_names), weights)
+    return start_from_run(built, run, settings) if from_run and not resume else built
 
 
 def resolve_segmenter(settings: SegmentSettings, run: Run, fully_supervised: bool = False) -> SegmentSettings:

@@ -158,7 +158,8 @@ class Run:
             RunError: the rows of metrics are damaged.
         """
         scored = [row for row in read_metrics(self.path) if "val_ap" in row]
-        kept = max(reversed(scored), key=lambda row: row["val_ap"], default={})  # of equal epochs, the later is kept
+        # Of equal epochs, the later is kept.
+        kept: dict[str, Any] = max(reversed(scored), key=lambda row: row["val_ap"], default={})
         return float(kept.get("val_tag_threshold", EVEN))
 
     def checkpoint_hash(self) -> str:
