@@ -23,10 +23,10 @@ PAPER_TAU, PAPER_CLASSES = 1.2, 21
 PAPER_TILE, PAPER_BASE, PAPER_CROP = 120, 520, 480
 OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # Ours: for few steps on few images, with a pretrained encoder that works best with small rates.
+        # Ours: for few steps on few images, from a trained encoder and a fitted decoder.
         "adamw": {
-            "lr": 3e-4,
-            "encoder": 0.04,
+            "lr": 1e-4,
+            "encoder": 0.12,
             "momentum": 0.9,
             "weight_decay": 0.05,
             "final": 0.01,
