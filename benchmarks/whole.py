@@ -31,6 +31,7 @@ from tag2mask.workflows.settings import WholeSettings
 COLUMNS = (
     "val AP",
     "random",
+    "first masks, train",
     "masks, train",
     "precision",
     "recall",
@@ -82,13 +83,14 @@ def measure(arguments: argparse.Namespace, seed: int) -> dict[str, float]:
     middle = time.monotonic()
     full = learned_from_truth(whole.out / RUN, arguments.out / f"full-{seed}", whole.predicted["val"], settings.segment)
     end = time.monotonic()
-    painted, own, weak = whole.scores
+    painted, final, own, weak = whole.scores
     best = max(row.get("val_ap", 0.0) for row in open_run(whole.out / RUN).metrics())
-    train = {name: painted[name] for name in ("precision", "recall")}
+    train = {name: final[name] for name in ("precision", "recall")}
     return {
         "val AP": best,
         "random": painted["random_miou"],
-        "masks, train": painted["miou"],
+        "first masks, train": painted["miou"],
+        "masks, train": final["miou"],
         **train,
         "masks, val": own["miou"],
         "weak, val": weak["miou"],

@@ -47,7 +47,7 @@ SINCE = {
     "doctor": "--json",
     "bench": "--backbone --batch-size --image-size --json --method --set",
     "import": "--background --classes --image-size --json --method --out",
-    "masks": "--probe --recipe --scores --shard --unsure",
+    "masks": "--probe --recipe --scores --segmenter --shard --unsure",
     "merge": "--json --out",
     "predict": "--shard",
     "push": "--json --to",

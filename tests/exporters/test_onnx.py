@@ -15,8 +15,8 @@ from tag2mask import train
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.exporters import onnx as module
 from tag2mask.exporters.onnx import TOLERANCE, LogitsAndMaps, export_onnx
+from tag2mask.inference.from_pixels import FromPixels
 from tag2mask.methods import METHODS
-from tag2mask.prediction.from_pixels import FromPixels
 from tag2mask.prediction.onnx_file import OnnxModel
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.settings import SegmentSettings

@@ -26,7 +26,7 @@ from tag2mask.methods import Ask
 from tag2mask.painting import make
 from tag2mask.recipes import recipe_names
 from tag2mask.refine.chain import refiner_names
-from tag2mask.refine.settings import PROBE, WALK
+from tag2mask.refine.settings import PROBE, SEGMENTER, WALK
 from tag2mask.training.run import open_run
 
 
@@ -57,7 +57,7 @@ def test_a_mask_set_is_complete_and_says_where_it_came_from(run: Path, trained: 
         assert set(np.unique(np.asarray(mask)).tolist()) <= allowed
 
 
-@pytest.mark.parametrize("refine", [name for name in refiner_names() if name not in (PROBE, WALK)])
+@pytest.mark.parametrize("refine", [name for name in refiner_names() if name not in (PROBE, WALK, SEGMENTER)])
 def test_every_refiner_paints(run: Path, refine: str) -> None:
     assert make_masks(run, split="val", refine=refine).images == 4
 

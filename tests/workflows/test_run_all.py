@@ -38,6 +38,7 @@ STAGES = [
     "probe",
     "masks train",
     "segment",
+    "repaint train",
     "predict val",
     "predict test",
     "masks val",
@@ -78,6 +79,7 @@ def test_everything_is_where_it_is_said_to_be(finished: Path) -> None:
     assert stages["check"]["splits"] == {"test": 2, "train": 12, "val": 4}
     for place, count, tags in (
         ("run/masks-train", 12, "given"),
+        ("masks-train", 12, "given"),
         ("run/masks-val", 4, "predicted"),
         ("predicted-val", 4, "predicted"),
         ("predicted-test", 2, "predicted"),
@@ -86,7 +88,7 @@ def test_everything_is_where_it_is_said_to_be(finished: Path) -> None:
         assert (len(masks.names()), masks.manifest["settings"]["tags"]) == (count, tags)
         assert masks.manifest["truth_used"] == "none"
     rows = json.loads((finished / "scores.json").read_text())["scores"]
-    assert [row["mask_set"] for row in rows] == ["run/masks-train", "run/masks-val", "predicted-val"]
+    assert [row["mask_set"] for row in rows] == ["run/masks-train", "masks-train", "run/masks-val", "predicted-val"]
     assert all(row["random_miou"] is not None for row in rows)
     page = (finished / "report.html").read_text()
     assert "<h2>Segmenter</h2>" in page
@@ -100,7 +102,7 @@ def test_a_second_call_does_nothing(
     let(monkeypatch)
     result = run_whole(plan(scenes, finished))
     assert {path: file_hash(path) for path in finished.rglob("*") if path.is_file()} == before
-    assert len(result.scores) == 3
+    assert len(result.scores) == 4
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(": already finished, ")[0] for line in said] == STAGES
 
@@ -196,7 +198,7 @@ def test_a_soft_target_learns_the_scores_of_masks_that_are_made_with_them(
     scenes: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(finished, tmp_path / "out")
-    for made in ("segmenter", "predicted-val", "predicted-test", "run/masks-train", "run/masks-val"):
+    for made in ("segmenter", "masks-train", "predicted-val", "predicted-test", "run/masks-train", "run/masks-val"):
         shutil.rmtree(tmp_path / "out" / made)
     let(monkeypatch, "make_masks", "segment")
     with pytest.raises(pytest.fail.Exception, match="predict was called"):
@@ -214,7 +216,7 @@ def test_without_truth_and_without_lists_all_is_made_but_scores(
         shutil.rmtree(data / folder)
     result = tag2mask.run(data, out, **SETTINGS)
     assert (list(result.stages), result.scores) == (
-        ["check", "train", "probe", "masks train", "segment", "evaluate", "report"],
+        ["check", "train", "probe", "masks train", "segment", "repaint train", "evaluate", "report"],
         [],
     )
     assert len(open_mask_set(out / "run/masks-train").names()) == 18
@@ -233,7 +235,7 @@ def test_the_verb_tells_scores_beside_chance_and_what_is_where(
     let(monkeypatch)
     assert call(monkeypatch, "run", scenes, "--out", finished, *settings, "--json") == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert [len(result["scores"]), result["predicted"]["test"]] == [3, str(finished / "predicted-test")]
+    assert [len(result["scores"]), result["predicted"]["test"]] == [4, str(finished / "predicted-test")]
     assert call(monkeypatch, "run", scenes, "--out", finished, *settings) == 0
     told = capsys.readouterr().out
     for part in (

@@ -93,8 +93,8 @@ VERBS = (
         path("data", "DATA", "A data set other than the run's.", type=FROM_URL),
         path("out", "DIR", "A new folder [RUN/masks-SPLIT].", type=TO_URL),
         Options("masks.settings.MaskSettings",
-                "split tags look.scales look.flip refine.names layers heads refine.probe refine.walk threshold scores "
-                "paint.unsure", ("recipe", "assignments")),
+                "split tags look.scales look.flip refine.names layers heads refine.probe refine.walk refine.segmenter "
+                "threshold scores paint.unsure", ("recipe", "assignments")),
         word("tune-on-truth", "SPLIT", "Choose the background threshold by the true masks of this split."), SHARD,
         fails="failures",
     ),

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.exporters.onnx_notes import notes
 from tag2mask.files import in_one_move, require_new, reserved
+from tag2mask.inference.from_pixels import FromPixels
 from tag2mask.methods import Ask, Method
-from tag2mask.prediction.from_pixels import FromPixels
 from tag2mask.prediction.onnx_file import ModelCard, OnnxModel
 from tag2mask.progress import Bar, progress_bar
 from tag2mask.segmentation.folder import open_segmenter

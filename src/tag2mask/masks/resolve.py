@@ -10,7 +10,7 @@ from tag2mask.masks.brush import resolve_paint
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.dense_crf import require_engine
-from tag2mask.refine.settings import PROBE, WALK
+from tag2mask.refine.settings import PROBE, SEGMENTER, WALK
 from tag2mask.training.run import Run
 
 
@@ -26,14 +26,18 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
     for name, folder, verb in (
         (PROBE, settings.refine.probe, "train-probe"),
         (WALK, settings.refine.walk, "refine-train"),
+        (SEGMENTER, settings.refine.segmenter, "segment"),
     ):
         if (name in settings.refine.names) != (folder is not None):
             raise SettingsError(
                 f"--refine {name} and --{name} {name.upper()} must be given together: {name.upper()} is the folder "
                 f"that tag2mask {verb} wrote"
             )
-    if PROBE in settings.refine.names and settings.paint.rule != "argmax":
-        raise SettingsError("--refine probe gives probabilities, which need no thresholds: leave out rule=ordered")
+    for name in (PROBE, SEGMENTER):
+        if name in settings.refine.names and settings.paint.rule != "argmax":
+            raise SettingsError(
+                f"--refine {name} gives probabilities, which need no thresholds: leave out rule=ordered"
+            )
     paint = resolve_paint(settings.paint, run.classes, run.tag_threshold(), str(run.path))
     return settings.model_copy(update={"paint": paint})
 

@@ -153,6 +153,7 @@ class MaskSettings(Settings):
         "edges": "look.edges",
         "probe": "refine.probe",
         "walk": "refine.walk",
+        "segmenter": "refine.segmenter",
         **PAINT_KEYS,
     }
 

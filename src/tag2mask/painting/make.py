@@ -86,14 +86,16 @@ def describe_making(run: Run, settings: MaskSettings, painter: Painter) -> dict[
         "method": run.settings.method,
         "probe": None if painter.probe is None else painter.probe.origin(),
         "walk": None if painter.walk is None else painter.walk.origin(),
+        "student": None if painter.segmenter is None else painter.segmenter.origin(),
         "settings": settings.model_dump(mode="json"),
         "labels_used": f"image tags, {settings.tags}",
-        "truth_used": truth_used(run, settings),
+        "truth_used": truth_used(painter, settings),
     }
 
 
-def truth_used(run: Run, settings: MaskSettings) -> str:
+def truth_used(painter: Painter, settings: MaskSettings) -> str:
     """State how pixel labels influenced these masks."""
-    split = settings.paint.background.tuned_on
+    split, student = settings.paint.background.tuned_on, painter.segmenter
     tuned = "none" if split is None else f"background threshold tuned on the truth of split {split}"
-    return "; ".join(text for text in (run.truth_used, tuned) if text != "none") or "none"
+    learned = "none" if student is None else student.run.origin["truth_used"]
+    return "; ".join(text for text in (painter.run.truth_used, tuned, learned) if text != "none") or "none"

@@ -25,7 +25,8 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
 from tag2mask.probe.probe import Probe, open_probe
 from tag2mask.refine.on_image import finished_maps, sharpen
-from tag2mask.refine.settings import CRF, PROBE
+from tag2mask.refine.settings import CRF, PROBE, SEGMENTER
+from tag2mask.segmentation.network import open_trained
 from tag2mask.tensors import inference_device
 from tag2mask.training.run import Run
 
@@ -38,7 +39,7 @@ class Painter:
 
         Raises:
             RunError: the folder of a refiner is of the wrong kind or damaged.
-            SettingsError: a refiner belongs to another run, or to another number of bands.
+            SettingsError: a refiner belongs to another run, or to other bands or classes.
         """
         self.run = run
         self.settings = settings
@@ -46,6 +47,8 @@ class Painter:
         self.brush = self.localizer.brush
         self.walk = None if settings.refine.walk is None else own_walk(Path(settings.refine.walk), run)
         self.probe = None if settings.refine.probe is None else own_probe(Path(settings.refine.probe), run)
+        student = settings.refine.segmenter
+        self.segmenter = None if student is None else open_trained(Path(student), run.classes)
 
     def paint(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Painted]:
         """Paint images of equal size, with their scores if requested."""
@@ -74,15 +77,15 @@ class Painter:
         """Compute the scores ``(S, Y, X)`` that compete for the pixels of an image ``(bands, Y, X)`` in [0, 1]."""
         if self.probe is not None and tags:
             method, background = self.localizer.method, self.brush.keeps_background
-            return self.sharpen(image, self.probe(self.run, method, image, tags, background))
+            return self.sharpen(image, self.probe(self.run, method, image, tags, background), tags)
         maps_KYX = finished_maps(localized.maps_CYX, tags, image, self.settings.refine).numpy()
         scores_SYX = self.brush.competing(maps_KYX, tags)
-        return self.sharpen(image, torch.from_numpy(scores_SYX)) if tags else scores_SYX
+        return self.sharpen(image, torch.from_numpy(scores_SYX), tags) if tags else scores_SYX
 
     @property
     def probable(self) -> bool:
         """Whether the scores that compete are probabilities."""
-        return any(name in self.settings.refine.names for name in (PROBE, CRF))
+        return any(name in self.settings.refine.names for name in (PROBE, SEGMENTER, CRF))
 
     def planes(self, shares_SYX: Maps, tags: Sequence[int]) -> Planes | None:
         """Planes that a mask set stores: label shares averaged over patches, ``(S, h, w)``, times 255.
@@ -96,12 +99,20 @@ class Painter:
         means_Shw = F.adaptive_avg_pool2d(shares, self.grid(*shares.shape[-2:]))
         return np.asarray((ONE * means_Shw).round().to(torch.uint8))
 
-    def sharpen(self, image: Tensor, scores_SYX: Tensor) -> Maps:
-        """Apply the refiners that work on the scores of classes and background."""
+    def sharpen(self, image: Tensor, scores_SYX: Tensor, tags: Sequence[int]) -> Maps:
+        """Apply the refiners that work on the scores of ``tags`` and the background."""
         if self.walk is not None:
             scores_SYX = self.walk(image, scores_SYX)
+        if self.segmenter is not None:
+            own_SYX = torch.from_numpy(label_shares(scores_SYX.numpy(), self.probe is not None))
+            scores_SYX = (own_SYX + self.segmenter(image, self.values(tags))) / 2
         grid = self.grid(*image.shape[1:])
         return sharpen(image, scores_SYX, grid, self.settings.refine, self.run.settings.data).numpy()
+
+    def values(self, tags: Sequence[int]) -> list[int]:
+        """Pixel values of the scores that compete in an image with these tags."""
+        values = [tag + self.run.classes.offset for tag in tags]
+        return [0, *values] if self.brush.keeps_background else values
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of patches, without padding, of an image of this size at the largest scale."""

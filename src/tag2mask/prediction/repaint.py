@@ -23,11 +23,11 @@ from tag2mask.inference.arrays import Floats
 from tag2mask.inference.look import mean_probabilities
 from tag2mask.masks.paint import most_probable
 from tag2mask.masks.write import MaskSet, MaskSetWriter, Painted, current_tags
-from tag2mask.prediction.segmenter import network_of
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.progress import progress_bar
 from tag2mask.segmentation.crops import LabelledImage
 from tag2mask.segmentation.folder import SegmenterRun
+from tag2mask.segmentation.network import network_of
 from tag2mask.tensors import inference_device
 
 

@@ -18,15 +18,14 @@ from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.inference.arrays import Floats
 from tag2mask.inference.look import mean_probabilities
-from tag2mask.inference.networks import PixelNetwork
 from tag2mask.masks.write import Painted
-from tag2mask.prediction.from_pixels import FromPixels, in_numpy
 from tag2mask.prediction.predictor import Answer, Predictor, answer_of_segmenter, as_painted, labels_of_segmenter
 from tag2mask.prediction.settings import PredictSettings
 from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import CRF
-from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
-from tag2mask.segmentation.model import Segmenter, ViTSegmenter
+from tag2mask.segmentation.folder import open_segmenter
+from tag2mask.segmentation.model import ViTSegmenter
+from tag2mask.segmentation.network import network_of
 from tag2mask.tensors import inference_device
 
 
@@ -96,9 +95,3 @@ class SegmenterPredictor(Predictor):
             features = segmenter.encoder(pixels[None].to(next(segmenter.parameters()).device))
             normed_MD = segmenter.encoder.norm(features.patch_BMD)[0].float().cpu()
         return np.asarray(normed_MD.view(*features.grid, -1))
-
-
-def network_of(run: SegmenterRun, segmenter: Segmenter) -> PixelNetwork:
-    """Return the trained network with the run's normalisation before it, on its present device."""
-    model = FromPixels(segmenter, run.mean, run.std).to(next(segmenter.parameters()).device).eval()
-    return PixelNetwork(in_numpy(model), run.side, run.crop, segmenter.patch)

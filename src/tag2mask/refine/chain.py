@@ -2,8 +2,8 @@
 
 To add a refiner, add a file here and a line to one of the dicts; one that works on pixels can also be an entry point
 ``tag2mask.refiners`` of another package. Refiners run in the order of the dicts: first those on patches, then those on
-pixels, and last those on the scores that compete for a pixel, including the background's: the trained probe and walk,
-guided upsampling, and the CRF.
+pixels, and last those on the scores that compete for a pixel, including the background's: the trained probe, walk and
+segmenter, guided upsampling, and the CRF.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from tag2mask.errors import SettingsError
 from tag2mask.methods import Evidence
 from tag2mask.refine.pixel_adaptive import pamr
-from tag2mask.refine.settings import AFFINITY, CRF, GUIDED, PAMR, PROBE, WALK
+from tag2mask.refine.settings import AFFINITY, CRF, GUIDED, PAMR, PROBE, SEGMENTER, WALK
 from tag2mask.refine.spreading import affinity
 from tag2mask.registry import Registry
 
@@ -32,7 +32,7 @@ PIXEL_REFINERS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = Registry(
 
 def refiner_names() -> tuple[str, ...]:
     """Names of all refiners, in order."""
-    return (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, GUIDED, CRF)
+    return (*PATCH_REFINERS, *PIXEL_REFINERS, PROBE, WALK, SEGMENTER, GUIDED, CRF)
 
 
 def require_refiners(names: Sequence[str]) -> None:

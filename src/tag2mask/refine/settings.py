@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field
 from tag2mask.fields import Form
 from tag2mask.settings import Settings, Side
 
-AFFINITY, PAMR, PROBE, WALK, GUIDED, CRF = "affinity", "pamr", "probe", "walk", "guided", "crf"  # refiners
+# The refiners.
+AFFINITY, PAMR, PROBE, WALK, SEGMENTER, GUIDED, CRF = "affinity", "pamr", "probe", "walk", "segmenter", "guided", "crf"
 
 
 class CRFSettings(Settings):
@@ -86,7 +87,9 @@ def chain(refine: Any) -> Any:
     return refine
 
 
-Refiners = Annotated[tuple[str, ...], BeforeValidator(chain), Form("none|affinity|pamr|probe|walk|guided|crf")]
+Refiners = Annotated[
+    tuple[str, ...], BeforeValidator(chain), Form("none|affinity|pamr|probe|walk|segmenter|guided|crf")
+]
 
 
 class RefineSettings(Settings):
@@ -103,4 +106,7 @@ class RefineSettings(Settings):
     )
     walk: Annotated[str, Form("WALK")] | None = Field(
         None, description="Folder written by refine-train, for the refiner walk"
+    )
+    segmenter: Annotated[str, Form("SEGMENTER")] | None = Field(
+        None, description="Folder written by segment, for the refiner segmenter"
     )

@@ -68,7 +68,9 @@ def threshold_charts(run: Run, masks: MaskSet, truth: Path) -> list[Chart]:
     """Return the mIoU at every background threshold; none if the masks were not painted by one threshold of maps."""
     settings = MaskSettings.parse(masks.manifest["settings"])
     background = settings.paint.background
-    by_maps = settings.refine.probe is None and settings.refine.walk is None and not settings.paint.class_thresholds
+    refine = settings.refine
+    trained = (refine.probe, refine.walk, refine.segmenter)
+    by_maps = trained == (None, None, None) and not settings.paint.class_thresholds
     if run.classes.background is None or background.policy != "threshold" or not by_maps:
         return []
     samples = with_truth(run, masks, truth, settings.split)

@@ -80,7 +80,8 @@ def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> Sheet:
     chosen = choose_evenly(masks.names(), SHOWN)
     settings = MaskSettings.parse(masks.manifest["settings"])
     dataset = open_dataset(Path(masks.manifest["data"]), run.settings.data, settings.split)
-    folders = [folder for folder in (settings.refine.probe, settings.refine.walk) if folder is not None]
+    refine = settings.refine
+    folders = [folder for folder in (refine.probe, refine.walk, refine.segmenter) if folder is not None]
     lost = next((folder for folder in folders if not Path(folder).is_dir()), None)
     if lost is not None:
         settings = settings.model_copy(update={"refine": RefineSettings()})

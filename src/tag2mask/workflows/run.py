@@ -32,8 +32,10 @@ from tag2mask.painting.make import make_masks
 from tag2mask.prediction.predict import predict
 from tag2mask.probe.train import train_probe
 from tag2mask.progress import progress_bar
-from tag2mask.refine.chain import require_refiners
+from tag2mask.refine.chain import refiner_names, require_refiners
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
+from tag2mask.refine.settings import SEGMENTER as SEGMENTER_REFINER
+from tag2mask.refine.settings import RefineSettings
 from tag2mask.reports.page import write_report
 from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.segmentation.train import segment
@@ -45,6 +47,7 @@ from tag2mask.workflows.plan import PLAN, PROBE, RUN, SEGMENTER, Plan, require_s
 from tag2mask.workflows.stages import Stages, announce
 
 SCORES, REPORT, TEST = "scores.json", "report.html", "test"
+REPAINT = "repaint"  # how the name of this stage begins
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,12 @@ class WholeResult:
 
 def whole_shown(result: Mapping[str, Any]) -> Shown:
     """Return the lines and tables of ``WholeResult.shown``."""
+    final = [stage["masks"] for name, stage in result["stages"].items() if name.startswith(REPAINT)]
     lines = [
         f"{result['run']}: run trained on tags; its mask sets are masks-*",
         f"{result['segmenter']}: segmenter trained on them; use it with: "
         f"tag2mask predict {result['segmenter']} IMAGES --out MASKS",
+        *(f"{path}: final masks of the training images, by both" for path in final),
         *(f"{path}: masks by the segmenter, without tags" for path in result["predicted"].values()),
         f"{result['report']}: report",
     ]
@@ -132,6 +137,8 @@ def go_all_the_way(plan: Plan) -> WholeResult:
         stages.stage("probe", way.probe, way.train_probe)
     stages.stage(f"masks {way.source}", way.painted(way.source), partial(way.paint, way.source, {}))
     stages.stage("segment", way.segmenter, way.segment)
+    if way.repaints:
+        stages.stage(f"{REPAINT} {way.source}", way.repainted, way.repaint)
     for split in way.unseen:
         stages.stage(f"predict {split}", way.predicted(split), partial(way.predict, split))
     if way.validation is not None:
@@ -175,6 +182,8 @@ class Way:
         self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]
         self.run, self.probe, self.segmenter = plan.out / RUN, plan.out / PROBE, plan.out / SEGMENTER
         self.probes = PROBE_REFINER in self.settings.masks.refine.names
+        self.repainted = plan.out / f"masks-{self.source}"
+        self.repaints = self.settings.masks.paint.rule == "argmax"  # the other rule compares no scores
 
     def painted(self, split: str) -> Path:
         """Return the mask set that the tagged run paints."""
@@ -196,10 +205,20 @@ class Way:
 
     def paint(self, split: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Paint the tagged run's masks of a split."""
-        settings = self.settings.masks
-        refined = settings.refine.model_copy(update={"probe": str(self.probe) if self.probes else None})
-        settings = settings.model_copy(update={"split": split, "refine": refined, **changes})
+        settings = self.settings.masks.model_copy(update={"split": split, "refine": self.refine(), **changes})
         return make_masks(self.run, out=self.painted(split), settings=settings).to_json()
+
+    def refine(self) -> RefineSettings:
+        """Return the settings of the refiners, with the probe's folder."""
+        return self.settings.masks.refine.model_copy(update={"probe": str(self.probe) if self.probes else None})
+
+    def repaint(self) -> dict[str, Any]:
+        """Paint the training images by the tagged run and the segmenter together: their final masks."""
+        before = self.refine()
+        names = tuple(name for name in refiner_names() if name in (*before.names, SEGMENTER_REFINER))
+        refined = before.model_copy(update={"names": names, "segmenter": str(self.segmenter)})
+        settings = self.settings.masks.model_copy(update={"split": self.source, "refine": refined})
+        return make_masks(self.run, out=self.repainted, settings=settings).to_json()
 
     def segment(self) -> dict[str, Any]:
         """Train the segmenter, on the masks of the run's training images."""
@@ -213,7 +232,7 @@ class Way:
     def to_score(self) -> list[Path]:
         """Return the mask sets to score; test images are left for a final ``tag2mask evaluate``."""
         others = [] if self.validation is None else [self.painted(self.validation), self.predicted(self.validation)]
-        return [self.painted(self.source), *others]
+        return [self.painted(self.source), *([self.repainted] if self.repaints else []), *others]
 
     def evaluate(self) -> dict[str, Any]:
         """Score the mask sets that have truth."""
@@ -239,5 +258,6 @@ class Way:
             masks = self.predicted(self.validation)
             if self.truth_of(masks) is not None:
                 section = segmenter_section(self.run, masks, own=self.painted(self.validation)).html
-        page = write_report(self.run, self.painted(self.source), out=self.plan.out / REPORT, section=section)
+        final = self.repainted if self.repaints else self.painted(self.source)
+        page = write_report(self.run, final, out=self.plan.out / REPORT, section=section)
         return {"report": str(page)}
