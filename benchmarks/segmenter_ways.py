@@ -1,11 +1,12 @@
-"""Hard and soft labels, with and without gradient clipping and the Potts loss: scores of segmenters on val.
+"""Ways to train a segmenter: where it starts, which decoder it has, and how it learns its labels; scores on val.
 
-    python benchmarks/targets.py RUN MASKSET --out DIR [--seeds 0,1,2] [--potts 1.0] [--truth DIR] [--set KEY=VALUE]...
+    python benchmarks/segmenter_ways.py RUN MASKSET --out DIR [--ways A,B,...] [--seeds 0,1,2] [--set KEY=VALUE]...
 
-MASKSET is a mask set of RUN with scores (``tag2mask masks RUN --scores``). Each row of the table is one way to learn it
-and holds the mIoU in percent on val for each seed. Truth is only used for scoring; by default it is that of RUN's data.
-``--set`` applies to every segmenter. DIR gets a segmenter and its predictions per row and seed, and ``rows.json``,
-which grows number by number. Run the same command again to resume; finished parts are not repeated.
+MASKSET is a mask set of RUN; soft labels need its scores (``tag2mask masks RUN --scores``). A row of the table is one
+way and holds the mIoU in percent on val for each seed; ``--ways`` selects rows. Truth (``--truth DIR``, by default that
+of RUN's data) is only used for scoring. ``--set`` applies to every segmenter. DIR gets a segmenter and its predictions
+per row and seed, and ``rows.json``, which grows number by number. Run the same command again to resume; finished parts
+are not repeated.
 """
 
 from __future__ import annotations
@@ -29,12 +30,17 @@ from whole import cell
 
 SPLIT = "val"
 UNCLIPPED = {"clipping.tau": 0.0}
+# WeakTr's decoder starts from random weights, so its rate is higher.
+TRANSFORMER = {"decoder": "mask-transformer", "optimiser.lr": 3e-4, "optimiser.encoder": 0.04}
 
 
 def ways(potts: float) -> dict[str, dict[str, Any]]:
     """Rows of the table, with the settings of each."""
     return {
         "hard": {"target": "hard"},
+        "pretrained": {"weights": "pretrained"},
+        "mask transformer": TRANSFORMER,
+        "mask transformer pretrained": {"weights": "pretrained", **TRANSFORMER},
         "hard without clipping": {"target": "hard", **UNCLIPPED},
         "soft": {"target": "soft", **UNCLIPPED},
         "soft + Potts": {"target": "soft", "potts": potts, **UNCLIPPED},
@@ -48,6 +54,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("masks", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--ways")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--potts", type=float, default=1.0)
     parser.add_argument("--truth", type=Path)
@@ -58,7 +65,10 @@ def main() -> None:
     rows = read_stored(path, dict[str, dict[str, float]]) if path.is_file() else {}
     print("| learned | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean |")
     print("|---" * (2 + len(seeds)) + "|")
-    for name, options in ways(arguments.potts).items():
+    chosen = ways(arguments.potts)
+    if arguments.ways is not None:
+        chosen = {name: chosen[name] for name in arguments.ways.split(",")}
+    for name, options in chosen.items():
         row = rows.setdefault(name, {})
         for seed in seeds:
             if seed not in row:
