@@ -259,7 +259,7 @@ def test_class_names_that_look_like_markup_are_printed_as_they_are(
     report.images_per_class = dict.fromkeys((*MARKUP, "a\udcff", "Kühe"), 1)
     report.error("images/[/red]\udcff.jpg: is damaged")
     row = {"mask_set": "[/red]", "images": 1, "tags": "given", "miou": None, "random_miou": None}
-    whole = {"run": "[/r]", "segmenter": "s", "predicted": {}, "report": "[b]"}
+    whole = {"run": "[/r]", "masks": "m", "segmenter": "s", "predicted": {}, "report": "[b]"}
     whole |= {"scores": [{**row, "miou_interval_95": [None, None]}]}
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", out)

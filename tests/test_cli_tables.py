@@ -14,7 +14,7 @@ def test_the_scores_of_run_fit_with_precision_and_recall(
     monkeypatch.setenv("COLUMNS", "80")
     scores = {"miou": 77.4, "precision": 88.8, "recall": None, "miou_interval_95": [75.1, 100.0], "random_miou": 30.7}
     rows = [{**scores, "mask_set": name, "images": 11788, "tags": "predicted"} for name in ("run/masks-train", "b")]
-    say(whole_shown({"run": "r", "segmenter": "s", "predicted": {}, "report": "p", "scores": rows}))
+    say(whole_shown({"run": "r", "masks": "m", "segmenter": "s", "predicted": {}, "report": "p", "scores": rows}))
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["mask", "set", "images", "tags", "mIoU", "precision", "recall", "95", "%", "random"] in lines
     assert ["run/masks-train", "11788", "predicted", "77.4", "88.8", "-", "75.1-100.0", "30.7"] in lines

@@ -82,7 +82,7 @@ def test_help_says_what_holds_unless_a_setting_is_set(key: str, help_text: str) 
 def test_settings_are_listed() -> None:
     known = {setting.key: setting for setting in SegmentSettings.listed()}
     assert known["batch_size"] == Setting("batch_size", int, "INTEGER", False, 4, "Crops per step and process")
-    assert known["optimiser.lr"].help() == "Learning rate of the decoder [0.0003]."
+    assert known["optimiser.lr"].help() == "Learning rate of the decoder [0.0001]."
     assert known["optimiser.kind"].form == "adamw|sgd"
     assert known["backbone.depth"].help() == "Number of blocks [the run's own]."  # not the model's
     assert (known["clipping.tau"].nullable, known["clipping.tau"].shown_default()) == (True, "")

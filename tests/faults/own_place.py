@@ -159,7 +159,7 @@ class OwnPlace:
         stages = Stages(plan.out)
         Way(plan, stages.before.get("check", {}))
         scores = stages.before.get("evaluate", {}).get("scores", [])
-        say(WholeResult(plan.out, {}, stages.before, scores).shown())
+        say(WholeResult(plan.out, plan.out, {}, stages.before, scores).shown())
 
     def read_compared(self) -> None:
         """What a call of ``compare`` left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,8 @@ def test_positions_of_another_grid_are_resampled(run: Path, masks: Path, tmp_pat
     out = segment(run, masks, tmp_path / "out", SegmentSettings(epochs=1, crop=48)).path
     assert load_file(out / "model.safetensors")["encoder.position"].shape[1:3] == (6, 6)
     assert open_segmenter(out).settings.weights == "run"
+    said = json.loads((out / "weights.json").read_text())["source"]
+    assert said == "none (random initialisation), trained on tags by run run"
 
 
 def test_a_patch_has_the_label_that_fills_most_of_it() -> None:

@@ -224,7 +224,7 @@ def test_without_truth_and_without_lists_all_is_made_but_scores(
     say(result.shown())
     *_, before, last = capsys.readouterr().out.splitlines()
     assert before.startswith("no scores")
-    assert last.endswith(f"tag2mask view {out / 'run'}")
+    assert last.endswith(f"tag2mask view {out / 'masks-train'}")
 
 
 def test_the_verb_tells_scores_beside_chance_and_what_is_where(

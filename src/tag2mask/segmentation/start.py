@@ -36,13 +36,14 @@ def start_from_run(built: Built, run: Run, settings: SegmentSettings) -> Built:
     """Copy the run's trained backbone into the encoder.
 
     Raises:
-        RunError: the run's weights are missing or damaged.
+        RunError: the run's weights, or the file that names their source, are missing or damaged.
     """
     assert isinstance(built.segmenter, ViTSegmenter)
     assert settings.backbone is not None
     copied = copy_backbone(run.load_method().vit, built.segmenter.encoder)
     built.segmenter.encoder.place(settings.backbone.positions, settings.backbone.image_size)
-    return replace(built, report=WeightsReport(f"trained by run {run.path.resolve().name}", copied))
+    source = f"{run.weights_source()}, trained on tags by run {run.path.resolve().name}"
+    return replace(built, report=WeightsReport(source, copied))
 
 
 @torch.no_grad()

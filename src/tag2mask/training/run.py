@@ -31,6 +31,7 @@ from tag2mask.stored import Count, Measured, Number, Place, Stored, damaged, rea
 from tag2mask.tensors import put_tensors, read_tensors
 from tag2mask.training.scores import EVEN
 from tag2mask.training.settings import TrainSettings
+from tag2mask.vit.weights import WeightsReport
 
 CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
     "config.yaml",
@@ -161,6 +162,15 @@ class Run:
         # Of equal epochs, the later is kept.
         kept: dict[str, Any] = max(reversed(scored), key=lambda row: row["val_ap"], default={})
         return float(kept.get("val_tag_threshold", EVEN))
+
+    def weights_source(self) -> str:
+        """Where its training started, in words; "unknown" if its ``weights.json`` is missing.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.path / WEIGHTS
+        return read_stored(path, WeightsReport).source if path.is_file() else "unknown"
 
     def checkpoint_hash(self) -> str:
         """SHA-256 of the weights."""

@@ -22,8 +22,8 @@ PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
 MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
 REFINERS = (PROBE_REFINER, CRF)  # default refiners of masks
 # --quick: patches per side of a crop, and images seen in all epochs of each training. With ViT-S, one core needs
-# about 0.12 s to train on a crop of 126 px; the decoder, which starts from random weights, gets more images.
-QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 4000
+# about 0.12 s to train on a crop of 126 px; the segmenter starts from the run, so it needs fewer.
+QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 2000
 
 
 @dataclass(frozen=True)

@@ -47,14 +47,17 @@ from tag2mask.workflows.plan import PLAN, PROBE, RUN, SEGMENTER, Plan, require_s
 from tag2mask.workflows.stages import Stages, announce
 
 SCORES, REPORT, TEST = "scores.json", "report.html", "test"
-REPAINT = "repaint"  # how the name of this stage begins
 
 
 @dataclass(frozen=True)
 class WholeResult:
-    """The results of every stage by name, and one row of ``scores`` per mask set with truth."""
+    """The results of every stage by name, and one row of ``scores`` per mask set with truth.
+
+    ``masks`` are the final ones of the training images, ``predicted`` those of other splits, by the segmenter.
+    """
 
     out: Path
+    masks: Path
     predicted: dict[str, Path]
     stages: dict[str, Any]
     scores: list[dict[str, Any]]
@@ -70,6 +73,7 @@ class WholeResult:
         return {
             "out": str(self.out),
             **{name: str(self.out / place) for name, place in places.items()},
+            "masks": str(self.masks),
             "predicted": {split: str(path) for split, path in self.predicted.items()},
             "stages": self.stages,
             "scores": self.scores,
@@ -83,16 +87,15 @@ class WholeResult:
 
 def whole_shown(result: Mapping[str, Any]) -> Shown:
     """Return the lines and tables of ``WholeResult.shown``."""
-    final = [stage["masks"] for name, stage in result["stages"].items() if name.startswith(REPAINT)]
     lines = [
         f"{result['run']}: run trained on tags; its mask sets are masks-*",
         f"{result['segmenter']}: segmenter trained on them; use it with: "
         f"tag2mask predict {result['segmenter']} IMAGES --out MASKS",
-        *(f"{path}: final masks of the training images, by both" for path in final),
+        f"{result['masks']}: final masks of the training images",
         *(f"{path}: masks by the segmenter, without tags" for path in result["predicted"].values()),
         f"{result['report']}: report",
     ]
-    view = f"look at the masks and correct them with: tag2mask view {result['run']}"
+    view = f"look at the masks and correct them with: tag2mask view {result['masks']}"
     if not result["scores"]:
         return [*lines, "no scores: the data set has no true masks of these images", view]
     rows = []
@@ -138,7 +141,7 @@ def go_all_the_way(plan: Plan) -> WholeResult:
     stages.stage(f"masks {way.source}", way.painted(way.source), partial(way.paint, way.source, {}))
     stages.stage("segment", way.segmenter, way.segment)
     if way.repaints:
-        stages.stage(f"{REPAINT} {way.source}", way.repainted, way.repaint)
+        stages.stage(f"repaint {way.source}", way.repainted, way.repaint)
     for split in way.unseen:
         stages.stage(f"predict {split}", way.predicted(split), partial(way.predict, split))
     if way.validation is not None:
@@ -147,7 +150,7 @@ def go_all_the_way(plan: Plan) -> WholeResult:
     stages.stage("evaluate", plan.out / SCORES, way.evaluate)
     stages.stage("report", plan.out / REPORT, way.report)
     predicted = {split: way.predicted(split) for split in way.unseen}
-    return WholeResult(plan.out, predicted, stages.done, stages.done["evaluate"].get("scores", []))
+    return WholeResult(plan.out, way.final, predicted, stages.done, stages.done["evaluate"].get("scores", []))
 
 
 def look_over(plan: Plan) -> dict[str, Any]:
@@ -184,6 +187,7 @@ class Way:
         self.probes = PROBE_REFINER in self.settings.masks.refine.names
         self.repainted = plan.out / f"masks-{self.source}"
         self.repaints = self.settings.masks.paint.rule == "argmax"  # the other rule compares no scores
+        self.final = self.repainted if self.repaints else self.painted(self.source)
 
     def painted(self, split: str) -> Path:
         """Return the mask set that the tagged run paints."""
@@ -258,6 +262,5 @@ class Way:
             masks = self.predicted(self.validation)
             if self.truth_of(masks) is not None:
                 section = segmenter_section(self.run, masks, own=self.painted(self.validation)).html
-        final = self.repainted if self.repaints else self.painted(self.source)
-        page = write_report(self.run, final, out=self.plan.out / REPORT, section=section)
+        page = write_report(self.run, self.final, out=self.plan.out / REPORT, section=section)
         return {"report": str(page)}
