@@ -26,6 +26,7 @@ expect.set_options(timeout=PATIENCE * 1000)
 def served(session: Session) -> Iterator[str]:
     """Serve a session; yield its address without the token."""
     with listening(HOST, 0) as bound:
+        bound.listen()  # so that a browser that is faster than the server waits
         port = bound.getsockname()[1]
         app = build_app(session, HOST, port, TOKEN)
         config = uvicorn.Config(app, log_level="error", lifespan="off")  # type: ignore[arg-type]
@@ -58,7 +59,7 @@ class Viewer:
         page.on("pageerror", lambda error: viewer.note(True, str(error)))
         page.on("request", lambda request: viewer.note(not request.url.startswith((address, "blob:")), request.url))
         page.goto(f"{address}?token={TOKEN}")
-        page.wait_for_selector(".tile, .empty")
+        page.wait_for_selector(".tile, [data-empty]")  # not the page before its program has started
         return viewer
 
     def note(self, bad: bool, text: str) -> None:

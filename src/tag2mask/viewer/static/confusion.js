@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { choice, make, note } from "./dom.js";
 
+const PAUSE = 1000; // milliseconds until the counts are asked for again, while images are still being read
 const NAMES = { truth: "Truth", compare: "Other mask set" };
 
 export class ConfusionView {
@@ -42,7 +43,9 @@ export class ConfusionView {
       this.say("There is nothing to compare with: this data has no true masks, and --compare names no other mask set.");
   }
 
-  async leave() {}
+  async leave() {
+    clearTimeout(this.timer);
+  }
 
   goTo() {}
 
@@ -50,15 +53,27 @@ export class ConfusionView {
     this.body.replaceChildren(make("p", { className: "empty" }, text));
   }
 
-  async load(kind) {
+  load(kind) {
+    clearTimeout(this.timer);
     this.kind = kind;
+    this.read = null;
     this.say("Counting pixels …");
+    return this.refresh(kind);
+  }
+
+  /** Show the counts so far, and new ones until all images are read. */
+  async refresh(kind) {
     try {
       const { classes, matrix, read, total } = await api.confusion(kind);
-      this.body.replaceChildren(
-        this.explain(read, total),
-        make("div", { className: "scroll" }, this.tabulate(classes, matrix)),
-      );
+      if (this.kind !== kind || this.app.view !== this) return;
+      if (read !== this.read) {
+        this.body.replaceChildren(
+          this.explain(read, total),
+          make("div", { className: "scroll" }, this.tabulate(classes, matrix)),
+        );
+      }
+      this.read = read;
+      if (read < total) this.timer = setTimeout(() => this.refresh(kind), PAUSE);
     } catch (error) {
       this.say(error.message);
     }
