@@ -57,11 +57,17 @@ def test_positions_of_another_grid_are_resampled(run: Path, masks: Path, tmp_pat
     assert said == "none (random initialisation), trained on tags by run run"
 
 
-def test_a_patch_has_the_label_that_fills_most_of_it() -> None:
-    labels = torch.tensor([[1, 1, 2, 3, 0], [1, 2, 3, 2, 0], [255, 255, 0, 0, 0]])
-    assert patch_labels(labels, 2, 255).tolist() == [1, UNSURE, UNSURE, UNSURE, UNSURE, UNSURE]
-    assert patch_labels(labels[:2, :2], 2, 255).tolist() == [1]
-    assert patch_labels(torch.full((2, 2), 255), 2, 255).tolist() == [UNSURE]
+def test_a_patch_gets_a_label_as_often_as_it_fills_it() -> None:
+    labels = torch.zeros(40, 30, dtype=torch.int64)
+    labels[:, 3] = 2  # a tenth of each patch of the first column
+    labels[:, 10:20] = 255
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([patch_labels(labels, 10, 255, generator) for _ in range(200)]).view(200, 4, 3)
+    assert (drawn[..., 0] == 2).float().mean().item() == pytest.approx(0.1, abs=0.04)
+    assert set(drawn[..., 0].unique().tolist()) == {0, 2}
+    assert (drawn[..., 1] == UNSURE).all()
+    assert (drawn[..., 2] == 0).all()
+    assert patch_labels(labels[:5, :5], 10, 255, generator).shape == (1,)
 
 
 def test_a_fitted_layer_separates_what_can_be_separated_and_knows_how_common_it_is() -> None:

@@ -29,7 +29,6 @@ from tag2mask.vit.weights import WeightsReport
 
 IMAGES, NUMBERS = 2000, 2**28  # limits on the number of images, and on the number of features of all their patches
 TOKENS = ("class_CD", "backbone_registers", "registers", "position")  # their number depends on the method and the crop
-MOSTLY = 0.5  # a patch shows a class if it fills more than this fraction of it
 
 
 def start_from_run(built: Built, run: Run, settings: SegmentSettings) -> Built:
@@ -82,6 +81,7 @@ def fit_decoder(
     assert isinstance(segmenter.decoder, LinearDecoder)
     segmenter.to(accelerator.device).eval()
     features, labels = [], []
+    generator = torch.Generator().manual_seed(seed)
     patches, width = (crops.crop // segmenter.patch + 1) ** 2, segmenter.encoder.width
     step = -(-len(crops) // min(len(crops), max(NUMBERS // (patches * width), 1), IMAGES))
     with progress_bar("fit decoder", len(range(0, len(crops), step)), shown=accelerator.is_main_process) as bar:
@@ -90,7 +90,7 @@ def fit_decoder(
             with torch.no_grad(), accelerator.autocast():
                 patch_BMD, _ = segmenter.features(crop.image[None].to(accelerator.device))
             features.append(patch_BMD[0].half().cpu())
-            labels.append(patch_labels(crop.labels[0], segmenter.patch, crops.classes.ignore))
+            labels.append(patch_labels(crop.labels[0], segmenter.patch, crops.classes.ignore, generator))
             bar.advance()
             if interrupt.asked:
                 raise KeyboardInterrupt
@@ -100,14 +100,18 @@ def fit_decoder(
     fill_decoder(segmenter.decoder, fit_linear(torch.cat(features), labels_N, len(crops.classes.pixel_names), seed))
 
 
-def patch_labels(labels_YX: Tensor, patch: int, ignore: int) -> Tensor:
-    """The label that fills most of each patch, or ``UNSURE``: ``(M,)``."""
+def patch_labels(labels_YX: Tensor, patch: int, ignore: int, generator: torch.Generator) -> Tensor:
+    """The label of a pixel drawn from each patch, or ``UNSURE`` if it is ignored: ``(M,)``.
+
+    In the mean, a patch counts for every class as much as the class fills of it. The label that fills most of it would
+    hide what is thinner than half a patch.
+    """
     Y, X = labels_YX.shape
     padded = F.pad(labels_YX, (0, -X % patch, 0, -Y % patch), value=ignore)
     within_MP = padded.unfold(0, patch, patch).unfold(1, patch, patch).flatten(2).flatten(0, 1)
-    label_M = within_MP.mode(1).values
-    filled_M = (within_MP == label_M[:, None]).float().mean(1)
-    return torch.where((label_M != ignore) & (filled_M > MOSTLY), label_M, UNSURE)
+    drawn_M1 = torch.randint(within_MP.shape[1], (len(within_MP), 1), generator=generator)
+    label_M = within_MP.gather(1, drawn_M1)[:, 0]
+    return label_M.masked_fill(label_M == ignore, UNSURE)
 
 
 def fit_linear(features_ND: Tensor, labels_N: Tensor, classes: int, seed: int) -> LinearProbe:
