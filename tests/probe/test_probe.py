@@ -3,18 +3,22 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from command import call
 from tag2mask import evaluate, make_masks, train
-from tag2mask.data import Sample
+from tag2mask.data import Sample, open_dataset
 from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.masks.localize import Localizer
+from tag2mask.masks.resolve import resolve_masks
+from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
+from tag2mask.painting.painter import Painter
 from tag2mask.probe import train as module
 from tag2mask.probe.linear import (
     NEVER,
@@ -142,7 +146,7 @@ def test_a_probes_probabilities_are_the_scores(learned: Path, tmp_path: Path) ->
     for name, scores in made.scores(made.names()).items():
         image = load_image(tmp_path / f"squares/images/{name}.png", run.settings.data)
         with torch.no_grad():
-            likely_SYX = probe(run, method, image, scores.values, background=False)
+            likely_SYX = probe(run, method, image, scores.values)
         planes = torch.from_numpy(scores.read())
         means_Shw = F.adaptive_avg_pool2d(likely_SYX, planes.shape[1:])
         torch.testing.assert_close(planes / 255, means_Shw, atol=0.5 / 255 + 1e-6, rtol=0)
@@ -150,6 +154,25 @@ def test_a_probes_probabilities_are_the_scores(learned: Path, tmp_path: Path) ->
         assert ((read_mask(made.mask(name)) == 255) == unsure_YX).all()
         ignored += unsure_YX.sum()
     assert ignored > 0
+
+
+def test_without_a_background_the_tags_keep_their_own_scores(run: Path, tmp_path: Path) -> None:
+    train_probe(run, tmp_path / "probe", QUICK)
+    opened = open_run(run)
+    sample = next(one for one in open_dataset(opened.data, opened.settings.data, "train") if len(one.tags or ()) > 1)
+    image, tags = load_image(sample.image, opened.settings.data), sorted(sample.tags or ())
+    refine = {"names": ("probe",), "probe": str(tmp_path / "probe")}
+    scores = []
+    for policy in ("threshold", "none"):
+        settings = MaskSettings.parse({"refine": refine, "paint": {"background": {"policy": policy}}})
+        painter = Painter(opened, resolve_masks(settings, opened))
+        scores.append(painter.scores(painter.look([(sample, image)])[0], tags, image))
+    with_background, without = scores
+    assert len(with_background) == len(tags) + 1
+    assert len(without) == len(tags)
+    own = with_background[1:] / with_background[1:].sum(0)
+    sure = with_background[1:].sum(0) > 0.2
+    assert np.abs(own - without)[:, sure].max() < 0.1  # pixels interpolate probabilities of patches
 
 
 def test_guided_upsampling_knows_the_probes_patches(

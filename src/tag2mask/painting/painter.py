@@ -76,8 +76,7 @@ class Painter:
     def scores(self, localized: Localized, tags: Sequence[int], image: Tensor) -> Maps:
         """Compute the scores ``(S, Y, X)`` that compete for the pixels of an image ``(bands, Y, X)`` in [0, 1]."""
         if self.probe is not None and tags:
-            method, background = self.localizer.method, self.brush.keeps_background
-            return self.sharpen(image, self.probe(self.run, method, image, tags, background), tags)
+            return self.sharpen(image, self.probe(self.run, self.localizer.method, image, self.values(tags)), tags)
         maps_KYX = finished_maps(localized.maps_CYX, tags, image, self.settings.refine).numpy()
         scores_SYX = self.brush.competing(maps_KYX, tags)
         return self.sharpen(image, torch.from_numpy(scores_SYX), tags) if tags else scores_SYX

@@ -92,25 +92,19 @@ class Probe:
     side: int
     linear: LinearProbe
 
-    def __call__(self, run: Run, method: Method, image: Tensor, tags: Sequence[int], background: bool) -> Tensor:
-        """Probabilities ``(S, Y, X)`` of the background, if requested, and of ``tags``; other classes are excluded.
+    def __call__(self, run: Run, method: Method, image: Tensor, values: Sequence[int]) -> Tensor:
+        """Probabilities ``(S, Y, X)`` of the pixel ``values`` alone.
 
         ``run`` is the run that the probe was trained with, ``method`` its method; ``image (bands, Y, X)`` is in [0, 1].
         """
         seen = look(run, method, image, self.side, with_maps=False)
-        scores = scores_of(tags, background)
         logits_hwS = self.linear(seen.features_hwD.flatten(0, 1).cpu()).view(*seen.features_hwD.shape[:2], -1)
-        likely_Shw = logits_hwS[..., scores].softmax(-1).permute(2, 0, 1)
+        likely_Shw = logits_hwS[..., list(values)].softmax(-1).permute(2, 0, 1)
         return resize(to_pixels(likely_Shw[None], method.patch, seen.size), image.shape[-2:])[0]
 
     def origin(self) -> dict[str, str]:
         """Return the entry for a manifest."""
         return {"name": self.path.resolve().name, "sha256": file_hash(self.path / WEIGHTS)}
-
-
-def scores_of(tags: Sequence[int], background: bool) -> list[int]:
-    """Indices of the scores that an image with these tags can show."""
-    return [0, *(tag + 1 for tag in tags)] if background else list(tags)
 
 
 def open_probe(path: Path) -> Probe:

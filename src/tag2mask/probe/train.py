@@ -330,7 +330,8 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
     generator = torch.Generator().manual_seed(mix(settings.seed, index))
     drawn_K = torch.randperm(len(labels_NL), generator=generator)[:kept].sort().values
     allowed_S = torch.zeros(len(run.classes.pixel_names), dtype=torch.bool)
-    allowed_S[layout.scores_of(tags, background)] = True
+    offset = run.classes.offset
+    allowed_S[[*range(offset), *(tag + offset for tag in tags)]] = True
     return Patches(
         last.features_hwD.flatten(0, 1).cpu()[drawn_K].half(),
         labels_NL[drawn_K].int(),
