@@ -20,9 +20,9 @@ from tag2mask.masks.write import MaskSet, open_mask_set
 from tag2mask.notation import to_yaml
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.kinds import CONFIG, SEGMENTER
-from tag2mask.stored import Count, Stored, damaged, read_stored, validate
-from tag2mask.training.run import MODEL, WEIGHTS, open_run, read_metrics
-from tag2mask.vit.weights import FROM_HUB, NO_WEIGHTS, WeightsReport
+from tag2mask.stored import Count, Stored, damaged, validate
+from tag2mask.training.run import MODEL, kept_row, open_run, read_metrics, started_from
+from tag2mask.vit.weights import FROM_HUB, NO_WEIGHTS
 
 CARD = "README.md"
 ROUNDED = 4  # digits of a fraction, as many as of a score in percent
@@ -109,8 +109,7 @@ def score_row(masks: MaskSet, scores: Scores) -> dict[str, Any]:
 def describe_backbone(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the backbone's name, where its pretrained weights came from, their repository and their licence."""
     name = (settings.get("backbone") or {}).get("name") or settings.get("encoder") or "unknown"
-    report = read_stored(folder / WEIGHTS, WeightsReport) if (folder / WEIGHTS).is_file() else None
-    source = "unknown" if report is None else report.source
+    source = started_from(folder)
     config = timm.get_pretrained_cfg(name) if source.startswith(FROM_HUB) else None
     return {
         "name": name,
@@ -163,8 +162,7 @@ def in_table(text: str) -> str:
 
 
 def best_epoch(folder: Path) -> dict[str, Any]:
-    """Return the number of epochs, and the validation AP and F1 of the tags at the best one if there are any."""
+    """Return the number of epochs, and the validation AP and F1 of the tags at the kept one if there are any."""
     rows = read_metrics(folder)
-    scored = [row for row in rows if row.get("val_ap")]
-    best = max(scored, key=lambda row: row["val_ap"], default={})
-    return {"epochs": len(rows), **{key: best[key] for key in ("epoch", "val_ap", "val_f1") if key in best}}
+    kept = kept_row(rows)
+    return {"epochs": len(rows), **{key: kept[key] for key in ("epoch", "val_ap", "val_f1") if key in kept}}

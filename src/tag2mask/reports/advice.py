@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tag2mask.reports.figures import Figures
 from tag2mask.shown import counted
+from tag2mask.training.run import kept_row
 
 GAP = 15  # difference of the classes' mean precision and recall, in percentage points
 UNPAINTED = 0.2  # fraction of all tags that got no pixels
@@ -176,12 +176,9 @@ def mean_aps(figures: Figures) -> list[float]:
 
 
 def best_aps(figures: Figures) -> dict[str, float]:
-    """Return the validation AP of each class that has one, at the best epoch."""
-    rows = [row for row in figures.metrics if row.get("val_ap") is not None and "val_ap_per_class" in row]
-    if not rows:
-        return {}
-    best: Any = max(rows, key=lambda row: row["val_ap"])
-    pairs = zip(figures.tagged, best["val_ap_per_class"], strict=True)
+    """Return the validation AP of each class that has one, at the kept epoch."""
+    kept = kept_row(figures.metrics)
+    pairs = zip(figures.tagged, kept["val_ap_per_class"], strict=True) if "val_ap_per_class" in kept else ()
     return {name: ap for name, ap in pairs if ap is not None}
 
 

@@ -26,7 +26,7 @@ from tag2mask.reports.sheet import choose_evenly, class_keys, contact_sheet
 from tag2mask.reports.tag_charts import tag_charts
 from tag2mask.settings import flat
 from tag2mask.stored import read_stored
-from tag2mask.training.run import WEIGHTS, Run, open_run
+from tag2mask.training.run import WEIGHTS, Run, kept_row, open_run
 from tag2mask.vit.weights import WeightsReport
 
 EPOCHS_SHOWN = 8
@@ -164,8 +164,7 @@ def mask_charts(run: Run, masks: MaskSet, scores: Scores | None, truth: Path | N
 
 def class_rows(run: Run, metrics: Sequence[dict[str, Any]], scores: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Return name, colour, AP, IoU, precision and recall of every pixel class."""
-    best = max(metrics, key=lambda row: row.get("val_ap") or 0.0, default=None)
-    ap = (best or {}).get("val_ap_per_class", [None] * len(run.classes))
+    ap = kept_row(metrics).get("val_ap_per_class", [None] * len(run.classes))
     aps = [None] * run.classes.offset + ap
     return [
         {

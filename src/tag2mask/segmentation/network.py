@@ -18,6 +18,7 @@ from tag2mask.inference.from_pixels import FromPixels, in_numpy
 from tag2mask.inference.look import mean_probabilities
 from tag2mask.inference.networks import PixelNetwork
 from tag2mask.inference.settings import LookSettings
+from tag2mask.masks.paint import label_shares
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
 from tag2mask.segmentation.model import Segmenter
 from tag2mask.tensors import inference_device
@@ -40,8 +41,7 @@ class TrainedSegmenter:
     def __call__(self, image: Tensor, values: Sequence[int]) -> Tensor:
         """Probabilities ``(S, Y, X)`` of the pixel ``values`` alone, for an image ``(bands, Y, X)`` in [0, 1]."""
         shares_KYX = mean_probabilities(self.network, [image.numpy()], LookSettings())[0]
-        own_SYX = torch.from_numpy(shares_KYX[list(values)])
-        own_SYX = own_SYX / own_SYX.sum(0).clamp_min(torch.finfo(own_SYX.dtype).tiny)
+        own_SYX = torch.from_numpy(label_shares(shares_KYX[list(values)], probable=True))
         return resize(own_SYX[None], image.shape[-2:])[0]
 
     def origin(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ from tag2mask.segmentation.model import Built, ViTSegmenter
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt
-from tag2mask.training.run import Run
+from tag2mask.training.run import Run, started_from
 from tag2mask.vit.vit import ViT
 from tag2mask.vit.weights import WeightsReport
 
@@ -41,7 +41,7 @@ def start_from_run(built: Built, run: Run, settings: SegmentSettings) -> Built:
     assert settings.backbone is not None
     copied = copy_backbone(run.load_method().vit, built.segmenter.encoder)
     built.segmenter.encoder.place(settings.backbone.positions, settings.backbone.image_size)
-    source = f"{run.weights_source()}, trained on tags by run {run.path.resolve().name}"
+    source = f"{started_from(run.path)}, trained on tags by run {run.path.resolve().name}"
     return replace(built, report=WeightsReport(source, copied))
 
 
@@ -103,8 +103,8 @@ def fit_decoder(
 def patch_labels(labels_YX: Tensor, patch: int, ignore: int, generator: torch.Generator) -> Tensor:
     """The label of a pixel drawn from each patch, or ``UNSURE`` if it is ignored: ``(M,)``.
 
-    In the mean, a patch counts for every class as much as the class fills of it. The label that fills most of it would
-    hide what is thinner than half a patch.
+    On average, a patch counts for each class by the fraction that the class fills. The label that fills most of it
+    would hide what is thinner than half a patch.
     """
     Y, X = labels_YX.shape
     padded = F.pad(labels_YX, (0, -X % patch, 0, -Y % patch), value=ignore)

@@ -158,19 +158,7 @@ class Run:
         Raises:
             RunError: the rows of metrics are damaged.
         """
-        scored = [row for row in read_metrics(self.path) if "val_ap" in row]
-        # Of equal epochs, the later is kept.
-        kept: dict[str, Any] = max(reversed(scored), key=lambda row: row["val_ap"], default={})
-        return float(kept.get("val_tag_threshold", EVEN))
-
-    def weights_source(self) -> str:
-        """Where its training started, in words; "unknown" if its ``weights.json`` is missing.
-
-        Raises:
-            RunError: the file is damaged.
-        """
-        path = self.path / WEIGHTS
-        return read_stored(path, WeightsReport).source if path.is_file() else "unknown"
+        return float(kept_row(read_metrics(self.path)).get("val_tag_threshold", EVEN))
 
     def checkpoint_hash(self) -> str:
         """SHA-256 of the weights."""
@@ -215,6 +203,25 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
             if row.loss.keys() != rows[0].loss.keys():
                 raise ValueError(f"line {number} has other losses than line 1")
     return [row.model_dump(exclude_unset=True) for row in rows]
+
+
+def started_from(folder: Path) -> str:
+    """Where the training of a run or a segmenter started, in words; "unknown" if its ``weights.json`` is missing.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / WEIGHTS
+    return read_stored(path, WeightsReport).source if path.is_file() else "unknown"
+
+
+def kept_row(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The row of the epoch whose weights were kept: the best by validation AP, of equal ones the later.
+
+    It is empty if no epoch was validated.
+    """
+    validated = [row for row in rows if row.get("val_ap") is not None]
+    return max(reversed(validated), key=lambda row: row["val_ap"], default={})
 
 
 def require_weights(folder: Path, verb: str) -> Path:
