@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tag2mask.errors import SettingsError
+from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.training.settings import TrainSettings, epochs_for, with_epochs
 from tag2mask.workflows.plan import Plan
 from tag2mask.workflows.settings import WholeSettings
@@ -33,5 +34,7 @@ def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tm
     assert [epochs_for(2100, count) for count in (0, 20, 354, 1000, 10**6)] == [50, 50, 6, 2, 1]
     assert [with_epochs(usual.train, count).epochs for count in (1, 100, 440, 10**6)] == [50, 44, 10, 5]
     assert with_epochs(TrainSettings(epochs=3), 100).epochs == 3
+    ways = ({}, {"decoder": "mask-transformer"}, {"architecture": "unet"})
+    assert [with_epochs(SegmentSettings.parse(given), 100).epochs for given in ways] == [18, 44, 44]
     with pytest.raises(SettingsError, match=r"unknown setting trian\.epochs; did you mean train\.epochs"):
         WholeSettings.read({}, ["trian.epochs=1"])

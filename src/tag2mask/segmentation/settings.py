@@ -21,6 +21,7 @@ FROM_RUN, AS_RUN = "run", "pretrained"
 # WeakTr's.
 PAPER_TAU, PAPER_CLASSES = 1.2, 21
 PAPER_TILE, PAPER_BASE, PAPER_CROP = 120, 520, 480
+FITTED_VIEWS = 1800  # images that all epochs show after the decoder was fitted
 OPTIMISERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # Ours: for few steps on few images, from a trained encoder and a fitted decoder.
@@ -157,6 +158,16 @@ class SegmentSettings(LoopSettings):
     optimiser: SegmenterOptimiser = SegmenterOptimiser.parse({})
     clipping: ClippingSettings = ClippingSettings()
     augment: CropSettings = CropSettings()
+
+    @property
+    def fits_decoder(self) -> bool:
+        """Whether the decoder is fitted before the first step."""
+        return self.architecture == "vit" and self.decoder == "linear"
+
+    @property
+    def views(self) -> int:
+        """Images that all epochs together show; fewer after a fit."""
+        return FITTED_VIEWS if self.fits_decoder else super().views
 
     @field_validator("architecture")
     @classmethod

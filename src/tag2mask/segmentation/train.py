@@ -119,7 +119,8 @@ def train_segmenter(run: Run, source: LabelSource, out: Path, settings: SegmentS
     )
     accelerator = open_accelerator(settings)
     with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
-        if isinstance(built.segmenter, ViTSegmenter) and settings.decoder == "linear" and not resume:
+        if settings.fits_decoder and not resume:
+            assert isinstance(built.segmenter, ViTSegmenter)
             fit_decoder(built.segmenter, crops, settings.seed, accelerator, interrupt)
         trainer = SegmentTrainer(accelerator, built.segmenter, crops, settings, out, interrupt)
         if resume:

@@ -62,7 +62,7 @@ Memory = Annotated[str, BeforeValidator(require_memory), Form("SIZE")]
 
 
 class LoopSettings(Settings):
-    """Settings shared by all trainings. If ``epochs`` is not set, 5 to 50 epochs show about 4,400 images in total."""
+    """Settings shared by all trainings. If ``epochs`` is not set, 5 to 50 epochs show about ``views`` images."""
 
     epochs: Epochs = Field(10, description="Passes over the images [5 to 50, depending on their number]")
     batch_size: BatchSize = Field(8, description="Images per step and process")
@@ -75,6 +75,11 @@ class LoopSettings(Settings):
         None, description="Memory to use, such as 8GB: a batch that needs more is computed in parts [all there is]"
     )
 
+    @property
+    def views(self) -> int:
+        """Images that all epochs together show."""
+        return VIEWS
+
 
 S = TypeVar("S", bound=LoopSettings)
 
@@ -83,7 +88,7 @@ def with_epochs(settings: S, images: int) -> S:
     """Set the epochs from the number of images, unless they were set."""
     if "epochs" in settings.model_fields_set:
         return settings
-    return settings.model_copy(update={"epochs": epochs_for(VIEWS, images, FEWEST_EPOCHS)})
+    return settings.model_copy(update={"epochs": epochs_for(settings.views, images, FEWEST_EPOCHS)})
 
 
 class TrainSettings(LoopSettings):

@@ -23,7 +23,7 @@ MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "p
 REFINERS = (PROBE_REFINER, CRF)  # default refiners of masks
 # --quick: patches per side of a crop, and images seen in all epochs of each training. With ViT-S, one core needs
 # about 0.12 s to train on a crop of 126 px; the segmenter starts from the run, so it needs fewer.
-QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 2000
+QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 1000
 
 
 @dataclass(frozen=True)
