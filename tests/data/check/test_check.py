@@ -116,6 +116,16 @@ def test_many_groups_of_classes_are_counted_and_the_first_ones_named(squares: Pa
     assert "2 more groups of classes always occur together; --json lists them" in messages(report, "warning")
 
 
+def test_without_images_only_the_problems_are_printed(
+    squares: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (squares / "labels.csv").unlink()
+    assert call(monkeypatch, "check", squares) == 1
+    first, last = capsys.readouterr().out.splitlines()
+    assert "the table of tags is missing" in first
+    assert last == "errors: 1, warnings: 0"
+
+
 def test_a_table_that_cannot_be_read_is_fatal(squares: Path) -> None:
     (squares / "labels.csv").write_text("")
     assert check(squares, DataSettings()).fatal

@@ -92,18 +92,24 @@ class CheckReport:
         return {**asdict(self), "single_tag_images": self.single_tag_images, "fatal": self.fatal}
 
     def shown(self) -> Shown:
-        """The content of the data set and its problems, for printing."""
+        """The content of the data set, if it has images, and its problems, for printing."""
+        errors = sum(problem.severity == "error" for problem in self.problems)
+        return [
+            *(self.content() if self.photographs else []),
+            *self.lines(),
+            f"errors: {errors}, warnings: {len(self.problems) - errors}",
+        ]
+
+    def content(self) -> Shown:
+        """The numbers of images, tags and masks, for printing."""
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
         per_image = ", ".join(f"{count} with {tags}" for tags, count in self.tags_per_image.items()) or "none"
         shares = {name: f"{100 * count / max(self.tagged, 1):.1f} %" for name, count in self.images_per_class.items()}
         rows = [[name, str(count), shares[name]] for name, count in self.images_per_class.items()]
-        errors = sum(problem.severity == "error" for problem in self.problems)
         return [
             f"{counted(self.photographs, 'image')}, {self.tagged} with tags; splits: {splits}",
             f"tags per image: {per_image}; true masks: {self.masks}",
             f"images with a single tag: {self.single_tag_images} of {self.tagged}; "
             f"groups of tags that always occur together: {len(self.always_together)}",
             Table(["class", "images", "share"], rows),
-            *self.lines(),
-            f"errors: {errors}, warnings: {len(self.problems) - errors}",
         ]
