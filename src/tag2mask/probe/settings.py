@@ -37,7 +37,7 @@ class ProbeSettings(Settings):
     margin: float = Field(0.2, ge=0, lt=1, description="How far the class's map must be above the next")
     bare: float = Field(0.1, gt=0, lt=1, description="Map value below which a patch is surely background")
     small: float = Field(0.1, ge=0, le=1, description="Fraction of an image below which classes count as small")
-    rounds: int = Field(3, gt=0, le=100, description="Layers trained in turn, each on the results of the one before")
+    rounds: int = Field(2, gt=0, le=100, description="Layers trained in turn, each on the results of the one before")
     confidence: float = Field(0.9, gt=0, lt=1, description="Probability above which the next round learns from a patch")
     steps: int = Field(600, gt=0, le=10**6, description="Steps per round")
     batch_size: int = Field(4096, gt=0, le=2**20, description="Patches per step")
