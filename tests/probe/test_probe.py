@@ -30,7 +30,7 @@ from tag2mask.probe.linear import (
 )
 from tag2mask.probe.probe import open_probe
 from tag2mask.probe.settings import ProbeSettings
-from tag2mask.probe.sure_patches import sure_patches, unanimous_labels
+from tag2mask.probe.sure_patches import empty_patches, sure_patches, unanimous_labels
 from tag2mask.probe.train import train_probe
 from tag2mask.refine import on_image as refining
 from tag2mask.training.run import open_run
@@ -109,11 +109,34 @@ def test_small_classes_are_labelled_by_the_last_look_and_large_ones_by_all(share
     unsure_N = torch.where(features_ND[:, 2] > 0, true_N, UNSURE)
     image_N = torch.zeros(len(true_N), dtype=torch.int32)
     labels_NL = torch.stack([unsure_N, true_N], 1)
-    patches = module.Patches(features_ND.half(), labels_NL, image_N, torch.ones(1, 2, dtype=torch.bool))
+    none_N = torch.zeros_like(image_N).bool()
+    patches = module.Patches(features_ND.half(), labels_NL, none_N, image_N, torch.ones(1, 2, dtype=torch.bool))
     found = module.learn_layers(patches, QUICK.model_copy(update={"rounds": 1}), background=True)
     assert found.small == small
     labels_N = true_N if small else unsure_N
     assert found.sure_S.tolist() == torch.bincount(labels_N[labels_N != UNSURE]).tolist()
+
+
+def test_where_all_maps_are_empty_further_rounds_learn_background() -> None:
+    """Water looks more like the boat than like the land, and has no sure label."""
+    features_ND, place_N = clouds((0.5, 0.2, 0.3))  # land, boat, water
+    water_N = place_N == 2
+    features_ND[water_N, 1] += 2.5
+    labels_NL = place_N.masked_fill(water_N, UNSURE)[:, None]
+    image_N, allowed_IS = torch.zeros_like(place_N).int(), torch.ones(1, 2, dtype=torch.bool)
+    boats = []
+    for empty_N in (torch.zeros_like(water_N), water_N):
+        patches = module.Patches(features_ND.half(), labels_NL, empty_N, image_N, allowed_IS)
+        found = module.learn_layers(patches, QUICK.model_copy(update={"rounds": 2}), background=True)
+        boats.append((found.probe(features_ND[water_N]).argmax(1) == 1).float().mean().item())
+    assert boats[0] > 0.8
+    assert boats[1] < 0.2
+
+
+def test_patches_are_empty_where_every_map_is_low() -> None:
+    maps = torch.tensor([[[0.0, 1.0, 0.01]], [[0.0, 0.03, 3.0]]])
+    assert empty_patches(maps, 0.02).tolist() == [[True, False, False]]
+    assert empty_patches(torch.zeros(0, 1, 2), 0.02).all()
 
 
 @pytest.fixture

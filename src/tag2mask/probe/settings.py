@@ -22,9 +22,10 @@ class ProbeSettings(Settings):
 
     In the first round, a layer learns the patches on which all scales agree, and the frequency of each class is
     estimated. In each further one of ``rounds``, a new layer learns the patches to which the previous one gives a
-    probability above ``confidence``. If the classes fill less than ``small`` of the images that show them, on average,
-    there is only one round, and the last scale alone labels the patches: it detects small objects best, and further
-    rounds would enlarge them. Without a background there is only one round.
+    probability above ``confidence``. There, a patch is background where all maps are below ``empty`` times the scale,
+    or what always surrounds a class would become that class. If the classes fill less than ``small`` of the images that
+    show them, on average, there is only one round, and the last scale alone labels the patches: it detects small
+    objects best, and further rounds would enlarge them. Without a background there is only one round.
     """
 
     called: ClassVar[str] = "probe"
@@ -36,8 +37,9 @@ class ProbeSettings(Settings):
     sure: float = Field(0.5, gt=0, lt=1, description="Map value above which a patch surely shows a class")
     margin: float = Field(0.2, ge=0, lt=1, description="How far the class's map must be above the next")
     bare: float = Field(0.1, gt=0, lt=1, description="Map value below which a patch is surely background")
+    empty: float = Field(0.02, ge=0, lt=1, description="Map value below which a patch is background in every round")
     small: float = Field(0.1, ge=0, le=1, description="Fraction of an image below which classes count as small")
-    rounds: int = Field(2, gt=0, le=100, description="Layers trained in turn, each on the results of the one before")
+    rounds: int = Field(3, gt=0, le=100, description="Layers trained in turn, each on the results of the one before")
     confidence: float = Field(0.9, gt=0, lt=1, description="Probability above which the next round learns from a patch")
     steps: int = Field(600, gt=0, le=10**6, description="Steps per round")
     batch_size: int = Field(4096, gt=0, le=2**20, description="Patches per step")

@@ -24,9 +24,9 @@ def sure_patches(
     labels_hw = torch.full(maps_Khw.shape[-2:], UNSURE)
     if not tags:
         return torch.zeros_like(labels_hw) if background else labels_hw
-    heights_Khw = torch.from_numpy(normalise(maps_Khw.numpy()))
     if background:
-        labels_hw[heights_Khw.amax(0) < bare] = 0
+        labels_hw[empty_patches(maps_Khw, bare)] = 0
+    heights_Khw = torch.from_numpy(normalise(maps_Khw.numpy()))
     lead_Khw = heights_Khw - rivals(heights_Khw)
     scores_K = torch.tensor(tags) + int(background)
     is_sure_Khw = (heights_Khw > sure) & (lead_Khw > margin)
@@ -34,6 +34,11 @@ def sure_patches(
         # The tag guarantees that the class is somewhere: at least where its map exceeds the others most.
         labels_hw[is_sure_hw if is_sure_hw.any() else lead_hw == lead_hw.max()] = score
     return labels_hw
+
+
+def empty_patches(maps_Khw: Tensor, below: float) -> Tensor:
+    """Whether all normalised maps of an image are lower than ``below``, at each patch: ``(h, w)``."""
+    return (torch.from_numpy(normalise(maps_Khw.numpy())) < below).all(0)
 
 
 def rivals(maps_Khw: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from tag2mask.probe import probe as layout
 from tag2mask.probe.linear import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe
 from tag2mask.probe.probe import look
 from tag2mask.probe.settings import ProbeSettings
-from tag2mask.probe.sure_patches import sure_patches, unanimous_labels
+from tag2mask.probe.sure_patches import empty_patches, sure_patches, unanimous_labels
 from tag2mask.progress import progress_bar
 from tag2mask.settings import read_yaml
 from tag2mask.shown import Shown, counted
@@ -214,6 +214,7 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool) ->
         labels_N = confident_labels(
             probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, labels_N, settings.confidence
         )
+        labels_N = labels_N.masked_fill(patches.empty_N, 0)
         probe, priors_S = learn_once(patches, labels_N, settings)
     return Learned(probe, priors_S, sure_S, small)
 
@@ -236,13 +237,14 @@ def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> t
 
 @dataclass(frozen=True)
 class Patches:
-    """Per patch: float16 features ``(N, D)``, sure label in each look ``(N, L)``, image index ``(N,)``.
+    """Per patch: float16 features ``(N, D)``, sure label in each look ``(N, L)``, whether all maps are empty, image.
 
     ``allowed_IS`` holds the scores that each image may show.
     """
 
     feature_ND: Tensor
     label_NL: Tensor
+    empty_N: Tensor
     image_N: Tensor
     allowed_IS: Tensor
 
@@ -295,9 +297,9 @@ def load_patches(path: Path, width: int, looks: int, scores: int) -> Patches:
 def no_patches(images: int, width: int, looks: int, scores: int) -> Patches:
     """Return no patches, for a number of images."""
     nothing = torch.zeros(0, dtype=torch.int32)
-    return Patches(
-        torch.zeros(0, width).half(), nothing.view(0, 1).expand(0, looks), nothing, torch.zeros(images, scores).bool()
-    )
+    labels = nothing.view(0, 1).expand(0, looks)
+    allowed = torch.zeros(images, scores).bool()
+    return Patches(torch.zeros(0, width).half(), labels, nothing.bool(), nothing, allowed)
 
 
 def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, index: int, kept: int) -> Patches:
@@ -316,7 +318,7 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
     evidence = [seen.evidence for seen in looks if seen.evidence is not None]
     tags, _ = localizer.tags_of(sample, torch.stack([one.scores_BC[0].float().cpu() for one in evidence]).mean(0))
     last, patch = looks[-1], localizer.method.patch
-    labels = []
+    labels, empty = [], []
     for one, seen, scale in zip(evidence, looks, settings.scales, strict=True):
         assert one.maps_BChw is not None
         maps_BChw = share_of_classes(one.maps_BChw) if settings.masks.paint.relative else one.maps_BChw
@@ -326,6 +328,7 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
             maps_Khw = to_patches(pixels_KYX, last.size, patch).cpu()
         bare = min(settings.bare * scale, settings.sure)
         labels.append(sure_patches(maps_Khw, tags, background, settings.sure, settings.margin, bare).flatten())
+        empty.append(empty_patches(maps_Khw, settings.empty * scale).flatten())
     labels_NL = torch.stack(labels, 1)
     generator = torch.Generator().manual_seed(mix(settings.seed, index))
     drawn_K = torch.randperm(len(labels_NL), generator=generator)[:kept].sort().values
@@ -335,6 +338,7 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
     return Patches(
         last.features_hwD.flatten(0, 1).cpu()[drawn_K].half(),
         labels_NL[drawn_K].int(),
+        torch.stack(empty).all(0)[drawn_K],
         torch.full((len(drawn_K),), index, dtype=torch.int32),
         allowed_S[None],
     )
