@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +70,25 @@ def test_others_on_the_network_need_a_token(
     assert "nothing is encrypted" in capsys.readouterr().err
     require_token("127.0.0.1", None)
     assert capsys.readouterr().err == ""
+
+
+def test_answers_do_not_wait_for_more_to_send() -> None:
+    """With Nagle's algorithm, the client's delayed acknowledgement would cost 40 ms per answer."""
+
+    async def delay_is_off() -> bool:
+        found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.set_result(bool(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+            writer.close()
+
+        with listening("127.0.0.1", 0) as bound:
+            bound.listen()
+            async with await asyncio.start_server(answer, sock=bound):
+                await asyncio.open_connection(*bound.getsockname())
+                return await asyncio.wait_for(found, 10)
+
+    assert asyncio.run(delay_is_off())
 
 
 def test_a_port_in_use_is_one_line() -> None:
