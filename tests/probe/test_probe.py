@@ -125,12 +125,13 @@ def test_where_all_maps_are_empty_further_rounds_learn_background() -> None:
     labels_NL = place_N.masked_fill(water_N, UNSURE)[:, None]
     image_N, allowed_IS = torch.zeros_like(place_N).int(), torch.ones(1, 2, dtype=torch.bool)
     boats = []
-    for empty_N in (torch.zeros_like(water_N), water_N):
+    for empty_N in (torch.zeros_like(water_N), water_N, torch.ones_like(water_N)):
         patches = module.Patches(features_ND.half(), labels_NL, empty_N, image_N, allowed_IS)
         found = module.learn_layers(patches, QUICK.model_copy(update={"rounds": 2}), background=True)
         boats.append((found.probe(features_ND[water_N]).argmax(1) == 1).float().mean().item())
     assert boats[0] > 0.8
     assert boats[1] < 0.2
+    assert found.probe.bias_S[1] > NEVER  # all patches are empty, but no class vanishes
 
 
 def test_patches_are_empty_where_every_map_is_low() -> None:

@@ -214,7 +214,8 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool) ->
         labels_N = confident_labels(
             probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, labels_N, settings.confidence
         )
-        labels_N = labels_N.masked_fill(patches.empty_N, 0)
+        filled_N = labels_N.masked_fill(patches.empty_N, 0)
+        labels_N = torch.where(torch.isin(labels_N, filled_N), filled_N, labels_N)  # no class loses all its patches
         probe, priors_S = learn_once(patches, labels_N, settings)
     return Learned(probe, priors_S, sure_S, small)
 
