@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,21 +31,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
-    writers = {"digits": write_digits, "defects": write_parts, "landcover": write_land}
+    writers: dict[str, Callable[[Path], None]] = {
+        "digits": partial(write_scenes, counts=COUNTS, side=SIDE),
+        "defects": partial(write_defects, counts=COUNTS),
+        "landcover": write_land,
+    }
     for name, write in writers.items():
         if not (out / name).exists():
             write(out / name)
             print(out / name, flush=True)
-
-
-def write_digits(root: Path) -> None:
-    """Write scenes of digits on a background."""
-    write_scenes(root, COUNTS, SIDE)
-
-
-def write_parts(root: Path) -> None:
-    """Write gray surfaces with thin and small defects."""
-    write_defects(root, COUNTS)
 
 
 def write_land(root: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +46,10 @@ class Classes:
     def offset(self) -> int:
         """Pixel value of tag 0."""
         return 0 if self.background is None else 1
+
+    def values(self, tags: Iterable[int]) -> list[int]:
+        """Pixel values that an image with these tags may show: the background's first, if there is one."""
+        return [*range(self.offset), *(tag + self.offset for tag in tags)]
 
     @property
     def pixel_names(self) -> tuple[str, ...]:

@@ -218,8 +218,7 @@ def image_counts(opened: MaskSet, truth: Path, name: str) -> Counts:
 
 def paintable(classes: Classes, tags: list[str]) -> list[int]:
     """Return the pixel values that an image with these tags may have."""
-    values = [classes.names.index(tag) + classes.offset for tag in tags]
-    return values if classes.background is None else [0, *values]
+    return classes.values(map(classes.names.index, tags))
 
 
 def own_truth(masks: MaskSet, settings: DataSettings, data: Path | None) -> Path | None:

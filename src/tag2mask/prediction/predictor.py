@@ -86,8 +86,7 @@ def answer_of_segmenter(
     Renormalising a softmax over the allowed classes, e_k / sum_allowed e, gives the softmax over these classes. After
     the CRF, if it is among the refiners, classes that win nowhere have probability 0.
     """
-    places = range(len(classes)) if tags is None else tags
-    values = [*range(classes.offset), *(tag + classes.offset for tag in places)]
+    values = classes.values(range(len(classes)) if tags is None else tags)
     allowed_SYX = shares_KYX[values]
     if CRF in settings.names and values:
         won, shares_WYX = shares_after_crf(image, allowed_SYX, settings, data)

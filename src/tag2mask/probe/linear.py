@@ -135,7 +135,10 @@ def confident_labels(
     """
     tops = [logits_KS.softmax(1).max(1) for logits_KS in possible_logits(probe, features_ND, image_N, allowed_IS)]
     likely_N, best_N = (torch.cat(part) for part in zip(*tops, strict=True))
-    found_N = torch.where(likely_N > confidence, best_N, UNSURE)
-    was_sure_N = labels_N != UNSURE
-    lost_N = was_sure_N & ~torch.isin(labels_N, found_N)
-    return torch.where(lost_N, labels_N, found_N)
+    return keep_lost(labels_N, torch.where(likely_N > confidence, best_N, UNSURE))
+
+
+def keep_lost(before_N: Tensor, after_N: Tensor) -> Tensor:
+    """Return the labels ``after_N``; a score that no patch has there keeps its patches of ``before_N``."""
+    lost_N = (before_N != UNSURE) & ~torch.isin(before_N, after_N)
+    return torch.where(lost_N, before_N, after_N)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tag2mask.masks.paint import normalise
 from tag2mask.probe.linear import UNSURE
 
 
@@ -19,17 +18,16 @@ def sure_patches(
 ) -> Tensor:
     """The score that each patch surely shows, or ``UNSURE``: ``(h, w)``. Every tag gets at least one patch.
 
-    ``maps_Khw`` are class maps of the image's tags. An image without tags is all background.
+    ``maps_Khw`` are the normalised class maps of the image's tags. An image without tags is all background.
     """
     labels_hw = torch.full(maps_Khw.shape[-2:], UNSURE)
     if not tags:
         return torch.zeros_like(labels_hw) if background else labels_hw
     if background:
         labels_hw[empty_patches(maps_Khw, bare)] = 0
-    heights_Khw = torch.from_numpy(normalise(maps_Khw.numpy()))
-    lead_Khw = heights_Khw - rivals(heights_Khw)
+    lead_Khw = maps_Khw - rivals(maps_Khw)
     scores_K = torch.tensor(tags) + int(background)
-    is_sure_Khw = (heights_Khw > sure) & (lead_Khw > margin)
+    is_sure_Khw = (maps_Khw > sure) & (lead_Khw > margin)
     for is_sure_hw, lead_hw, score in zip(is_sure_Khw, lead_Khw, scores_K, strict=True):
         # The tag guarantees that the class is somewhere: at least where its map exceeds the others most.
         labels_hw[is_sure_hw if is_sure_hw.any() else lead_hw == lead_hw.max()] = score
@@ -38,7 +36,7 @@ def sure_patches(
 
 def empty_patches(maps_Khw: Tensor, below: float) -> Tensor:
     """Whether all normalised maps of an image are lower than ``below``, at each patch: ``(h, w)``."""
-    return (torch.from_numpy(normalise(maps_Khw.numpy())) < below).all(0)
+    return (maps_Khw < below).all(0)
 
 
 def rivals(maps_Khw: Tensor) -> Tensor:

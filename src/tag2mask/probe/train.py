@@ -24,9 +24,10 @@ from tag2mask.data.loading import load_image
 from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.files import held, vacant, write_json, write_yaml
 from tag2mask.masks.localize import Localizer, share_of_classes
+from tag2mask.masks.paint import normalise
 from tag2mask.masks.resolve import resolve_masks, tagged_samples
 from tag2mask.probe import probe as layout
-from tag2mask.probe.linear import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe
+from tag2mask.probe.linear import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe, keep_lost
 from tag2mask.probe.probe import look
 from tag2mask.probe.settings import ProbeSettings
 from tag2mask.probe.sure_patches import empty_patches, sure_patches, unanimous_labels
@@ -214,8 +215,7 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool) ->
         labels_N = confident_labels(
             probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, labels_N, settings.confidence
         )
-        filled_N = labels_N.masked_fill(patches.empty_N, 0)
-        labels_N = torch.where(torch.isin(labels_N, filled_N), filled_N, labels_N)  # no class loses all its patches
+        labels_N = keep_lost(labels_N, labels_N.masked_fill(patches.empty_N, 0))
         probe, priors_S = learn_once(patches, labels_N, settings)
     return Learned(probe, priors_S, sure_S, small)
 
@@ -326,7 +326,7 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
         maps_Khw = torch.zeros(0, *last.features_hwD.shape[:2])
         if tags:
             pixels_KYX = to_pixels(maps_BChw[:, tags].float(), patch, seen.size)[0]
-            maps_Khw = to_patches(pixels_KYX, last.size, patch).cpu()
+            maps_Khw = torch.from_numpy(normalise(to_patches(pixels_KYX, last.size, patch).cpu().numpy()))
         bare = min(settings.bare * scale, settings.sure)
         labels.append(sure_patches(maps_Khw, tags, background, settings.sure, settings.margin, bare).flatten())
         empty.append(empty_patches(maps_Khw, settings.empty * scale).flatten())
@@ -334,8 +334,7 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
     generator = torch.Generator().manual_seed(mix(settings.seed, index))
     drawn_K = torch.randperm(len(labels_NL), generator=generator)[:kept].sort().values
     allowed_S = torch.zeros(len(run.classes.pixel_names), dtype=torch.bool)
-    offset = run.classes.offset
-    allowed_S[[*range(offset), *(tag + offset for tag in tags)]] = True
+    allowed_S[run.classes.values(tags)] = True
     return Patches(
         last.features_hwD.flatten(0, 1).cpu()[drawn_K].half(),
         labels_NL[drawn_K].int(),

@@ -94,14 +94,15 @@ class CheckReport:
     def shown(self) -> Shown:
         """The content of the data set, if it has images, and its problems, for printing."""
         errors = sum(problem.severity == "error" for problem in self.problems)
+        content = self.describe_content() if self.photographs else []
         return [
-            *(self.content() if self.photographs else []),
+            *content,
             *self.lines(),
             f"errors: {errors}, warnings: {len(self.problems) - errors}",
         ]
 
-    def content(self) -> Shown:
-        """The numbers of images, tags and masks, for printing."""
+    def describe_content(self) -> Shown:
+        """Return the numbers of images, tags and masks, for printing."""
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
         per_image = ", ".join(f"{count} with {tags}" for tags, count in self.tags_per_image.items()) or "none"
         shares = {name: f"{100 * count / max(self.tagged, 1):.1f} %" for name, count in self.images_per_class.items()}
