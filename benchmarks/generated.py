@@ -1,9 +1,10 @@
-"""Write the generated data sets on which ways to find background are compared: digits, defects and land cover.
+"""Write the generated data sets on which ways to find background are compared.
 
     python benchmarks/generated.py OUT
 
-Each is a folder with tags, true masks and a background. In the land cover, one class becomes the background, so its
-tags go. Train each, and its probe, with ``tag2mask run`` or ``whole.py``, then compare with ``background.py``.
+Digits, defects, land cover and endoscopy frames: each is a folder with tags, true masks and a background. In the land
+cover, one class becomes the background, so its tags go. Train each, and its probe, with ``tag2mask run`` or
+``whole.py``, then compare with ``background.py``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from PIL import Image
 
 from tag2mask.synthetic.defects import write_defects
 from tag2mask.synthetic.digits import write_scenes
+from tag2mask.synthetic.endoscopy import write_endoscopy
 from tag2mask.synthetic.landcover import CLASSES, write_landcover
 
 COUNTS = {"train": 320, "val": 100}
@@ -35,6 +37,7 @@ def main() -> None:
         "digits": partial(write_scenes, counts=COUNTS, side=SIDE),
         "defects": partial(write_defects, counts=COUNTS),
         "landcover": write_land,
+        "endoscopy": partial(write_endoscopy, counts=COUNTS),
     }
     for name, write in writers.items():
         if not (out / name).exists():
