@@ -29,7 +29,7 @@ from tag2mask.data.remote import show
 from tag2mask.data.stores import connect
 from tag2mask.data.writing import mask_png
 from tag2mask.files import json_bytes, write_json
-from tag2mask.masks.resolve import resolve_masks
+from tag2mask.masks.resolve import resolve_masks, unrefined
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.painting.painter import Painter
 from tag2mask.stored import read_stored
@@ -84,7 +84,8 @@ class Bill:
 
 def measure(run: Run, place: Path, split: str, every: int) -> Measured:
     """Measure every N-th image of a split."""
-    plain = Painter(run, resolve_masks(MaskSettings.parse({"split": split, "tags": "predicted"}), run))
+    by_maps = unrefined(MaskSettings.parse({"split": split, "tags": "predicted"}))
+    plain = Painter(run, resolve_masks(by_maps, run))
     refined = {
         name: Painter(run, resolve_masks(MaskSettings.parse({"tags": "predicted", "refine": {"names": name}}), run))
         for name in REFINERS

@@ -24,7 +24,7 @@ from tag2mask.evaluation.confusion import Counts, confusion
 from tag2mask.evaluation.iou import mean_known, score_table
 from tag2mask.files import write_json
 from tag2mask.masks.localize import tensor_batches
-from tag2mask.masks.resolve import resolve_masks
+from tag2mask.masks.resolve import resolve_masks, unrefined
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.painting.painter import Painter
 from tag2mask.stored import read_plain
@@ -73,7 +73,7 @@ def fill_in(
         column = rows.setdefault(key, {})
         for name, changes in variants.items():
             if name not in column:
-                settings = MaskSettings.parse({"split": arguments.split, **changes})
+                settings = unrefined(MaskSettings.parse({"split": arguments.split, **changes}))
                 column[name] = measure(run, settings, arguments.every)
                 write_json(path, rows)
                 print(f"{shown} {name}: {cell(column[name])}, {column[name]['seconds']:.2f} s per image", flush=True)

@@ -171,7 +171,7 @@ def painting(whole: bool, images: int = 12) -> Work:
     """``masks`` of JPEG images of VOC's size by ViT-S/14 at 224 px: all of it, or its forward passes alone."""
     data = new_photos(images)
     folder = data.parent
-    train(data, folder / "run", weights="none", epochs=1, val_split=None, precision="fp32")
+    train(data, folder / "run", weights="none", epochs=1, val_split=None, precision="fp32", probe=False)
     if whole:
         numbers = itertools.count()
         return lambda: make_masks(folder / "run", out=folder / f"masks-{next(numbers)}")

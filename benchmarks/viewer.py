@@ -140,7 +140,7 @@ def write_run(root: Path) -> Path:
     if not run.exists():
         for _ in write_images(root / "small", 24):
             pass
-        train(root / "small", run, **RUN)
+        train(root / "small", run, probe=False, **RUN)
         make_masks(run, split="all", scores=True)
     return run
 

@@ -57,7 +57,7 @@ SINCE = {
     "refine-train": "--memory --resume",
     "run": "--memory",
     "segment": "--corrections --memory --potts --recipe --target",
-    "train": "--memory --recipe",
+    "train": "--memory --no-probe --recipe",
     "train-probe": "--json --out --set --split",
     "view": "--compare --corrections --data --host --json --no-open --port --token --who",
 }

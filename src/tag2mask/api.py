@@ -33,7 +33,7 @@ from tag2mask.reports import page
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import SegmentResult
 from tag2mask.shown import PlainResult
-from tag2mask.training import imported, loop
+from tag2mask.training import imported
 from tag2mask.training.imported import ImportResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
@@ -41,7 +41,7 @@ from tag2mask.viewer import serve as serving
 from tag2mask.workflows import bench as benching
 from tag2mask.workflows import compare as comparing
 from tag2mask.workflows import doctor as diagnosing
-from tag2mask.workflows import on_ray
+from tag2mask.workflows import on_ray, own_probe
 from tag2mask.workflows.bench import BenchResult
 from tag2mask.workflows.compare import Comparison, ComparisonResult
 from tag2mask.workflows.doctor import Diagnosis
@@ -82,7 +82,7 @@ def run(data: str | Path, /, out: str | Path, *, quick: bool = False, **settings
 
     Args:
         data: Folder with ``images/`` and ``labels.csv``, or with one folder per class.
-        out: Folder for all results: ``run``, ``probe``, ``segmenter``, ``predicted-val``, ``report.html``, ...
+        out: Folder for all results: ``run``, ``segmenter``, ``predicted-val``, ``report.html``, ...
         quick: Whether to use small crops and few epochs, for a first result.
         **settings: Settings of the steps, as in ``train={"epochs": 5}, masks={"look": {"flip": True}}``.
 
@@ -136,9 +136,10 @@ def train(
     val: Tagged = (),
     classes: Sequence[str] | None = None,
     resume: bool = False,
+    probe: bool = True,
     **settings: Any,
 ) -> TrainResult:
-    """Train on tags and write a run.
+    """Train on tags and write a run with its probe, from which masks are painted by default.
 
     Args:
         tagged: A data folder, or a list of (image, tags) in memory. Images are paths, Pillow images, arrays or tensors
@@ -148,6 +149,7 @@ def train(
         classes: All class names, for images in memory; a first name ``"background"`` means that pixels may have no
             class. None uses the tags that occur, sorted, without a background.
         resume: Whether to continue the training in ``out``.
+        probe: Whether to train the probe, too: a linear layer that classifies patches (``train_probe``).
         **settings: Settings of ``TrainSettings``, such as ``epochs=10``.
 
     Returns:
@@ -164,10 +166,10 @@ def train(
     if isinstance(tagged, str | Path):
         if val or classes is not None:
             raise SettingsError("val and classes are for images in memory; a folder has splits/val.txt and classes.txt")
-        return loop.train(as_path(tagged), as_path(out), parsed, resume)
+        return own_probe.train(as_path(tagged), as_path(out), parsed, resume, probe)
     images = Pairs(tagged, parsed.data, classes)
     validation = Pairs(val, parsed.data, [*images.classes.pixel_names], "val")
-    return loop.train_in_memory(images, list(validation), as_path(out), parsed, resume)
+    return own_probe.train_in_memory(images, list(validation), as_path(out), parsed, resume, probe)
 
 
 def import_checkpoint(
@@ -201,12 +203,12 @@ def import_checkpoint(
 
 
 @takes(ProbeSettings)
-def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSummary:
+def train_probe(run: str | Path, /, out: str | Path | None = None, **settings: Any) -> ProbeSummary:
     """Train a probe: a linear layer that classifies patches, learned from the class maps of a run.
 
     Args:
         run: Folder written by ``train``.
-        out: New folder for the probe. Called again, it continues there.
+        out: New folder for the probe; None makes it the run's own. Called again, it continues there.
         **settings: Settings of ``ProbeSettings``, such as ``steps=600``.
 
     Returns:
@@ -215,7 +217,7 @@ def train_probe(run: str | Path, /, out: str | Path, **settings: Any) -> ProbeSu
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    return probing.train_probe(as_path(run), as_path(out), ProbeSettings.parse(settings))
+    return probing.train_probe(as_path(run), as_path_or_none(out), ProbeSettings.parse(settings))
 
 
 @takes(MaskSettings)
@@ -571,7 +573,7 @@ def doctor() -> Diagnosis:
 
 @takes(TrainSettings)
 def bench(folder: str | Path | None = None, /, **settings: Any) -> BenchResult:
-    """Measure this machine for about a minute: images per second and hours of train, masks, segment and predict.
+    """Measure this machine for about a minute: images per second and hours of each step.
 
     Args:
         folder: Data folder with images like those you mean to use; None measures with generated images of VOC's size.

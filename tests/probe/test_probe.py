@@ -257,6 +257,17 @@ def test_an_image_without_tags_teaches_the_background(trained: Path, squares: Pa
     assert patches.allowed_IS.tolist() == [[True, False, False, False]]
 
 
+def test_without_a_background_an_image_without_tags_teaches_nothing(squares: Path, tmp_path: Path, small: Any) -> None:
+    labels = squares / "labels.csv"
+    labels.write_text(labels.read_text().replace("p00.png,green;blue", "p00.png,"))
+    run = train(squares, tmp_path / "run", **small).run
+    assert any(sample.tags == () for sample in open_dataset(squares, open_run(run).settings.data, "train"))
+    summary = train_probe(run, tmp_path / "probe", QUICK)
+    probe = open_probe(summary.path)
+    assert probe.linear.weight_SD.isfinite().all()
+    assert probe.linear.bias_S.isfinite().all()
+
+
 def test_features_stay_within_their_budget(learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FEWEST", 3)
     kept: list[int] = []

@@ -29,7 +29,7 @@ from tag2mask.data.transforms import eval_resize
 from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.files import stopped_early, write_yaml
 from tag2mask.masks.localize import Localizer
-from tag2mask.masks.resolve import resolve_masks, tagged_samples
+from tag2mask.masks.resolve import resolve_masks, tagged_samples, unrefined
 from tag2mask.refine.settings import WALK
 from tag2mask.shown import Shown, counted
 from tag2mask.stored import read_stored
@@ -124,8 +124,8 @@ def resolve_walk(settings: WalkSettings, run: Run) -> WalkSettings:
     Raises:
         SettingsError: the mask settings do not fit the run, or name a walk as refiner.
     """
-    masks = resolve_masks(settings.masks, run)
-    if WALK in masks.refine.names:
+    masks = resolve_masks(unrefined(settings.masks), run)
+    if masks.refine.uses(WALK):
         raise SettingsError("masks.refine: a walk cannot learn from maps refined by a walk; leave walk out")
     own = run.settings
     backbone = (settings.backbone or own.backbone).model_copy(

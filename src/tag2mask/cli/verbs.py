@@ -56,11 +56,13 @@ VERBS = (
         fails="failures",
     ),
     verb(
-        "train", "training.loop.train", "Train on tags and write a run.",
+        "train", "workflows.verbs.train",
+        "Train on tags and write a run with its probe.\n\n"
+        "The probe classifies patches, and learns from the run's own class maps. masks and predict use it by default.",
         DATA, path("out", "RUN", "A new folder for the run.", required=True),
         Options("training.settings.TrainSettings",
                 "method backbone.name weights backbone.image_size split epochs batch_size seed precision memory"),
-        RESUME,
+        RESUME, flag("no-probe", "Leave out the probe."),
     ),
     verb(
         "import", "training.imported.import_checkpoint",
@@ -74,9 +76,10 @@ VERBS = (
     ),
     verb(
         "train-probe", "probe.train.train_probe",
-        "Train a probe to classify patches, over the whole data set.\n\n"
-        "The probe refines masks (--refine probe). It learns from the run's own class maps, without truth.",
-        RUN, path("out", "PROBE", "A new folder for the probe; run again to continue there.", required=True),
+        "Train a probe to classify patches, as train does.\n\n"
+        "The probe refines masks (--refine probe). It learns from the run's own class maps over the whole data set, "
+        "without truth.",
+        RUN, path("out", "PROBE", "A new folder for the probe [RUN/probe]; run again to continue there."),
         Options("probe.settings.ProbeSettings", "masks.split", ONLY_SET),
     ),
     verb(

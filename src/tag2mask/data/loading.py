@@ -29,6 +29,17 @@ def load_image(path: Path, settings: DataSettings) -> Tensor:
     return torch.from_numpy(read_scaled(path, settings))
 
 
+def load_pixels(sample: Sample, settings: DataSettings) -> Tensor:
+    """Return the image ``(bands, Y, X)`` of a sample in [0, 1], from memory or from its file.
+
+    Raises:
+        DataError: it cannot be read, or has another number of bands.
+    """
+    if sample.pixels is None:
+        return load_image(sample.image, settings)
+    return torch.from_numpy(scale_values(sample.image, sample.pixels, settings))
+
+
 def require_files(samples: Iterable[Sample]) -> None:
     """Check that every image exists; a link may be broken.
 
@@ -112,8 +123,6 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
 
     def photograph(self, sample: Sample) -> Tensor:
         """Read ``(bands, Y, X)`` in [0, 1], from the smaller copy if the settings ask for copies."""
-        if sample.pixels is not None:
-            return torch.from_numpy(scale_values(sample.image, sample.pixels, self.settings))
-        if self.copies is None:
-            return load_image(sample.image, self.settings)
+        if sample.pixels is not None or self.copies is None:
+            return load_pixels(sample, self.settings)
         return torch.from_numpy(scale_values(sample.image, self.copies.read(sample), self.settings))

@@ -21,7 +21,7 @@ from tag2mask.evaluation.iou import mean_known
 from tag2mask.masks.agreement import BINS, above, in_bins
 from tag2mask.masks.localize import Localizer, tensor_batches
 from tag2mask.masks.paint import normalise
-from tag2mask.masks.resolve import resolve_masks
+from tag2mask.masks.resolve import resolve_masks, unrefined
 from tag2mask.masks.settings import MaskSettings, with_paint
 from tag2mask.progress import progress_bar
 from tag2mask.refine.on_image import finished_maps
@@ -104,7 +104,7 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
         DataError: no image of the split has truth.
     """
     opened = open_run(run)
-    settings = resolve_masks(settings, opened)
+    settings = resolve_masks(unrefined(settings), opened)
     if opened.classes.background is None or settings.paint.background.policy != "threshold":
         raise SettingsError("there is no threshold to tune: the classes have no background, or it has another policy")
     if settings.paint.class_thresholds:

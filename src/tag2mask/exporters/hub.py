@@ -8,6 +8,7 @@
     model.safetensors    the weights, unchanged
     metrics.jsonl        one line per epoch
     weights.json         which pretrained weights were loaded
+    probe/               a run's own probe, if it has one
 
 ``tag2mask.load`` opens it like a run or a segmenter.
 """
@@ -24,11 +25,13 @@ from typing import Any
 from tag2mask.errors import RunError
 from tag2mask.exporters.card import CARD, write_card
 from tag2mask.files import in_one_move, require_new, reserved, write_yaml
+from tag2mask.probe import probe as probing
+from tag2mask.probe.probe import open_probe
 from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.kinds import CONFIG, RUN, SEGMENTER, kind_of
 from tag2mask.shown import Shown
 from tag2mask.stored import damaged, read_plain
-from tag2mask.training.run import CLASSES, METRICS, MODEL, WEIGHTS, open_run
+from tag2mask.training.run import CLASSES, METRICS, MODEL, PROBE, WEIGHTS, open_run
 
 SHARED = (CLASSES, MODEL, METRICS, WEIGHTS)
 
@@ -86,8 +89,19 @@ def export_hub(folder: Path, out: Path) -> HubSummary:
         for name in SHARED:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, beside / name)
+        if (folder / PROBE).is_dir():
+            copy_probe(folder / PROBE, beside / PROBE)
         scored = write_card(folder, kind, config, out.resolve().name, beside / CARD)
     return HubSummary(out, scored)
+
+
+def copy_probe(probe: Path, out: Path) -> None:
+    """Copy a probe without the places on this machine."""
+    open_probe(probe)
+    out.mkdir()
+    with damaged(probe / probing.CONFIG):
+        write_yaml(out / probing.CONFIG, without_places(read_plain(probe / probing.CONFIG)) | {"data": None})
+    shutil.copyfile(probe / probing.WEIGHTS, out / probing.WEIGHTS)
 
 
 def without_places(content: Any) -> Any:

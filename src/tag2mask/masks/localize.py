@@ -83,9 +83,9 @@ def localize(
     def read(evidence: Evidence) -> Tensor:
         assert evidence.maps_BChw is not None
         maps_BChw = share_of_classes(evidence.maps_BChw) if settings.paint.relative else evidence.maps_BChw
-        return refine_patches(evidence, maps_BChw, settings.refine.names)
+        return refine_patches(evidence, maps_BChw, settings.refine.names or ())
 
-    affinity = any(name in PATCH_REFINERS for name in settings.refine.names)
+    affinity = any(settings.refine.uses(name) for name in PATCH_REFINERS)
     ask = Ask(maps=True, affinity=affinity, classes=tuple(sorted(classes)))
     seen = sum_maps(MethodNetwork(method, side, mean, std, evidence_of(method, ask, read)), images, settings.look)
     assert seen.scores is not None

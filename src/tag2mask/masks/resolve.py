@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from tag2mask.data import Sample, open_dataset
 from tag2mask.errors import DataError, SettingsError
+from tag2mask.inference.settings import LookSettings
 from tag2mask.masks.brush import resolve_paint
-from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.settings import MaskSettings, PaintSettings
 from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.dense_crf import require_engine
-from tag2mask.refine.settings import PROBE, SEGMENTER, WALK
+from tag2mask.refine.settings import OWN, PROBE, SEGMENTER, WALK, RefineSettings
 from tag2mask.training.run import Run
+
+# The settings, by group, that affect class maps alone: a probe's probabilities are computed without them.
+OF_MAPS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "look": frozenset({"scales", "flip", "side"}),
+        "paint": frozenset({"rule", "relative", "threshold", "class_thresholds", "background"}),
+    }
+)
 
 
 def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
@@ -21,25 +32,48 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
         SettingsError: a refiner is unknown or out of order, or its extra or its folder is missing; or a threshold is
             set for a class that the run does not have.
     """
-    require_refiners(settings.refine.names)
-    require_engine(settings.refine.crf_engine)
+    refine = choose_refiners(settings.refine, run, settings.look, settings.paint, settings.method)
+    require_refiners(refine.names or ())
+    require_engine(refine.crf_engine)
     for name, folder, verb in (
-        (PROBE, settings.refine.probe, "train-probe"),
-        (WALK, settings.refine.walk, "refine-train"),
-        (SEGMENTER, settings.refine.segmenter, "segment"),
+        (PROBE, refine.probe or (run.own_probe if refine.uses(PROBE) else None), "train-probe"),
+        (WALK, refine.walk, "refine-train"),
+        (SEGMENTER, refine.segmenter, "segment"),
     ):
-        if (name in settings.refine.names) != (folder is not None):
+        if refine.uses(name) != (folder is not None):
             raise SettingsError(
                 f"--refine {name} and --{name} {name.upper()} must be given together: {name.upper()} is the folder "
                 f"that tag2mask {verb} wrote"
             )
     for name in (PROBE, SEGMENTER):
-        if name in settings.refine.names and settings.paint.rule != "argmax":
+        if refine.uses(name) and settings.paint.rule != "argmax":
             raise SettingsError(
                 f"--refine {name} gives probabilities, which need no thresholds: leave out rule=ordered"
             )
     paint = resolve_paint(settings.paint, run.classes, run.tag_threshold(), str(run.path))
-    return settings.model_copy(update={"paint": paint})
+    return settings.model_copy(update={"paint": paint, "refine": refine})
+
+
+def choose_refiners(
+    refine: RefineSettings, run: Run, look: LookSettings, paint: PaintSettings, method: Mapping[str, Any]
+) -> RefineSettings:
+    """Fill in the refiners, if none were chosen.
+
+    The default is a probe and the CRF, if there is a probe and no setting is given that affects class maps alone.
+    """
+    if refine.names is not None:
+        return refine
+    given = {"look": look.model_fields_set, "paint": paint.model_fields_set}
+    of_maps = bool(method) or any(given[group] & names for group, names in OF_MAPS.items())
+    has_probe = run.own_probe is not None or refine.probe is not None
+    return refine.model_copy(update={"names": OWN if has_probe and not of_maps else ()})
+
+
+def unrefined(settings: MaskSettings) -> MaskSettings:
+    """Return settings that leave class maps as they are unless refiners are chosen."""
+    if settings.refine.names is not None:
+        return settings
+    return settings.model_copy(update={"refine": settings.refine.model_copy(update={"names": ()})})
 
 
 def require_all_tagged(samples: Sequence[Sample], split: str) -> None:

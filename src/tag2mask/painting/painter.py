@@ -46,7 +46,8 @@ class Painter:
         self.localizer = Localizer(run, settings)
         self.brush = self.localizer.brush
         self.walk = None if settings.refine.walk is None else own_walk(Path(settings.refine.walk), run)
-        self.probe = None if settings.refine.probe is None else own_probe(Path(settings.refine.probe), run)
+        probe = settings.refine.probe or run.own_probe
+        self.probe = own_probe(Path(probe), run) if probe is not None and settings.refine.uses(PROBE) else None
         student = settings.refine.segmenter
         self.segmenter = None if student is None else open_trained(Path(student), run.classes)
 
@@ -84,7 +85,7 @@ class Painter:
     @property
     def probable(self) -> bool:
         """Whether the scores that compete are probabilities."""
-        return any(name in self.settings.refine.names for name in (PROBE, SEGMENTER, CRF))
+        return any(self.settings.refine.uses(name) for name in (PROBE, SEGMENTER, CRF))
 
     def planes(self, shares_SYX: Maps, tags: Sequence[int]) -> Planes | None:
         """Planes that a mask set stores: label shares averaged over patches, ``(S, h, w)``, times 255.

@@ -179,7 +179,7 @@ class OnnxRun(OnnxPredictor):
     @property
     def probable(self) -> bool:
         """Whether the competing scores are probabilities."""
-        return CRF in self.settings.refine.names
+        return self.settings.refine.uses(CRF)
 
     def painted(self, image: Floats, scores_C: Floats, maps_CYX: Floats) -> Painted:
         """Paint one image from its logits and class maps."""
@@ -214,7 +214,7 @@ def require_onnx_refiners(settings: RefineSettings, possible: Sequence[str], pat
     Raises:
         SettingsError: it does not, or torch is missing.
     """
-    for name in settings.names:
+    for name in settings.names or ():
         if name not in possible:
             raise SettingsError(f"predict: refine: {path} supports {', '.join(possible)} or none, not {name}")
     if settings.names and importlib.util.find_spec("torch") is None:

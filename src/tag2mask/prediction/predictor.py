@@ -88,7 +88,7 @@ def answer_of_segmenter(
     """
     values = classes.values(range(len(classes)) if tags is None else tags)
     allowed_SYX = shares_KYX[values]
-    if CRF in settings.names and values:
+    if settings.uses(CRF) and values:
         won, shares_WYX = shares_after_crf(image, allowed_SYX, settings, data)
         allowed_SYX = np.zeros((len(values), *shares_WYX.shape[1:]), np.float32)
         allowed_SYX[won] = shares_WYX
@@ -108,7 +108,7 @@ def as_painted(labels: NDArray[np.int64], classes: Classes) -> Painted:
 
 def labels_of_segmenter(image: Floats, shares_KYX: Floats, settings: RefineSettings, data: DataSettings) -> Labels:
     """The label image ``(Y, X)`` of the most probable classes, after the CRF if it is among the refiners."""
-    if CRF not in settings.names:
+    if not settings.uses(CRF):
         return most_probable(shares_KYX, image.shape[1:])
     values_S, shares_SYX = shares_after_crf(image, shares_KYX, settings, data)
     return np.asarray(values_S[most_probable(shares_SYX, image.shape[1:])])

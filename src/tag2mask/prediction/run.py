@@ -14,7 +14,7 @@ from tag2mask.data import Sample
 from tag2mask.data.batches import ImageBatch
 from tag2mask.inference.arrays import Floats
 from tag2mask.masks.localize import Localized
-from tag2mask.masks.resolve import resolve_masks
+from tag2mask.masks.resolve import choose_refiners, resolve_masks
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
 from tag2mask.painting.make import describe_making
@@ -86,7 +86,7 @@ def mask_settings(settings: PredictSettings, run: Run) -> MaskSettings:
             tags="predicted",
             method=settings.method,
             look=settings.look,
-            refine=settings.refine,
+            refine=choose_refiners(settings.refine, run, settings.look, settings.paint, settings.method),
             paint=resolve_new_paint(settings.paint, run.classes, run.tag_threshold(), run.path),
         ),
         run,

@@ -40,7 +40,7 @@ class SegmenterPredictor(Predictor):
             SettingsError: a setting is for tagged runs.
         """
         settings.require_unset(["paint", "method"], f"it is for tagged runs, and {path} is a segmenter")
-        if settings.refine.names not in ((), (CRF,)):
+        if settings.refine.names not in (None, (), (CRF,)):
             raise SettingsError(
                 f"predict: refine: a segmenter supports {CRF} or none, not {', '.join(settings.refine.names)}"
             )

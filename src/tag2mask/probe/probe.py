@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tag2mask.data.transforms import eval_resize
+from tag2mask.errors import RunError
 from tag2mask.files import file_hash
 from tag2mask.methods import Ask, Evidence, Method
 from tag2mask.probe.linear import LinearProbe
@@ -111,8 +112,10 @@ def open_probe(path: Path) -> Probe:
     """Open a probe folder.
 
     Raises:
-        RunError: it is not a probe, or it is damaged.
+        RunError: it is not a probe, or it is unfinished or damaged.
     """
+    if (path / CONFIG).is_file() and not (path / WEIGHTS).is_file():
+        raise RunError(f"{path} is not finished: continue with tag2mask train-probe RUN --out {path}")
     require_parts(path, (CONFIG, WEIGHTS), "a probe", "train-probe")
     config = read_stored(path / CONFIG, ProbeConfig)
     with damaged(path / WEIGHTS):

@@ -20,12 +20,12 @@ from tag2mask._version import __version__
 from tag2mask.beginnings import ELSEWHERE, require_begun_as
 from tag2mask.data import Sample
 from tag2mask.data.folder import images_folder, require_outside
-from tag2mask.data.loading import load_image
+from tag2mask.data.loading import load_pixels
 from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.files import held, vacant, write_json, write_yaml
 from tag2mask.masks.localize import Localizer, share_of_classes
 from tag2mask.masks.paint import normalise
-from tag2mask.masks.resolve import resolve_masks, tagged_samples
+from tag2mask.masks.resolve import resolve_masks, tagged_samples, unrefined
 from tag2mask.probe import probe as layout
 from tag2mask.probe.linear import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe, keep_lost
 from tag2mask.probe.probe import look
@@ -38,7 +38,7 @@ from tag2mask.stored import Count, Flag, Measured, Stored, damaged, read_stored
 from tag2mask.tensors import write_tensors
 from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
-from tag2mask.training.run import Run, open_run
+from tag2mask.training.run import PROBE, Run, open_run
 from tag2mask.vit.grid import to_patches, to_pixels
 
 SUMMARY, PATCHES = (
@@ -47,6 +47,10 @@ SUMMARY, PATCHES = (
 )  # the latter holds the patches collected so far; it is deleted when the probe is finished
 FEWEST = 4  # smallest number of patches kept per image, however many images there are
 MEGABYTE = 2**20
+
+
+class NothingSureError(DataError):
+    """No patch surely shows a class, so there is nothing to learn."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,16 @@ class ProbeSummary:
         ]
 
 
-def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
-    """Train a probe from the class maps of ``run``.
+def train_probe(
+    run: Path, out: Path | None, settings: ProbeSettings, samples: Sequence[Sample] | None = None
+) -> ProbeSummary:
+    """Train a probe from the class maps of ``run``; without ``out`` it becomes the run's own.
 
-    After an interruption, the same call continues; if the probe is finished, it returns the summary.
+    ``samples`` are images in memory with their tags, None for those of the run's data folder. After an interruption,
+    the same call continues; if the probe is finished, it returns the summary.
 
     Raises:
+        NothingSureError: no patch surely shows a class.
         DataError, SettingsError: the input is wrong.
         RunError: ``run`` is not a run, or ``out`` holds something else.
         KeyboardInterrupt: after the patches collected so far were saved.
@@ -97,8 +105,10 @@ def train_probe(run: Path, out: Path, settings: ProbeSettings) -> ProbeSummary:
     start = time.monotonic()
     opened = open_run(run)
     settings = resolve_probe(settings, opened)
-    require_outside(out, images_folder(opened.data))
-    samples = tagged_samples(opened, settings.masks, "a probe")
+    out = out or run / PROBE
+    if samples is None:
+        require_outside(out, images_folder(opened.data))
+        samples = tagged_samples(opened, settings.masks, "a probe")
     localizer = Localizer(opened, settings.masks)
     header = describe(opened, settings, samples)
     with held(out), deferred_interrupt() as interrupt:
@@ -147,11 +157,16 @@ def resolve_probe(settings: ProbeSettings, run: Run) -> ProbeSettings:
     Raises:
         SettingsError: the mask settings name refiners or do not fit the run.
     """
-    masks = resolve_masks(settings.masks, run)
+    masks = resolve_masks(unrefined(settings.masks), run)
     if masks.refine.names:
         raise SettingsError("masks.refine: a probe learns from unrefined class maps; leave the refiners out")
-    scales = settings.scales or ((1.0,) if run.settings.weights == "none" else (1.0, 2.0))
+    scales = settings.scales or default_scales(run.settings.weights)
     return settings.model_copy(update={"masks": masks, "scales": scales})
+
+
+def default_scales(weights: str) -> tuple[float, ...]:
+    """Scales for a run that was trained from these weights."""
+    return (1.0,) if weights == "none" else (1.0, 2.0)
 
 
 def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -164,7 +179,7 @@ def describe(run: Run, settings: ProbeSettings, samples: Sequence[Sample]) -> di
         "mean": list(run.mean),
         "std": list(run.std),
         "run": {"name": run.path.resolve().name, "sha256": run.checkpoint_hash()},
-        "data": str(run.data),
+        "data": None if run.own_data is None else str(run.own_data),
         "images": len(samples),
         "labels_used": f"image tags, {settings.masks.tags}",
         "truth_used": run.truth_used,
@@ -199,11 +214,11 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool) ->
     """Train the layers of all rounds as ``ProbeSettings`` describes, and return the last.
 
     Raises:
-        DataError: no patch is sure.
+        NothingSureError: no patch is sure.
     """
     labels_N = unanimous_labels(patches.label_NL.long())
     if not (labels_N != UNSURE).any():
-        raise DataError("no patch surely shows a class: lower sure or margin, or train the run longer")
+        raise NothingSureError("no patch surely shows a class: lower sure or margin, or train the run longer")
     probe, priors_S = learn_once(patches, labels_N, settings)
     sizes_C = priors_S[int(background) :][probe.bias_S[int(background) :] > NEVER]
     small = background and bool(sizes_C.mean() < settings.small)
@@ -310,7 +325,7 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
         DataError: the image cannot be read.
     """
     run, background = localizer.run, localizer.run.classes.background is not None
-    image = load_image(sample.image, run.settings.data)
+    image = load_pixels(sample, run.settings.data)
     assert settings.scales is not None
     looks = [
         look(run, localizer.method, image, round(run.settings.backbone.image_size * scale), with_maps=True)
@@ -318,6 +333,8 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
     ]
     evidence = [seen.evidence for seen in looks if seen.evidence is not None]
     tags, _ = localizer.tags_of(sample, torch.stack([one.scores_BC[0].float().cpu() for one in evidence]).mean(0))
+    if not tags and not background:  # its patches have no class
+        return no_patches(1, localizer.method.vit.width, len(looks), len(run.classes.pixel_names))
     last, patch = looks[-1], localizer.method.patch
     labels, empty = [], []
     for one, seen, scale in zip(evidence, looks, settings.scales, strict=True):

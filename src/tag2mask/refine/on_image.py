@@ -29,9 +29,10 @@ def finished_maps(maps_CYX: Tensor, tags: Sequence[int], image: Tensor, settings
     if not tags:
         return torch.zeros(0, *image.shape[-2:])
     maps_KYX = resize(maps_CYX[None, list(tags)], image.shape[-2:])[0]
-    if not any(name in PIXEL_REFINERS for name in settings.names):
+    names = [name for name in settings.names or () if name in PIXEL_REFINERS]
+    if not names:
         return maps_KYX
-    return at_refine_side(image, maps_KYX, settings, partial(refine_pixels, names=settings.names))
+    return at_refine_side(image, maps_KYX, settings, partial(refine_pixels, names=names))
 
 
 def sharpen(
@@ -39,9 +40,9 @@ def sharpen(
 ) -> Tensor:
     """Apply the refiners that compare colours to scores from a ``grid`` (rows, columns) of patches."""
     colours = colour_bands(image, data)
-    if GUIDED in settings.names:
+    if settings.uses(GUIDED):
         scores_SYX = at_refine_side(colours, scores_SYX, settings, lambda x, y: guided(x, y, grid))
-    if CRF in settings.names:
+    if settings.uses(CRF):
         engine = CRF_ENGINES[settings.crf_engine]
         scores_SYX = at_refine_side(colours, scores_SYX, settings, lambda x, y: engine(x, y, settings.crf))
     return scores_SYX

@@ -88,21 +88,24 @@ def chain(refine: Any) -> Any:
 
 
 Refiners = Annotated[
-    tuple[str, ...], BeforeValidator(chain), Form("none|affinity|pamr|probe|walk|segmenter|guided|crf")
+    tuple[str, ...] | None, BeforeValidator(chain), Form("none|affinity|pamr|probe|walk|segmenter|guided|crf")
 ]
+OWN = (PROBE, CRF)  # default refiners of a run that has a probe
 
 
 class RefineSettings(Settings):
     """How class maps, or the probabilities of a segmenter, are refined before pixels get their classes."""
 
     names: Refiners = Field(
-        (), description="Refiners of maps, separated by commas, in this order; also installed plug-ins"
+        None,
+        description="Refiners of maps, separated by commas, in this order; also installed plug-ins [probe,crf for a "
+        "run with a probe, if nothing else is set that affects its maps; else none]",
     )
     side: Side = Field(640, description="Largest long side of an image for refiners on pixels")
     crf: CRFConstants = Field(CRFSettings(), description="Constants of the CRF, or the name of a CRF recipe")
     crf_engine: CRFEngine = Field("torch", description="Implementation of the CRF")
     probe: Annotated[str, Form("PROBE")] | None = Field(
-        None, description="Folder written by train-probe, for the refiner probe"
+        None, description="Folder written by train-probe, for the refiner probe [RUN/probe]"
     )
     walk: Annotated[str, Form("WALK")] | None = Field(
         None, description="Folder written by refine-train, for the refiner walk"
@@ -110,3 +113,7 @@ class RefineSettings(Settings):
     segmenter: Annotated[str, Form("SEGMENTER")] | None = Field(
         None, description="Folder written by segment, for the refiner segmenter"
     )
+
+    def uses(self, name: str) -> bool:
+        """Whether a refiner is named."""
+        return name in (self.names or ())

@@ -18,6 +18,7 @@ from tag2mask.evaluation.sweep import sweep_images
 from tag2mask.masks.localize import Localizer
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
+from tag2mask.refine.settings import PROBE, SEGMENTER, WALK
 from tag2mask.reports.charts import Chart, curve_chart, heat_chart
 from tag2mask.reports.sheet import choose_evenly
 from tag2mask.training.run import Run
@@ -69,8 +70,7 @@ def threshold_charts(run: Run, masks: MaskSet, truth: Path) -> list[Chart]:
     settings = MaskSettings.parse(masks.manifest["settings"])
     background = settings.paint.background
     refine = settings.refine
-    trained = (refine.probe, refine.walk, refine.segmenter)
-    by_maps = trained == (None, None, None) and not settings.paint.class_thresholds
+    by_maps = not any(map(refine.uses, (PROBE, WALK, SEGMENTER))) and not settings.paint.class_thresholds
     if run.classes.background is None or background.policy != "threshold" or not by_maps:
         return []
     samples = with_truth(run, masks, truth, settings.split)

@@ -20,8 +20,9 @@ from tag2mask.masks.paint import normalise
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
 from tag2mask.painting.painter import Painter
-from tag2mask.refine.settings import RefineSettings
+from tag2mask.refine.settings import PROBE, RefineSettings
 from tag2mask.reports.pictures import data_uri, heat
+from tag2mask.training.run import PROBE as OWN_PROBE
 from tag2mask.training.run import Run
 
 SHOWN = 12
@@ -81,7 +82,8 @@ def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> Sheet:
     settings = MaskSettings.parse(masks.manifest["settings"])
     dataset = open_dataset(Path(masks.manifest["data"]), run.settings.data, settings.split)
     refine = settings.refine
-    folders = [folder for folder in (refine.probe, refine.walk, refine.segmenter) if folder is not None]
+    probe = refine.probe or (str(run.path / OWN_PROBE) if refine.uses(PROBE) else None)
+    folders = [folder for folder in (probe, refine.walk, refine.segmenter) if folder is not None]
     lost = next((folder for folder in folders if not Path(folder).is_dir()), None)
     if lost is not None:
         settings = settings.model_copy(update={"refine": RefineSettings()})

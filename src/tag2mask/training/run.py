@@ -9,6 +9,7 @@
     weights.json         which weights were loaded
     state.safetensors    state for resuming
     epochs/007.safetensors ...   the weights of epochs, with ``keep_epochs``
+    probe/               the run's own probe (``probe/probe.py``), unless it was left out
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
     "metrics.jsonl",
     "weights.json",
 )
+PROBE = "probe"
 
 
 T = TypeVar("T")
@@ -137,6 +139,12 @@ class Run:
     def truth_used(self) -> str:
         """How pixel labels influenced the weights: ``none`` if they were trained here."""
         return "none" if self.imported is None else self.imported.truth_used
+
+    @property
+    def own_probe(self) -> Path | None:
+        """The folder of the run's own probe, None if there is none."""
+        path = self.path / PROBE
+        return path if path.exists() else None
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return one row per finished epoch.

@@ -79,7 +79,7 @@ class StoredShares:
             MaskSetError: some are missing.
         """
         settings = MaskSettings.parse(masks.manifest["settings"])
-        probable = any(name in (PROBE, CRF) for name in settings.refine.names)
+        probable = any(settings.refine.uses(name) for name in (PROBE, CRF))
         self.paint = None if probable else settings.paint
         self.background = masks.classes.background is not None
         self.files = masks.scores(masks.names())

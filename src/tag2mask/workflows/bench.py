@@ -22,6 +22,8 @@ from tag2mask.measuring import machine, peak_mib
 from tag2mask.painting.make import make_masks
 from tag2mask.prediction.predict import predict
 from tag2mask.prediction.settings import PredictSettings
+from tag2mask.probe.settings import ProbeSettings
+from tag2mask.probe.train import default_scales, train_probe
 from tag2mask.progress import watched
 from tag2mask.segmentation.settings import SegmentSettings
 from tag2mask.segmentation.train import segment
@@ -86,7 +88,7 @@ class BenchResult:
 
 
 def bench(data: Path | None, settings: TrainSettings) -> BenchResult:
-    """Measure training, masks, segment and predict on some images of ``data``, or on generated ones.
+    """Measure training, probe, masks, segment and predict on some images of ``data``, or on generated ones.
 
     Weights are random, which does not change the time. The other steps have their default settings.
 
@@ -167,16 +169,21 @@ def measure_steps(root: Path, given: TrainSettings, images: int) -> BenchResult:
     alone = {"weights": "none", "split": "train", "val_split": None, "epochs": 1}
     dataset = open_dataset(folder, given.data)
     settings = given.model_copy(update=alone)
+    probing = ProbeSettings.parse(
+        {"scales": default_scales(given.weights), "sure": 0.01, "margin": 0}
+    )  # random maps are unsure
     segmenting = SegmentSettings.parse({"epochs": 1})
     largest = largest_batches(folder, settings, root)
     watch = Stopwatch()
     with watched(watch.see):
         train(folder, run, settings)
+        train_probe(run, None, probing)
         masks = make_masks(run).path
         segment(run, masks, student, segmenting)
         predict(student, [folder / "images"], root / "predicted", PredictSettings())
     found = {
         "train": (watch.rate("train") * settings.batch_size, with_epochs(given, images).epochs),
+        "probe": (watch.rate("probe"), 1),
         "masks": (watch.rate("masks"), 1),
         "segment": (watch.rate("segment") * segmenting.batch_size, with_epochs(SegmentSettings(), images).epochs),
         "predict": (watch.rate("predict"), 1),

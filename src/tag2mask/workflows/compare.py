@@ -127,9 +127,9 @@ def compare(plan: Comparison) -> dict[str, Any]:
     """
     for method in plan.methods:
         method_settings(method, {})
-    if WALK in plan.masks.refine.names:
+    if plan.masks.refine.uses(WALK):
         raise SettingsError("--refine walk: a walk is trained on the maps of one run; compare without it")
-    require_refiners(plan.masks.refine.names)
+    require_refiners(plan.masks.refine.names or ())
     require_outside(plan.out, images_folder(plan.data))
     data = plan.train.data.completed(plan.data)
     photographs = open_dataset(plan.data, data, plan.masks.split)
@@ -260,7 +260,7 @@ def train_apart(data: Path, run: Path, settings: TrainSettings) -> tuple[dict[st
     config = run.parent / "train.json"
     run.parent.mkdir(parents=True, exist_ok=True)
     write_json(config, settings.model_dump(mode="json", exclude_unset=True))  # JSON is valid YAML
-    words = ["train", str(data), "--out", str(run), "--config", str(config), "--json"]
+    words = ["train", str(data), "--out", str(run), "--config", str(config), "--json", "--no-probe"]
     if can_resume(run):
         words.append("--resume")
     done = run_verb(words)

@@ -8,19 +8,18 @@ from typing import Any
 
 from tag2mask.beginnings import ANEW, require_begun_as, require_vacant
 from tag2mask.files import write_json
-from tag2mask.refine.settings import CRF
-from tag2mask.refine.settings import PROBE as PROBE_REFINER
+from tag2mask.refine.settings import OWN
 from tag2mask.settings import differences, merge_settings
 from tag2mask.stored import read_stored
+from tag2mask.training.run import PROBE
 from tag2mask.training.settings import epochs_for
 from tag2mask.vit.weights import patch_of
 from tag2mask.workflows.settings import WholeSettings as WholeSettings
 from tag2mask.workflows.stages import DONE
 
-PLAN, RUN, PROBE, SEGMENTER = "plan.json", "run", "probe", "segmenter"
+PLAN, RUN, SEGMENTER = "plan.json", "run", "segmenter"
 # The products of each group of settings; groups not listed affect everything.
-MADE_WITH = {"probe": PROBE, "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
-REFINERS = (PROBE_REFINER, CRF)  # default refiners of masks
+MADE_WITH = {"probe": f"{RUN}/{PROBE}", "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
 # --quick: patches per side of a crop, and images seen in all epochs of each training. With ViT-S, one core needs
 # about 0.12 s to train on a crop of 126 px; the segmenter starts from the run, so it needs fewer.
 QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 1000
@@ -42,7 +41,7 @@ class Plan:
 
     def settings(self, photographs: int) -> WholeSettings:
         """Return the settings of the stages for this number of training images; soft targets need masks with scores."""
-        masks = {"refine": {"names": list(REFINERS)}, "scores": self.given.segment.target == "soft"}
+        masks = {"refine": {"names": list(OWN)}, "scores": self.given.segment.target == "soft"}
         values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
             merge_settings(values, quick_settings(self.given, photographs))

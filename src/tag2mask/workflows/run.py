@@ -4,8 +4,7 @@
 
     plan.json        the requested settings; other settings for the same folder are an error
     done.json        the results of every finished stage
-    run/             the tagged run, with masks-train and masks-val
-    probe/           the patch classifier for these masks, trained on split train
+    run/             the tagged run, with its probe, masks-train and masks-val
     segmenter/       trained on run/masks-train
     predicted-val/   by the segmenter, without tags; also predicted-test, if there is such a split
     scores.json      scores of the mask sets, if there is truth
@@ -35,15 +34,14 @@ from tag2mask.progress import progress_bar
 from tag2mask.refine.chain import refiner_names, require_refiners
 from tag2mask.refine.settings import PROBE as PROBE_REFINER
 from tag2mask.refine.settings import SEGMENTER as SEGMENTER_REFINER
-from tag2mask.refine.settings import RefineSettings
 from tag2mask.reports.page import write_report
 from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.segmentation.train import segment
 from tag2mask.shown import Shown, Table
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
-from tag2mask.training.run import open_run
-from tag2mask.workflows.plan import PLAN, PROBE, RUN, SEGMENTER, Plan, require_same_plan
+from tag2mask.training.run import PROBE, open_run
+from tag2mask.workflows.plan import PLAN, RUN, SEGMENTER, Plan, require_same_plan
 from tag2mask.workflows.stages import Stages, announce
 
 SCORES, REPORT, TEST = "scores.json", "report.html", "test"
@@ -123,7 +121,7 @@ def run_whole(plan: Plan) -> WholeResult:
     """
     if "split" in plan.given.masks.model_fields_set:
         raise SettingsError("masks.split cannot be set: the training images are painted; set train.split instead")
-    require_refiners(plan.given.masks.refine.names)
+    require_refiners(plan.given.masks.refine.names or ())
     require_outside(plan.out, images_folder(plan.data))
     with held(plan.out):
         require_same_plan(plan)
@@ -183,8 +181,9 @@ class Way:
         validation = self.settings.train.val_split
         self.validation = validation if validation in splits else None
         self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]
-        self.run, self.probe, self.segmenter = plan.out / RUN, plan.out / PROBE, plan.out / SEGMENTER
-        self.probes = PROBE_REFINER in self.settings.masks.refine.names
+        self.run, self.segmenter = plan.out / RUN, plan.out / SEGMENTER
+        self.probe = self.run / PROBE
+        self.probes = self.settings.masks.refine.uses(PROBE_REFINER)
         self.repainted = plan.out / f"masks-{self.source}"
         self.repaints = self.settings.masks.paint.rule == "argmax"  # the other rule compares no scores
         self.final = self.repainted if self.repaints else self.painted(self.source)
@@ -209,17 +208,13 @@ class Way:
 
     def paint(self, split: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Paint the tagged run's masks of a split."""
-        settings = self.settings.masks.model_copy(update={"split": split, "refine": self.refine(), **changes})
+        settings = self.settings.masks.model_copy(update={"split": split, **changes})
         return make_masks(self.run, out=self.painted(split), settings=settings).to_json()
-
-    def refine(self) -> RefineSettings:
-        """Return the settings of the refiners, with the probe's folder."""
-        return self.settings.masks.refine.model_copy(update={"probe": str(self.probe) if self.probes else None})
 
     def repaint(self) -> dict[str, Any]:
         """Paint the training images by the tagged run and the segmenter together: their final masks."""
-        before = self.refine()
-        names = tuple(name for name in refiner_names() if name in (*before.names, SEGMENTER_REFINER))
+        before = self.settings.masks.refine
+        names = tuple(name for name in refiner_names() if before.uses(name) or name == SEGMENTER_REFINER)
         refined = before.model_copy(update={"names": names, "segmenter": str(self.segmenter)})
         settings = self.settings.masks.model_copy(update={"split": self.source, "refine": refined})
         return make_masks(self.run, out=self.repainted, settings=settings).to_json()

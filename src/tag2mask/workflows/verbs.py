@@ -15,8 +15,10 @@ from tag2mask.masks.write import MaskSetSummary
 from tag2mask.reports.page import write_report
 from tag2mask.reports.segmenter import segmenter_section
 from tag2mask.shown import PlainResult
+from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as comparison
+from tag2mask.workflows import own_probe
 from tag2mask.workflows.demo import run_demo
 from tag2mask.workflows.on_ray import make_masks
 from tag2mask.workflows.plan import Plan
@@ -28,6 +30,11 @@ from tag2mask.workflows.stages import announce
 def run(data: Path, out: Path, settings: WholeSettings, quick: bool) -> WholeResult:
     """Run the whole workflow."""
     return run_whole(Plan(data, out, settings, quick))
+
+
+def train(data: Path, out: Path, settings: TrainSettings, resume: bool, no_probe: bool) -> TrainResult:
+    """Train a run and, unless told not to, its probe."""
+    return own_probe.train(data, out, settings, resume, not no_probe)
 
 
 def masks(

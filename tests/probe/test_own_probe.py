@@ -1,0 +1,145 @@
+"""The run's own probe: trained with the run, and used by default."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tag2mask
+from command import SMALL, call
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.masks.write import open_mask_set
+from tag2mask.probe import train as probing
+from tag2mask.training.run import open_run
+
+WORDS = [word for word in SMALL if word != "--no-probe"]
+
+
+@pytest.fixture(scope="module")
+def probed(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its own probe."""
+    root = tmp_path_factory.mktemp("probed")
+    for name in ("squares", "run"):
+        shutil.copytree(trained / name, root / name)
+    tag2mask.train_probe(root / "run")
+    return root / "run"
+
+
+def refiners(masks: Path) -> dict[str, Any]:
+    return dict(open_mask_set(masks).manifest["settings"]["refine"])
+
+
+def test_train_ends_with_a_probe_that_masks_use(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "train", squares, "--out", tmp_path / "run", "--epochs", 1, *WORDS) == 0
+    assert "run/probe: " in capsys.readouterr().err
+    assert call(monkeypatch, "masks", tmp_path / "run") == 0
+    used = refiners(tmp_path / "run/masks-train")
+    assert (used["names"], used["probe"]) == (["probe", "crf"], None)  # no place, so that the run can be moved
+    assert open_mask_set(tmp_path / "run/masks-train").manifest["probe"]["name"] == "probe"
+
+
+def test_without_one_masks_come_from_maps(run: Path, tmp_path: Path) -> None:
+    tag2mask.make_masks(run, out=tmp_path / "masks")
+    assert refiners(tmp_path / "masks")["names"] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, ["probe", "crf"]),
+        ({"scores": True}, ["probe", "crf"]),
+        ({"paint": {"unsure": 0.6}}, ["probe", "crf"]),
+        ({"look": {"batch_size": 2}}, ["probe", "crf"]),
+        ({"refine": {"names": "probe"}}, ["probe"]),
+        ({"refine": {"names": "none"}}, []),
+        ({"refine": {"names": "pamr"}}, ["pamr"]),
+        ({"threshold": 0.2}, []),
+        ({"method": {"map_layers": 1}}, []),
+        ({"look": {"flip": True}}, []),
+        ({"paint": {"rule": "ordered"}}, []),
+    ],
+)
+def test_what_is_asked_of_maps_is_not_ignored(
+    probed: Path, tmp_path: Path, settings: dict[str, Any], names: list[str]
+) -> None:
+    tag2mask.make_masks(probed, out=tmp_path / "masks", **settings)
+    assert refiners(tmp_path / "masks")["names"] == names
+    assert (open_mask_set(tmp_path / "masks").manifest["probe"] is not None) == ("probe" in names)
+
+
+def test_predictions_and_models_in_memory_use_it(probed: Path, tmp_path: Path) -> None:
+    image = next((probed.parent / "squares/images").iterdir())
+    tag2mask.predict(probed, image, tmp_path / "new")
+    assert refiners(tmp_path / "new")["names"] == ["probe", "crf"]
+    tag2mask.predict(probed, image, tmp_path / "by-maps", look={"flip": True})
+    assert refiners(tmp_path / "by-maps")["names"] == []
+    maps = tag2mask.load(probed).localize(image, tags=["red", "blue"])
+    shares = tag2mask.load(probed).predict(image, tags=["red", "blue"], proba=True)
+    np.testing.assert_allclose(sum(maps.values()) + shares[0], 1, atol=1e-4)  # probabilities, with the background's
+
+
+def test_images_in_memory_teach_it_too(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    tags = {name: line.split(";") for name, line in csv_rows(squares)}
+    pairs = [(np.asarray(Image.open(squares / "images" / name)), tags[name]) for name in sorted(tags)]
+    chosen = {**small, "probe": True, "epochs": 1}
+    tag2mask.train(pairs, out=tmp_path / "run", classes=["background", "red", "green", "blue"], **chosen)
+    found = json.loads((tmp_path / "run/probe/summary.json").read_text())
+    assert found["images"] == len(pairs)
+    assert tag2mask.load(tmp_path / "run").predictor.origin()["probe"] is not None
+
+
+def csv_rows(squares: Path) -> list[tuple[str, str]]:
+    lines = (squares / "labels.csv").read_text().splitlines()[1:]
+    return [(name if "." in name else f"{name}.png", tags) for name, _, tags in (line.partition(",") for line in lines)]
+
+
+def test_an_interrupted_one_is_named_and_continued(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", squares, "--out", tmp_path / "run", "--epochs", 1, *WORDS]
+    found = iter(range(100))
+    gather = probing.patches_of
+
+    def interrupted(*arguments: Any) -> probing.Patches:
+        if next(found) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return gather(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(probing, "patches_of", interrupted)
+        assert call(monkeypatch, *words) == 130
+    assert call(monkeypatch, "masks", tmp_path / "run") == 2
+    assert "run/probe is not finished: continue with tag2mask train-probe" in capsys.readouterr().err
+    assert call(monkeypatch, *words, "--resume") == 0
+    assert call(monkeypatch, "masks", tmp_path / "run") == 0
+
+
+def test_if_nothing_is_sure_the_run_has_none(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(probing, "unanimous_labels", lambda labels_NL: labels_NL[:, 0] * 0 + probing.UNSURE)
+    assert call(monkeypatch, "train", squares, "--out", tmp_path / "run", "--epochs", 1, *WORDS) == 0
+    assert "no probe, so masks are painted from class maps alone: no patch surely" in capsys.readouterr().err
+    assert open_run(tmp_path / "run").own_probe is None
+
+
+def test_a_published_run_brings_it_without_places(probed: Path, tmp_path: Path) -> None:
+    tag2mask.push(probed, tmp_path / "hub")
+    assert str(tmp_path) not in "".join(path.read_text() for path in tmp_path.glob("hub/**/*.yaml"))
+    image = next((probed.parent / "squares/images").iterdir())
+    first, second = (tag2mask.load(place).predict(image, tags=["red"]) for place in (probed, tmp_path / "hub"))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_settings_of_masks_stay_open_until_the_run_is_known() -> None:
+    assert MaskSettings().refine.names is None
