@@ -20,8 +20,7 @@ SMALL = [
         "method.attended_layers=2",
     )
 ]
-SMALL += ["--no-probe", "--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=32"]
-SMALL += ["--batch-size=4", "--precision=fp32"]
+SMALL += ["--backbone=vit_tiny_patch16_224", "--weights=none", "--image-size=32", "--batch-size=4", "--precision=fp32"]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

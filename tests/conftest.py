@@ -54,12 +54,6 @@ def small() -> dict[str, object]:
     return {**SMALL}
 
 
-@pytest.fixture
-def small_settings() -> dict[str, object]:
-    """Those of them that are ``TrainSettings``."""
-    return {name: value for name, value in SMALL.items() if name != "probe"}
-
-
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small run on generated images, trained once; ``run`` and ``squares`` below it."""

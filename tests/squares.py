@@ -15,7 +15,6 @@ SMALL = {
     "epochs": 2,
     "batch_size": 4,
     "precision": "fp32",
-    "probe": False,  # for ``tag2mask.train``; not a setting
 }
 
 

@@ -202,6 +202,6 @@ def test_a_run_is_resumed_on_another_device(first: str, tmp_path: Path) -> None:
 def test_memory_is_measured_by_the_allocator(tmp_path: Path) -> None:
     write_squares(tmp_path / "data")
     tag2mask.train(tmp_path / "data", tmp_path / "run", **SMALL, memory="1GB")
-    result = tag2mask.bench(tmp_path / "data", **{name: value for name, value in SMALL.items() if name != "probe"})
+    result = tag2mask.bench(tmp_path / "data", **SMALL)
     assert result.machine["gpu"] == torch.cuda.get_device_name()
     assert json.dumps(result.to_json())

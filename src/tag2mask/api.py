@@ -149,7 +149,8 @@ def train(
         classes: All class names, for images in memory; a first name ``"background"`` means that pixels may have no
             class. None uses the tags that occur, sorted, without a background.
         resume: Whether to continue the training in ``out``.
-        probe: Whether to train the probe, too: a linear layer that classifies patches (``train_probe``).
+        probe: Whether to train the probe, too: a linear layer that classifies patches (``train_probe``). A network
+            trained from scratch (``weights="none"``) never gets one here.
         **settings: Settings of ``TrainSettings``, such as ``epochs=10``.
 
     Returns:

@@ -12,15 +12,32 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 import tag2mask
 from command import SMALL, call
+from squares import SMALL as SETTINGS
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.probe import train as probing
 from tag2mask.training.run import open_run
+from tag2mask.vit.settings import BackboneSettings
+from tag2mask.vit.weights import build_backbone
 
-WORDS = [word for word in SMALL if word != "--no-probe"]
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Weights of a small backbone: networks trained from scratch get no probe."""
+    path = tmp_path / "weights.safetensors"
+    save_file(build_backbone(BackboneSettings.parse(SETTINGS["backbone"]), "none")[0].state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def words(squares: Path, tmp_path: Path, weights: Path) -> list[object]:
+    """A training from these weights, on the command line."""
+    small = [word for word in SMALL if not word.startswith("--weights")]
+    return ["train", squares, "--out", tmp_path / "run", "--epochs", 1, "--weights", weights, *small]
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +55,9 @@ def refiners(masks: Path) -> dict[str, Any]:
 
 
 def test_train_ends_with_a_probe_that_masks_use(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(monkeypatch, "train", squares, "--out", tmp_path / "run", "--epochs", 1, *WORDS) == 0
+    assert call(monkeypatch, *words) == 0
     assert "run/probe: " in capsys.readouterr().err
     assert call(monkeypatch, "masks", tmp_path / "run") == 0
     used = refiners(tmp_path / "run/masks-train")
@@ -48,9 +65,15 @@ def test_train_ends_with_a_probe_that_masks_use(
     assert open_mask_set(tmp_path / "run/masks-train").manifest["probe"]["name"] == "probe"
 
 
-def test_without_one_masks_come_from_maps(run: Path, tmp_path: Path) -> None:
-    tag2mask.make_masks(run, out=tmp_path / "masks")
+def test_without_one_masks_come_from_maps(words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, *words, "--no-probe") == 0
+    tag2mask.make_masks(tmp_path / "run", out=tmp_path / "masks")
     assert refiners(tmp_path / "masks")["names"] == []
+
+
+def test_a_network_from_scratch_gets_none(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    tag2mask.train(squares, tmp_path / "run", **{**small, "epochs": 1})
+    assert open_run(tmp_path / "run").own_probe is None
 
 
 @pytest.mark.parametrize(
@@ -88,10 +111,10 @@ def test_predictions_and_models_in_memory_use_it(probed: Path, tmp_path: Path) -
     np.testing.assert_allclose(sum(maps.values()) + shares[0], 1, atol=1e-4)  # probabilities, with the background's
 
 
-def test_images_in_memory_teach_it_too(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+def test_images_in_memory_teach_it_too(squares: Path, tmp_path: Path, weights: Path, small: dict[str, object]) -> None:
     tags = {name: line.split(";") for name, line in csv_rows(squares)}
     pairs = [(np.asarray(Image.open(squares / "images" / name)), tags[name]) for name in sorted(tags)]
-    chosen = {**small, "probe": True, "epochs": 1}
+    chosen = {**small, "weights": str(weights), "epochs": 1}
     tag2mask.train(pairs, out=tmp_path / "run", classes=["background", "red", "green", "blue"], **chosen)
     found = json.loads((tmp_path / "run/probe/summary.json").read_text())
     assert found["images"] == len(pairs)
@@ -104,9 +127,8 @@ def csv_rows(squares: Path) -> list[tuple[str, str]]:
 
 
 def test_an_interrupted_one_is_named_and_continued(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", squares, "--out", tmp_path / "run", "--epochs", 1, *WORDS]
     found = iter(range(100))
     gather = probing.patches_of
 
@@ -125,10 +147,10 @@ def test_an_interrupted_one_is_named_and_continued(
 
 
 def test_if_nothing_is_sure_the_run_has_none(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(probing, "unanimous_labels", lambda labels_NL: labels_NL[:, 0] * 0 + probing.UNSURE)
-    assert call(monkeypatch, "train", squares, "--out", tmp_path / "run", "--epochs", 1, *WORDS) == 0
+    assert call(monkeypatch, *words) == 0
     assert "no probe, so masks are painted from class maps alone: no patch surely" in capsys.readouterr().err
     assert open_run(tmp_path / "run").own_probe is None
 

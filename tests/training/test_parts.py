@@ -94,11 +94,11 @@ def method_trainer(squares: Path, small: dict[str, object], out: Path, **changes
 @pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("name", METHODS)
 def test_gradients_of_parts_are_those_of_the_batch(
-    name: str, squares: Path, small_settings: dict[str, object], tmp_path: Path
+    name: str, squares: Path, small: dict[str, object], tmp_path: Path
 ) -> None:
-    backbone = {**small_settings["backbone"], "drop_path": 0.0, "depth": 12}
+    backbone = {**small["backbone"], "drop_path": 0.0, "depth": 12}
     chosen = {"method": name, "method_settings": WITHOUT_CHANCE.get(name, {}), "backbone": backbone}
-    trainer = method_trainer(squares, small_settings, tmp_path, **chosen)
+    trainer = method_trainer(squares, small, tmp_path, **chosen)
     require_same_gradients(trainer, first_items(trainer, 5))
 
 

@@ -14,14 +14,11 @@ from tag2mask.workflows import bench
 
 
 def test_rates_and_hours_of_a_data_set(
-    squares: Path,
-    small_settings: dict[str, object],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    squares: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {path: path.read_bytes() for path in squares.rglob("*") if path.is_file()}
     given = ["method_settings.map_layers=2", "method_settings.attended_layers=2", "precision=fp32", "epochs=7"]
-    given += [f"backbone.{key}={value}" for key, value in small_settings["backbone"].items()]
+    given += [f"backbone.{key}={value}" for key, value in small["backbone"].items()]
     assert call(monkeypatch, "bench", str(squares), "--json", *(f"--set={one}" for one in given)) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (found["images"], found["classes"], found["size"]) == (8, 3, [48, 48])
@@ -34,21 +31,19 @@ def test_rates_and_hours_of_a_data_set(
     assert {path: path.read_bytes() for path in squares.rglob("*") if path.is_file()} == files
 
 
-def test_without_data_it_measures_generated_images(
-    small_settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_data_it_measures_generated_images(small: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "VOC", (40, 64))
-    found = tag2mask.bench(**{**small_settings, "batch_size": 8})
+    found = tag2mask.bench(**{**small, "batch_size": 8})
     assert (found.images, found.classes, found.size) == (1000, 20, (40, 64))
     assert found.rates[0].epochs == 2
     assert "default settings" in found.shown()[0]
     assert found.shown()[1].columns[0] == "step"
 
 
-def test_bands_are_those_of_the_data(tmp_path: Path, small_settings: dict[str, object]) -> None:
+def test_bands_are_those_of_the_data(tmp_path: Path, small: dict[str, object]) -> None:
     data = write_squares(tmp_path / "data", bands=5, background=True)
     (data / "dataset.yaml").write_text("bands: 5\nmean: [0.5, 0.5, 0.5, 0.5, 0.5]\nstd: [1, 1, 1, 1, 1]\n")
-    assert tag2mask.bench(data, **small_settings).images == 8
+    assert tag2mask.bench(data, **small).images == 8
 
 
 def test_what_cannot_be_measured_is_said(squares: Path) -> None:

@@ -29,6 +29,7 @@ from tag2mask.workflows.settings import WholeSettings
 BACKBONE = {**demo.TRAIN["backbone"], "image_size": 32, "width": 24, "depth": 2}
 SETTINGS = {
     "train": {**demo.TRAIN, "backbone": BACKBONE, "epochs": 1, "batch_size": 4},
+    "masks": {"refine": {"names": "probe,crf"}},
     "segment": {"epochs": 1, "batch_size": 4, "precision": "fp32"},
     "predict": {"overlay": False},
 }
@@ -148,7 +149,10 @@ def test_another_request_on_the_same_folder_is_an_error(scenes: Path, finished: 
     other = Path(shutil.copytree(scenes, tmp_path / "other"))
     for request, message in (
         (plan(other, finished), r"was begun with data = .*scenes, not .*other; choose another --out or delete it"),
-        (plan(scenes, finished, masks={"flip": True}), r"was begun with masks.look.flip = its default, not True"),
+        (
+            plan(scenes, finished, masks={**SETTINGS["masks"], "flip": True}),
+            r"was begun with masks.look.flip = its default, not True",
+        ),
         (Plan(scenes, finished, WholeSettings.parse(SETTINGS), quick=True), "was begun with quick = False, not True"),
         (plan(scenes, finished, masks={"refine": "pamrr"}), "'pamrr' is unknown"),
         (plan(scenes, finished, masks={"split": "val"}), r"masks\.split cannot be set: the training images"),
@@ -230,7 +234,7 @@ def test_without_truth_and_without_lists_all_is_made_but_scores(
 def test_the_verb_tells_scores_beside_chance_and_what_is_where(
     scenes: Path, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = flat({key: SETTINGS[key] for key in ("train", "segment", "predict")})
+    given = flat({key: SETTINGS[key] for key in ("train", "masks", "segment", "predict")})
     settings = [f"--set={key}={json.dumps(value)}" for key, value in given.items()]
     let(monkeypatch)
     assert call(monkeypatch, "run", scenes, "--out", finished, *settings, "--json") == 0

@@ -62,7 +62,7 @@ VERBS = (
         DATA, path("out", "RUN", "A new folder for the run.", required=True),
         Options("training.settings.TrainSettings",
                 "method backbone.name weights backbone.image_size split epochs batch_size seed precision memory"),
-        RESUME, flag("no-probe", "Leave out the probe."),
+        RESUME, flag("no-probe", "Leave out the probe; networks trained from scratch have none."),
     ),
     verb(
         "import", "training.imported.import_checkpoint",

@@ -33,8 +33,10 @@ from tag2mask.training.loop import Material, Trainer, prepare_method, train
 from tag2mask.training.memory import USED, free_bytes, measure_costs, measure_step, optimiser_bytes
 from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import complete
+from tag2mask.workflows.own_probe import gets_probe
 
 FEW, MANY = 24, 256  # images that every step is measured on: on a CPU, on a GPU
+STEPS = ("train", "probe", "masks", "segment", "predict")
 VOC, VOC_CLASSES, IMAGES = (375, 500), 20, 1000  # without a data set
 
 
@@ -169,26 +171,24 @@ def measure_steps(root: Path, given: TrainSettings, images: int) -> BenchResult:
     alone = {"weights": "none", "split": "train", "val_split": None, "epochs": 1}
     dataset = open_dataset(folder, given.data)
     settings = given.model_copy(update=alone)
-    probing = ProbeSettings.parse(
-        {"scales": default_scales(given.weights), "sure": 0.01, "margin": 0}
-    )  # random maps are unsure
+    # Random weights are sure of nothing.
+    probing = ProbeSettings.parse({"scales": default_scales(given.weights), "sure": 0.01, "margin": 0})
     segmenting = SegmentSettings.parse({"epochs": 1})
     largest = largest_batches(folder, settings, root)
     watch = Stopwatch()
     with watched(watch.see):
         train(folder, run, settings)
-        train_probe(run, None, probing)
+        if gets_probe(given):
+            train_probe(run, None, probing)
         masks = make_masks(run).path
         segment(run, masks, student, segmenting)
         predict(student, [folder / "images"], root / "predicted", PredictSettings())
-    found = {
-        "train": (watch.rate("train") * settings.batch_size, with_epochs(given, images).epochs),
-        "probe": (watch.rate("probe"), 1),
-        "masks": (watch.rate("masks"), 1),
-        "segment": (watch.rate("segment") * segmenting.batch_size, with_epochs(SegmentSettings(), images).epochs),
-        "predict": (watch.rate("predict"), 1),
-    }
-    rates = [Rate(step, speed, epochs, images * epochs / speed / 3600) for step, (speed, epochs) in found.items()]
+    batches = {"train": settings.batch_size, "segment": segmenting.batch_size}  # images per item
+    epochs = {"train": with_epochs(given, images).epochs, "segment": with_epochs(SegmentSettings(), images).epochs}
+    rates = []
+    for step in (step for step in STEPS if step in watch.moments):
+        speed, times = watch.rate(step) * batches.get(step, 1), epochs.get(step, 1)
+        rates.append(Rate(step, speed, times, images * times / speed / 3600))
     height, width = load_image(dataset[0].image, settings.data).shape[1:]
     whole = (machine(), images, len(dataset.classes), (height, width), tuple(rates))
     return BenchResult(*whole, largest, round(peak_mib()))

@@ -8,12 +8,13 @@ from typing import Any
 
 from tag2mask.beginnings import ANEW, require_begun_as, require_vacant
 from tag2mask.files import write_json
-from tag2mask.refine.settings import OWN
+from tag2mask.refine.settings import CRF, OWN
 from tag2mask.settings import differences, merge_settings
 from tag2mask.stored import read_stored
 from tag2mask.training.run import PROBE
 from tag2mask.training.settings import epochs_for
 from tag2mask.vit.weights import patch_of
+from tag2mask.workflows.own_probe import gets_probe
 from tag2mask.workflows.settings import WholeSettings as WholeSettings
 from tag2mask.workflows.stages import DONE
 
@@ -41,7 +42,8 @@ class Plan:
 
     def settings(self, photographs: int) -> WholeSettings:
         """Return the settings of the stages for this number of training images; soft targets need masks with scores."""
-        masks = {"refine": {"names": list(OWN)}, "scores": self.given.segment.target == "soft"}
+        refiners = OWN if gets_probe(self.given.train) else (CRF,)
+        masks = {"refine": {"names": list(refiners)}, "scores": self.given.segment.target == "soft"}
         values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
             merge_settings(values, quick_settings(self.given, photographs))
