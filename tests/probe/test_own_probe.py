@@ -20,9 +20,12 @@ from squares import SMALL as SETTINGS
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.probe import train as probing
+from tag2mask.tensors import read_tensors, write_tensors
 from tag2mask.training.run import open_run
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import build_backbone
+from tag2mask.workflows.plan import Plan
+from tag2mask.workflows.settings import WholeSettings
 
 
 @pytest.fixture
@@ -89,6 +92,8 @@ def test_a_network_from_scratch_gets_none(squares: Path, tmp_path: Path, small: 
         ({"threshold": 0.2}, []),
         ({"method": {"map_layers": 1}}, []),
         ({"look": {"flip": True}}, []),
+        ({"look": {"max_patches": 4}}, []),
+        ({"refine": {"names": "probe"}, "look": {"flip": True}}, ["probe"]),
         ({"paint": {"rule": "ordered"}}, []),
     ],
 )
@@ -141,7 +146,7 @@ def test_an_interrupted_one_is_named_and_continued(
         patch.setattr(probing, "patches_of", interrupted)
         assert call(monkeypatch, *words) == 130
     assert call(monkeypatch, "masks", tmp_path / "run") == 2
-    assert "run/probe is not finished: continue with tag2mask train-probe" in capsys.readouterr().err
+    assert "run/probe is not finished: repeat the command that began it" in capsys.readouterr().err
     assert call(monkeypatch, *words, "--resume") == 0
     assert call(monkeypatch, "masks", tmp_path / "run") == 0
 
@@ -153,6 +158,57 @@ def test_if_nothing_is_sure_the_run_has_none(
     assert call(monkeypatch, *words) == 0
     assert "no probe, so masks are painted from class maps alone: no patch surely" in capsys.readouterr().err
     assert open_run(tmp_path / "run").own_probe is None
+    assert call(monkeypatch, "train-probe", tmp_path / "run") == 2
+    assert call(monkeypatch, "masks", tmp_path / "run") == 0
+
+
+def test_a_finished_one_is_kept_until_the_run_learns_more(
+    words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(monkeypatch, *words) == 0
+    weights, moved = tmp_path / "moved/probe/probe.safetensors", tmp_path / "moved"
+    (tmp_path / "run").rename(moved)
+    before = weights.stat().st_mtime_ns
+    again = [moved if word == tmp_path / "run" else word for word in words]
+    assert call(monkeypatch, *again, "--resume") == 0
+    assert call(monkeypatch, "train-probe", moved) == 0
+    assert weights.stat().st_mtime_ns == before
+    tensors, metadata = read_tensors(moved / "model.safetensors")
+    write_tensors(moved / "model.safetensors", {name: tensor + 0.1 for name, tensor in tensors.items()}, metadata)
+    assert call(monkeypatch, *again, "--resume") == 0
+    assert weights.stat().st_mtime_ns > before
+    assert call(monkeypatch, "masks", moved) == 0
+
+
+def test_shards_merge_to_the_same_masks(probed: Path, tmp_path: Path) -> None:
+    whole = tag2mask.make_masks(probed, out=tmp_path / "whole").path
+    for index in (1, 2):
+        tag2mask.make_masks(probed, out=tmp_path / "shards", shard=f"{index}/2")
+    merged = tag2mask.merge(tmp_path / "shards", tmp_path / "merged").path
+    for path in (whole / "masks").iterdir():
+        assert (merged / "masks" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_report_names_a_probe_that_is_gone(run: Path, tmp_path: Path) -> None:
+    tag2mask.train_probe(run)
+    masks = tag2mask.make_masks(run).path
+    assert "is no longer there" not in tag2mask.report(run, masks).read_text()
+    shutil.rmtree(run / "probe")
+    assert str(run / "probe") in tag2mask.report(run, masks, out=tmp_path / "again.html").read_text()
+
+
+def test_a_tuned_threshold_is_one_of_maps(probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, "masks", probed, "--out", tmp_path / "tuned", "--tune-on-truth", "val") == 0
+    assert refiners(tmp_path / "tuned")["names"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [({"train": {"weights": "none"}}, ("crf",)), ({}, None), ({"masks": {"refine": "pamr"}}, ("pamr",))],
+)
+def test_a_whole_run_leaves_the_choice_to_masks(tmp_path: Path, given: dict[str, Any], names: object) -> None:
+    plan = Plan(tmp_path, tmp_path / "out", WholeSettings.parse(given))
+    assert plan.settings(10).masks.refine.names == names
 
 
 def test_a_published_run_brings_it_without_places(probed: Path, tmp_path: Path) -> None:

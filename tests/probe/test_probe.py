@@ -287,7 +287,8 @@ def test_features_stay_within_their_budget(learned: Path, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"refine": "probe"}, "--refine probe and --probe PROBE must be given together"),
+        ({"refine": "probe"}, "run has no probe: train one with tag2mask train-probe"),
+        ({"refine": "crf", "probe": "PROBE"}, "--refine probe and --probe PROBE must be given together"),
         ({"refine": "probe", "probe": "PROBE", "paint": "ordered"}, "leave out rule=ordered"),
     ],
 )

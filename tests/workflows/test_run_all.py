@@ -46,7 +46,7 @@ STAGES = [
     "evaluate",
     "report",
 ]
-WORKERS = ("check", "train", "train_probe", "make_masks", "segment", "predict", "evaluate", "write_report")
+WORKERS = ("check", "train", "add_probe", "make_masks", "segment", "predict", "evaluate", "write_report")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_stopped_anywhere_the_same_call_goes_on_and_comes_to_the_same(
     scenes: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, request = tmp_path / "out", plan(scenes, tmp_path / "out")
-    for stage in ("train", "train_probe", "make_masks", "segment", "predict", "evaluate"):
+    for stage in ("train", "add_probe", "make_masks", "segment", "predict", "evaluate"):
         with monkeypatch.context() as patched:
             if stage in ("train", "segment"):  # Ctrl-C in the first step
                 patched.setattr(Interrupt, "asked", True, raising=False)

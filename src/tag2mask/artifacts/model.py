@@ -34,8 +34,7 @@ def load(path: str | Path, **settings: Any) -> Model:
 
     Args:
         path: Folder written by ``train`` or ``segment``, or file written by ``export``; or its URL.
-        **settings: Settings of ``PredictSettings``, such as ``look={"flip": True}`` or
-            ``refine={"names": "crf"}``.
+        **settings: Settings of ``PredictSettings``, such as ``refine={"names": "crf"}``.
 
     Returns:
         The model, which answers questions about images.

@@ -31,7 +31,7 @@ from tag2mask.segmentation.folder import open_segmenter
 from tag2mask.segmentation.kinds import CONFIG, RUN, SEGMENTER, kind_of
 from tag2mask.shown import Shown
 from tag2mask.stored import damaged, read_plain
-from tag2mask.training.run import CLASSES, METRICS, MODEL, PROBE, WEIGHTS, open_run
+from tag2mask.training.run import CLASSES, METRICS, MODEL, OWN_PROBE, WEIGHTS, open_run
 
 SHARED = (CLASSES, MODEL, METRICS, WEIGHTS)
 
@@ -89,8 +89,8 @@ def export_hub(folder: Path, out: Path) -> HubSummary:
         for name in SHARED:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, beside / name)
-        if (folder / PROBE).is_dir():
-            copy_probe(folder / PROBE, beside / PROBE)
+        if (folder / OWN_PROBE).is_dir():
+            copy_probe(folder / OWN_PROBE, beside / OWN_PROBE)
         scored = write_card(folder, kind, config, out.resolve().name, beside / CARD)
     return HubSummary(out, scored)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from pathlib import Path
 from typing import Any
 
 from tag2mask.data import Sample, open_dataset
@@ -14,15 +14,10 @@ from tag2mask.masks.settings import MaskSettings, PaintSettings
 from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import OWN, PROBE, SEGMENTER, WALK, RefineSettings
-from tag2mask.training.run import Run
+from tag2mask.training.run import OWN_PROBE, Run
 
-# The settings, by group, that affect class maps alone: a probe's probabilities are computed without them.
-OF_MAPS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "look": frozenset({"scales", "flip", "side"}),
-        "paint": frozenset({"rule", "relative", "threshold", "class_thresholds", "background"}),
-    }
-)
+# Settings of painting that apply to class maps, but not to a probe's probabilities.
+OF_MAPS = frozenset({"rule", "relative", "threshold", "class_thresholds", "background"})
 
 
 def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
@@ -35,8 +30,10 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
     refine = choose_refiners(settings.refine, run, settings.look, settings.paint, settings.method)
     require_refiners(refine.names or ())
     require_engine(refine.crf_engine)
+    if refine.uses(PROBE) and refine.probe is None and run.own_probe is None:
+        raise SettingsError(f"{run.path} has no probe: train one with tag2mask train-probe {run.path}, or name --probe")
     for name, folder, verb in (
-        (PROBE, refine.probe or (run.own_probe if refine.uses(PROBE) else None), "train-probe"),
+        (PROBE, probe_folder(refine, run) or refine.probe, "train-probe"),
         (WALK, refine.walk, "refine-train"),
         (SEGMENTER, refine.segmenter, "segment"),
     ):
@@ -59,14 +56,24 @@ def choose_refiners(
 ) -> RefineSettings:
     """Fill in the refiners, if none were chosen.
 
-    The default is a probe and the CRF, if there is a probe and no setting is given that affects class maps alone.
+    The default is a probe and the CRF, if there is a probe and no setting is given that does not apply to it.
     """
     if refine.names is not None:
         return refine
-    given = {"look": look.model_fields_set, "paint": paint.model_fields_set}
-    of_maps = bool(method) or any(given[group] & names for group, names in OF_MAPS.items())
     has_probe = run.own_probe is not None or refine.probe is not None
-    return refine.model_copy(update={"names": OWN if has_probe and not of_maps else ()})
+    return refine.model_copy(update={"names": OWN if has_probe and not ask_for_maps(look, paint, method) else ()})
+
+
+def ask_for_maps(look: LookSettings, paint: PaintSettings, method: Mapping[str, Any]) -> bool:
+    """Whether a setting is given that a probe's probabilities are computed without."""
+    return bool(method or look.model_fields_set - {"batch_size"} or paint.model_fields_set & OF_MAPS)
+
+
+def probe_folder(refine: RefineSettings, run: Run) -> Path | None:
+    """The folder of the probe among the refiners, None if it is not among them; by default, the run's own."""
+    if not refine.uses(PROBE):
+        return None
+    return run.path / OWN_PROBE if refine.probe is None else Path(refine.probe)
 
 
 def unrefined(settings: MaskSettings) -> MaskSettings:

@@ -20,6 +20,7 @@ from tag2mask.inference.look import finest_grid
 from tag2mask.inference.settings import LookSettings
 from tag2mask.masks.localize import Localized, Localizer
 from tag2mask.masks.paint import Maps, label_shares
+from tag2mask.masks.resolve import probe_folder
 from tag2mask.masks.scores import ONE, Planes
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
@@ -46,8 +47,8 @@ class Painter:
         self.localizer = Localizer(run, settings)
         self.brush = self.localizer.brush
         self.walk = None if settings.refine.walk is None else own_walk(Path(settings.refine.walk), run)
-        probe = settings.refine.probe or run.own_probe
-        self.probe = own_probe(Path(probe), run) if probe is not None and settings.refine.uses(PROBE) else None
+        probe = probe_folder(settings.refine, run)
+        self.probe = None if probe is None else own_probe(probe, run)
         student = settings.refine.segmenter
         self.segmenter = None if student is None else open_trained(Path(student), run.classes)
 
@@ -55,10 +56,14 @@ class Painter:
         """Paint images of equal size, with their scores if requested."""
         return [self.paint_one(*given, found) for given, found in zip(batch, self.look(batch), strict=True)]
 
-    def look(self, batch: Sequence[tuple[Sample, Tensor]]) -> list[Localized]:
-        """Localise the images; with given tags a probe needs neither logits nor maps, so both are 0."""
-        if self.probe is None or self.settings.tags == "predicted":
-            return self.localizer.localize(batch)
+    def look(self, batch: Sequence[tuple[Sample, Tensor]], tags: Sequence[int] | None = None) -> list[Localized]:
+        """Localise the images; ``tags`` are those of all images, if they are known.
+
+        With known tags, a probe needs neither logits nor maps, so both are 0.
+        """
+        known = tags is not None or self.settings.tags == "given"
+        if self.probe is None or not known:
+            return self.localizer.localize(batch, tags or ())
         classes = len(self.run.classes.names)
         return [Localized(torch.zeros(classes), torch.zeros(classes, 1, 1)) for _ in batch]
 

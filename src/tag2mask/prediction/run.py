@@ -52,7 +52,7 @@ class RunPredictor(Predictor):
         """Return the scores that compete for pixels, from class maps or a probe."""
         samples = [Sample("", Path(), None if tags is None else tuple(tags)) for _ in images]
         batch = [(sample, torch.from_numpy(image)) for sample, image in zip(samples, images, strict=True)]
-        pairs = zip(batch, self.painter.localizer.localize(batch, tags or ()), strict=True)
+        pairs = zip(batch, self.painter.look(batch, tags), strict=True)
         return [self.answer_one(image, found, tags) for (_, image), found in pairs]
 
     def answer_one(self, image: Tensor, found: Localized, tags: Sequence[int] | None) -> Answer:

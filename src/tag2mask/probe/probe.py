@@ -108,6 +108,15 @@ class Probe:
         return {"name": self.path.resolve().name, "sha256": file_hash(self.path / WEIGHTS)}
 
 
+def run_of(path: Path) -> ProbeOrigin:
+    """Return the run that the probe in a folder was begun with.
+
+    Raises:
+        RunError: its config is damaged.
+    """
+    return read_stored(path / CONFIG, ProbeConfig).run
+
+
 def open_probe(path: Path) -> Probe:
     """Open a probe folder.
 
@@ -115,7 +124,7 @@ def open_probe(path: Path) -> Probe:
         RunError: it is not a probe, or it is unfinished or damaged.
     """
     if (path / CONFIG).is_file() and not (path / WEIGHTS).is_file():
-        raise RunError(f"{path} is not finished: continue with tag2mask train-probe RUN --out {path}")
+        raise RunError(f"{path} is not finished: repeat the command that began it; with train, add --resume")
     require_parts(path, (CONFIG, WEIGHTS), "a probe", "train-probe")
     config = read_stored(path / CONFIG, ProbeConfig)
     with damaged(path / WEIGHTS):

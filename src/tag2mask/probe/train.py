@@ -38,7 +38,7 @@ from tag2mask.stored import Count, Flag, Measured, Stored, damaged, read_stored
 from tag2mask.tensors import write_tensors
 from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
-from tag2mask.training.run import PROBE, Run, open_run
+from tag2mask.training.run import OWN_PROBE, Run, open_run
 from tag2mask.vit.grid import to_patches, to_pixels
 
 SUMMARY, PATCHES = (
@@ -97,7 +97,7 @@ def train_probe(
     the same call continues; if the probe is finished, it returns the summary.
 
     Raises:
-        NothingSureError: no patch surely shows a class.
+        NothingSureError: no patch surely shows a class; nothing is left in ``out``.
         DataError, SettingsError: the input is wrong.
         RunError: ``run`` is not a run, or ``out`` holds something else.
         KeyboardInterrupt: after the patches collected so far were saved.
@@ -105,7 +105,7 @@ def train_probe(
     start = time.monotonic()
     opened = open_run(run)
     settings = resolve_probe(settings, opened)
-    out = out or run / PROBE
+    out = out or run / OWN_PROBE
     if samples is None:
         require_outside(out, images_folder(opened.data))
         samples = tagged_samples(opened, settings.masks, "a probe")
@@ -118,7 +118,12 @@ def train_probe(
         write_yaml(out / layout.CONFIG, header)
         failures: dict[str, str] = {}
         patches = gather_patches(localizer, samples, settings, out, interrupt, failures)
-        learned = learn_layers(patches, settings, opened.classes.background is not None)
+        try:
+            learned = learn_layers(patches, settings, opened.classes.background is not None)
+        except NothingSureError:
+            for name in (layout.CONFIG, PATCHES):
+                (out / name).unlink(missing_ok=True)
+            raise
         names = opened.classes.pixel_names
         summary = ProbeSummary(
             path=out,
@@ -197,7 +202,10 @@ def require_own(out: Path, header: Mapping[str, Any]) -> None:
         return
     if not (out / layout.CONFIG).is_file():
         raise RunError(f"{out} is not empty; {ELSEWHERE}")
-    require_begun_as(out, read_yaml(out / layout.CONFIG), header)
+    ignored = {"run.name", "data"}  # they may have been moved
+    if (out / layout.WEIGHTS).is_file():
+        ignored |= {"versions.tag2mask", "versions.torch"}
+    require_begun_as(out, read_yaml(out / layout.CONFIG), header, ignored=ignored)
 
 
 @dataclass(frozen=True)

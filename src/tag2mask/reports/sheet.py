@@ -17,12 +17,12 @@ from tag2mask.masks.localize import Localized
 from tag2mask.masks.overlay import overlay, read_picture
 from tag2mask.masks.packed import labels_in
 from tag2mask.masks.paint import normalise
+from tag2mask.masks.resolve import probe_folder
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
 from tag2mask.painting.painter import Painter
-from tag2mask.refine.settings import PROBE, RefineSettings
+from tag2mask.refine.settings import RefineSettings
 from tag2mask.reports.pictures import data_uri, heat
-from tag2mask.training.run import PROBE as OWN_PROBE
 from tag2mask.training.run import Run
 
 SHOWN = 12
@@ -82,9 +82,8 @@ def contact_sheet(run: Run, masks: MaskSet, truth: Path | None) -> Sheet:
     settings = MaskSettings.parse(masks.manifest["settings"])
     dataset = open_dataset(Path(masks.manifest["data"]), run.settings.data, settings.split)
     refine = settings.refine
-    probe = refine.probe or (str(run.path / OWN_PROBE) if refine.uses(PROBE) else None)
-    folders = [folder for folder in (probe, refine.walk, refine.segmenter) if folder is not None]
-    lost = next((folder for folder in folders if not Path(folder).is_dir()), None)
+    folders = [folder for folder in (probe_folder(refine, run), refine.walk, refine.segmenter) if folder is not None]
+    lost = next((str(folder) for folder in folders if not Path(folder).is_dir()), None)
     if lost is not None:
         settings = settings.model_copy(update={"refine": RefineSettings()})
     painter = Painter(run, settings)

@@ -41,7 +41,7 @@ CONFIG, CLASSES, MODEL, METRICS, WEIGHTS = (
     "metrics.jsonl",
     "weights.json",
 )
-PROBE = "probe"
+OWN_PROBE = "probe"
 
 
 T = TypeVar("T")
@@ -142,9 +142,9 @@ class Run:
 
     @property
     def own_probe(self) -> Path | None:
-        """The folder of the run's own probe, None if there is none."""
-        path = self.path / PROBE
-        return path if path.exists() else None
+        """The folder of the run's own probe, finished or not; None if there is none."""
+        path = self.path / OWN_PROBE
+        return path if (path / CONFIG).is_file() else None
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return one row per finished epoch.

@@ -33,11 +33,6 @@ def alone() -> bool:
     return not dist.is_initialized() or dist.get_world_size() == 1
 
 
-def is_first() -> bool:
-    """Whether this is the only or the first process."""
-    return alone() or dist.get_rank() == 0
-
-
 def add_up(values: Tensor) -> Tensor:
     """The sum over all processes, on each of them."""
     if not alone():

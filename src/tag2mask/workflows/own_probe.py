@@ -9,14 +9,17 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from accelerate import PartialState
+
 from tag2mask.data import Dataset, Sample
+from tag2mask.probe import probe as layout
+from tag2mask.probe.probe import run_of
 from tag2mask.probe.settings import ProbeSettings
-from tag2mask.probe.train import NothingSureError, train_probe
+from tag2mask.probe.train import NothingSureError, ProbeSummary, train_probe
 from tag2mask.training import loop
 from tag2mask.training.loop import TrainResult
-from tag2mask.training.run import PROBE
+from tag2mask.training.run import open_run
 from tag2mask.training.settings import TrainSettings
-from tag2mask.training.together import is_first
 from tag2mask.workflows.stages import announce
 
 
@@ -28,7 +31,7 @@ def train(data: Path, out: Path, settings: TrainSettings, resume: bool, probe: b
     """
     result = loop.train(data, out, settings, resume)
     if probe and gets_probe(settings):
-        add_probe(out, settings, None)
+        follow(out, settings)
     return result
 
 
@@ -38,7 +41,7 @@ def train_in_memory(
     """``train`` with images in memory."""
     result = loop.train_in_memory(images, validation, out, settings, resume)
     if probe and gets_probe(settings):
-        add_probe(out, settings, [sample for sample in images if sample.tags is not None])
+        follow(out, settings, [sample for sample in images if sample.tags is not None])
     return result
 
 
@@ -47,15 +50,28 @@ def gets_probe(settings: TrainSettings) -> bool:
     return settings.weights != "none"
 
 
-def add_probe(run: Path, settings: TrainSettings, samples: Sequence[Sample] | None) -> None:
-    """Train the run's own probe on its training images; if no patch is sure, say so and leave it out."""
-    if not is_first():
+def follow(run: Path, settings: TrainSettings, samples: Sequence[Sample] | None = None) -> None:
+    """Train the probe of a run that was just trained, and print what it found.
+
+    A finished probe of these weights is kept, one of earlier weights is replaced.
+    """
+    opened = open_run(run)
+    before = opened.own_probe
+    if not PartialState().is_main_process:
         return
+    if before is not None and run_of(before).sha256 != opened.checkpoint_hash():
+        shutil.rmtree(before)
+    elif before is not None and (before / layout.WEIGHTS).is_file():
+        return
+    summary = add_probe(run, ProbeSettings.parse({"masks": {"split": settings.split}}), samples)
+    for text in [] if summary is None else summary.shown():
+        announce(str(text))
+
+
+def add_probe(run: Path, settings: ProbeSettings, samples: Sequence[Sample] | None = None) -> ProbeSummary | None:
+    """Train the run's own probe; if no patch is sure, say so and leave it out."""
     try:
-        summary = train_probe(run, None, ProbeSettings.parse({"masks": {"split": settings.split}}), samples)
+        return train_probe(run, None, settings, samples)
     except NothingSureError as error:
-        shutil.rmtree(run / PROBE)
         announce(f"no probe, so masks are painted from class maps alone: {error}")
-    else:
-        for text in summary.shown():
-            announce(str(text))
+        return None

@@ -8,10 +8,10 @@ from typing import Any
 
 from tag2mask.beginnings import ANEW, require_begun_as, require_vacant
 from tag2mask.files import write_json
-from tag2mask.refine.settings import CRF, OWN
+from tag2mask.refine.settings import CRF
 from tag2mask.settings import differences, merge_settings
 from tag2mask.stored import read_stored
-from tag2mask.training.run import PROBE
+from tag2mask.training.run import OWN_PROBE
 from tag2mask.training.settings import epochs_for
 from tag2mask.vit.weights import patch_of
 from tag2mask.workflows.own_probe import gets_probe
@@ -20,7 +20,7 @@ from tag2mask.workflows.stages import DONE
 
 PLAN, RUN, SEGMENTER = "plan.json", "run", "segmenter"
 # The products of each group of settings; groups not listed affect everything.
-MADE_WITH = {"probe": f"{RUN}/{PROBE}", "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
+MADE_WITH = {"probe": f"{RUN}/{OWN_PROBE}", "masks": f"{RUN}/masks-*", "segment": SEGMENTER, "predict": "predicted-*"}
 # --quick: patches per side of a crop, and images seen in all epochs of each training. With ViT-S, one core needs
 # about 0.12 s to train on a crop of 126 px; the segmenter starts from the run, so it needs fewer.
 QUICK_PATCHES, QUICK_TRAIN, QUICK_SEGMENT = 9, 3000, 1000
@@ -42,8 +42,9 @@ class Plan:
 
     def settings(self, photographs: int) -> WholeSettings:
         """Return the settings of the stages for this number of training images; soft targets need masks with scores."""
-        refiners = OWN if gets_probe(self.given.train) else (CRF,)
-        masks = {"refine": {"names": list(refiners)}, "scores": self.given.segment.target == "soft"}
+        masks: dict[str, Any] = {"scores": self.given.segment.target == "soft"}
+        if not gets_probe(self.given.train):
+            masks["refine"] = {"names": CRF}
         values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
             merge_settings(values, quick_settings(self.given, photographs))

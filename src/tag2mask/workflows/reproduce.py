@@ -62,8 +62,8 @@ class Reproduction:
             "prepare", ("prepare", row.source, "--root", str(self.root), "--out", str(data), *row.prepare), data
         )
         learn = ("--split", row.learn, "--set", f"val_split={'val' if row.validate else 'null'}")
-        train = ("train", str(data), "--out", str(run), "--recipe", row.recipe, *learn, *row.train, *self.options)
-        yield Command("train", train, run)
+        train = ("train", str(data), "--out", str(run), "--recipe", row.recipe, "--no-probe", *learn, *row.train)
+        yield Command("train", (*train, *self.options), run)
         if row.walk:
             walk = ("refine-train", str(run), "--out", str(self.walk()), "--split", row.learn, *row.walk)
             yield Command("refine-train", walk, self.walk())

@@ -26,13 +26,13 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate, in_percent, own_truth
 from tag2mask.files import held, write_json
+from tag2mask.masks.resolve import ask_for_maps, choose_refiners
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.make import make_masks
 from tag2mask.prediction.predict import predict
-from tag2mask.probe.train import train_probe
 from tag2mask.progress import progress_bar
 from tag2mask.refine.chain import refiner_names, require_refiners
-from tag2mask.refine.settings import PROBE as PROBE_REFINER
+from tag2mask.refine.settings import PROBE
 from tag2mask.refine.settings import SEGMENTER as SEGMENTER_REFINER
 from tag2mask.reports.page import write_report
 from tag2mask.reports.segmenter import segmenter_section
@@ -40,7 +40,8 @@ from tag2mask.segmentation.train import segment
 from tag2mask.shown import Shown, Table
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
-from tag2mask.training.run import PROBE, open_run
+from tag2mask.training.run import OWN_PROBE, open_run
+from tag2mask.workflows.own_probe import add_probe
 from tag2mask.workflows.plan import PLAN, RUN, SEGMENTER, Plan, require_same_plan
 from tag2mask.workflows.stages import Stages, announce
 
@@ -182,8 +183,10 @@ class Way:
         self.validation = validation if validation in splits else None
         self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]
         self.run, self.segmenter = plan.out / RUN, plan.out / SEGMENTER
-        self.probe = self.run / PROBE
-        self.probes = self.settings.masks.refine.uses(PROBE_REFINER)
+        self.probe = self.run / OWN_PROBE
+        masks = self.settings.masks
+        by_default = masks.refine.names is None and not ask_for_maps(masks.look, masks.paint, masks.method)
+        self.probes = by_default or masks.refine.uses(PROBE)
         self.repainted = plan.out / f"masks-{self.source}"
         self.repaints = self.settings.masks.paint.rule == "argmax"  # the other rule compares no scores
         self.final = self.repainted if self.repaints else self.painted(self.source)
@@ -204,7 +207,8 @@ class Way:
         """Train the probe, on the training images of the run."""
         settings = self.settings.probe
         masks = settings.masks.model_copy(update={"split": self.source})
-        return train_probe(self.run, self.probe, settings.model_copy(update={"masks": masks})).to_json()
+        summary = add_probe(self.run, settings.model_copy(update={"masks": masks}))
+        return {} if summary is None else summary.to_json()
 
     def paint(self, split: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Paint the tagged run's masks of a split."""
@@ -213,7 +217,8 @@ class Way:
 
     def repaint(self) -> dict[str, Any]:
         """Paint the training images by the tagged run and the segmenter together: their final masks."""
-        before = self.settings.masks.refine
+        given = self.settings.masks
+        before = choose_refiners(given.refine, open_run(self.run), given.look, given.paint, given.method)
         names = tuple(name for name in refiner_names() if before.uses(name) or name == SEGMENTER_REFINER)
         refined = before.model_copy(update={"names": names, "segmenter": str(self.segmenter)})
         settings = self.settings.masks.model_copy(update={"split": self.source, "refine": refined})
