@@ -1,53 +1,67 @@
 """Ways to find background without truth, compared on several data sets by leaving each one out.
 
-    python benchmarks/background.py RUN=PROBE... --out DIR [--split train]
+    python benchmarks/background.py NAME=RUN=PROBE... --out DIR [--split train] [--every N]
 
-RUN is a tagged run whose data set has a background and truth; PROBE is the probe that ``train-probe`` trained with it.
-Every candidate paints the split with given tags. For each data set, the candidate with the lowest mean loss on the
-*other* sets is chosen. The result is its loss against the best single threshold by truth.
+RUN is a tagged run whose data set has a background and truth; PROBE is the probe that was trained with it. Every
+candidate paints every N-th image of the split with given tags. For each data set, the candidate with the lowest mean
+loss on the *other* sets is chosen. The result is its loss against the best single threshold by truth. DIR gets
+``background.json``, which grows number by number; run the same command again to resume.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tag2mask.evaluation.evaluate import evaluate, own_truth
-from tag2mask.evaluation.sweep import tune_background
-from tag2mask.files import write_json
-from tag2mask.masks.settings import MaskSettings
-from tag2mask.masks.write import open_mask_set
-from tag2mask.painting.make import make_masks
-from tag2mask.training.run import open_run
+import numpy as np
 
+from refiners import measure
+from tag2mask.data import open_dataset
+from tag2mask.evaluation.sweep import sweep_images
+from tag2mask.files import write_json
+from tag2mask.masks.agreement import choose_by_agreement
+from tag2mask.masks.localize import Localizer
+from tag2mask.masks.resolve import resolve_masks, unrefined
+from tag2mask.masks.settings import MaskSettings
+from tag2mask.stored import read_stored
+from tag2mask.training.run import Run, open_run
+
+BEST = "best"
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "threshold 0.1": {"paint": {"background": {"value": 0.1}}},
-    "mean": {"paint": {"background": {"value": "mean"}}},
-    "otsu": {"paint": {"background": {"value": "otsu"}}},
-    "agreement": {"paint": {"background": {"value": "agreement"}}},
-    "probe": {"refine": {"names": ("probe",)}},
-    "probe,crf": {"refine": {"names": ("probe", "crf")}},
+    "threshold 0.1": {"threshold": 0.1},
+    "mean": {"threshold": "mean"},
+    "otsu": {"threshold": "otsu"},
+    "agreement": {"threshold": "agreement"},
+    "probe": {"refine": "probe"},
+    "probe,crf": {"refine": "probe,crf"},
 }
 
 
 def main() -> None:
     """Print the score of each candidate, and the choice when each set is left out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", metavar="RUN=PROBE")
+    parser.add_argument("runs", nargs="+", metavar="NAME=RUN=PROBE")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--split", default="train")
+    parser.add_argument("--every", type=int, default=1)
     arguments = parser.parse_args()
-    table: dict[str, dict[str, float]] = {}
-    print("| run | best threshold by truth | " + " | ".join(CANDIDATES) + " |\n" + "|---" * (2 + len(CANDIDATES)) + "|")
-    for pair in arguments.runs:
-        run, _, probe = pair.partition("=")
-        row = scores_of(Path(run), probe, arguments.out, arguments.split)
-        table[Path(run).name] = row
-        print(f"| {Path(run).name} | " + " | ".join(f"{value:.1f}" for value in row.values()) + " |", flush=True)
-        write_json(arguments.out / "background.json", table)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "background.json"
+    table = read_stored(path, dict[str, dict[str, float]]) if path.is_file() else {}
+    print("| data set | best threshold by truth | " + " | ".join(CANDIDATES) + " |")
+    print("|---" * (2 + len(CANDIDATES)) + "|")
+    for text in arguments.runs:
+        name, run, probe = text.split("=")
+        row = table.setdefault(name, {})
+        for kind, work in ways(open_run(Path(run)), probe, arguments.split, arguments.every).items():
+            if kind not in row:
+                row[kind] = work()
+                write_json(path, table)
+        print(f"| {name} | " + " | ".join(f"{row[kind]:.1f}" for kind in (BEST, *CANDIDATES)) + " |", flush=True)
     print("\n| left out | chosen on the others | its loss there | its loss here |\n|---|---|---|---|")
     for name in table:
         others = [row for other, row in table.items() if other != name]
@@ -58,28 +72,24 @@ def main() -> None:
 
 def loss(row: dict[str, float], kind: str) -> float:
     """Points of mIoU below the best threshold by truth; negative if better."""
-    return row["best"] - row[kind]
+    return row[BEST] - row[kind]
 
 
-def scores_of(run: Path, probe: str, out: Path, split: str) -> dict[str, float]:
-    """Return the mIoU of the best threshold by truth and of every candidate."""
-    best = tune_background(run, None, MaskSettings(split=split), split).settings
-    row = {"best": score(run, best, out / f"{run.name}-best")}
-    for kind, changes in CANDIDATES.items():
-        values = copy.deepcopy({"split": split, **changes})
-        if "refine" in values:
-            values["refine"]["probe"] = probe
-        row[kind] = score(run, MaskSettings.parse(values), out / f"{run.name}-{kind.replace(' ', '-')}")
-    return row
+def ways(run: Run, probe: str, split: str, every: int) -> dict[str, Callable[[], float]]:
+    """Functions that return the mIoU of the best threshold by truth, and of every candidate."""
+    samples = list(open_dataset(run.data, run.settings.data, split))[::every]
 
+    def best() -> float:
+        by_maps = resolve_masks(unrefined(MaskSettings(split=split)), run)
+        return 100 * float(np.nanmax(sweep_images(Localizer(run, by_maps), samples).miou()[1:]))
 
-def score(run: Path, settings: MaskSettings, out: Path) -> float:
-    """Paint and score."""
-    masks = make_masks(run, out=out, settings=settings).path
-    opened = open_run(run)
-    truth = own_truth(open_mask_set(masks), opened.settings.data, opened.own_data)
-    assert truth is not None
-    return float(evaluate(masks, truth).to_json()["miou"])
+    def candidate(changes: dict[str, Any]) -> float:
+        settings = MaskSettings.read({"split": split, **changes}, [f"probe={probe}"] if "refine" in changes else [])
+        if settings.paint.background.value == "agreement":
+            settings = choose_by_agreement(run, samples, resolve_masks(settings, run))
+        return measure(run, settings, every)["miou"]
+
+    return {BEST: best, **{kind: partial(candidate, given) for kind, given in CANDIDATES.items()}}
 
 
 if __name__ == "__main__":

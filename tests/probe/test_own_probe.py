@@ -24,8 +24,6 @@ from tag2mask.tensors import read_tensors, write_tensors
 from tag2mask.training.run import open_run
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import build_backbone
-from tag2mask.workflows.plan import Plan
-from tag2mask.workflows.settings import WholeSettings
 
 
 @pytest.fixture
@@ -200,15 +198,6 @@ def test_the_report_names_a_probe_that_is_gone(run: Path, tmp_path: Path) -> Non
 def test_a_tuned_threshold_is_one_of_maps(probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(monkeypatch, "masks", probed, "--out", tmp_path / "tuned", "--tune-on-truth", "val") == 0
     assert refiners(tmp_path / "tuned")["names"] == []
-
-
-@pytest.mark.parametrize(
-    ("given", "names"),
-    [({"train": {"weights": "none"}}, ("crf",)), ({}, None), ({"masks": {"refine": "pamr"}}, ("pamr",))],
-)
-def test_a_whole_run_leaves_the_choice_to_masks(tmp_path: Path, given: dict[str, Any], names: object) -> None:
-    plan = Plan(tmp_path, tmp_path / "out", WholeSettings.parse(given))
-    assert plan.settings(10).masks.refine.names == names
 
 
 def test_a_published_run_brings_it_without_places(probed: Path, tmp_path: Path) -> None:

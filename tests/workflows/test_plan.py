@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,18 @@ from tag2mask.workflows.settings import WholeSettings
 @pytest.mark.parametrize(("assignments", "scores"), [([], False), (["segment.target=soft"], True)])
 def test_a_soft_target_asks_masks_for_scores(tmp_path: Path, assignments: list[str], scores: bool) -> None:
     given = WholeSettings.read({}, assignments)
-    masks = Plan(tmp_path, tmp_path, given, quick=True).settings(354).masks
-    assert (masks.scores, masks.refine.names) == (scores, ("probe", "crf"))
+    assert Plan(tmp_path, tmp_path, given, quick=True).settings(354).masks.scores == scores
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [({"train": {"weights": "none"}}, ("crf",)), ({}, None), ({"masks": {"refine": "pamr"}}, ("pamr",))],
+)
+def test_masks_choose_their_refiners_unless_the_network_has_no_probe(
+    tmp_path: Path, given: dict[str, Any], names: tuple[str, ...] | None
+) -> None:
+    plan = Plan(tmp_path, tmp_path, WholeSettings.parse(given))
+    assert plan.settings(10).masks.refine.names == names
 
 
 def test_quick_is_few_epochs_and_small_crops_where_nothing_else_was_asked_for(tmp_path: Path) -> None:
