@@ -17,11 +17,13 @@ from safetensors.torch import save_file
 import tag2mask
 from command import SMALL, call
 from squares import SMALL as SETTINGS
+from tag2mask.data.reading import read_mask
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.probe import train as probing
 from tag2mask.tensors import read_tensors, write_tensors
 from tag2mask.training.run import open_run
+from tag2mask.viewer.opening import opened_session
 from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.weights import build_backbone
 
@@ -176,6 +178,15 @@ def test_a_finished_one_is_kept_until_the_run_learns_more(
     assert call(monkeypatch, *again, "--resume") == 0
     assert weights.stat().st_mtime_ns > before
     assert call(monkeypatch, "masks", moved) == 0
+
+
+def test_the_viewer_of_a_run_shows_its_probabilities(probed: Path, tmp_path: Path) -> None:
+    with opened_session(probed, corrections=tmp_path / "corrections", judged=False) as session:
+        item = session.items[0]
+        assert session.maps(item, item.tags).kind == "probability"
+        shown = session.original(item)
+    painted = tag2mask.make_masks(probed, out=tmp_path / "masks").path
+    np.testing.assert_array_equal(shown, read_mask(painted / f"masks/{item.name}.png"))
 
 
 def test_shards_merge_to_the_same_masks(probed: Path, tmp_path: Path) -> None:
