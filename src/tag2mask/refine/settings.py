@@ -98,8 +98,8 @@ class RefineSettings(Settings):
 
     names: Refiners = Field(
         None,
-        description="Refiners of maps, separated by commas, in this order; also installed plug-ins [probe,crf if the run "
-        "has a probe and no setting of class maps is given; else none]",
+        description="Refiners of maps, separated by commas, in this order; also installed plug-ins [probe,crf if the "
+        "run has a probe and no setting of class maps is given; else none]",
     )
     side: Side = Field(640, description="Largest long side of an image for refiners on pixels")
     crf: CRFConstants = Field(CRFSettings(), description="Constants of the CRF, or the name of a CRF recipe")
