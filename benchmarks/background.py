@@ -5,7 +5,7 @@
 RUN is a tagged run whose data set has a background and truth; PROBE is the probe that was trained with it. Every
 candidate paints every N-th image of the split with given tags. For each data set, the candidate with the lowest mean
 loss on the *other* sets is chosen. The result is its loss against the best single threshold by truth. DIR gets
-``background.json``, which grows number by number; run the same command again to resume.
+``SPLIT-N.json``, which grows number by number; run the same command again to resume.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tag2mask.training.run import Run, open_run
 
 BEST = "best"
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "threshold 0.1": {"threshold": 0.1},
+    "threshold 0.1": {"threshold": "0.1"},
     "mean": {"threshold": "mean"},
     "otsu": {"threshold": "otsu"},
     "agreement": {"threshold": "agreement"},
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / "background.json"
+    path = arguments.out / f"{arguments.split}-{arguments.every}.json"
     table = read_stored(path, dict[str, dict[str, float]]) if path.is_file() else {}
     print("| data set | best threshold by truth | " + " | ".join(CANDIDATES) + " |")
     print("|---" * (2 + len(CANDIDATES)) + "|")
