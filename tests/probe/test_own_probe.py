@@ -160,6 +160,7 @@ def test_if_nothing_is_sure_the_run_has_none(
     assert open_run(tmp_path / "run").own_probe is None
     assert call(monkeypatch, "train-probe", tmp_path / "run") == 2
     assert call(monkeypatch, "masks", tmp_path / "run") == 0
+    assert call(monkeypatch, "push", tmp_path / "run", "--to", tmp_path / "hub") == 0
 
 
 def test_a_finished_one_is_kept_until_the_run_learns_more(

@@ -89,8 +89,9 @@ def export_hub(folder: Path, out: Path) -> HubSummary:
         for name in SHARED:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, beside / name)
-        if (folder / OWN_PROBE).is_dir():
-            copy_probe(folder / OWN_PROBE, beside / OWN_PROBE)
+        probe = open_run(folder).own_probe if kind == RUN else None
+        if probe is not None:
+            copy_probe(probe, beside / OWN_PROBE)
         scored = write_card(folder, kind, config, out.resolve().name, beside / CARD)
     return HubSummary(out, scored)
 

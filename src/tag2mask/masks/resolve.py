@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tag2mask.data import Sample, open_dataset
 from tag2mask.errors import DataError, SettingsError
@@ -20,6 +20,26 @@ from tag2mask.training.run import OWN_PROBE, Run
 OF_MAPS = frozenset({"rule", "relative", "threshold", "class_thresholds", "background"})
 
 
+class PaintingSettings(Protocol):
+    """The groups that ``MaskSettings`` and ``PredictSettings`` share."""
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """Settings of the method."""
+
+    @property
+    def look(self) -> LookSettings:
+        """How images are seen."""
+
+    @property
+    def refine(self) -> RefineSettings:
+        """The refiners."""
+
+    @property
+    def paint(self) -> PaintSettings:
+        """How maps become labels."""
+
+
 def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
     """Complete the settings that depend on the run.
 
@@ -27,7 +47,7 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
         SettingsError: a refiner is unknown or out of order, or its extra or its folder is missing; or a threshold is
             set for a class that the run does not have.
     """
-    refine = choose_refiners(settings.refine, run, settings.look, settings.paint, settings.method)
+    refine = choose_refiners(settings, run.own_probe is not None)
     require_refiners(refine.names or ())
     require_engine(refine.crf_engine)
     if refine.uses(PROBE) and refine.probe is None and run.own_probe is None:
@@ -51,22 +71,17 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
     return settings.model_copy(update={"paint": paint, "refine": refine})
 
 
-def choose_refiners(
-    refine: RefineSettings, run: Run, look: LookSettings, paint: PaintSettings, method: Mapping[str, Any]
-) -> RefineSettings:
-    """Fill in the refiners, if none were chosen.
+def choose_refiners(settings: PaintingSettings, has_probe: bool) -> RefineSettings:
+    """Fill in the refiners, if none were chosen; ``has_probe`` says whether the run has its own probe.
 
     The default is a probe and the CRF, if there is a probe and no setting is given that does not apply to it.
     """
+    refine, look, paint = settings.refine, settings.look, settings.paint
     if refine.names is not None:
         return refine
-    has_probe = run.own_probe is not None or refine.probe is not None
-    return refine.model_copy(update={"names": OWN if has_probe and not ask_for_maps(look, paint, method) else ()})
-
-
-def ask_for_maps(look: LookSettings, paint: PaintSettings, method: Mapping[str, Any]) -> bool:
-    """Whether a setting is given that a probe's probabilities are computed without."""
-    return bool(method or look.model_fields_set - {"batch_size"} or paint.model_fields_set & OF_MAPS)
+    of_maps = settings.method or look.model_fields_set - {"batch_size"} or paint.model_fields_set & OF_MAPS
+    probes = (has_probe or refine.probe is not None) and not of_maps
+    return refine.model_copy(update={"names": OWN if probes else ()})
 
 
 def probe_folder(refine: RefineSettings, run: Run) -> Path | None:

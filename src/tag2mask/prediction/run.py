@@ -86,7 +86,7 @@ def mask_settings(settings: PredictSettings, run: Run) -> MaskSettings:
             tags="predicted",
             method=settings.method,
             look=settings.look,
-            refine=choose_refiners(settings.refine, run, settings.look, settings.paint, settings.method),
+            refine=choose_refiners(settings, run.own_probe is not None),
             paint=resolve_new_paint(settings.paint, run.classes, run.tag_threshold(), run.path),
         ),
         run,

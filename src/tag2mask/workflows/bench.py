@@ -186,7 +186,7 @@ def measure_steps(root: Path, given: TrainSettings, images: int) -> BenchResult:
     batches = {"train": settings.batch_size, "segment": segmenting.batch_size}  # images per item
     epochs = {"train": with_epochs(given, images).epochs, "segment": with_epochs(SegmentSettings(), images).epochs}
     rates = []
-    for step in (step for step in STEPS if step in watch.moments):
+    for step in [step for step in STEPS if step in watch.moments]:
         speed, times = watch.rate(step) * batches.get(step, 1), epochs.get(step, 1)
         rates.append(Rate(step, speed, times, images * times / speed / 3600))
     height, width = load_image(dataset[0].image, settings.data).shape[1:]

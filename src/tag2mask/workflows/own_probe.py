@@ -55,10 +55,10 @@ def follow(run: Path, settings: TrainSettings, samples: Sequence[Sample] | None 
 
     A finished probe of these weights is kept, one of earlier weights is replaced.
     """
-    opened = open_run(run)
-    before = opened.own_probe
     if not PartialState().is_main_process:
         return
+    opened = open_run(run)
+    before = opened.own_probe
     if before is not None and run_of(before).sha256 != opened.checkpoint_hash():
         shutil.rmtree(before)
     elif before is not None and (before / layout.WEIGHTS).is_file():

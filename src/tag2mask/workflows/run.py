@@ -26,7 +26,7 @@ from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate, in_percent, own_truth
 from tag2mask.files import held, write_json
-from tag2mask.masks.resolve import ask_for_maps, choose_refiners
+from tag2mask.masks.resolve import choose_refiners
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.make import make_masks
 from tag2mask.prediction.predict import predict
@@ -184,9 +184,7 @@ class Way:
         self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]
         self.run, self.segmenter = plan.out / RUN, plan.out / SEGMENTER
         self.probe = self.run / OWN_PROBE
-        masks = self.settings.masks
-        by_default = masks.refine.names is None and not ask_for_maps(masks.look, masks.paint, masks.method)
-        self.probes = by_default or masks.refine.uses(PROBE)
+        self.probes = choose_refiners(self.settings.masks, has_probe=True).uses(PROBE)
         self.repainted = plan.out / f"masks-{self.source}"
         self.repaints = self.settings.masks.paint.rule == "argmax"  # the other rule compares no scores
         self.final = self.repainted if self.repaints else self.painted(self.source)
@@ -217,8 +215,7 @@ class Way:
 
     def repaint(self) -> dict[str, Any]:
         """Paint the training images by the tagged run and the segmenter together: their final masks."""
-        given = self.settings.masks
-        before = choose_refiners(given.refine, open_run(self.run), given.look, given.paint, given.method)
+        before = choose_refiners(self.settings.masks, open_run(self.run).own_probe is not None)
         names = tuple(name for name in refiner_names() if before.uses(name) or name == SEGMENTER_REFINER)
         refined = before.model_copy(update={"names": names, "segmenter": str(self.segmenter)})
         settings = self.settings.masks.model_copy(update={"split": self.source, "refine": refined})

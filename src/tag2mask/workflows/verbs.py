@@ -33,7 +33,7 @@ def run(data: Path, out: Path, settings: WholeSettings, quick: bool) -> WholeRes
 
 
 def train(data: Path, out: Path, settings: TrainSettings, resume: bool, no_probe: bool) -> TrainResult:
-    """Train a run and, unless told not to, its probe."""
+    """Train a run, and its probe unless ``no_probe`` is set."""
     return own_probe.train(data, out, settings, resume, not no_probe)
 
 
