@@ -41,7 +41,7 @@ from tag2mask.viewer import serve as serving
 from tag2mask.workflows import bench as benching
 from tag2mask.workflows import compare as comparing
 from tag2mask.workflows import doctor as diagnosing
-from tag2mask.workflows import on_ray, own_probe
+from tag2mask.workflows import on_ray, training
 from tag2mask.workflows.bench import BenchResult
 from tag2mask.workflows.compare import Comparison, ComparisonResult
 from tag2mask.workflows.doctor import Diagnosis
@@ -167,10 +167,10 @@ def train(
     if isinstance(tagged, str | Path):
         if val or classes is not None:
             raise SettingsError("val and classes are for images in memory; a folder has splits/val.txt and classes.txt")
-        return own_probe.train(as_path(tagged), as_path(out), parsed, resume, probe)
+        return training.train(as_path(tagged), as_path(out), parsed, resume, probe)
     images = Pairs(tagged, parsed.data, classes)
     validation = Pairs(val, parsed.data, [*images.classes.pixel_names], "val")
-    return own_probe.train_in_memory(images, list(validation), as_path(out), parsed, resume, probe)
+    return training.train_in_memory(images, list(validation), as_path(out), parsed, resume, probe)
 
 
 def import_checkpoint(

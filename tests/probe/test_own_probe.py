@@ -63,6 +63,7 @@ def test_train_ends_with_a_probe_that_masks_use(
     assert call(monkeypatch, *words) == 0
     assert "run/probe: " in capsys.readouterr().err
     assert call(monkeypatch, "masks", tmp_path / "run") == 0
+    assert "0 failures; refined by probe and crf" in capsys.readouterr().out
     used = refiners(tmp_path / "run/masks-train")
     assert (used["names"], used["probe"]) == (["probe", "crf"], None)  # no place, so that the run can be moved
     assert open_mask_set(tmp_path / "run/masks-train").manifest["probe"]["name"] == "probe"

@@ -222,12 +222,13 @@ def open_finished(path: Path) -> MaskSet:
 class MaskSetSummary:
     """Result of painting: the number of masks in ``path``, and the images that failed.
 
-    ``fallbacks`` counts images without a predicted tag, painted with the best class instead; ``untagged`` counts images
-    without any tag, which are all background.
+    ``refiners`` are those of the masks; ``fallbacks`` counts images without a predicted tag, painted with the best
+    class instead; ``untagged`` counts images without any tag, which are all background.
     """
 
     path: Path
     images: int
+    refiners: list[str]
     fallbacks: int
     untagged: int
     failures: dict[str, str]
@@ -240,13 +241,16 @@ class MaskSetSummary:
         """Return the output for people."""
         untagged = f"{self.untagged} of them without any tag, " if self.untagged else ""
         masks, failures = counted(self.images, "mask"), counted(len(self.failures), "failure")
-        return [f"{spell(str(self.path))}: {masks}, {untagged}{failures}"]
+        refined = f"; refined by {' and '.join(self.refiners)}" if self.refiners else ""
+        return [f"{spell(str(self.path))}: {masks}, {untagged}{failures}{refined}"]
 
 
 def summarise(path: Path, manifest: Mapping[str, Any]) -> MaskSetSummary:
     """Return the summary of a finished mask set or shard with this manifest."""
+    refiners = manifest["settings"].get("refine", {}).get("names") or []
     untagged = sum(not tags for tags in manifest["image_tags"].values())
-    return MaskSetSummary(path, manifest["images"], len(manifest["fallbacks"]), untagged, dict(manifest["failures"]))
+    fallbacks, failures = len(manifest["fallbacks"]), dict(manifest["failures"])
+    return MaskSetSummary(path, manifest["images"], refiners, fallbacks, untagged, failures)
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,9 @@ class Painter:
         self.settings = settings
         self.localizer = Localizer(run, settings)
         self.brush = self.localizer.brush
-        self.walk = None if settings.refine.walk is None else own_walk(Path(settings.refine.walk), run)
+        self.walk = None if settings.refine.walk is None else matching_walk(Path(settings.refine.walk), run)
         probe = probe_folder(settings.refine, run)
-        self.probe = None if probe is None else own_probe(probe, run)
+        self.probe = None if probe is None else matching_probe(probe, run)
         student = settings.refine.segmenter
         self.segmenter = None if student is None else open_trained(Path(student), run.classes)
 
@@ -126,7 +126,7 @@ class Painter:
         return finest_grid(look, side, self.localizer.method.patch, height, width)
 
 
-def own_probe(path: Path, run: Run) -> Probe:
+def matching_probe(path: Path, run: Run) -> Probe:
     """Open a probe that was trained with this run.
 
     Raises:
@@ -139,7 +139,7 @@ def own_probe(path: Path, run: Run) -> Probe:
     return probe
 
 
-def own_walk(path: Path, run: Run) -> Walk:
+def matching_walk(path: Path, run: Run) -> Walk:
     """Open a walk that takes as many bands as this run.
 
     Raises:

@@ -33,7 +33,7 @@ from tag2mask.training.loop import Material, Trainer, prepare_method, train
 from tag2mask.training.memory import USED, free_bytes, measure_costs, measure_step, optimiser_bytes
 from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import complete
-from tag2mask.workflows.own_probe import gets_probe
+from tag2mask.workflows.training import gets_probe
 
 FEW, MANY = 24, 256  # images that every step is measured on: on a CPU, on a GPU
 STEPS = ("train", "probe", "masks", "segment", "predict")

@@ -108,7 +108,7 @@ def paint_on_ray(paint: Paint, of: int, out: Path) -> MaskSetSummary:
             bar.advance()
     failures = {name: reason for one in found for name, reason in one["failures"].items()}
     images, fallbacks, untagged = (sum(one[key] for one in found) for key in ("images", "fallbacks", "untagged"))
-    return MaskSetSummary(out, images, fallbacks, untagged, failures)
+    return MaskSetSummary(out, images, found[0]["refiners"], fallbacks, untagged, failures)
 
 
 @contextmanager

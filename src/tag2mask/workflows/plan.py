@@ -14,9 +14,9 @@ from tag2mask.stored import read_stored
 from tag2mask.training.run import OWN_PROBE
 from tag2mask.training.settings import epochs_for
 from tag2mask.vit.weights import patch_of
-from tag2mask.workflows.own_probe import gets_probe
 from tag2mask.workflows.settings import WholeSettings as WholeSettings
 from tag2mask.workflows.stages import DONE
+from tag2mask.workflows.training import gets_probe
 
 PLAN, RUN, SEGMENTER = "plan.json", "run", "segmenter"
 # The products of each group of settings; groups not listed affect everything.

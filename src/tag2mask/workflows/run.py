@@ -41,9 +41,9 @@ from tag2mask.shown import Shown, Table
 from tag2mask.training.checkpoint import can_resume
 from tag2mask.training.loop import train
 from tag2mask.training.run import OWN_PROBE, open_run
-from tag2mask.workflows.own_probe import add_probe
 from tag2mask.workflows.plan import PLAN, RUN, SEGMENTER, Plan, require_same_plan
 from tag2mask.workflows.stages import Stages, announce
+from tag2mask.workflows.training import add_probe
 
 SCORES, REPORT, TEST = "scores.json", "report.html", "test"
 

@@ -18,7 +18,7 @@ from tag2mask.shown import PlainResult
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as comparison
-from tag2mask.workflows import own_probe
+from tag2mask.workflows import training
 from tag2mask.workflows.demo import run_demo
 from tag2mask.workflows.on_ray import make_masks
 from tag2mask.workflows.plan import Plan
@@ -34,7 +34,7 @@ def run(data: Path, out: Path, settings: WholeSettings, quick: bool) -> WholeRes
 
 def train(data: Path, out: Path, settings: TrainSettings, resume: bool, no_probe: bool) -> TrainResult:
     """Train a run, and its probe unless ``no_probe`` is set."""
-    return own_probe.train(data, out, settings, resume, not no_probe)
+    return training.train(data, out, settings, resume, not no_probe)
 
 
 def masks(
