@@ -38,7 +38,7 @@ def features(arguments: argparse.Namespace) -> tuple[Tensor, Tensor, int]:
     assert isinstance(built.segmenter, ViTSegmenter)
     encoder = built.segmenter.encoder.eval()
     mean, std, data = built.mean, built.std, run.settings.data
-    crops = LabelledCrops(labels.photographs, run.classes, SIDE, data, mean, std, settings.augment)
+    crops = LabelledCrops(labels.images, run.classes, SIDE, data, mean, std, settings.augment)
     at = torch.arange(encoder.patch // 2, SIDE, encoder.patch)
     patches, classes = [], []
     for index in range(arguments.crops):

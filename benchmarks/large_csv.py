@@ -34,7 +34,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     report = json.loads(done.stdout.splitlines()[-1])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"{report['tagged']} rows, {report['photographs']} files, {len(report['problems'])} problems")
+    print(f"{report['tagged']} rows, {report['images']} files, {len(report['problems'])} problems")
     print(f"{seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU time, peak {used.ru_maxrss / 1024:.0f} MiB")
 
 
@@ -42,7 +42,7 @@ def write_table(root: Path, rows: int, classes: int) -> None:
     """Write rows with one to three of ``classes`` tags; 1000 files per folder, nine tenths of them for training."""
     chance = random.Random(0)
     names = [f"class {number}" for number in range(classes)]
-    files = [f"{number // 1000:04d}/photograph_{number:07d}.jpg" for number in range(rows)]
+    files = [f"{number // 1000:04d}/image_{number:07d}.jpg" for number in range(rows)]
     for number in range(0, rows, 1000):
         (root / f"images/{number // 1000:04d}").mkdir(parents=True)
     for file in files:

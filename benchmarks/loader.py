@@ -67,7 +67,7 @@ def main() -> None:
     show("the training step", "", "", step, step)
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            write_photographs(Path(folder), size, arguments.images)
+            write_images(Path(folder), size, arguments.images)
             for cache, first, workers in rows(size):
                 once = first or (cache is None and min(size) > SIDE)
                 rate = loader_rate(Path(folder), cache, workers, arguments.images if once else arguments.reads)
@@ -88,7 +88,7 @@ def show(what: str, cache: str, workers: str, rate: Rate, step: Rate) -> None:
     print(f"| {what} | {cache} | {workers} | {1 / rate.clock:.1f} | {1 / rate.cpu:.1f} | {rate.cpu / step.cpu:.2f} |")
 
 
-def write_photographs(root: Path, size: tuple[int, int], count: int) -> None:
+def write_images(root: Path, size: tuple[int, int], count: int) -> None:
     """Write JPEGs of smooth shapes with some noise, about as large as a camera's; one tag each."""
     chance = np.random.default_rng(0)
     (root / "images").mkdir()

@@ -231,20 +231,20 @@ def test_a_wrong_threshold_is_named_as_it_was_given(text: str) -> None:
     with pytest.raises(SettingsError) as error:
         MaskSettings.read({"threshold": text})
     wrong = text.rpartition(",")[2]
-    assert str(error.value) == f"--threshold {wrong}: wanted mean, otsu, agreement or a number above 0, at most 1"
+    assert str(error.value) == f"--threshold {wrong}: expected mean, otsu, agreement or a number above 0, at most 1"
 
 
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("threshold=5", "masks: paint.threshold: wanted mean, otsu or a number from 0 to 1, got 5"),
+        ("threshold=5", "masks: paint.threshold: expected mean, otsu or a number from 0 to 1, got 5"),
         (
             "class_thresholds.cow=foo",
-            "masks: paint.class_thresholds.cow: wanted mean, otsu or a number from 0 to 1, got 'foo'",
+            "masks: paint.class_thresholds.cow: expected mean, otsu or a number from 0 to 1, got 'foo'",
         ),
         (
             "background.value=0",
-            "masks: paint.background.value: wanted mean, otsu, agreement or a number above 0, got 0",
+            "masks: paint.background.value: expected mean, otsu, agreement or a number above 0, got 0",
         ),
         ("background.policy=power", "masks: paint.background: the policy power needs a number as value"),
     ],

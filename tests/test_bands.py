@@ -33,7 +33,7 @@ def test_the_whole_way(
         return dict(json.loads(capsys.readouterr().out.splitlines()[-1]))
 
     run, student, out = tmp_path / "run", tmp_path / "student", tmp_path / "out"
-    assert go("check", world)["photographs"] == 12
+    assert go("check", world)["images"] == 12
     go("train", world, "--out", run, "--epochs", 1, *SMALL)
     config = yaml.safe_load((run / "config.yaml").read_text())
     own = yaml.safe_load((world / "dataset.yaml").read_text())

@@ -94,7 +94,7 @@ def test_the_whole_way(
             "1.0,1.5",
         ],
     ]
-    keys = ["photographs", "best_ap", "images", "miou", "report", "kept", "images"]
+    keys = ["images", "best_ap", "images", "miou", "report", "kept", "images"]
     for verb, key in zip(verbs, keys, strict=True):
         assert call(monkeypatch, *verb, "--json") == 0
         assert key in json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -170,7 +170,7 @@ def test_check_exits_with_1_if_training_could_not_work(squares: Path, monkeypatc
     assert call(monkeypatch, "check", squares) == 1
 
 
-def test_masks_exits_with_1_if_a_photograph_failed(
+def test_masks_exits_with_1_if_an_image_failed(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
@@ -209,7 +209,7 @@ def test_ctrl_c_is_one_line_exit_code_130_and_nothing_is_lost(squares: Path, tmp
     ],
     ids=" ".join,
 )
-def test_no_verb_writes_among_the_photographs(
+def test_no_verb_writes_among_the_images(
     arguments: list[str],
     run: Path,
     masks: Path,
@@ -255,7 +255,7 @@ def test_class_names_that_look_like_markup_are_printed_as_they_are(
         "per_class": dict.fromkeys(MARKUP, 3.0),
     }
     scores |= {"precision_per_class": scores["per_class"], "recall_per_class": scores["per_class"]}
-    report = CheckReport(photographs=3, tagged=3, splits={"[/x]": 3}, tags_per_image={1: 3})
+    report = CheckReport(images=3, tagged=3, splits={"[/x]": 3}, tags_per_image={1: 3})
     report.images_per_class = dict.fromkeys((*MARKUP, "a\udcff", "Kühe"), 1)
     report.error("images/[/red]\udcff.jpg: is damaged")
     row = {"mask_set": "[/red]", "images": 1, "tags": "given", "miou": None, "random_miou": None}

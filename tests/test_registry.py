@@ -176,7 +176,7 @@ def test_the_pages_source_is_prepared(page: None, squares: Path, tmp_path: Path)
     with pytest.raises(DataError, match=r"holds no such images; expected: ROOT/TAG_NUMBER\.png"):
         open_source("stems", photos, {})
     made = tag2mask.prepare("stems", photos, tmp_path / "made", between="-")
-    assert (made.photographs, made.tagged) == (3, 3)
+    assert (made.images, made.tagged) == (3, 3)
     rows = (tmp_path / "made/labels.csv").read_text().splitlines()[1:]
     assert sorted(rows) == ["cow-0.png,cow", "cow-2.png,cow", "dog-1.png,dog"]
 

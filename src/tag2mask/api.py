@@ -320,7 +320,7 @@ def segment(
 @takes(PredictSettings)
 def predict(
     model: str | Path,
-    photographs: str | Path | Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     out: str | Path,
     split: str | None = None,
     shard: str | None = None,
@@ -330,7 +330,7 @@ def predict(
 
     Args:
         model: A segmenter, a tagged run or an ONNX file, or its URL (docs/clusters.md).
-        photographs: One or several image files or folders, or their URLs; an empty list with ``split``.
+        images: One or several image files or folders, or their URLs; an empty list with ``split``.
         out: New folder for the mask set; the URL of a folder for shards.
         split: A split of the data that the model was trained on, instead of images.
         shard: Paint only this part of the images, ``"3/16"`` or ``"auto"``, into one file of ``out``; see ``merge``.
@@ -343,7 +343,7 @@ def predict(
     Raises:
         Tag2MaskError: The message says what is wrong, where, and how to fix it.
     """
-    given = [photographs] if isinstance(photographs, str | Path) else photographs
+    given = [images] if isinstance(images, str | Path) else images
     paths = [as_path(path, fetch) for path in given]
     return on_ray.predict(
         as_path(model, fetch), paths, as_path(out, show), PredictSettings.parse(settings), split, shard
@@ -422,7 +422,7 @@ def compare(
     methods = require_names(methods, "methods")
     train_as, paint_as = TrainSettings.parse(settings), MaskSettings.parse(masks or {})
     plan = Comparison(as_path(folder), as_path(out), methods, tuple(seeds), budget_minutes, train_as, paint_as)
-    return ComparisonResult(**comparing.compare(plan))
+    return comparing.compare(plan)
 
 
 @overload

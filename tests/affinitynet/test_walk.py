@@ -167,7 +167,7 @@ def test_a_walk_stays_where_nothing_is_alike_and_spreads_where_all_is() -> None:
     torch.testing.assert_close(walk(scores, together, 6), scores.mean(1, keepdim=True).expand(2, 9))
 
 
-def test_scores_are_padded_and_pooled_like_the_photograph() -> None:
+def test_scores_are_padded_and_pooled_like_the_image() -> None:
     maps = torch.arange(6.0).view(1, 2, 3)
     torch.testing.assert_close(to_patches(maps, (2, 3), 2), torch.tensor([[[2.0, 3.5]]]))
 
@@ -303,7 +303,7 @@ def test_the_same_seed_gives_the_same_walk_and_truth_is_not_needed(trained: Path
     again, before = (load_file(folder / "walk.safetensors") for folder in (tmp_path / "again", walked))
     for name, weights in before.items():  # sums over pairs are added in no fixed order
         torch.testing.assert_close(again[name], weights, atol=1e-5, rtol=0)
-    assert summary.photographs == 8
+    assert summary.images == 8
 
 
 def test_without_a_background_there_is_no_such_term(squares: Path, small: dict[str, object], tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_the_verb_and_the_refiner(
     options = ["--epochs", 1, "--set", "side=48", "--set", "masks.method.map_layers=1"]
     assert call(monkeypatch, "refine-train", trained / "run", "--out", out, "--json", *options) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (told["walk"], told["photographs"]) == (str(out), 8)
+    assert (told["walk"], told["images"]) == (str(out), 8)
     masks = ["masks", trained / "run", "--split", "val", "--refine", "pamr,walk,crf", "--walk", out]
     assert call(monkeypatch, *masks, "--out", tmp_path / "set") == 0
     made = open_mask_set(tmp_path / "set")
@@ -388,7 +388,7 @@ def test_resumed_after_any_step_it_is_the_uninterrupted_walk_bit_for_bit(
         open_walk(out)
     with pytest.raises(RunError, match="is not empty; choose another --out, or continue with --resume"):
         train_walk(trained / "run", out, settings)
-    assert train_walk(trained / "run", out, settings, resume=True).photographs == 8
+    assert train_walk(trained / "run", out, settings, resume=True).images == 8
     require_alike(out, walked)
     before = (out / "walk.safetensors").stat().st_mtime_ns
     train_walk(trained / "run", out, settings, resume=True)  # finished: nothing is left to do
@@ -512,14 +512,14 @@ def test_settings_of_the_verb(trained: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "walk").exists()
 
 
-def test_photographs_without_tags_are_left_out_unless_tags_are_predicted(trained: Path, tmp_path: Path) -> None:
+def test_images_without_tags_are_left_out_unless_tags_are_predicted(trained: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(trained / "run", tmp_path / "run"))
     data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
     config = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**config, "data": str(data)}))
     lines = (data / "labels.csv").read_text().splitlines()
     (data / "labels.csv").write_text("\n".join(lines[:4]) + "\n")
-    assert train_walk(run, tmp_path / "given", WalkSettings.parse(QUICK)).photographs == 3
+    assert train_walk(run, tmp_path / "given", WalkSettings.parse(QUICK)).images == 3
     (data / "labels.csv").write_text("image,labels\np11.png,red\n")
     with pytest.raises(DataError, match="no image of split train has tags"):
         train_walk(run, tmp_path / "none", WalkSettings.parse(QUICK))

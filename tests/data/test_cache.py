@@ -30,9 +30,7 @@ TRANSFORM = train_transform(32, (0.5,) * 3, (0.25,) * 3, AugmentSettings())
 NOISE = np.random.default_rng(0)
 
 
-def photograph(
-    root: Path, shape: tuple[int, int, int] = (40, 60, 3), dtype: str = "uint8", name: str = "a/p.1"
-) -> Sample:
+def image(root: Path, shape: tuple[int, int, int] = (40, 60, 3), dtype: str = "uint8", name: str = "a/p.1") -> Sample:
     pixels = NOISE.random(shape) * (1 if dtype.startswith("float") else np.iinfo(dtype).max)
     path = root / f"images/{name}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,8 +51,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 @pytest.mark.parametrize("side", [40, 41, 500])
-def test_a_photograph_that_is_no_larger_is_read_as_it_is(tmp_path: Path, side: int) -> None:
-    sample = photograph(tmp_path)
+def test_an_image_that_is_no_larger_is_read_as_it_is(tmp_path: Path, side: int) -> None:
+    sample = image(tmp_path)
     assert np.array_equal(read(tmp_path, sample, side), read_image(sample.image, 3))
     assert not [path for path in (tmp_path / ".cache").rglob("*") if path.is_file()]
 
@@ -75,7 +73,7 @@ def test_a_photograph_that_is_no_larger_is_read_as_it_is(tmp_path: Path, side: i
 def test_a_copy_is_made_once_and_loses_nothing(
     tmp_path: Path, made: list[Path], bands: int, dtype: str, suffix: str
 ) -> None:
-    sample = photograph(tmp_path, (40, 60, bands), dtype)
+    sample = image(tmp_path, (40, 60, bands), dtype)
     first, again = (read(tmp_path, sample, bands=bands) for _ in range(2))
     assert made == [sample.image]
     assert np.array_equal(first, again)
@@ -86,37 +84,37 @@ def test_a_copy_is_made_once_and_loses_nothing(
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_every_pixel_is_averaged_and_none_leaves_the_range(tmp_path: Path, dtype: str) -> None:
-    sample = photograph(tmp_path, (64, 96, 3), dtype)
+    sample = image(tmp_path, (64, 96, 3), dtype)
     pixels, small = read_image(sample.image, 3).astype(float), read(tmp_path, sample, 8).astype(float)
     assert pixels.min() <= small.min() < small.max() <= pixels.max()
     assert small.std() < pixels.std() / 4
     np.testing.assert_allclose(small.mean((0, 1)), pixels.mean((0, 1)), rtol=0.03)
 
 
-def test_photographs_are_turned_before_they_shrink(tmp_path: Path) -> None:
+def test_images_are_turned_before_they_shrink(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (60, 40)).save(tmp_path / "p.jpg", exif=exif)
     assert read(tmp_path, Sample("p", tmp_path / "p.jpg")).shape == (24, 16, 3)
 
 
-def test_a_changed_photograph_is_noticed(tmp_path: Path, made: list[Path]) -> None:
-    sample = photograph(tmp_path)
+def test_a_changed_image_is_noticed(tmp_path: Path, made: list[Path]) -> None:
+    sample = image(tmp_path)
     before = read(tmp_path, sample)
-    photograph(tmp_path)  # as large, other pixels
+    image(tmp_path)  # as large, other pixels
     os.utime(sample.image, ns=(0, 1))
     after = read(tmp_path, sample)
     assert len(made) == 2
     assert not np.array_equal(before, after)
     assert np.array_equal(read(tmp_path, sample), after)
-    photograph(tmp_path, (16, 16, 3))
+    image(tmp_path, (16, 16, 3))
     assert np.array_equal(read(tmp_path, sample), read_image(sample.image, 3))
 
 
-def test_a_photograph_that_was_only_touched_is_hashed_once(
+def test_an_image_that_was_only_touched_is_hashed_once(
     tmp_path: Path, made: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample = photograph(tmp_path)
+    sample = image(tmp_path)
     before = read(tmp_path, sample)
     os.utime(sample.image, ns=(0, 1))
     hashed: list[Path] = []
@@ -144,7 +142,7 @@ def flip(path: Path) -> None:
 def test_a_damaged_copy_is_made_anew(
     tmp_path: Path, made: list[Path], name: str, damage: Callable[[Path], None]
 ) -> None:
-    sample = photograph(tmp_path)
+    sample = image(tmp_path)
     before = read(tmp_path, sample)
     damage(tmp_path / ".cache/16/a" / name)
     for _ in range(2):
@@ -154,7 +152,7 @@ def test_a_damaged_copy_is_made_anew(
 
 @pytest.mark.parametrize("content", ["[]", "{}", "", "null", '{"stamp": 3}', "[" * 5000])
 def test_a_record_of_something_else_is_none(tmp_path: Path, made: list[Path], content: str) -> None:
-    sample = photograph(tmp_path)
+    sample = image(tmp_path)
     read(tmp_path, sample)
     (tmp_path / ".cache/16/a/p.1.rec").write_text(content)
     read(tmp_path, sample)
@@ -174,7 +172,7 @@ def read_all(root: Path, samples: list[Sample], seen: multiprocessing.Queue[list
 
 
 def test_two_processes_at_once_read_the_same(tmp_path: Path) -> None:
-    samples = [photograph(tmp_path, name=f"p{i}") for i in range(20)]
+    samples = [image(tmp_path, name=f"p{i}") for i in range(20)]
     context = multiprocessing.get_context("fork")
     seen = context.Queue()
     processes = [context.Process(target=read_all, args=(tmp_path, samples, seen)) for _ in range(2)]
@@ -208,7 +206,7 @@ def test_a_side_that_is_not_smaller_changes_nothing(squares: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_error(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    sample = photograph(tmp_path)
+    sample = image(tmp_path)
     copies = SmallCopies(tmp_path, 16, 3)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
@@ -222,7 +220,7 @@ def test_a_folder_that_cannot_be_written_is_one_error(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_missing_photograph_is_named(tmp_path: Path) -> None:
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"p\.png: the image is missing"):
         read(tmp_path, Sample("p", tmp_path / "p.png"))
 

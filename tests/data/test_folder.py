@@ -53,7 +53,7 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     assert [(sample.name, sample.tags) for sample in dataset] == [("cat/a", (0,)), ("cat/b", (0,)), ("dog/a", (1,))]
 
 
-def test_no_out_folder_among_the_photographs(squares: Path, tmp_path: Path) -> None:
+def test_no_out_folder_among_the_images(squares: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(squares / "images")
     for out in (squares / "images", squares / "images/deep/out", tmp_path / "link/out", squares / "x/../images/out"):
         with pytest.raises(
@@ -175,7 +175,7 @@ def test_a_missing_root_is_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_the_shared_photographs(shared_data: Path) -> None:
+def test_the_shared_images(shared_data: Path) -> None:
     train = open_dataset(shared_data, PLAIN, "train")
     assert (len(train), len(train.classes), train.classes.background) == (354, 21, None)
     assert all(sample.tags is None and sample.truth is None for sample in open_dataset(shared_data, PLAIN, "test"))

@@ -36,7 +36,7 @@ def test_an_item_depends_on_its_seed_and_index_alone(squares: Path) -> None:
     assert (first.shape, tags.shape, tags.sum()) == ((3, 32, 32), (3,), 2)
 
 
-def test_only_photographs_with_known_tags_are_learned_from(squares: Path) -> None:
+def test_only_images_with_known_tags_are_learned_from(squares: Path) -> None:
     (squares / "labels.csv").write_text("image,labels\np00.png,red\np01.png,\n")
     dataset = open_dataset(squares, DataSettings(), "train")
     images = TaggedImages(squares, dataset, DataSettings(), TRANSFORM)
@@ -45,7 +45,7 @@ def test_only_photographs_with_known_tags_are_learned_from(squares: Path) -> Non
         TaggedImages(squares, open_dataset(squares, DataSettings(), "val"), DataSettings(), TRANSFORM)
 
 
-def test_training_opens_photographs_and_no_truth(squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_opens_images_and_no_truth(squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Path] = []
 
     def identity(image: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def test_training_opens_photographs_and_no_truth(squares: Path, monkeypatch: pyt
     assert opened == [squares / f"images/p{i:02d}.png" for i in range(8)]
 
 
-def test_a_photograph_that_went_missing_is_named(squares: Path) -> None:
+def test_an_image_that_went_missing_is_named(squares: Path) -> None:
     dataset = open_dataset(squares, DataSettings(), "train")
     (squares / "images/p03.png").unlink()
     with pytest.raises(DataError, match=r"p03\.png: the image is missing"):

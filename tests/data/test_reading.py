@@ -29,7 +29,7 @@ def test_arrays_carry_any_bands_and_integers_scale_by_their_type(tmp_path: Path)
         read_image(tmp_path / "a.npy", 3)
 
 
-def test_photographs_are_turned_upright(tmp_path: Path) -> None:
+def test_images_are_turned_upright(tmp_path: Path) -> None:
     image = Image.new("RGB", (6, 4))
     exif = image.getexif()
     exif[0x0112] = 6

@@ -14,7 +14,7 @@ GENERATOR = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("shape", [(90, 61), (33, 200), (17, 12), (32, 32)])
-def test_photographs_are_as_torch_makes_them(shape: tuple[int, int]) -> None:
+def test_images_are_as_torch_makes_them(shape: tuple[int, int]) -> None:
     image = GENERATOR.random((4, *shape), np.float32)
     wanted, size = eval_resize(torch.from_numpy(image), 32, 1, [0.0] * 4, [1.0] * 4)
     assert size == fitted_size(*shape, 32)

@@ -93,7 +93,7 @@ def test_the_files_say_so_and_keep_the_rest(tmp_path: Path) -> None:
     assert DataSettings().completed(tmp_path).mean == pytest.approx((0.5, 0.5))
 
 
-def test_nothing_is_written_if_a_photograph_is_wrong(tmp_path: Path) -> None:
+def test_nothing_is_written_if_an_image_is_wrong(tmp_path: Path) -> None:
     write_set(tmp_path, [np.zeros((2, 2, 5), np.uint8), np.zeros((2, 2, 4), np.uint8)])
     with pytest.raises(DataError, match=r"1\.npy: has shape \(2, 2, 4\)"):
         write_statistics(tmp_path, DataSettings(bands=5))

@@ -86,7 +86,7 @@ def test_the_interval_holds_the_score_and_narrows_with_more_images() -> None:
 
 
 @pytest.mark.real
-def test_random_painting_on_the_shared_photographs(shared_data: Path) -> None:
+def test_random_painting_on_the_shared_images(shared_data: Path) -> None:
     """The issue's figure for painting at random among the given tags: 31."""
     dataset = open_dataset(shared_data, DataSettings(), "train")
     expected = np.zeros((21, 22))

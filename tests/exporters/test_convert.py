@@ -275,7 +275,7 @@ def test_a_hole_is_cut_open_and_corners_do_not_connect() -> None:
     assert ([len(points) for points in pieces], holes) == ([4, 4, 4], 0)
 
 
-def test_file_names_have_the_photographs_suffix(simple: Path, tmp_path: Path) -> None:
+def test_file_names_have_the_images_suffix(simple: Path, tmp_path: Path) -> None:
     require_extra("coco")
     (tmp_path / "photos/b").mkdir(parents=True)
     Image.new("RGB", (3, 2)).save(tmp_path / "photos/b/c.JPG", format="JPEG")
@@ -287,7 +287,7 @@ def test_file_names_have_the_photographs_suffix(simple: Path, tmp_path: Path) ->
         convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", "jpg")
     assert not (tmp_path / "out.json").exists()
     conversion = convert(simple, "coco", tmp_path / "out.json", tmp_path / "photos", ".png")
-    assert conversion.counts["photographs_not_found"] == 1
+    assert conversion.counts["images_not_found"] == 1
     assert file_names(conversion) == ["a.png", "b/c.JPG"]
 
 
@@ -295,7 +295,7 @@ def file_names(conversion: Conversion) -> list[str]:
     return [image["file_name"] for image in json.loads(conversion.path.read_text())["images"]]
 
 
-def test_predicted_photographs_are_found_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predicted_images_are_found_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require_extra("coco")
     places = {"folder/a.bmp": "a", "folder/b.c/d.TIF": "b.c/d", "single/e.Jpg": "e", "here/a.png": None}
     for place in places:
@@ -315,10 +315,10 @@ def test_predicted_photographs_are_found_where_they_were(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("photographs", [{}, {"photographs": "split val of elsewhere"}])
 def test_a_mask_set_that_names_no_place_finds_nothing_in_the_current_folder(
-    photographs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_extra("coco")
-    writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), photographs)
+    writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), images)
     writer.add("a", Painted(np.zeros((2, 3), np.int64), [], False))
     writer.finish({})
     (tmp_path / "a.png").touch()
@@ -399,9 +399,7 @@ def test_geotiff_wants_sources_of_the_masks_size(simple: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_photographs_turned_by_exif_have_masks_as_seen_and_no_place(
-    orientation: int, suffix: str, tmp_path: Path
-) -> None:
+def test_images_turned_by_exif_have_masks_as_seen_and_no_place(orientation: int, suffix: str, tmp_path: Path) -> None:
     require_extra("geotiff")
     import rasterio
 

@@ -94,7 +94,7 @@ class OwnPlace:
                 file.write(f'{{"name": "{mask.stem}", "tags": ["red", "blue"], "fallback": false}}\n')
         assert not writer.tags
         write_json(root / "whole/plan.json", self.plan().to_json())
-        checked = {"photographs": 12, "splits": {"train": 8, "val": 4}, "warnings": 0}
+        checked = {"tagged": 8, "splits": {"train": 8, "val": 4}, "warnings": 0}
         write_json(root / "whole/done.json", {"check": checked, "evaluate": {"scores": [SCORES]}})
         write_json(
             root / "compared/plan.json", {"budget_minutes": 3.0, "train": {}, "masks": {}, "epochs": {"linear": 7}}

@@ -113,7 +113,7 @@ def test_damaged_masks_are_read_or_named(folder: Path) -> None:
 def test_check_and_predict_go_on_past_all_of_them(folder: Path) -> None:
     report = check(folder, DataSettings())
     named = [problem.message for problem in report.problems if problem.severity == "error"]
-    assert report.photographs == COUNT + 1
+    assert report.images == COUNT + 1
     failures: dict[str, str] = {}
     samples = [Sample(name, path) for name, path in images(folder).items()]
     read = [sample.name for batch in batches(samples, DataSettings(), 8, failures) for sample, _ in batch]

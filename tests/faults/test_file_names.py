@@ -53,7 +53,7 @@ def test_what_is_called_like_an_image_and_is_no_file_is_named(data: Path, monkey
         told = "images: 3 entries are named like images but are not files, pipe.png first; remove them"
         for report in (check(data, DataSettings()), check_names(data, DataSettings(), lambda count: None)):
             assert [problem.message.endswith(told) for problem in report.problems] == [True]
-            assert report.photographs == 12
+            assert report.images == 12
 
 
 READ = ["labels.csv", "classes.txt", "splits/train.txt", "dataset.yaml"]

@@ -385,13 +385,13 @@ def test_xml_entities_do_not_multiply(around: Path, verb: Verb) -> None:
 def test_copies_that_came_with_a_data_set_are_not_believed(squares: Path) -> None:
     copies = SmallCopies(squares, 16, 3)
     sample = open_folder(squares, DataSettings()).samples[0]
-    photograph, stamp = file_sha256(sample.image), asdict(stamp_of(sample.image))
+    image, stamp = file_sha256(sample.image), asdict(stamp_of(sample.image))
     arrays = [npy_of(np.zeros(shape, np.uint8)) for shape in ((9,), (16, 16), (17, 16, 4), (17, 17, 3))]
     arrays.append(npy_of(np.zeros((16, 16, 3), complex)))
     for suffix, content in [(".npy", content) for content in (shaped("(9000, 9000, 3)"), *arrays)] + [
         ("/../../../images/p00.png", arrays[0])
     ]:
-        record = {"photograph": photograph, "stamp": stamp, "bands": 3, "form": FORM, "suffix": suffix}
+        record = {"image": image, "stamp": stamp, "bands": 3, "form": FORM, "suffix": suffix}
         record["copy"] = hashlib.sha256(content).hexdigest()
         path = copies.folder / f"{sample.name}.rec"
         path.write_text(json.dumps(record))

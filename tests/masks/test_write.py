@@ -79,7 +79,7 @@ def test_interrupted_while_a_finished_set_goes_on_nothing_is_forgotten(tmp_path:
     assert open_finished(path).manifest == before
 
 
-def test_photographs_without_tags_are_counted(tmp_path: Path) -> None:
+def test_images_without_tags_are_counted(tmp_path: Path) -> None:
     writer = MaskSetWriter(tmp_path / "masks", CLASSES, {"settings": {}})
     for name, tags in (("a", ["cat"]), ("b", []), ("c", [])):
         writer.add(name, Painted(np.zeros((2, 3), np.int64), tags, fallback=False))

@@ -148,9 +148,7 @@ def test_another_call_into_the_same_folder_is_refused(run: Path) -> None:
         make_masks(run, split="val", out=run / "other")
 
 
-def test_a_photograph_that_cannot_be_read_is_noted_and_the_others_go_on(
-    run: Path, trained: Path, tmp_path: Path
-) -> None:
+def test_an_image_that_cannot_be_read_is_noted_and_the_others_go_on(run: Path, trained: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
     (data / "images/p09.png").write_bytes(b"no image")
     summary = make_masks(run, data, tmp_path / "set", split="val")
@@ -167,7 +165,7 @@ def test_given_tags_must_be_there_and_predicted_ones_need_none(run: Path, traine
     assert make_masks(run, data, tmp_path / "set", split="val", tags="predicted").images == 4
 
 
-def test_without_background_a_photograph_without_predicted_tags_gets_the_likeliest(
+def test_without_background_an_image_without_predicted_tags_gets_the_likeliest(
     run: Path, trained: Path, tmp_path: Path
 ) -> None:
     localizer = Localizer(open_run(run), MaskSettings(tags="predicted"))
@@ -181,7 +179,7 @@ def test_without_background_a_photograph_without_predicted_tags_gets_the_likelie
     assert localizer.tags_of(None, torch.tensor([-2.0, -1.0, -3.0])) == ([1], False)
 
 
-def test_a_negative_photograph_is_all_background(run: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_negative_image_is_all_background(run: Path, trained: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
     table = (data / "labels.csv").read_text().splitlines()
     (data / "labels.csv").write_text("\n".join(line if "p08" not in line else "p08.png," for line in table) + "\n")
@@ -189,7 +187,7 @@ def test_a_negative_photograph_is_all_background(run: Path, trained: Path, tmp_p
     assert (read_mask(open_mask_set(tmp_path / "set").mask("p08")) == 0).all()
 
 
-def test_maps_keep_the_photographs_proportions_and_flips_are_flipped_back(run: Path) -> None:
+def test_maps_keep_the_images_proportions_and_flips_are_flipped_back(run: Path) -> None:
     method = open_run(run).load_method()
     image = torch.rand(3, 40, 70)
     mirrored = image.flip(-1)

@@ -51,9 +51,9 @@ def same(first: Path, second: Path) -> float:
 def test_a_file_paints_what_its_folder_paints(
     files: dict[str, Path], trained: Path, tmp_path: Path, kind: str, settings: PredictSettings
 ) -> None:
-    photographs = [trained / "squares/images"]
+    images = [trained / "squares/images"]
     for model, out in ((files[kind], "torch"), (files["folder"] / f"{kind}.onnx", "onnx")):
-        assert predict(model, photographs, tmp_path / out, settings).images == 12
+        assert predict(model, images, tmp_path / out, settings).images == 12
     assert same(tmp_path / "torch", tmp_path / "onnx") > 0.999
     wanted, found = open_mask_set(tmp_path / "torch"), open_mask_set(tmp_path / "onnx")
     assert found.classes == wanted.classes
@@ -100,7 +100,7 @@ def test_without_a_background_a_run_has_a_class_everywhere(
 def test_what_is_wrong_is_one_line(
     files: dict[str, Path], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photographs, out = [trained / "squares/images"], tmp_path / "out"
+    images, out = [trained / "squares/images"], tmp_path / "out"
     segmenter, run = (files["folder"] / f"{kind}.onnx" for kind in ("segmenter", "run"))
     for model, setting, message in (
         (segmenter, {"refine": "pamr"}, "segmenter.onnx supports crf or none, not pamr"),
@@ -111,22 +111,22 @@ def test_what_is_wrong_is_one_line(
         (run, {"paint": {"class_thresholds": {"rod": 0.5}}}, "class 'rod', which .* does not have; did you mean red"),
     ):
         with pytest.raises(SettingsError, match=message):
-            predict(model, photographs, out, PredictSettings.parse(setting))
+            predict(model, images, out, PredictSettings.parse(setting))
     with pytest.raises(
         SettingsError, match=r"an \.onnx file, an imported run or a published model has no data set of its own"
     ):
         predict(segmenter, [], out, FIRST, "val")
     with pytest.raises(RunError, match="the file does not exist; write it with tag2mask export"):
-        predict(tmp_path / "none.onnx", photographs, out, FIRST)
+        predict(tmp_path / "none.onnx", images, out, FIRST)
     (tmp_path / "bad.onnx").write_bytes(b"no graph")
     with pytest.raises(RunError, match=r"bad\.onnx: cannot be opened"):
-        predict(tmp_path / "bad.onnx", photographs, out, FIRST)
+        predict(tmp_path / "bad.onnx", images, out, FIRST)
     strip_metadata(segmenter, tmp_path / "bare.onnx")
     with pytest.raises(RunError, match=r"its metadata are not from this version of tag2mask \('kind' is missing\)"):
-        predict(tmp_path / "bare.onnx", photographs, out, FIRST)
+        predict(tmp_path / "bare.onnx", images, out, FIRST)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="needs onnxruntime, which is not installed: pip install onnxruntime"):
-        predict(segmenter, photographs, out, FIRST)
+        predict(segmenter, images, out, FIRST)
     assert not out.exists()
 
 

@@ -21,7 +21,7 @@ from tag2mask.prediction.settings import PredictSettings
 FIRST = PredictSettings()
 
 
-def test_photographs_of_any_size_in_sub_folders(student: Path, tmp_path: Path) -> None:
+def test_images_of_any_size_in_sub_folders(student: Path, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     sizes = {"a/one": (33, 71), "a/b/two": (5, 9), "three": (90, 40), "four": (33, 71)}
     for name, size in sizes.items():
@@ -60,7 +60,7 @@ def test_single_files_and_what_cannot_be_read(student: Path, trained: Path, tmp_
     assert predict(student, given, tmp_path / "out", FIRST).images == 2  # the same call goes on
 
 
-def test_what_a_folder_holds_beside_photographs_is_told(
+def test_what_a_folder_holds_beside_images_is_told(
     student: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "new"
@@ -82,35 +82,35 @@ def test_a_split_of_the_runs_own_data(student: Path, tmp_path: Path) -> None:
     assert summary.images == 4
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["photographs"] == f"split val of {manifest['data']}"
-    found = [image.photograph for image in read_label_images(open_mask_set(tmp_path / "out"), None, None)]
+    found = [image.path for image in read_label_images(open_mask_set(tmp_path / "out"), None, None)]
     assert [path.name for path in found if path] == ["p08.png", "p09.png", "p10.png", "p11.png"]
 
 
 def test_what_is_wrong_is_one_line(student: Path, trained: Path, tmp_path: Path) -> None:
-    photograph, out = trained / "squares/images/p00.png", tmp_path / "out"
+    image, out = trained / "squares/images/p00.png", tmp_path / "out"
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
     for given, split, error, message in (
         ([], None, SettingsError, "no images: name files or a folder"),
-        ([photograph], "val", SettingsError, "give images or a split, not both"),
+        ([image], "val", SettingsError, "give images or a split, not both"),
         ([tmp_path / "none.png"], None, DataError, "does not exist"),
         ([tmp_path / "empty"], None, DataError, "holds no image"),
         ([tmp_path / "full/mine.txt"], None, DataError, "does not have the suffix of an image"),
-        ([photograph, photograph], None, DataError, "has the same name"),
+        ([image, image], None, DataError, "has the same name"),
         ([], "none", DataError, "the split does not exist"),
     ):
         with pytest.raises(error, match=message):
             predict(student, given, out, FIRST, split)
         assert not out.exists()
     with pytest.raises(MaskSetError, match="full is not empty"):
-        predict(student, [photograph], tmp_path / "full", FIRST)
+        predict(student, [image], tmp_path / "full", FIRST)
     with pytest.raises(RunError, match="is neither a segmenter nor a run"):
-        predict(tmp_path, [photograph], out, FIRST)
+        predict(tmp_path, [image], out, FIRST)
     unfinished = Path(shutil.copytree(student, tmp_path / "unfinished"))
     (unfinished / "model.safetensors").unlink()
     with pytest.raises(RunError, match=r"model\.safetensors is missing: the first epoch was never finished"):
-        predict(unfinished, [photograph], out, FIRST)
+        predict(unfinished, [image], out, FIRST)
 
 
 def test_a_data_folder_is_not_taken_for_a_folder_of_images(student: Path, trained: Path, tmp_path: Path) -> None:

@@ -47,19 +47,19 @@ def test_one_class_everywhere_stays() -> None:
 
 
 def test_refined_masks_are_whole(student: Path, trained: Path, tmp_path: Path) -> None:
-    photographs = [trained / "squares/images/p00.png"]
+    images = [trained / "squares/images/p00.png"]
     settings = PredictSettings.parse({"refine": "crf", "crf": "segmenter-coco"})
-    assert predict(student, photographs, tmp_path / "out", settings).images == 1
+    assert predict(student, images, tmp_path / "out", settings).images == 1
     made = open_mask_set(tmp_path / "out")
     assert made.manifest["settings"]["refine"]["names"] == ["crf"]
     assert made.manifest["settings"]["refine"]["crf"]["colour_place"] == 67
     assert read_mask(made.mask("p00")).max() < 4
     for setting, message in (
         ({"refine": "pamr"}, "supports crf or none"),
-        ({"crf": True}, "refine.crf: wanted settings or crf=NAME, one of mctformer, .*; --refine crf applies the CRF"),
+        ({"crf": True}, "refine.crf: expected settings or a name, mctformer, .*; --refine crf applies the CRF"),
         ({"crf_engine": "densecrf"}, "refine.crf_engine: expected 'torch' or 'pydensecrf2'"),
         ({"paint": {"rule": "ordered"}}, "paint cannot be set: it is for tagged runs"),
         ({"method": {"map_layers": 2}}, "method cannot be set: it is for tagged runs"),
     ):
         with pytest.raises(SettingsError, match=message):
-            predict(student, photographs, tmp_path / "other", PredictSettings.parse(setting))
+            predict(student, images, tmp_path / "other", PredictSettings.parse(setting))

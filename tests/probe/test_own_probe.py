@@ -18,9 +18,13 @@ import tag2mask
 from command import SMALL, call
 from squares import SMALL as SETTINGS
 from tag2mask.data.reading import read_mask
+from tag2mask.errors import SettingsError
+from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
-from tag2mask.probe import train as probing
+from tag2mask.probe import patches as gathering
+from tag2mask.probe import train as training
+from tag2mask.probe.linear import UNSURE
 from tag2mask.tensors import read_tensors, write_tensors
 from tag2mask.training.run import open_run
 from tag2mask.viewer.opening import opened_session
@@ -90,11 +94,10 @@ def test_a_network_from_scratch_gets_none(squares: Path, tmp_path: Path, small: 
         ({"refine": {"names": "probe"}}, ["probe"]),
         ({"refine": {"names": "none"}}, []),
         ({"refine": {"names": "pamr"}}, ["pamr"]),
-        ({"threshold": 0.2}, []),
+        ({"paint": {"background": {"value": 0.2}}}, []),
         ({"method": {"map_layers": 1}}, []),
         ({"look": {"flip": True}}, []),
         ({"look": {"max_patches": 4}}, []),
-        ({"refine": {"names": "probe"}, "look": {"flip": True}}, ["probe"]),
         ({"paint": {"rule": "ordered"}}, []),
     ],
 )
@@ -104,6 +107,29 @@ def test_what_is_asked_of_maps_is_not_ignored(
     tag2mask.make_masks(probed, out=tmp_path / "masks", **settings)
     assert refiners(tmp_path / "masks")["names"] == names
     assert (open_mask_set(tmp_path / "masks").manifest["probe"] is not None) == ("probe" in names)
+
+
+@pytest.mark.parametrize(
+    ("settings", "idle"),
+    [
+        ({"look": {"flip": True}}, "look"),
+        ({"method": {"map_layers": 1}}, "method"),
+        ({"refine": {"names": "affinity,pamr,probe"}}, "refine affinity and refine pamr"),
+        ({"paint": {"class_thresholds": {"red": 0.2}}}, "threshold"),
+        ({"paint": {"background": {"value": "otsu"}}}, "threshold"),
+    ],
+)
+def test_what_a_probe_would_ignore_is_refused(
+    probed: Path, tmp_path: Path, settings: dict[str, Any], idle: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"so {idle} would have no effect"):
+        tag2mask.make_masks(probed, out=tmp_path / "masks", **{"refine": {"names": "probe"}, **settings})
+    assert not (tmp_path / "masks").exists()
+
+
+def test_a_probe_has_no_threshold_to_tune(probed: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="leave out the refiner probe"):
+        tune_background(probed, None, MaskSettings.parse({"refine": {"names": "probe"}}), "val")
 
 
 def test_predictions_and_models_in_memory_use_it(probed: Path, tmp_path: Path) -> None:
@@ -136,15 +162,15 @@ def test_an_interrupted_one_is_named_and_continued(
     words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = iter(range(100))
-    gather = probing.patches_of
+    gather = gathering.patches_of
 
-    def interrupted(*arguments: Any) -> probing.Patches:
+    def interrupted(*arguments: Any) -> gathering.Patches:
         if next(found) == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return gather(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(probing, "patches_of", interrupted)
+        patch.setattr(gathering, "patches_of", interrupted)
         assert call(monkeypatch, *words) == 130
     assert call(monkeypatch, "masks", tmp_path / "run") == 2
     assert "run/probe is not finished: repeat the command that began it" in capsys.readouterr().err
@@ -155,7 +181,7 @@ def test_an_interrupted_one_is_named_and_continued(
 def test_if_nothing_is_sure_the_run_has_none(
     words: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(probing, "unanimous_labels", lambda labels_NL: labels_NL[:, 0] * 0 + probing.UNSURE)
+    monkeypatch.setattr(training, "unanimous_labels", lambda labels_NL: labels_NL[:, 0] * 0 + UNSURE)
     assert call(monkeypatch, *words) == 0
     assert "no probe, so masks are painted from class maps alone: no patch surely" in capsys.readouterr().err
     assert open_run(tmp_path / "run").own_probe is None

@@ -1,5 +1,7 @@
 """The probe: its sure patches, its linear layer and priors, and the verbs around it."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from tag2mask.data.loading import load_image
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import RunError, SettingsError
 from tag2mask.masks.localize import Localizer
-from tag2mask.masks.resolve import resolve_masks
+from tag2mask.masks.resolve import resolve_masks, tagged_samples
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import open_mask_set
 from tag2mask.painting.painter import Painter
+from tag2mask.probe import patches as gathering
 from tag2mask.probe import train as module
 from tag2mask.probe.linear import (
     NEVER,
@@ -33,6 +36,8 @@ from tag2mask.probe.settings import ProbeSettings
 from tag2mask.probe.sure_patches import empty_patches, sure_patches, unanimous_labels
 from tag2mask.probe.train import train_probe
 from tag2mask.refine import on_image as refining
+from tag2mask.tensors import write_tensors
+from tag2mask.training.interrupt import Interrupt
 from tag2mask.training.run import open_run
 
 QUICK = ProbeSettings(steps=60, batch_size=64, lr=0.05)
@@ -59,6 +64,11 @@ def test_sure_patches_are_high_and_lead_and_background_is_low() -> None:
 def test_a_tag_without_any_sure_patch_has_the_one_where_it_leads() -> None:
     maps = torch.tensor([[[1.0, 0.9, 0.0]], [[0.95, 1.0, 0.0]]])
     assert sure_patches(maps, [0, 1], True, sure=0.5, margin=0.2, bare=0.1).tolist() == [[1, 2, 0]]
+
+
+def test_a_tag_without_any_map_has_no_patch() -> None:
+    maps = torch.tensor([[[1.0, 0.0, 0.6]], [[0.0, 0.0, 0.0]]])
+    assert sure_patches(maps, [0, 1], True, sure=0.5, margin=0.2, bare=0.1).tolist() == [[1, 0, 1]]
 
 
 def test_an_image_without_tags_is_all_background() -> None:
@@ -110,8 +120,8 @@ def test_small_classes_are_labelled_by_the_last_look_and_large_ones_by_all(share
     image_N = torch.zeros(len(true_N), dtype=torch.int32)
     labels_NL = torch.stack([unsure_N, true_N], 1)
     none_N = torch.zeros_like(image_N).bool()
-    patches = module.Patches(features_ND.half(), labels_NL, none_N, image_N, torch.ones(1, 2, dtype=torch.bool))
-    found = module.learn_layers(patches, QUICK.model_copy(update={"rounds": 1}), background=True)
+    patches = gathering.Patches(features_ND.half(), labels_NL, none_N, image_N, torch.ones(1, 2, dtype=torch.bool))
+    found = module.learn_layers(patches, QUICK.model_copy(update={"rounds": 1}), True, Interrupt())
     assert found.small == small
     labels_N = true_N if small else unsure_N
     assert found.sure_S.tolist() == torch.bincount(labels_N[labels_N != UNSURE]).tolist()
@@ -126,8 +136,8 @@ def test_where_all_maps_are_empty_further_rounds_learn_background() -> None:
     image_N, allowed_IS = torch.zeros_like(place_N).int(), torch.ones(1, 2, dtype=torch.bool)
     boats = []
     for empty_N in (torch.zeros_like(water_N), water_N, torch.ones_like(water_N)):
-        patches = module.Patches(features_ND.half(), labels_NL, empty_N, image_N, allowed_IS)
-        found = module.learn_layers(patches, QUICK.model_copy(update={"rounds": 2}), background=True)
+        patches = gathering.Patches(features_ND.half(), labels_NL, empty_N, image_N, allowed_IS)
+        found = module.learn_layers(patches, QUICK.model_copy(update={"rounds": 2}), True, Interrupt())
         boats.append((found.probe(features_ND[water_N]).argmax(1) == 1).float().mean().item())
     assert boats[0] > 0.8
     assert boats[1] < 0.2
@@ -223,7 +233,7 @@ def test_stopped_and_called_again_it_learns_the_same(
 ) -> None:
     train_probe(learned, tmp_path / "whole", QUICK)
     seen: list[int] = []
-    patches_of = module.patches_of
+    patches_of = gathering.patches_of
 
     def interrupted(*arguments: Any) -> Any:
         seen.append(arguments[3])
@@ -231,7 +241,7 @@ def test_stopped_and_called_again_it_learns_the_same(
             raise KeyboardInterrupt
         return patches_of(*arguments)
 
-    monkeypatch.setattr(module, "patches_of", interrupted)
+    monkeypatch.setattr(gathering, "patches_of", interrupted)
     always = QUICK.model_copy(update={"save_minutes": 0.0})
     with pytest.raises(KeyboardInterrupt):
         train_probe(learned, tmp_path / "probe", always)
@@ -247,11 +257,79 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(learned: Path, squar
     assert (summary.images, list(summary.failures)) == (7, ["p00"])
 
 
+def test_stopped_and_called_again_it_still_names_what_could_not_be_read(
+    learned: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (squares / "images/p00.png").write_bytes(b"no image")
+    interrupt, patches_of = Interrupt(), gathering.patches_of
+
+    def interrupted(*arguments: Any) -> Any:
+        interrupt.asked = arguments[3] == 2
+        return patches_of(*arguments)
+
+    monkeypatch.setattr(gathering, "patches_of", interrupted)
+    opened = open_run(learned)
+    settings = module.resolve_probe(QUICK, opened)
+    localizer = Localizer(opened, settings.masks)
+    samples = tagged_samples(opened, settings.masks, "a probe")
+    with pytest.raises(KeyboardInterrupt):
+        gathering.gather_patches(localizer, samples, settings, tmp_path, interrupt)
+    interrupt.asked = False
+    _, failures = gathering.gather_patches(localizer, samples, settings, tmp_path, interrupt)
+    assert list(failures) == ["p00"]
+
+
+def test_stopped_while_learning_nothing_is_seen_again(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_once = module.learn_once
+
+    def interrupted(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return learn_once(*arguments)
+
+    monkeypatch.setattr(module, "learn_once", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_probe(learned, tmp_path / "probe", QUICK)
+    monkeypatch.setattr(module, "learn_once", learn_once)
+    monkeypatch.delattr(gathering, "patches_of")
+    assert train_probe(learned, tmp_path / "probe", QUICK).images == 8
+
+
+@pytest.mark.parametrize("name", ["probe.safetensors", "patches.safetensors"])
+@pytest.mark.parametrize("kind", ["empty", "noise", "other"])
+def test_damaged_tensors_are_named(learned: Path, tmp_path: Path, name: str, kind: str) -> None:
+    out = tmp_path / "probe"
+    train_probe(learned, out, QUICK)
+    (out / "probe.safetensors").unlink()
+    if kind == "other":
+        write_tensors(out / name, {"weight": torch.ones(2)}, {})
+    else:
+        (out / name).write_bytes(b"" if kind == "empty" else bytes(range(256)))
+    with pytest.raises(RunError, match=f"{name} is damaged"):
+        open_probe(out) if name == "probe.safetensors" else train_probe(learned, out, QUICK)
+
+
+def test_an_unlikely_tag_has_its_own_map(squares: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    """The shortlist has one place, and both tags of an image are learned from all the same."""
+    method_settings = {**small["method_settings"], "shortlist": 1}
+    train(squares, tmp_path / "run", **{**small, "method_settings": method_settings, "epochs": 1})
+    opened = open_run(tmp_path / "run")
+    settings = module.resolve_probe(QUICK, opened)
+    asked: list[Any] = []
+    look = gathering.look
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gathering, "look", lambda *given: asked.append(look(*given)) or asked[-1])
+        sample = Sample("p00", squares / "images/p00.png", (0, 2))
+        gathering.patches_of(Localizer(opened, settings.masks), sample, settings, 0, 10**6)
+    assert all(bool(seen.evidence.maps_BChw[0, tag].any()) for seen in asked for tag in (0, 2))
+
+
 def test_an_image_without_tags_teaches_the_background(trained: Path, squares: Path) -> None:
     opened = open_run(trained / "run")
     settings = module.resolve_probe(QUICK, opened)
     sample = Sample("p00", squares / "images/p00.png", ())
-    patches = module.patches_of(Localizer(opened, settings.masks), sample, settings, 0, 10**6)
+    patches = gathering.patches_of(Localizer(opened, settings.masks), sample, settings, 0, 10**6)
     assert len(patches.label_NL) == 16
     assert (patches.label_NL == 0).all()
     assert patches.allowed_IS.tolist() == [[True, False, False, False]]
@@ -269,17 +347,17 @@ def test_without_a_background_an_image_without_tags_teaches_nothing(squares: Pat
 
 
 def test_features_stay_within_their_budget(learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FEWEST", 3)
+    monkeypatch.setattr(gathering, "FEWEST", 3)
     kept: list[int] = []
-    patches_of = module.patches_of
+    patches_of = gathering.patches_of
 
     def counted(*arguments: Any) -> Any:
         part = patches_of(*arguments)
         kept.append(len(part.feature_ND))
         return part
 
-    monkeypatch.setattr(module, "patches_of", counted)
-    monkeypatch.setattr(module, "MEGABYTE", 1)
+    monkeypatch.setattr(gathering, "patches_of", counted)
+    monkeypatch.setattr(gathering, "MEGABYTE", 1)
     train_probe(learned, tmp_path / "probe", QUICK.model_copy(update={"memory": 2 * 24 * 8 * 5}))
     assert kept == [5] * 8
 
@@ -310,6 +388,8 @@ def test_folders_that_are_no_probe_of_this_run(trained: Path, learned: Path, squ
         train_probe(learned, squares / "splits", QUICK)
     with pytest.raises(SettingsError, match="a probe learns from unrefined class maps"):
         train_probe(learned, tmp_path / "other", ProbeSettings.parse({"masks": {"refine": "pamr"}}))
+    with pytest.raises(SettingsError, match="a probe sees images at its own scales; set scales"):
+        train_probe(learned, tmp_path / "other", ProbeSettings.parse({"masks": {"flip": True}}))
 
 
 def test_the_command(

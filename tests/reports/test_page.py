@@ -99,8 +99,8 @@ def test_without_masks_it_says_how_to_make_some(trained: Path, tmp_path: Path) -
 def test_truth_of_the_data_set_is_shown_unasked_if_there_is_any(trained: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(trained / "squares", tmp_path / "data"))
     shutil.rmtree(data / "masks")
-    for photographs, shown in ((trained / "squares", True), (data, False)):
-        made = make_masks(trained / "run", photographs, tmp_path / f"set-{shown}", split="val")
+    for images, shown in ((trained / "squares", True), (data, False)):
+        made = make_masks(trained / "run", images, tmp_path / f"set-{shown}", split="val")
         page = write_report(trained / "run", made.path, out=tmp_path / "new/report.html").read_text()
         assert ("painted at random" in page) == (">truth<" in page) == shown
         assert page.partition("Class by class")[0].count("<img") == (4 if shown else 3) * 4 + 4
@@ -129,7 +129,7 @@ def test_an_unfinished_mask_set_is_refused(trained: Path, tmp_path: Path) -> Non
         write_report(trained / "run", made.path)
 
 
-def test_masks_of_other_photographs_are_refused(trained: Path, tmp_path: Path) -> None:
+def test_masks_of_other_images_are_refused(trained: Path, tmp_path: Path) -> None:
     predict(trained / "run", trained / "squares/images", tmp_path / "masks")
     with pytest.raises(
         MaskSetError, match="masks was not painted by tag2mask masks; give the masks of a segmenter with"

@@ -33,7 +33,7 @@ def place(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_both_are_scored_on_the_photographs_that_they_share(place: Path, trained: Path) -> None:
+def test_both_are_scored_on_the_images_that_they_share(place: Path, trained: Path) -> None:
     section = segmenter_section(place / "run", place / "weak", place / "full")
     assert list(section.scores) == [WEAK, FULL]
     for name, masks in ((WEAK, "weak"), (FULL, "full")):

@@ -33,7 +33,7 @@ def half_labelled() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("tiles", ["image", "batch"])
-def test_one_photograph(tiles: str) -> None:
+def test_one_image(tiles: str) -> None:
     energy = G[None].clone().requires_grad_()
     labelled = all_labelled(energy)
     means = tile_means(energy, labelled, 2, tiles)[0, ::2, ::2]
@@ -47,7 +47,7 @@ def test_one_photograph(tiles: str) -> None:
     torch.testing.assert_close(energy.grad[0], keep / 16)  # the same as of the masked mean
 
 
-def test_two_photographs_by_the_paper_and_by_the_released_code() -> None:
+def test_two_images_by_the_paper_and_by_the_released_code() -> None:
     labelled = all_labelled(PAIR)
     by_image = clipped_loss(PAIR, labelled, tau=1.2, tile=2, tiles="image")
     by_batch = clipped_loss(PAIR, labelled, tau=1.2, tile=2, tiles="batch")

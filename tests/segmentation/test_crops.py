@@ -27,7 +27,7 @@ def write(tmp_path: Path, labels: np.ndarray, truth: np.ndarray | None = None, b
     if truth is not None:
         Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "truth.png")
     where = None if truth is None else tmp_path / "truth.png"
-    return LabelledImage("photograph", tmp_path / "image.npy", tmp_path / "labels.png", where)
+    return LabelledImage("image", tmp_path / "image.npy", tmp_path / "labels.png", where)
 
 
 def crops(one: LabelledImage, crop: int, bands: int = 3, **settings: object) -> LabelledCrops:
@@ -43,7 +43,7 @@ def blocks(shape: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(48, 60), (37, 25), (90, 31)])
 @pytest.mark.parametrize("bands", [1, 3, 13])
-def test_photograph_and_labels_go_through_the_same_changes(tmp_path: Path, shape: tuple[int, int], bands: int) -> None:
+def test_image_and_labels_go_through_the_same_changes(tmp_path: Path, shape: tuple[int, int], bands: int) -> None:
     labels = blocks(shape)
     items = crops(write(tmp_path, labels, labels, bands), 40, bands, distort=0.0)
     for seed in range(8):

@@ -136,7 +136,7 @@ def test_a_segmenter_learns_beats_chance_and_opens_no_truth(run: Path, masks: Pa
 def test_a_segmenter_holds_what_later_verbs_need(run: Path, masks: Path, tmp_path: Path, tiny: SegmentSettings) -> None:
     result = segment(run, masks, tmp_path / "student", tiny)
     opened = open_segmenter(tmp_path / "student")
-    assert (result.photographs, result.epochs, len(rows(opened.path))) == (8, 2, 2)
+    assert (result.images, result.epochs, len(rows(opened.path))) == (8, 2, 2)
     assert opened.classes == open_run(run).classes
     assert (opened.crop, opened.data) == (32, run.parent / "squares")
     assert not opened.load().training
@@ -294,10 +294,10 @@ def test_fully_supervised_learns_from_truth_and_says_so(
 ) -> None:
     truth = run.parent / "squares/masks"
     alone = segment(run, None, tmp_path / "alone", tiny, truth, fully_supervised=True)
-    assert (alone.photographs, alone.labels_used) == (8, "truth, fully supervised")
+    assert (alone.images, alone.labels_used) == (8, "truth, fully supervised")
     keep(masks, "p03")
     same = segment(run, masks, tmp_path / "same", tiny, truth, fully_supervised=True)
-    assert same.photographs == 1
+    assert same.images == 1
     assert config(tmp_path / "same")["origin"]["truth_used"] == "training: all labels are truth"
     made = predict(tmp_path / "alone", [], tmp_path / "out", PredictSettings(), "val")
     manifest = json.loads((made.path / MANIFEST).read_text())
@@ -333,7 +333,7 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
         (masks / "classes.json").write_text(json.dumps({"names": ["cat", "dog"], "background": None}))
         tags = {name: ["cat"] for name in manifest["image_tags"]}
         (masks / MANIFEST).write_text(json.dumps({**manifest, "image_tags": tags}))
-    elif kind == "photograph":
+    elif kind == "image":
         shutil.copy(masks / "masks/p00.png", masks / "masks/other.png")
     elif kind == "empty":
         keep(masks)
@@ -349,7 +349,7 @@ def spoil(kind: str, run: Path, masks: Path) -> None:
     [
         ("unfinished", MaskSetError, "masks is not finished: run the same tag2mask command again"),
         ("classes", MaskSetError, r"other classes than the run: cat, dog instead of background, red, green, blue"),
-        ("photograph", DataError, r"other\.png: its image other is missing from"),
+        ("image", DataError, r"other\.png: its image other is missing from"),
         ("empty", MaskSetError, "masks holds no mask"),
         ("deleted", MaskSetError, r"1 of the 8 masks .* are missing, such as .*p01\.png"),
         ("full", RunError, "student is not empty; choose another --out, or continue with --resume"),

@@ -62,8 +62,8 @@ def test_segment_learns_corrected_masks_and_leaves_out_rejected_ones(store: Corr
     store.save_state(names[0], "rejected", store.etag(names[0]))
     run = open_run(painted.parent)
     source = open_labels(run, painted, None, False, "train", corrections=store.path)
-    assert [one.name for one in source.photographs] == names[1:]
-    corrected, other = source.photographs[0], source.photographs[1]
+    assert [one.name for one in source.images] == names[1:]
+    corrected, other = source.images[0], source.images[1]
     np.testing.assert_array_equal(labels_in(corrected.labels), store.labels(names[1]))
     assert corrected.touched is not None
     assert other.touched is None
@@ -77,9 +77,9 @@ def test_a_correction_during_training_changes_nothing(store: Corrections, painte
     name = open_mask_set(painted).names()[0]
     correct(store, painted, name)
     source = open_labels(open_run(painted.parent), painted, None, False, "train", corrections=store.path)
-    before = labels_in(source.photographs[0].labels)
+    before = labels_in(source.images[0].labels)
     store.save_mask(name, np.zeros_like(before), np.ones(before.shape, bool), store.etag(name))
-    np.testing.assert_array_equal(labels_in(source.photographs[0].labels), before)
+    np.testing.assert_array_equal(labels_in(source.images[0].labels), before)
 
 
 @pytest.mark.parametrize("target", ["hard", "soft"])
@@ -89,7 +89,7 @@ def test_crops_say_how_labels_are_meant(store: Corrections, painted: Path, targe
     run = open_run(painted.parent)
     source = open_labels(run, painted, None, False, "train", target, store.path)  # type: ignore[arg-type]
     still = CropSettings(base=48, min_scale=1, max_scale=1, flip=0, distort=0)
-    crops = LabelledCrops(source.photographs, run.classes, 64, run.settings.data, run.mean, run.std, still)
+    crops = LabelledCrops(source.images, run.classes, 64, run.settings.data, run.mean, run.std, still)
     labels, _, meant = crops[0, 0].labels
     height, width = crops[0, 0].size.tolist()
     assert (meant[: height // 2, :width] == TOUCHED).all()

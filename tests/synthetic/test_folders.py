@@ -30,7 +30,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_it_passes_the_check(world: tuple[Path, Write]) -> None:
     report = check(world[0], DataSettings())
     assert not report.fatal
-    assert (report.photographs, report.splits, report.masks) == (28, {"train": 24, "val": 4}, 28)
+    assert (report.images, report.splits, report.masks) == (28, {"train": 24, "val": 4}, 28)
 
 
 def test_tags_are_what_the_masks_hold_and_some_images_have_none(world: tuple[Path, Write]) -> None:

@@ -22,7 +22,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_world_passes_the_check(world: Path) -> None:
     report = check(world, DataSettings())
     assert not report.fatal
-    assert (report.photographs, report.splits, report.masks) == (16, {"train": 12, "val": 4}, 16)
+    assert (report.images, report.splits, report.masks) == (16, {"train": 12, "val": 4}, 16)
 
 
 def test_tags_follow_the_ten_percent_rule(world: Path) -> None:

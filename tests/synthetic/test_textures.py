@@ -30,7 +30,7 @@ def test_patterns_differ_however_they_are_shifted() -> None:
 def test_tags_are_what_the_masks_hold(tmp_path: Path) -> None:
     write_textures(tmp_path, {"train": 12, "val": 3}, classes=1000, side=48)
     report = check(tmp_path, DataSettings())
-    assert (report.fatal, report.photographs, report.masks) == (False, 15, 15)
+    assert (report.fatal, report.images, report.masks) == (False, 15, 15)
     for sample in open_dataset(tmp_path, DataSettings(), "all"):
         assert sample.truth is not None
         values = set(np.unique(read_mask(sample.truth)).tolist()) - {0}

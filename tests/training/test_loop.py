@@ -136,7 +136,7 @@ def test_no_truth_is_opened(squares: Path, tmp_path: Path, small: dict[str, obje
     train(squares, tmp_path / "run", **small)
 
 
-def test_without_validation_photographs_the_last_weights_are_kept(
+def test_without_validation_images_the_last_weights_are_kept(
     squares: Path, tmp_path: Path, small: dict[str, object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     (squares / "splits/val.txt").unlink()
@@ -234,7 +234,7 @@ def test_a_folder_that_another_training_writes_to_is_left_alone(
     assert sorted((path.name, path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir()) == before
 
 
-def test_bad_photographs_are_named(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+def test_bad_images_are_named(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
     (squares / "images/p03.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"p03\.png: is not an image"):
         train(squares, tmp_path / "run", **small)
@@ -245,9 +245,9 @@ def test_bad_photographs_are_named(squares: Path, tmp_path: Path, small: dict[st
 def test_a_link_to_nothing_is_named_before_anything_is_written(
     name: str, squares: Path, tmp_path: Path, small: dict[str, object]
 ) -> None:
-    photograph = squares / f"images/{name}.png"
-    photograph.unlink()
-    photograph.symlink_to(tmp_path / "nowhere.png")
+    image = squares / f"images/{name}.png"
+    image.unlink()
+    image.symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(DataError, match=rf"{name}\.png: the image is missing"):
         train(squares, tmp_path / "run", **small)
     assert not (tmp_path / "run").exists()

@@ -121,7 +121,7 @@ def test_gradients_of_a_segmenters_parts(settings: dict[str, object], run: Path,
     source = open_labels(opened, masks, None, False, "train", "hard")
     built = build_segmenter(chosen, opened.settings.data, 4, "none")
     crops = LabelledCrops(
-        source.photographs, opened.classes, chosen.crop, opened.settings.data, built.mean, built.std, chosen.augment
+        source.images, opened.classes, chosen.crop, opened.settings.data, built.mean, built.std, chosen.augment
     )
     trainer = SegmentTrainer(open_accelerator(chosen), built.segmenter.double(), crops, chosen, tmp_path, Interrupt())
     batch = list(first_items(trainer, 5))

@@ -39,7 +39,7 @@ def test_in_batches_the_scores_are_those_of_one_image_after_another(
 ) -> None:
     one_by_one = []
     for sample in whole.samples:
-        pixels, _ = eval_resize(whole.images.photograph(sample), whole.side, whole.patch, whole.mean, whole.std)
+        pixels, _ = eval_resize(whole.images.read(sample), whole.side, whole.patch, whole.mean, whole.std)
         with torch.no_grad():
             one_by_one.append(method(pixels[None]).scores_BC[0].numpy())
     tags = np.stack([multi_hot(sample.tags or (), whole.images.classes).numpy() for sample in whole.samples])

@@ -58,7 +58,21 @@ def test_the_rate_leaves_out_the_first_items(monkeypatch: pytest.MonkeyPatch) ->
     watch = bench.Stopwatch()
     for count in (8, 8, 4):
         watch.see("masks", count)
-    assert watch.rate("masks") == 2.0
+    assert watch.rate("masks", images=20, each=1) == 2.0
+
+
+def test_steps_of_several_batches_are_counted_in_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([10.0, 12.0, 16.0])
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(times))
+    watch = bench.Stopwatch()
+    for _ in range(3):
+        watch.see("train", 1)
+    assert watch.rate("train", images=40, each=16) == (16 + 8) / 6
+
+
+def test_three_steps_of_any_batch_are_measured(small: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "VOC", (40, 64))
+    assert tag2mask.bench(**{**small, "batch_size": 24}).rates[0].images_per_second > 0
 
 
 def test_generated_images_have_the_size_and_classes_wanted(tmp_path: Path) -> None:

@@ -36,26 +36,26 @@ def test_a_comparison_is_a_table_and_a_page_and_goes_on(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = compare(plan(squares, tmp_path / "out", ("linear",)))
-    assert [line["method"] for line in result["table"]] == ["linear"]
-    assert (result["table"][0]["seeds"], result["table"][0]["epochs"]) == (2, 1)
-    assert result["table"][0]["peak MiB"] > 100
-    assert [row["random_miou"] for row in result["rows"]] == [result["table"][0]["random_miou"]] * 2
+    assert [line["method"] for line in result.table] == ["linear"]
+    assert (result.table[0]["seeds"], result.table[0]["epochs"]) == (2, 1)
+    assert result.table[0]["peak MiB"] > 100
+    assert [row["random_miou"] for row in result.rows] == [result.table[0]["random_miou"]] * 2
     masks = tmp_path / "out/linear-0/masks"
     scores = evaluate(masks, squares / "masks").to_json()
-    assert [result["rows"][0][name] for name in ("precision", "recall")] == [scores["precision"], scores["recall"]]
-    assert "| mIoU | precision | recall |" in markdown(result["table"])
-    page = Path(result["report"]).read_text(encoding="utf-8")
+    assert [result.rows[0][name] for name in ("precision", "recall")] == [scores["precision"], scores["recall"]]
+    assert "| mIoU | precision | recall |" in markdown(result.table)
+    page = Path(result.report).read_text(encoding="utf-8")
     assert page.count("<img") == 8 * 3  # image, truth, one method
     assert "http" not in page
     monkeypatch.setattr(module, "train_apart", lambda *_: pytest.fail("made again"))
-    assert compare(plan(squares, tmp_path / "out", ("linear",)))["rows"] == result["rows"]
+    assert compare(plan(squares, tmp_path / "out", ("linear",))).rows == result.rows
     with pytest.raises(RunError, match=r"was begun with budget_minutes = None, not 1\.0"):
         compare(plan(squares, tmp_path / "out", ("linear",), 1.0))
     painted = Comparison(squares, tmp_path / "out", ("linear",), (0, 1), None, TRAIN, MaskSettings(flip=True))
     with pytest.raises(RunError, match=r"was begun with masks.look.flip = its default, not True"):
         compare(painted)
-    assert json.loads((tmp_path / "out/compare.json").read_text())["table"] == result["table"]
-    assert markdown(result["table"]).count("\n") == 2
+    assert json.loads((tmp_path / "out/compare.json").read_text())["table"] == result.table
+    assert markdown(result.table).count("\n") == 2
 
 
 @pytest.mark.parametrize(

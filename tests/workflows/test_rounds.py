@@ -84,10 +84,10 @@ def test_corrections_hold_in_every_round(
     monkeypatch.setattr(module, "train_segmenter", noted)
     segment_in_rounds(run, masks, tmp_path / "out", tiny, 2, corrections=store.path)
     for source in seen:
-        assert [one.name for one in source.photographs] == [name for name in opened.names() if name != rejected]
-        np.testing.assert_array_equal(labels_in(source.photographs[0].labels), labels)
+        assert [one.name for one in source.images] == [name for name in opened.names() if name != rejected]
+        np.testing.assert_array_equal(labels_in(source.images[0].labels), labels)
     assert len(seen) == 2
-    assert open_finished(tmp_path / "out/round-1/repainted").names() == [one.name for one in seen[0].photographs]
+    assert open_finished(tmp_path / "out/round-1/repainted").names() == [one.name for one in seen[0].images]
 
 
 def test_the_scores_are_those_of_evaluate_and_change_nothing(
@@ -187,7 +187,7 @@ def test_rounds_are_resumed_with_the_same_number(run: Path, masks: Path, tmp_pat
         segment_in_rounds(run, masks, tmp_path / "out", tiny, 2)
 
 
-def test_truth_of_training_photographs_alone_scores_no_validation(
+def test_truth_of_training_images_alone_scores_no_validation(
     run: Path, masks: Path, tmp_path: Path, tiny: SegmentSettings
 ) -> None:
     assert module.validation_truth(module.open_run(run), masks / "masks", None) == (None, "val")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.settings import Epochs, PretrainedWeights, Side
@@ -43,3 +43,10 @@ class WalkSettings(LoopSettings):
     radius: int = Field(5, gt=1, le=64, description="Compare patches nearer than this, in patches")
     beta: float = Field(8.0, gt=0, description="Exponent of the affinities in a step of the walk")
     squarings: int = Field(6, ge=0, le=16, description="Number of squarings: the walk takes 2 ** squarings steps")
+
+    @model_validator(mode="after")
+    def ordered(self) -> WalkSettings:
+        """Check that the background is stronger with ``low_alpha``."""
+        if self.low_alpha > self.high_alpha:
+            raise ValueError("low_alpha must be at most high_alpha")
+        return self

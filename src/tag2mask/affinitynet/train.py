@@ -53,7 +53,7 @@ class WalkSummary:
     """Result of training: the walk in ``path``, and the losses of the first and the last epoch."""
 
     path: Path
-    photographs: int
+    images: int
     pairs: dict[str, int]
     first_loss: float
     last_loss: float
@@ -66,7 +66,7 @@ class WalkSummary:
 
     def shown(self) -> Shown:
         """Return the output for people."""
-        return [f"{self.path}: {counted(self.photographs, 'image')}, loss {self.last_loss:.3f}"]
+        return [f"{self.path}: {counted(self.images, 'image')}, loss {self.last_loss:.3f}"]
 
 
 def train_walk(run: Path, out: Path, settings: WalkSettings, resume: bool = False) -> WalkSummary:
@@ -307,7 +307,7 @@ def write_header(out: Path, run: Run, trainer: WalkTrainer) -> None:
             "data": str(run.data),
             "photographs": trainer.count,
             "labels_used": f"image tags, {settings.masks.tags}",
-            "truth_used": "none",
+            "truth_used": run.truth_used,
             "versions": {"tag2mask": __version__, "torch": str(torch.__version__), "timm": timm.__version__},
         },
     )

@@ -121,6 +121,12 @@ def walk(scores_SM: Tensor, transition_MM: Tensor, squarings: int) -> Tensor:
     return scores_SM
 
 
+class WalkConfig(RunConfig):
+    """The ``config.yaml`` of a walk."""
+
+    truth_used: str = "none"
+
+
 @dataclass(frozen=True)
 class Walk:
     """A trained walk with its weights in memory."""
@@ -130,6 +136,7 @@ class Walk:
     net: AffinityNet
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    truth_used: str
 
     @torch.no_grad()
     def __call__(self, image: Tensor, scores_SYX: Tensor) -> Tensor:
@@ -156,7 +163,7 @@ def open_walk(path: Path, device: torch.device | str = "cpu") -> Walk:
         RunError: it is not a walk, or it is damaged.
     """
     require_parts(path, (CONFIG, WEIGHTS), "a walk", "refine-train")
-    config = read_stored(path / CONFIG, RunConfig)
+    config = read_stored(path / CONFIG, WalkConfig)
     settings = WalkSettings.parse(config.settings, where=str(path / CONFIG))
     with damaged(path / CONFIG):
         if settings.backbone is None:
@@ -164,4 +171,4 @@ def open_walk(path: Path, device: torch.device | str = "cpu") -> Walk:
         mean, std = config.statistics(settings.backbone.bands)
     net = AffinityNet(build_backbone(settings.backbone, "none")[0])
     fill(net, path / WEIGHTS)
-    return Walk(path, settings, net.to(device).eval(), mean, std)
+    return Walk(path, settings, net.to(device).eval(), mean, std, config.truth_used)

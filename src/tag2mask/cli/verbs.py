@@ -129,7 +129,7 @@ VERBS = (
         "predict", "workflows.on_ray.predict", "Paint masks of new images and write a mask set.",
         argument("model", "SEGMENTER|RUN|FILE.onnx", "Model written by segment, train or export.",
                  type=FROM_URL),
-        argument("photographs", "IMAGES|FOLDER", "Images of any size.", nargs=-1, type=FROM_URL),
+        argument("images", "IMAGES|FOLDER", "Images of any size.", nargs=-1, type=FROM_URL),
         path("out", "DIR", "A new folder for the mask set.", required=True, type=TO_URL),
         word("split", "NAME", "Instead of images: a split of the data that the model was trained on."), SHARD,
         Options("prediction.settings.PredictSettings", "look.scales look.flip refine.names overlay", ONLY_SET),

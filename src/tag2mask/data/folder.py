@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from tag2mask.data.classes import Classes, parse_classes
@@ -246,13 +246,14 @@ def row_tags(table: Path, row: TagRow, index: Mapping[str, int]) -> tuple[int, .
 
 
 def find_images(folder: Path) -> dict[str, Path]:
-    """Return all images below a folder by name (relative path without suffix), broken links included."""
+    """Return all images below a folder by name (relative path without suffix): broken links too, hidden ones not."""
     if not folder.is_dir():
         raise DataError(f"{folder}: the folder does not exist; put the images there")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if is_image(path) and (path.is_file() or not path.exists()):
-            name = strip_suffix(path.relative_to(folder).as_posix())
+        inner = path.relative_to(folder)
+        if is_image(path) and not is_hidden(inner) and (path.is_file() or not path.exists()):
+            name = strip_suffix(inner.as_posix())
             if name in found:
                 raise DataError(
                     f"{path}: {found[name].name} has the same name, and masks are named after images; rename one"
@@ -289,7 +290,7 @@ def of_other_kinds(folder: Path, files: Iterable[str]) -> list[str]:
 
 
 def files_below(folder: Path, no_files: list[str] | None = None, inner: str = "") -> Iterator[str]:
-    """Yield the relative paths of all files below a folder, broken links included, hidden files excluded.
+    """Yield the relative paths of all files below a folder, broken links included, hidden files and folders excluded.
 
     Folders, pipes, sockets and devices are added to ``no_files``.
     """
@@ -298,13 +299,13 @@ def files_below(folder: Path, no_files: list[str] | None = None, inner: str = ""
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: (entry.is_dir(follow_symlinks=False), entry.name))
     for entry in entries:
-        name = f"{inner}{entry.name}"
-        if not entry.name.startswith("."):
-            path = Path(entry)
-            if (path.is_file() or not path.exists()) if entry.is_symlink() else entry.is_file():
-                yield name
-            elif no_files is not None:
-                no_files.append(name)
+        if entry.name.startswith("."):
+            continue
+        name, path = f"{inner}{entry.name}", Path(entry)
+        if (path.is_file() or not path.exists()) if entry.is_symlink() else entry.is_file():
+            yield name
+        elif no_files is not None:
+            no_files.append(name)
         if entry.is_dir(follow_symlinks=False):
             yield from files_below(Path(entry), no_files, f"{name}/")
 
@@ -312,6 +313,11 @@ def files_below(folder: Path, no_files: list[str] | None = None, inner: str = ""
 def is_image(path: PurePath) -> bool:
     """Whether a file name is that of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Whether a relative path is that of a hidden file, or is in a hidden folder."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def strip_suffix(name: str) -> str:
@@ -334,15 +340,20 @@ def split_names(root: Path, split: str | None, images: Collection[str]) -> list[
         )
     names = []
     for line, text in enumerate(read_lines(path), start=1):
-        name = strip_suffix(text)
-        if not name:
+        if not text:
             continue
+        name = listed_name(text, images)
         if name not in images:
             raise DataError(f"{path}, line {line}: {name} is not in {root}; put the image there or remove the line")
         names.append(name)
     if not names:
         raise DataError(f"{path}: is empty; write one name per line")
     return names
+
+
+def listed_name(text: str, images: Container[str]) -> str:
+    """Return the name of an image that a list gives with or without its suffix."""
+    return text if text in images else strip_suffix(text)
 
 
 def truth_of(masks: Path, name: str) -> Path | None:

@@ -114,14 +114,14 @@ class TaggedImages(TorchDataset[tuple[Tensor, ...]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, ...]:
         seed, index = key
         sample = self.samples[index]
-        image = self.photograph(sample)
+        image = self.read(sample)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             crop = self.transform(image)  # first, so that it is the same with and without further views
             views = self.views(image)
         return crop, multi_hot(sample.tags or (), self.classes), *views
 
-    def photograph(self, sample: Sample) -> Tensor:
+    def read(self, sample: Sample) -> Tensor:
         """Read ``(bands, Y, X)`` in [0, 1], from the smaller copy if the settings ask for copies."""
         if sample.pixels is not None or self.copies is None:
             return load_pixels(sample, self.settings)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tag2mask.data import Classes, DataSettings
-from tag2mask.data.folder import read_lines, strip_suffix
+from tag2mask.data.folder import listed_name, read_lines
 from tag2mask.data.reading import read_mask
 from tag2mask.errors import DataError, MaskSetError
 from tag2mask.evaluation.chance import random_counts
@@ -159,7 +159,7 @@ def evaluate(mask_set: Path, truth: Path, split: str | None = None, corrections:
         raise DataError(f"{truth}: the folder does not exist; give the one that holds NAME.png with true labels")
     names = opened.names()
     if split is not None:
-        wanted = set(read_name_list(truth, split))
+        wanted = {listed_name(line, names) for line in read_name_list(truth, split)}
         names = [name for name in names if name in wanted]
         if not names:
             raise MaskSetError(f"{mask_set}: holds no image of the split {split}; give the mask set of that split")
@@ -197,10 +197,10 @@ def score_masks(opened: MaskSet, truth: Path, names: Sequence[str]) -> Scores:
 
 
 def read_name_list(truth: Path, split: str) -> list[str]:
-    """Read the names in a list."""
+    """Read the lines of a list that name images."""
     for path in (Path(split), truth.parent / "splits" / f"{split}.txt"):
         if path.is_file():
-            return [strip_suffix(line) for line in read_lines(path) if line]
+            return [line for line in read_lines(path) if line]
     raise DataError(f"split {split}: is not a file, and {truth.parent / 'splits' / f'{split}.txt'} does not exist")
 
 

@@ -25,6 +25,7 @@ from tag2mask.masks.resolve import resolve_masks, unrefined
 from tag2mask.masks.settings import MaskSettings, with_paint
 from tag2mask.progress import progress_bar
 from tag2mask.refine.on_image import finished_maps
+from tag2mask.refine.settings import PROBE
 from tag2mask.training.run import open_run
 
 
@@ -70,6 +71,9 @@ def sweep_images(localizer: Localizer, samples: Sequence[Sample]) -> ThresholdSw
             for (sample, image), localized in zip(batch, localizer.localize(batch), strict=True):
                 assert sample.truth is not None
                 truth = require_values(sample.truth, read_mask(sample.truth), run.classes)
+                if truth.shape != image.shape[-2:]:
+                    sizes = (f"{shape[1]} x {shape[0]}" for shape in (truth.shape, image.shape[-2:]))
+                    raise DataError(f"{sample.truth}: is {next(sizes)} pixels, but its image is {next(sizes)}")
                 tags, _ = localizer.tags_of(sample, localized.scores_C)
                 # The background comes first, as a map of zeros: images without tags are background.
                 maps_KYX = normalise(finished_maps(localized.maps_CYX, tags, image, settings.refine).numpy())
@@ -105,6 +109,8 @@ def tune_background(run: Path, data: Path | None, settings: MaskSettings, split:
     """
     opened = open_run(run)
     settings = resolve_masks(unrefined(settings), opened)
+    if settings.refine.uses(PROBE):
+        raise SettingsError("--tune-on-truth chooses a threshold of class maps; leave out the refiner probe")
     if opened.classes.background is None or settings.paint.background.policy != "threshold":
         raise SettingsError("there is no threshold to tune: the classes have no background, or it has another policy")
     if settings.paint.class_thresholds:

@@ -31,7 +31,7 @@ ROUNDED = 4  # digits of a fraction, as many as of a score in percent
 class Learned(Stored):
     """Entries of ``config.yaml`` for the card: how many images a model learned from, and with which versions."""
 
-    photographs: Count | None = None
+    images: Count | None = Field(None, alias="photographs")
     versions: dict[str, str] = Field(default_factory=dict)
 
 
@@ -64,7 +64,7 @@ def write_card(folder: Path, kind: str, config: Mapping[str, Any], name: str, pa
         classes=class_rows(classes),
         bands=data.bands,
         data=data_name,
-        images=training.photographs,
+        images=training.images,
         labels_used=learned[0],
         truth_used=learned[1],
         metrics=best_epoch(folder),

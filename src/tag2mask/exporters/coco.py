@@ -26,7 +26,7 @@ def write_coco(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
         DataError: the suffix of an image is unknown.
     """
     classes = mask_set.classes
-    counts = Counter(annotations=0, ignored_pixels_unlabelled=0, photographs_not_found=0)
+    counts = Counter(annotations=0, ignored_pixels_unlabelled=0, images_not_found=0)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(label_images, start=1):
@@ -35,7 +35,7 @@ def write_coco(path: Path, mask_set: MaskSet, label_images: Iterable[LabelImage]
         for annotation in annotate(image, classes):
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
         counts["ignored_pixels_unlabelled"] += int((image.labels == classes.ignore).sum())
-        counts["photographs_not_found"] += image.photograph is None
+        counts["images_not_found"] += image.path is None
     counts["annotations"] = len(annotations)
     categories = [{"id": tag + 1, "name": name, "supercategory": ""} for tag, name in enumerate(classes.names)]
     content = {"info": {}, "licenses": [], "images": images, "annotations": annotations, "categories": categories}

@@ -75,26 +75,26 @@ def read_source_place(image: LabelImage) -> tuple[dict[str, Any], NDArray[np.boo
     import rasterio
 
     nowhere = {"crs": None, "transform": rasterio.Affine.identity()}, np.zeros(image.labels.shape, bool)
-    if image.photograph is None:
+    if image.path is None:
         raise DataError(f"{image.name}: its source image was not found; give the folder with --images DIR")
-    if image.photograph.suffix.lower() == ".npy":
+    if image.path.suffix.lower() == ".npy":
         return nowhere
     try:
-        with rasterio.open(image.photograph, driver=driver_of(image.photograph)) as source:
+        with rasterio.open(image.path, driver=driver_of(image.path)) as source:
             place, size = georeference(source), (source.height, source.width)
-            turned, of_tiff = is_turned(image.photograph, source.count), source.driver == "GTiff"
-        masked = np.ma.getmaskarray(read_raster(image.photograph)) if of_tiff else np.zeros((1, *size), bool)
+            turned, of_tiff = is_turned(image.path, source.count), source.driver == "GTiff"
+        masked = np.ma.getmaskarray(read_raster(image.path)) if of_tiff else np.zeros((1, *size), bool)
         missing: NDArray[np.bool_] = np.logical_and.reduce(masked)
     except rasterio.errors.RasterioError as error:
-        raise DataError(f"{image.photograph}: cannot be read by rasterio ({error})") from None
+        raise DataError(f"{image.path}: cannot be read by rasterio ({error})") from None
     if turned and place != nowhere[0]:
         raise DataError(
-            f"{image.photograph}: has a georeference and an EXIF rotation, which contradict each other; save it "
+            f"{image.path}: has a georeference and an EXIF rotation, which contradict each other; save it "
             "without the EXIF orientation"
         )
     if size != image.labels.shape and not (turned and size[::-1] == image.labels.shape):
         raise DataError(
-            f"{image.photograph}: is {size[1]} x {size[0]} pixels, but its mask is {image.labels.shape[1]} x "
+            f"{image.path}: is {size[1]} x {size[0]} pixels, but its mask is {image.labels.shape[1]} x "
             f"{image.labels.shape[0]}; give the right folder with --images DIR"
         )
     return nowhere if turned else (place, missing)

@@ -25,7 +25,7 @@ class LabelImage:
 
     name: str
     labels: NDArray[np.int64]
-    photograph: Path | None
+    path: Path | None
     suffix: str | None
 
 

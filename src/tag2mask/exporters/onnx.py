@@ -163,6 +163,8 @@ def write_compared(exportable: Exportable, out: Path, bar: Bar) -> float:
     with reserved(out), in_one_move(out) as beside:
         require_new(out)
         program.save(str(beside))
+        if list(beside.parent.iterdir()) != [beside]:  # weights of more than 1.5 GiB come in a second file
+            raise RunError(f"{exportable.card.name} is too large for one ONNX file; use export --format hub")
         say_next(steps, bar)
         largest = difference(exportable, beside)
         if largest > TOLERANCE:

@@ -23,7 +23,7 @@ from tag2mask.training.run import Run
 
 BINS = 1000
 EPS = 1e-9
-PHOTOGRAPHS = 200  # at most this many images, evenly spaced, are used
+IMAGES = 200  # at most this many images, evenly spaced, are used
 SMALLER = 0.75  # relative scale of the second view
 
 
@@ -36,7 +36,7 @@ def choose_by_agreement(run: Run, samples: Sequence[Sample], settings: MaskSetti
     scales = tuple(SMALLER * scale for scale in settings.look.scales)
     smaller = settings.model_copy(update={"look": settings.look.model_copy(update={"scales": scales})})
     localizer, other = Localizer(run, settings), Localizer(run, smaller)
-    some = samples[:: -(-len(samples) // PHOTOGRAPHS)]
+    some = samples[:: -(-len(samples) // IMAGES)]
     agreement = Agreement()
     with progress_bar("agree", len(some)) as bar:
         for batch in tensor_batches(some, run.settings.data, settings.look.batch_size, {}):

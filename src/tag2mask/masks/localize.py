@@ -52,7 +52,11 @@ class Localizer:
 
     def localize(self, batch: Sequence[tuple[Sample, Tensor]], classes: Collection[int] = ()) -> list[Localized]:
         """Compute class maps of images of equal size, with those of ``classes`` even if they are unlikely."""
-        if self.settings.tags == "given":
+        given = self.settings.tags == "given"
+        if given and self.settings.paint.relative and len(batch) > 1:
+            # Shares depend on which classes have maps, which must not depend on other images' tags.
+            return [localized for one in batch for localized in self.localize([one])]
+        if given:
             classes = {tag for sample, _ in batch for tag in sample.tags or ()}
         images = [image for _, image in batch]
         return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings, classes)

@@ -72,10 +72,11 @@ def paint(
         raise ValueError(f"paint: expected finite maps (K, Y, X), got shape {maps_KYX.shape}")
     if values is None:
         values = range(int(has_background), int(has_background) + len(maps_KYX))
+    values, logits = list(values), [0.0] * len(values) if logits is None else list(logits)
     if len(values) != len(maps_KYX):
         raise ValueError(f"paint: {len(maps_KYX)} maps have {len(values)} values; give one for each")
     scores_SYX = competing(maps_KYX, has_background, settings, own)
-    return decide(scores_SYX, values, logits or [0.0] * len(values), has_background, settings, own)
+    return decide(scores_SYX, values, logits, has_background, settings, own)
 
 
 def competing(

@@ -10,8 +10,8 @@ from tag2mask.data import Sample, open_dataset
 from tag2mask.errors import DataError, SettingsError
 from tag2mask.inference.settings import LookSettings
 from tag2mask.masks.brush import resolve_paint
-from tag2mask.masks.settings import MaskSettings, PaintSettings
-from tag2mask.refine.chain import require_refiners
+from tag2mask.masks.settings import BackgroundSettings, MaskSettings, PaintSettings
+from tag2mask.refine.chain import PATCH_REFINERS, PIXEL_REFINERS, require_refiners
 from tag2mask.refine.dense_crf import require_engine
 from tag2mask.refine.settings import OWN, PROBE, SEGMENTER, WALK, RefineSettings
 from tag2mask.training.run import OWN_PROBE, Run
@@ -62,6 +62,8 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
                 f"--refine {name} and --{name} {name.upper()} must be given together: {name.upper()} is the folder "
                 f"that tag2mask {verb} wrote"
             )
+    if refine.uses(PROBE):
+        require_effect(settings, refine)
     for name in (PROBE, SEGMENTER):
         if refine.uses(name) and settings.paint.rule != "argmax":
             raise SettingsError(
@@ -69,6 +71,26 @@ def resolve_masks(settings: MaskSettings, run: Run) -> MaskSettings:
             )
     paint = resolve_paint(settings.paint, run.classes, run.tag_threshold(), str(run.path))
     return settings.model_copy(update={"paint": paint, "refine": refine})
+
+
+def require_effect(settings: MaskSettings, refine: RefineSettings) -> None:
+    """Check that nothing is set that a probe would leave without effect.
+
+    Raises:
+        SettingsError: something is.
+    """
+    paint, look = settings.paint, settings.look
+    idle = [f"refine {name}" for name in refine.names or () if name in (*PATCH_REFINERS, *PIXEL_REFINERS)]
+    if paint.threshold != "mean" or paint.class_thresholds or paint.background.value != BackgroundSettings().value:
+        idle.append("threshold")
+    if settings.tags == "given":  # to predict tags, the method sees the image, too
+        same_size = look.model_copy(update={"batch_size": LookSettings().batch_size})
+        idle += [name for name, value in (("look", same_size != LookSettings()), ("method", settings.method)) if value]
+    if idle:
+        raise SettingsError(
+            f"--refine probe does not use class maps, so {' and '.join(idle)} would have no effect: leave out one or the "
+            "other"
+        )
 
 
 def choose_refiners(settings: PaintingSettings, has_probe: bool) -> RefineSettings:

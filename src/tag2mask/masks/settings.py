@@ -23,7 +23,7 @@ def require_share(threshold: Any) -> Any:
     """Check a threshold: a word, or a fraction of the normalised map's range."""
     if threshold in ("mean", "otsu") or (isinstance(threshold, int | float) and 0 <= threshold <= 1):
         return threshold
-    raise ValueError("wanted mean, otsu or a number from 0 to 1")
+    raise ValueError("expected mean, otsu or a number from 0 to 1")
 
 
 Threshold = Annotated[Literal["mean", "otsu"] | float, BeforeValidator(require_share)]
@@ -51,7 +51,7 @@ class BackgroundSettings(Settings):
         """Check that a number is above 0."""
         if value in BACKGROUND_WORDS or (isinstance(value, int | float) and value > 0):
             return value
-        raise ValueError(f"wanted {', '.join(BACKGROUND_WORDS)} or a number above 0")
+        raise ValueError(f"expected {', '.join(BACKGROUND_WORDS)} or a number above 0")
 
     @model_validator(mode="after")
     def fits(self) -> BackgroundSettings:
@@ -93,9 +93,15 @@ class PaintSettings(Settings):
 
     @model_validator(mode="after")
     def compares(self) -> PaintSettings:
-        """Check that ``unsure`` and ``class_thresholds`` fit the rule and the policy."""
+        """Check that thresholds and ``unsure`` fit the rule and the policy."""
         if self.rule == "ordered" and self.unsure is not None:
-            raise ValueError("rule: ordered does not compare scores: leave out either it or unsure")
+            raise ValueError("the rule ordered compares no scores: choose either rule=ordered or unsure")
+        if (
+            self.rule == "argmax"
+            and "threshold" in self.model_fields_set
+            and "value" not in self.background.model_fields_set
+        ):
+            raise ValueError("threshold applies to the rule ordered alone; set background.value, or --threshold")
         if self.class_thresholds and self.background.policy == "power":
             raise ValueError("class_thresholds: the policy power has no thresholds")
         return self
@@ -135,7 +141,7 @@ def thresholds(text: str) -> dict[str, Any]:
         general = from_word(part)
         if general not in BACKGROUND_WORDS and not (isinstance(general, int | float) and 0 < general <= 1):
             raise SettingsError(
-                f"--threshold {part}: wanted {', '.join(BACKGROUND_WORDS)} or a number above 0, at most 1"
+                f"--threshold {part}: expected {', '.join(BACKGROUND_WORDS)} or a number above 0, at most 1"
             )
         values["paint.background.value"] = general
         if general != "agreement":  # it applies to the background only, not to the rule ordered
@@ -187,7 +193,7 @@ class MaskSettings(Settings):
     def compares(self) -> MaskSettings:
         """Check that the rule produces scores if they are to be written."""
         if self.paint.rule == "ordered" and self.scores:
-            raise ValueError("paint.rule: ordered does not compare scores: leave out either it or scores")
+            raise ValueError("the rule ordered compares no scores: choose either paint.rule=ordered or scores")
         return self
 
 

@@ -95,7 +95,9 @@ def describe_making(run: Run, settings: MaskSettings, painter: Painter) -> dict[
 
 def truth_used(painter: Painter, settings: MaskSettings) -> str:
     """State how pixel labels influenced these masks."""
-    split, student = settings.paint.background.tuned_on, painter.segmenter
+    split, student, walk = settings.paint.background.tuned_on, painter.segmenter, painter.walk
     tuned = "none" if split is None else f"background threshold tuned on the truth of split {split}"
     learned = "none" if student is None else student.run.origin["truth_used"]
-    return "; ".join(text for text in (painter.run.truth_used, tuned, learned) if text != "none") or "none"
+    walked = "none" if walk is None else walk.truth_used
+    used = dict.fromkeys((painter.run.truth_used, tuned, learned, walked))
+    return "; ".join(text for text in used if text != "none") or "none"

@@ -26,7 +26,6 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import Painted
 from tag2mask.probe.probe import Probe, open_probe
 from tag2mask.refine.on_image import finished_maps, sharpen
-from tag2mask.refine.settings import CRF, PROBE, SEGMENTER
 from tag2mask.segmentation.network import open_trained
 from tag2mask.tensors import inference_device
 from tag2mask.training.run import Run
@@ -75,7 +74,7 @@ class Painter:
         labels = brush.labels(scores_SYX, localized.scores_C.numpy(), tags)
         if not settings.scores and settings.paint.unsure is None:
             return Painted(labels, brush.names(tags), fallback)
-        shares_SYX = label_shares(scores_SYX, self.probable)
+        shares_SYX = label_shares(scores_SYX, settings.refine.probable)
         planes = self.planes(shares_SYX, tags) if settings.scores else None
         return Painted(brush.without_unsure(labels, shares_SYX), brush.names(tags), fallback, planes)
 
@@ -86,11 +85,6 @@ class Painter:
         maps_KYX = finished_maps(localized.maps_CYX, tags, image, self.settings.refine).numpy()
         scores_SYX = self.brush.competing(maps_KYX, tags)
         return self.sharpen(image, torch.from_numpy(scores_SYX), tags) if tags else scores_SYX
-
-    @property
-    def probable(self) -> bool:
-        """Whether the scores that compete are probabilities."""
-        return any(self.settings.refine.uses(name) for name in (PROBE, SEGMENTER, CRF))
 
     def planes(self, shares_SYX: Maps, tags: Sequence[int]) -> Planes | None:
         """Planes that a mask set stores: label shares averaged over patches, ``(S, h, w)``, times 255.

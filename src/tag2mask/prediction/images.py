@@ -8,19 +8,20 @@ from pathlib import Path
 from tag2mask.data import Sample
 from tag2mask.data.folder import find_images, is_image, strip_suffix
 from tag2mask.errors import DataError, SettingsError
+from tag2mask.urls import is_view
 
 
-def found_samples(photographs: Sequence[Path]) -> list[Sample]:
+def found_samples(images: Sequence[Path]) -> list[Sample]:
     """Return the images of files and folders, each named by its path relative to the given folder.
 
     Raises:
         SettingsError: nothing is given.
         DataError: a path does not exist or is not an image, a folder holds no images, or two images share a name.
     """
-    if not photographs:
+    if not images:
         raise SettingsError("no images: name files or a folder, or a split of the run's data with --split NAME")
     found: dict[str, Path] = {}
-    for path in photographs:
+    for path in images:
         for name, image in named_images(path).items():
             if name in found:
                 raise DataError(f"{image}: {found[name]} has the same name; masks are named after images")
@@ -37,7 +38,7 @@ def named_images(path: Path) -> dict[str, Path]:
         if not images:
             raise DataError(f"{path}: holds no image")
         return images
-    if not path.is_file():
+    if not path.is_file() and not (is_view(path) and path.is_symlink()):  # images at URLs are fetched when read
         raise DataError(
             f"{path}: {'is not a file' if path.exists() else 'does not exist'}; give image files or folders of images"
         )

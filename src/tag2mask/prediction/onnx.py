@@ -172,14 +172,8 @@ class OnnxRun(OnnxPredictor):
         for image, scores_C, maps_CYX in self.localize(images):
             own = sorted(tags) if tags is not None else self.brush.predicted_tags(scores_C)[0]
             scores_SYX = self.competing(image, maps_CYX, own)
-            labels = self.brush.labels(scores_SYX, scores_C, own)
-            answers.append(answer_of(scores_SYX, self.probable, labels, own, self.classes))
+            answers.append(answer_of(self.brush, self.settings.refine.probable, scores_SYX, scores_C, own))
         return answers
-
-    @property
-    def probable(self) -> bool:
-        """Whether the competing scores are probabilities."""
-        return self.settings.refine.uses(CRF)
 
     def painted(self, image: Floats, scores_C: Floats, maps_CYX: Floats) -> Painted:
         """Paint one image from its logits and class maps."""
@@ -188,8 +182,7 @@ class OnnxRun(OnnxPredictor):
         scores_SYX = self.competing(image, maps_CYX, tags)
         labels = brush.labels(scores_SYX, scores_C, tags)
         if brush.settings.unsure is not None:
-            shares_SYX = label_shares(scores_SYX, self.probable)
-            labels = brush.without_unsure(labels, shares_SYX)
+            labels = brush.without_unsure(labels, label_shares(scores_SYX, self.settings.refine.probable))
         return Painted(labels, brush.names(tags), fallback)
 
     def competing(self, image: Floats, maps_CYX: Floats, tags: Sequence[int]) -> Maps:

@@ -27,7 +27,7 @@ from tag2mask.urls import place_name
 
 def predict(
     model: Path,
-    photographs: Sequence[Path],
+    images: Sequence[Path],
     out: Path,
     settings: PredictSettings,
     split: str | None = None,
@@ -44,15 +44,15 @@ def predict(
         MaskSetError: ``out`` holds something else.
     """
     part = None if shard is None else read_shard(shard, os.environ)
-    samples = [] if split is not None else found_samples(photographs)
-    folders = list(filter(Path.is_dir, photographs))
+    samples = [] if split is not None else found_samples(images)
+    folders = list(filter(Path.is_dir, images))
     for folder in folders:
         require_outside(out, folder)
     predictor = open_predictor(model, settings)  # before the writer, so that a failure leaves no folder
     if split is not None:
-        samples = split_samples(predictor, split, photographs, out)
+        samples = split_samples(predictor, split, images, out)
     part = None if part is None else of_list(part, samples)
-    made_from = {**predictor.origin(), **describe_images(predictor, split, photographs)}
+    made_from = {**predictor.origin(), **describe_images(predictor, split, images)}
     if (done := finished_shard(out, made_from, part)) is not None:
         return done
     own = share(samples, part, settings.look.batch_size)
@@ -111,10 +111,10 @@ def open_predictor(path: Path, settings: PredictSettings) -> Predictor:
     return PREDICTORS[kind](path, settings)
 
 
-def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path], out: Path) -> list[Sample]:
+def split_samples(predictor: Predictor, split: str, images: Sequence[Path], out: Path) -> list[Sample]:
     """Return the images of a split, after checking that ``out`` is outside their folder."""
-    if photographs:
-        raise SettingsError(f"{photographs[0]} and --split {split}: give images or a split, not both")
+    if images:
+        raise SettingsError(f"{images[0]} and --split {split}: give images or a split, not both")
     if predictor.data is None:
         raise SettingsError(
             f"--split {split}: an .onnx file, an imported run or a published model has no data set of its own; name "
@@ -124,10 +124,10 @@ def split_samples(predictor: Predictor, split: str, photographs: Sequence[Path],
     return list(open_dataset(predictor.data, predictor.data_settings, split))
 
 
-def describe_images(predictor: Predictor, split: str | None, photographs: Sequence[Path]) -> dict[str, Any]:
+def describe_images(predictor: Predictor, split: str | None, images: Sequence[Path]) -> dict[str, Any]:
     """Return the manifest's entries about the images."""
     if split is None:
-        return {"photographs": [place_name(path) for path in photographs]}
+        return {"photographs": [place_name(path) for path in images]}
     return {"photographs": f"split {split} of {predictor.data}", "data": str(predictor.data)}
 
 

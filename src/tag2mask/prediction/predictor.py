@@ -15,6 +15,7 @@ from tag2mask.data import Classes, DataSettings
 from tag2mask.data.batches import ImageBatch
 from tag2mask.data.resizing import resize_bilinear
 from tag2mask.inference.arrays import Floats
+from tag2mask.masks.brush import Brush
 from tag2mask.masks.paint import Labels, label_shares, most_probable
 from tag2mask.masks.write import Painted
 from tag2mask.prediction.settings import PredictSettings
@@ -65,12 +66,17 @@ class Predictor(ABC):
         """
 
 
-def answer_of(scores_SYX: Floats, probable: bool, labels: Labels, tags: Sequence[int], classes: Classes) -> Answer:
-    """Return the answer of a tagged run; the scores of ``tags`` follow the background's if that competes."""
-    values = [tag + classes.offset for tag in tags]
+def answer_of(brush: Brush, probable: bool, scores_SYX: Floats, scores_C: Floats, tags: Sequence[int]) -> Answer:
+    """Return the answer of a tagged run; the scores of ``tags`` follow the background's if that competes.
+
+    ``probable`` says that they are probabilities; ``scores_C`` are the logits of all classes.
+    """
+    values = [tag + brush.classes.offset for tag in tags]
     if len(scores_SYX) > len(values):
         values = [0, *values]
-    return Answer(tuple(values), scores_SYX, label_shares(scores_SYX, probable), labels, tuple(tags))
+    shares_SYX = label_shares(scores_SYX, probable)
+    labels = brush.without_unsure(brush.labels(scores_SYX, scores_C, tags), shares_SYX)
+    return Answer(tuple(values), scores_SYX, shares_SYX, labels, tuple(tags))
 
 
 def answer_of_segmenter(

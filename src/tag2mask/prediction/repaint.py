@@ -31,8 +31,8 @@ from tag2mask.segmentation.network import network_of
 from tag2mask.tensors import inference_device
 
 
-def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged: MaskSet, out: Path) -> None:
-    """Write the student's masks of ``photographs``, limited to each image's tags in the mask set ``tagged``.
+def repaint(student: SegmenterRun, images: Sequence[LabelledImage], tagged: MaskSet, out: Path) -> None:
+    """Write the student's masks of ``images``, limited to each image's tags in the mask set ``tagged``.
 
     After an interruption, the same call resumes.
 
@@ -44,9 +44,9 @@ def repaint(student: SegmenterRun, photographs: Sequence[LabelledImage], tagged:
     network = network_of(student, student.load(inference_device()))
     writer = MaskSetWriter(out, student.classes, describe_repainting(student, tagged, settings))
     tags = current_tags(tagged)
-    missing = [Sample(one.name, one.image) for one in photographs if not writer.has(one.name)]
+    missing = [Sample(one.name, one.image) for one in images if not writer.has(one.name)]
     failures: dict[str, str] = {}
-    with progress_bar("repaint", len(photographs), len(photographs) - len(missing)) as bar:
+    with progress_bar("repaint", len(images), len(images) - len(missing)) as bar:
         for batch in read_ahead(batches(missing, student.data_settings, settings.look.batch_size, failures)):
             shares = mean_probabilities(network, [image for _, image in batch], settings.look)
             for (sample, image), shares_KYX in zip(batch, shares, strict=True):

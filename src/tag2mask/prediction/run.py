@@ -60,13 +60,12 @@ class RunPredictor(Predictor):
         painter, scores_C = self.painter, found.scores_C.numpy()
         own = sorted(tags) if tags is not None else painter.brush.predicted_tags(scores_C)[0]
         scores_SYX = painter.scores(found, own, image).astype(np.float32)
-        labels = painter.brush.labels(scores_SYX, scores_C, own)
-        return answer_of(scores_SYX, painter.probable, labels, own, self.classes)
+        return answer_of(painter.brush, self.masks.refine.probable, scores_SYX, scores_C, own)
 
     def embed(self, image: Floats) -> Floats:
         """Return the patch features after the backbone's last norm, with the run's weights."""
         method, side = self.painter.localizer.method, self.painter.localizer.side
-        features_hwD = look(self.run, method, torch.from_numpy(image), side, with_maps=False).features_hwD
+        features_hwD = look(self.run, method, torch.from_numpy(image), side).features_hwD
         return features_hwD.cpu().numpy()
 
     def paint(self, batch: ImageBatch) -> list[Painted]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from tag2mask.data.transforms import eval_resize
@@ -24,6 +23,7 @@ from tag2mask.probe.linear import LinearProbe
 from tag2mask.probe.settings import ProbeSettings as ProbeSettings
 from tag2mask.settings import Side
 from tag2mask.stored import Stored, damaged, read_stored
+from tag2mask.tensors import read_tensors
 from tag2mask.training.run import Run, require_parts
 from tag2mask.training.start import mixed_precision
 from tag2mask.vit.grid import resize, to_pixels
@@ -45,10 +45,10 @@ class ProbeView:
 
 
 @torch.no_grad()
-def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) -> ProbeView:
+def look(run: Run, method: Method, image: Tensor, side: int, ask: Ask | None = None) -> ProbeView:
     """Run ``method`` on one image ``(bands, Y, X)`` in [0, 1], in the precision of the run's training.
 
-    ``method`` is the method of ``run``, ``side`` the image's short side. The evidence is None without ``with_maps``.
+    ``method`` is the method of ``run``, ``side`` the image's short side. Without ``ask``, the evidence is None.
     """
     device = next(method.parameters()).device
     pixels, size = eval_resize(image, side, method.patch, run.mean, run.std)
@@ -61,7 +61,7 @@ def look(run: Run, method: Method, image: Tensor, side: int, with_maps: bool) ->
     dtype = torch.float16 if half == "fp16" else torch.bfloat16
     try:
         with torch.autocast(device.type, dtype, enabled=half != "no"):
-            evidence = method(batch, ask=Ask(maps=True)) if with_maps else None
+            evidence = None if ask is None else method(batch, ask=ask)
             if evidence is None:
                 method.vit(batch)
             features_MD = method.vit.norm(seen[0].patch_BMD)[0].float()
@@ -98,7 +98,7 @@ class Probe:
 
         ``run`` is the run that the probe was trained with, ``method`` its method; ``image (bands, Y, X)`` is in [0, 1].
         """
-        seen = look(run, method, image, self.side, with_maps=False)
+        seen = look(run, method, image, self.side)
         logits_hwS = self.linear(seen.features_hwD.flatten(0, 1).cpu()).view(*seen.features_hwD.shape[:2], -1)
         likely_Shw = logits_hwS[..., list(values)].softmax(-1).permute(2, 0, 1)
         return resize(to_pixels(likely_Shw[None], method.patch, seen.size), image.shape[-2:])[0]
@@ -128,7 +128,9 @@ def open_probe(path: Path) -> Probe:
     require_parts(path, (CONFIG, WEIGHTS), "a probe", "train-probe")
     config = read_stored(path / CONFIG, ProbeConfig)
     with damaged(path / WEIGHTS):
-        tensors = load_file(path / WEIGHTS)
+        tensors, _ = read_tensors(path / WEIGHTS)
+        if tensors.keys() != {"weight_SD", "bias_S"}:
+            raise ValueError("expected weight_SD and bias_S")
         weight_SD, bias_S = tensors["weight_SD"], tensors["bias_S"]
         if weight_SD.ndim != 2 or bias_S.shape != weight_SD.shape[:1]:
             raise ValueError(f"weight_SD is {tuple(weight_SD.shape)}, but bias_S is {tuple(bias_S.shape)}")

@@ -13,8 +13,9 @@ from tag2mask.settings import Scales, Settings
 class ProbeSettings(Settings):
     """How a probe is trained.
 
-    ``masks`` sets the images, their tags, and how the run computes their class maps. Every image is processed at all
-    ``scales``, and features come from the last one. A backbone trained from scratch only works at one scale.
+    ``masks`` sets the images, their tags, and the method's settings; how images are seen is set by ``scales``. Every
+    image is processed at all of them, and features come from the last. A backbone trained from scratch only works at
+    one scale.
 
     At a scale, a patch surely shows a class if that class's normalised map is above ``sure`` and exceeds the second
     highest by ``margin``. It is surely background if all maps are below ``bare`` times the scale, since maps at larger

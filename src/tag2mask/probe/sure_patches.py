@@ -16,8 +16,9 @@ from tag2mask.probe.linear import UNSURE
 def sure_patches(
     maps_Khw: Tensor, tags: Sequence[int], background: bool, sure: float, margin: float, bare: float
 ) -> Tensor:
-    """The score that each patch surely shows, or ``UNSURE``: ``(h, w)``. Every tag gets at least one patch.
+    """The score that each patch surely shows, or ``UNSURE``: ``(h, w)``.
 
+    Every tag gets at least one patch, unless its map is 0 everywhere.
     ``maps_Khw`` are the normalised class maps of the image's tags. An image without tags is all background.
     """
     labels_hw = torch.full(maps_Khw.shape[-2:], UNSURE)
@@ -28,9 +29,10 @@ def sure_patches(
     lead_Khw = maps_Khw - rivals(maps_Khw)
     scores_K = torch.tensor(tags) + int(background)
     is_sure_Khw = (maps_Khw > sure) & (lead_Khw > margin)
-    for is_sure_hw, lead_hw, score in zip(is_sure_Khw, lead_Khw, scores_K, strict=True):
+    for map_hw, is_sure_hw, lead_hw, score in zip(maps_Khw, is_sure_Khw, lead_Khw, scores_K, strict=True):
         # The tag guarantees that the class is somewhere: at least where its map exceeds the others most.
-        labels_hw[is_sure_hw if is_sure_hw.any() else lead_hw == lead_hw.max()] = score
+        if map_hw.any():
+            labels_hw[is_sure_hw if is_sure_hw.any() else lead_hw == lead_hw.max()] = score
     return labels_hw
 
 

@@ -1,7 +1,6 @@
-"""Training of the probe: collect the patches of all images of a split, and fit one linear layer to the sure ones.
+"""Training of the probe: fit one linear layer to the sure patches of all images of a split. No truth is opened.
 
-No truth is opened. Shapes: D width, L looks (scales), N patches, S scores, I images, K tags of an image, h w patch
-grid.
+Shapes: N patches, S scores.
 """
 
 from __future__ import annotations
@@ -13,40 +12,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from tag2mask._version import __version__
 from tag2mask.beginnings import ELSEWHERE, require_begun_as
 from tag2mask.data import Sample
 from tag2mask.data.folder import images_folder, require_outside
-from tag2mask.data.loading import load_pixels
 from tag2mask.errors import DataError, RunError, SettingsError
 from tag2mask.files import held, vacant, write_json, write_yaml
-from tag2mask.masks.localize import Localizer, share_of_classes
-from tag2mask.masks.paint import normalise
+from tag2mask.inference.settings import LookSettings
+from tag2mask.masks.localize import Localizer
 from tag2mask.masks.resolve import resolve_masks, tagged_samples, unrefined
 from tag2mask.probe import probe as layout
 from tag2mask.probe.linear import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe, keep_lost
-from tag2mask.probe.probe import look
+from tag2mask.probe.patches import PATCHES, Patches, gather_patches
 from tag2mask.probe.settings import ProbeSettings
-from tag2mask.probe.sure_patches import empty_patches, sure_patches, unanimous_labels
+from tag2mask.probe.sure_patches import unanimous_labels
 from tag2mask.progress import progress_bar
 from tag2mask.settings import read_yaml
 from tag2mask.shown import Shown, counted
-from tag2mask.stored import Count, Flag, Measured, Stored, damaged, read_stored
+from tag2mask.stored import Count, Flag, Measured, Stored, read_stored
 from tag2mask.tensors import write_tensors
-from tag2mask.training.batches import mix
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.run import OWN_PROBE, Run, open_run
-from tag2mask.vit.grid import to_patches, to_pixels
 
-SUMMARY, PATCHES = (
-    "summary.json",
-    "patches.safetensors",
-)  # the latter holds the patches collected so far; it is deleted when the probe is finished
-FEWEST = 4  # smallest number of patches kept per image, however many images there are
-MEGABYTE = 2**20
+SUMMARY = "summary.json"
 
 
 class NothingSureError(DataError):
@@ -116,10 +106,9 @@ def train_probe(
         if (out / layout.WEIGHTS).is_file():
             return read_summary(out)
         write_yaml(out / layout.CONFIG, header)
-        failures: dict[str, str] = {}
-        patches = gather_patches(localizer, samples, settings, out, interrupt, failures)
+        patches, failures = gather_patches(localizer, samples, settings, out, interrupt)
         try:
-            learned = learn_layers(patches, settings, opened.classes.background is not None)
+            learned = learn_layers(patches, settings, opened.classes.background is not None, interrupt)
         except NothingSureError:
             for name in (layout.CONFIG, PATCHES):
                 (out / name).unlink(missing_ok=True)
@@ -160,11 +149,13 @@ def resolve_probe(settings: ProbeSettings, run: Run) -> ProbeSettings:
     """Complete the settings that depend on the run.
 
     Raises:
-        SettingsError: the mask settings name refiners or do not fit the run.
+        SettingsError: the mask settings name refiners or a look, or do not fit the run.
     """
     masks = resolve_masks(unrefined(settings.masks), run)
     if masks.refine.names:
         raise SettingsError("masks.refine: a probe learns from unrefined class maps; leave the refiners out")
+    if settings.masks.look != LookSettings():
+        raise SettingsError("masks.look: a probe sees images at its own scales; set scales instead")
     scales = settings.scales or default_scales(run.settings.weights)
     return settings.model_copy(update={"masks": masks, "scales": scales})
 
@@ -218,28 +209,39 @@ class Learned:
     small: bool
 
 
-def learn_layers(patches: Patches, settings: ProbeSettings, background: bool) -> Learned:
+def learn_layers(patches: Patches, settings: ProbeSettings, background: bool, interrupt: Interrupt) -> Learned:
     """Train the layers of all rounds as ``ProbeSettings`` describes, and return the last.
 
     Raises:
         NothingSureError: no patch is sure.
+        KeyboardInterrupt: after a layer, if Ctrl-C was pressed.
     """
     labels_N = unanimous_labels(patches.label_NL.long())
     if not (labels_N != UNSURE).any():
         raise NothingSureError("no patch surely shows a class: lower sure or margin, or train the run longer")
-    probe, priors_S = learn_once(patches, labels_N, settings)
-    sizes_C = priors_S[int(background) :][probe.bias_S[int(background) :] > NEVER]
-    small = background and bool(sizes_C.mean() < settings.small)
-    if small and patches.label_NL.shape[1] > 1:
-        labels_N = patches.label_NL[:, -1].long()
-        probe, priors_S = learn_once(patches, labels_N, settings)
-    sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(priors_S))
-    for _ in range(1, settings.rounds if background and not small else 1):
-        labels_N = confident_labels(
-            probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, labels_N, settings.confidence
-        )
-        labels_N = keep_lost(labels_N, labels_N.masked_fill(patches.empty_N, 0))
-        probe, priors_S = learn_once(patches, labels_N, settings)
+    rounds = settings.rounds if background else 1
+    with progress_bar("probe layers", rounds) as bar:
+
+        def learn(labels_N: Tensor) -> tuple[LinearProbe, Tensor]:
+            learned = learn_once(patches, labels_N, settings)
+            bar.advance()
+            if interrupt.asked:
+                raise KeyboardInterrupt
+            return learned
+
+        probe, priors_S = learn(labels_N)
+        sizes_C = priors_S[int(background) :][probe.bias_S[int(background) :] > NEVER]
+        small = background and bool(sizes_C.mean() < settings.small)
+        if small and patches.label_NL.shape[1] > 1:
+            labels_N = patches.label_NL[:, -1].long()
+            probe, priors_S = learn(labels_N)
+        sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(priors_S))
+        for _ in range(1, 1 if small else rounds):
+            labels_N = confident_labels(
+                probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, labels_N, settings.confidence
+            )
+            labels_N = keep_lost(labels_N, labels_N.masked_fill(patches.empty_N, 0))
+            probe, priors_S = learn(labels_N)
     return Learned(probe, priors_S, sure_S, small)
 
 
@@ -257,113 +259,3 @@ def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> t
     )
     priors_S = estimate_priors(probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
     return probe.with_priors(priors_S), priors_S
-
-
-@dataclass(frozen=True)
-class Patches:
-    """Per patch: float16 features ``(N, D)``, sure label in each look ``(N, L)``, whether all maps are empty, image.
-
-    ``allowed_IS`` holds the scores that each image may show.
-    """
-
-    feature_ND: Tensor
-    label_NL: Tensor
-    empty_N: Tensor
-    image_N: Tensor
-    allowed_IS: Tensor
-
-
-def gather_patches(
-    localizer: Localizer,
-    samples: Sequence[Sample],
-    settings: ProbeSettings,
-    out: Path,
-    interrupt: Interrupt,
-    failures: dict[str, str],
-) -> Patches:
-    """Collect the patches of every image, continuing an interrupted call; unreadable images go to ``failures``."""
-    assert settings.scales is not None
-    width, looks, scores = localizer.method.vit.width, len(settings.scales), len(localizer.run.classes.pixel_names)
-    kept = max(settings.memory * MEGABYTE // (2 * width * len(samples)), FEWEST)
-    parts = [load_patches(out / PATCHES, width, looks, scores)]
-    done = len(parts[0].allowed_IS)
-    saved = time.monotonic()
-    with progress_bar("probe", len(samples), done) as bar:
-        for index in range(done, len(samples)):
-            try:
-                parts.append(patches_of(localizer, samples[index], settings, index, kept))
-            except DataError as error:
-                failures[samples[index].name] = str(error)
-                parts.append(no_patches(1, width, looks, scores))
-            bar.advance()
-            if interrupt.asked or time.monotonic() - saved > 60 * settings.save_minutes:
-                parts = [join(parts)]
-                write_tensors(out / PATCHES, vars(parts[0]), {})
-                saved = time.monotonic()
-            if interrupt.asked:
-                raise KeyboardInterrupt
-    return join(parts)
-
-
-def join(parts: Sequence[Patches]) -> Patches:
-    """Concatenate patches."""
-    return Patches(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
-
-
-def load_patches(path: Path, width: int, looks: int, scores: int) -> Patches:
-    """Load the patches that an interrupted call collected, or none."""
-    if not path.is_file():
-        return no_patches(0, width, looks, scores)
-    with damaged(path), safe_open(path, "pt") as file:
-        return Patches(*(file.get_tensor(name) for name in Patches.__dataclass_fields__))
-
-
-def no_patches(images: int, width: int, looks: int, scores: int) -> Patches:
-    """Return no patches, for a number of images."""
-    nothing = torch.zeros(0, dtype=torch.int32)
-    labels = nothing.view(0, 1).expand(0, looks)
-    allowed = torch.zeros(images, scores).bool()
-    return Patches(torch.zeros(0, width).half(), labels, nothing.bool(), nothing, allowed)
-
-
-def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, index: int, kept: int) -> Patches:
-    """Collect a random selection of at most ``kept`` patches of one image.
-
-    Raises:
-        DataError: the image cannot be read.
-    """
-    run, background = localizer.run, localizer.run.classes.background is not None
-    image = load_pixels(sample, run.settings.data)
-    assert settings.scales is not None
-    looks = [
-        look(run, localizer.method, image, round(run.settings.backbone.image_size * scale), with_maps=True)
-        for scale in settings.scales
-    ]
-    evidence = [seen.evidence for seen in looks if seen.evidence is not None]
-    tags, _ = localizer.tags_of(sample, torch.stack([one.scores_BC[0].float().cpu() for one in evidence]).mean(0))
-    if not tags and not background:  # its patches have no class
-        return no_patches(1, localizer.method.vit.width, len(looks), len(run.classes.pixel_names))
-    last, patch = looks[-1], localizer.method.patch
-    labels, empty = [], []
-    for one, seen, scale in zip(evidence, looks, settings.scales, strict=True):
-        assert one.maps_BChw is not None
-        maps_BChw = share_of_classes(one.maps_BChw) if settings.masks.paint.relative else one.maps_BChw
-        maps_Khw = torch.zeros(0, *last.features_hwD.shape[:2])
-        if tags:
-            pixels_KYX = to_pixels(maps_BChw[:, tags].float(), patch, seen.size)[0]
-            maps_Khw = torch.from_numpy(normalise(to_patches(pixels_KYX, last.size, patch).cpu().numpy()))
-        bare = min(settings.bare * scale, settings.sure)
-        labels.append(sure_patches(maps_Khw, tags, background, settings.sure, settings.margin, bare).flatten())
-        empty.append(empty_patches(maps_Khw, settings.empty * scale).flatten())
-    labels_NL = torch.stack(labels, 1)
-    generator = torch.Generator().manual_seed(mix(settings.seed, index))
-    drawn_K = torch.randperm(len(labels_NL), generator=generator)[:kept].sort().values
-    allowed_S = torch.zeros(len(run.classes.pixel_names), dtype=torch.bool)
-    allowed_S[run.classes.values(tags)] = True
-    return Patches(
-        last.features_hwD.flatten(0, 1).cpu()[drawn_K].half(),
-        labels_NL[drawn_K].int(),
-        torch.stack(empty).all(0)[drawn_K],
-        torch.full((len(drawn_K),), index, dtype=torch.int32),
-        allowed_S[None],
-    )

@@ -72,7 +72,7 @@ def named_constants(crf: Any) -> Any:
     if isinstance(crf, Mapping | CRFSettings):
         return crf
     if not isinstance(crf, str) or crf not in CRF_RECIPES:
-        raise ValueError(f"wanted settings or crf=NAME, one of {', '.join(CRF_RECIPES)}; --refine crf applies the CRF")
+        raise ValueError(f"expected settings or a name, {', '.join(CRF_RECIPES)}; --refine crf applies the CRF")
     return CRF_RECIPES[crf]
 
 
@@ -117,3 +117,8 @@ class RefineSettings(Settings):
     def uses(self, name: str) -> bool:
         """Whether a refiner is named."""
         return name in (self.names or ())
+
+    @property
+    def probable(self) -> bool:
+        """Whether a refiner makes class maps into probabilities."""
+        return any(map(self.uses, (PROBE, SEGMENTER, CRF)))

@@ -33,7 +33,7 @@ def write_comparison(
     path: Path,
     table: Sequence[Mapping[str, Any]],
     names: Sequence[str],
-    photographs: Sequence[Sample],
+    images: Sequence[Sample],
     mask_sets: Mapping[str, Path],
     truth: Path | None,
     seed: int,
@@ -43,7 +43,7 @@ def write_comparison(
     sets = {method: open_finished(folder) for method, folder in mask_sets.items()}
     everywhere = set.intersection(*(set(masks.names()) for masks in sets.values()))
     chosen = choose_evenly(sorted(everywhere), SHOWN)
-    rows = [compare_image(sample, sets, truth, data) for sample in photographs if sample.name in chosen]
+    rows = [compare_image(sample, sets, truth, data) for sample in images if sample.name in chosen]
     columns = len(sets) + (2 if truth else 1)
     charts = [chart for column in (MIOU, AP) if (chart := method_chart(column, table)) is not None]
     page = templates().get_template("comparison.html.j2")

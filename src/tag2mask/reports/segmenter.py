@@ -146,9 +146,9 @@ def percent_of(part: float | None, whole: float | None) -> float | None:
 
 def sheet(run: Run, sets: Mapping[str, MaskSet], names: Sequence[str], truth: Path) -> list[ComparedRow]:
     """Return image, truth and the mask of every set, for up to twelve images of the run's data."""
-    photographs = {sample.name: sample for sample in open_dataset(run.data, run.settings.data)}
-    chosen = choose_evenly([name for name in names if name in photographs], SHOWN)
-    return [compare_image(photographs[name], sets, truth, run.settings.data) for name in sorted(chosen)]
+    images = {sample.name: sample for sample in open_dataset(run.data, run.settings.data)}
+    chosen = choose_evenly([name for name in names if name in images], SHOWN)
+    return [compare_image(images[name], sets, truth, run.settings.data) for name in sorted(chosen)]
 
 
 def training_charts(run: Run, name: str, masks: MaskSet) -> list[Chart]:

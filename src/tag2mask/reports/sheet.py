@@ -51,7 +51,7 @@ class SheetRow:
     """One image; ``truth`` may be None. ``likeness`` is the correlation of the maps of each two classes."""
 
     name: str
-    photograph: str
+    image: str
     mask: str
     keys: tuple[Key, ...]
     truth: str | None

@@ -37,9 +37,9 @@ class TagGuesses:
 
 def guess_tags(run: Run) -> TagGuesses | None:
     """Return the logits and tags of validation images; None if the run's data set is gone or has none with tags."""
-    if run.own_data is None or not run.own_data.exists():
-        return None
     split = run.settings.val_split
+    if split is None or run.own_data is None or not run.own_data.exists():
+        return None
     try:
         tagged = [one for one in open_dataset(run.own_data, run.settings.data, split) if one.tags is not None]
     except SplitMissingError:

@@ -70,7 +70,7 @@ class LabelledCrops(TorchDataset[Crop]):
 
     def __init__(
         self,
-        photographs: Sequence[LabelledImage],
+        images: Sequence[LabelledImage],
         classes: Classes,
         crop: int,
         data: DataSettings,
@@ -78,21 +78,21 @@ class LabelledCrops(TorchDataset[Crop]):
         std: Sequence[float],
         settings: CropSettings,
     ) -> None:
-        self.photographs = photographs
+        self.images = images
         self.classes = classes
         self.crop = crop
         self.data = data
         self.mean = list(mean)
         self.std = list(std)
         self.settings = settings
-        self.planes = max((max(len(one.scores.values), 1) for one in photographs if one.scores is not None), default=0)
+        self.planes = max((max(len(one.scores.values), 1) for one in images if one.scores is not None), default=0)
 
     def __len__(self) -> int:
-        return len(self.photographs)
+        return len(self.images)
 
     def __getitem__(self, key: tuple[int, int]) -> Crop:
         seed, index = key
-        one = self.photographs[index]
+        one = self.images[index]
         image = load_image(one.image, self.data)
         labels = read_labels(one.labels, image, self.classes)
         unknown = torch.full_like(labels, self.classes.ignore)

@@ -156,7 +156,7 @@ def write_segmenter_header(out: Path, run: Run, source: LabelSource, settings: S
             "run": run.path.resolve().name,
             "data": str(run.data),
             "data_settings": run.settings.data.model_dump(mode="json"),
-            "photographs": len(source.photographs),
+            "photographs": len(source.images),
             "mean": list(built.mean),
             "std": list(built.std),
             "versions": versions(),

@@ -28,7 +28,7 @@ SCORING = "scoring: the precision of the labels, epoch by epoch"
 class LabelSource:
     """Labelled images, and the origin of their labels for ``config.yaml``."""
 
-    photographs: tuple[LabelledImage, ...]
+    images: tuple[LabelledImage, ...]
     origin: dict[str, Any]
 
 
@@ -56,7 +56,7 @@ def open_labels(
         raise SettingsError(
             "--corrections are those of a mask set: name it with --masks, and leave out --fully-supervised"
         )
-    images = photographs_of(run, opened, split)
+    images = images_of(run, opened, split)
     true = {} if truth is None else true_labels(truth, images)
     if fully_supervised:
         if truth is None:
@@ -98,7 +98,7 @@ def shorten(classes: Classes) -> str:
     return ", ".join(names[:4]) + (f", ... ({len(names)})" if len(names) > 4 else "")
 
 
-def photographs_of(run: Run, masks: MaskSet | None, split: str) -> dict[str, Path]:
+def images_of(run: Run, masks: MaskSet | None, split: str) -> dict[str, Path]:
     """Images by name: those of the mask set, or those of the split if there is none."""
     dataset = open_dataset(run.data, run.settings.data, split if masks is None else None)
     found = {sample.name: sample.image for sample in dataset}

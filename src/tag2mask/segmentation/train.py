@@ -51,7 +51,7 @@ class SegmentResult:
     """
 
     path: Path
-    photographs: int
+    images: int
     epochs: int
     loss: float
     kept: float
@@ -67,7 +67,7 @@ class SegmentResult:
 
     def shown(self) -> Shown:
         """Return the output for people."""
-        trained = f"{counted(self.epochs, 'epoch')} on {counted(self.photographs, 'image')}"
+        trained = f"{counted(self.epochs, 'epoch')} on {counted(self.images, 'image')}"
         line = f"{self.path}: {trained}, loss {self.loss:.3f}"
         if not self.rounds:
             return [line]
@@ -109,13 +109,13 @@ def segment(
 def train_segmenter(run: Run, source: LabelSource, out: Path, settings: SegmentSettings, resume: bool) -> SegmentResult:
     """Train a segmenter on ``source`` with settings from ``resolve_segmenter``, or resume the one in ``out``."""
     require_outside(out, images_folder(run.data))
-    settings = with_epochs(settings, len(source.photographs))
+    settings = with_epochs(settings, len(source.images))
     before = require_same_training(out, settings, source.origin) if resume else None
     built = build_start(run, settings, resume)
     assert settings.crop is not None
     seen = before or built
     crops = LabelledCrops(
-        source.photographs, run.classes, settings.crop, run.settings.data, seen.mean, seen.std, settings.augment
+        source.images, run.classes, settings.crop, run.settings.data, seen.mean, seen.std, settings.augment
     )
     accelerator = open_accelerator(settings)
     with deferred_interrupt() as interrupt, together(), own_folder(out, resume):

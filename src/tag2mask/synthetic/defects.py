@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.noise import smooth
 from tag2mask.synthetic.folder import Composed, write_folder
+from tag2mask.synthetic.noise import smooth
 
 CLASSES = Classes(("scratch", "crack", "pit", "stain"), "background")
 SOUND = 0.25  # fraction of images without any defect

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.noise import smooth
 from tag2mask.synthetic.folder import Composed, write_folder
+from tag2mask.synthetic.noise import smooth
 
 CLASSES = Classes(("polyp", "ulcer", "instrument"), "background")
 NORMAL = 1 / 3  # fraction of frames with nothing to tag

@@ -18,9 +18,9 @@ from scipy import ndimage
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.geotiff import write_geotiff
-from tag2mask.data.noise import smooth
 from tag2mask.data.settings import OWN
 from tag2mask.data.statistics import write_statistics
+from tag2mask.synthetic.noise import smooth
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 RGB = (3, 2, 1)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.data.classes import Classes
-from tag2mask.data.noise import smooth
 from tag2mask.synthetic.folder import Composed, write_folder
+from tag2mask.synthetic.noise import smooth
 
 HUES = 16
 Where = NDArray[np.bool_]

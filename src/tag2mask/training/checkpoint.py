@@ -53,7 +53,7 @@ class LoopState:
     micro_batch: int | None = None
     recompute: bool = False
     memory: str | None = None
-    scaler: dict[str, float] = field(default_factory=dict)
+    scaler: dict[str, int | float] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -5,6 +5,8 @@ Shapes: B batch, C classes.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +36,7 @@ from tag2mask.training.start import (
     open_validation,
     own_folder,
     require_folder,
+    require_same_images,
     with_method_settings,
     write_run_header,
 )
@@ -100,19 +103,31 @@ class Material:
     root: Path | None
 
     def described(self) -> dict[str, Any]:
-        """Return the entries for ``config.yaml``."""
-        return {"data": None if self.root is None else str(self.root.resolve()), "photographs": len(self.images)}
+        """Return the entries for ``config.yaml``, with a hash of the names and tags of training images."""
+        tagged = self.tagged()
+        listed = json.dumps([[sample.name, sorted(sample.tags or ())] for sample in tagged])
+        return {
+            "data": None if self.root is None else str(self.root.resolve()),
+            "photographs": len(tagged),
+            "images_sha256": hashlib.sha256(listed.encode()).hexdigest(),
+        }
+
+    def tagged(self) -> list[Sample]:
+        """Return the training images with tags, from which the network learns."""
+        return [sample for sample in self.images if sample.tags is not None]
 
 
 def train_on(material: Material, out: Path, settings: TrainSettings, resume: bool) -> TrainResult:
     """Train on the material, or resume."""
     resume = resume and not stopped_early(out)
-    settings = with_method_settings(with_epochs(settings, len(material.images)))
+    settings = with_method_settings(with_epochs(settings, len(material.tagged())))
     # Resumed weights come from the state file, so the pretrained ones are no longer needed.
     weights: Weights = "none" if resume else weights_source(settings.weights)
     accelerator, method, settings, report = prepare_method(settings, material.images.classes, weights)
     if accelerator.is_main_process:  # other processes may get here after it has started to write
         require_folder(out, settings, resume)
+        if resume:
+            require_same_images(out, material.described())
     with deferred_interrupt() as interrupt, together(), own_folder(out, resume):
         if settings.warm_start and not resume:
             warm_up(accelerator, method, material, settings, interrupt)

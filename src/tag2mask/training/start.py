@@ -22,6 +22,7 @@ from tag2mask.data import Classes, Sample, open_dataset
 from tag2mask.errors import RunError, SettingsError, SplitMissingError
 from tag2mask.files import abandon, begin, held, list_leftovers, settle, write_json, write_yaml
 from tag2mask.methods import method_settings
+from tag2mask.settings import read_yaml
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import STATE
 from tag2mask.training.settings import LoopSettings, TrainSettings, with_heads_rate
@@ -112,6 +113,20 @@ def require_folder(out: Path, settings: TrainSettings, resume: bool) -> None:
         require_same_settings(out, with_heads_rate(with_method_settings(layout.open_run(out).settings)), settings)
     else:
         require_empty(out)
+
+
+def require_same_images(out: Path, source: Mapping[str, Any]) -> None:
+    """Check that the run to resume was begun with these images and tags; earlier versions did not record them.
+
+    Raises:
+        RunError: it was begun with others.
+    """
+    key = "images_sha256"
+    if read_yaml(out / layout.CONFIG).get(key, source[key]) != source[key]:
+        raise RunError(
+            f"{out}: images or tags of {source['data']} have changed since the training began; restore them to resume, "
+            "or train into another folder"
+        )
 
 
 def with_method_settings(settings: TrainSettings) -> TrainSettings:

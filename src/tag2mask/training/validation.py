@@ -51,7 +51,7 @@ class WholeImages(TorchDataset[Indexed]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Indexed:
-        image = self.images.photograph(self.samples[index])
+        image = self.images.read(self.samples[index])
         return index, eval_resize(image, self.side, self.patch, self.mean, self.std)[0]
 
 

@@ -64,7 +64,7 @@ def start_warm(
     read, tags = [], []
     with progress_bar("warm start", len(some), shown=accelerator.is_main_process) as bar:
         for sample in some:
-            pixels, _ = eval_resize(images.photograph(sample), side, method.patch, *normalisation)
+            pixels, _ = eval_resize(images.read(sample), side, method.patch, *normalisation)
             with torch.no_grad(), accelerator.autocast():
                 read.append(readout.read(pixels[None].to(accelerator.device))[0].float().cpu())
             tags.append(multi_hot(sample.tags or (), images.classes))

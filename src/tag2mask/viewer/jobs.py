@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tag2mask.errors import Tag2MaskError
 from tag2mask.viewer.masks import Item
+from tag2mask.viewer.queue import report_failure
 
 KEPT = 100  # finished jobs that can still be asked about
 
@@ -50,7 +50,8 @@ class Jobs:
                 return
             try:
                 work(item)
-            except Tag2MaskError:
+            except Exception as error:  # a full disk fails one image, but must not hang the page
+                report_failure(item.name, error)
                 job.failed += 1
             job.done += 1
 

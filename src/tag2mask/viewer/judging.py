@@ -142,8 +142,11 @@ def current_facts(session: Session, item: Item) -> Facts | None:
 
 
 def read_again(session: Session, item: Item) -> None:
-    """Note the facts about a mask that was just saved."""
-    session.queue.facts[item.name] = facts_of(session, item)
+    """Note the facts about a mask that was just saved; forget them if it cannot be compared."""
+    try:
+        session.queue.facts[item.name] = facts_of(session, item)
+    except DataError:
+        session.queue.facts.pop(item.name, None)
 
 
 def rank_images(session: Session, names: Sequence[str] | None = None) -> dict[str, Ranked]:

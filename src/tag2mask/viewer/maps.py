@@ -67,7 +67,7 @@ def maps_of_shares(
     if settings is not None and settings.background.policy == "threshold":
         value = settings.background.value
         if isinstance(value, float) and not settings.class_thresholds:
-            maps_Khw = np.minimum(value * np.sqrt(others_Khw / empty_hw.clip(tiny)), 1).astype(np.float32)
+            maps_Khw = (value * np.sqrt(others_Khw / empty_hw.clip(tiny))).astype(np.float32)
             return ClassMaps(tuple(values), maps_Khw, (value,) * len(values), "threshold", False)
     maps_Khw = others_Khw / (others_Khw + empty_hw).clip(np.finfo(np.float32).tiny)
     return ClassMaps(tuple(values), maps_Khw.astype(np.float32), (EVEN,) * len(values), "probability", False)

@@ -21,7 +21,6 @@ from tag2mask.masks.paint import Labels
 from tag2mask.masks.scores import ONE
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet, tags_of
-from tag2mask.refine.settings import CRF, PROBE
 from tag2mask.viewer.maps import ClassMaps, maps_of_shares
 from tag2mask.viewer.pictures import Size, mask_size
 
@@ -79,8 +78,7 @@ class StoredShares:
             MaskSetError: some are missing.
         """
         settings = MaskSettings.parse(masks.manifest["settings"])
-        probable = any(settings.refine.uses(name) for name in (PROBE, CRF))
-        self.paint = None if probable else settings.paint
+        self.paint = None if settings.refine.probable else settings.paint
         self.background = masks.classes.background is not None
         self.files = masks.scores(masks.names())
 

@@ -93,7 +93,7 @@ class RunModel:
         with self.lock:
             found = painter.look([(sample, pixels)])[0]
             grid = painter.grid(*pixels.shape[1:])
-            if painter.probable and tags:
+            if painter.settings.refine.probable and tags:
                 shares = label_shares(painter.scores(found, tags, pixels), True).astype(np.float32)
                 return maps_of_shares(shrunk(shares, grid), values, len(shares) > len(tags), None)
             maps_KYX = finished_maps(found.maps_CYX, tags, pixels, painter.settings.refine)
@@ -120,7 +120,7 @@ class RunModel:
         localizer = self.painter.localizer
         pixels = torch.from_numpy(self.read(image))
         with self.lock:
-            seen = look(self.run, localizer.method, pixels, localizer.side, with_maps=False)
+            seen = look(self.run, localizer.method, pixels, localizer.side)
         return np.asarray(seen.features_hwD.cpu().numpy())
 
     def labels(self, image: Floats, tags: Sequence[int]) -> Labels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +106,8 @@ class Queue:
             return
         try:
             into[item.name] = work(item)
-        except Tag2MaskError:
+        except Exception as error:  # one image fails, the others still get their signs
+            report_failure(item.name, error)
             self.failed.add(item.name)
 
     def write(self) -> None:
@@ -123,6 +125,11 @@ class Queue:
         """Return the ranks known so far."""
         signs = dict(self.signs)
         return dict(zip(signs, order(list(signs.values())), strict=True))
+
+
+def report_failure(name: str, error: Exception) -> None:
+    """Say on the terminal why an image failed."""
+    print(f"{name}: {error}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def read_signs(path: Path, key: str) -> dict[str, Signs]:

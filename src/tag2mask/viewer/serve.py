@@ -11,6 +11,7 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from tag2mask.errors import SettingsError
 from tag2mask.shown import PlainResult
@@ -47,7 +48,7 @@ def view(
     with listening(host, port) as bound, opened_session(path, data, compare, corrections, who) as session:
         number = bound.getsockname()[1]
         app = build_app(session, host, number, token)
-        address = f"http://{shown_host(host)}:{number}/?token={token}"
+        address = f"http://{shown_host(host)}:{number}/?token={quote(token, safe='')}"
         bound.listen()  # a browser that is faster than the server waits
         say(f"{address}\nCtrl-C stops the viewer; corrections are saved in {session.corrections.path}")
         if not no_open and has_display():

@@ -35,7 +35,7 @@ from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.training.start import complete
 from tag2mask.workflows.training import gets_probe
 
-FEW, MANY = 24, 256  # images that every step is measured on: on a CPU, on a GPU
+FEW, MANY = 24, 256  # least images that every step is measured on: on a CPU, on a GPU
 STEPS = ("train", "probe", "masks", "segment", "predict")
 VOC, VOC_CLASSES, IMAGES = (375, 500), 20, 1000  # without a data set
 
@@ -97,7 +97,7 @@ def bench(data: Path | None, settings: TrainSettings) -> BenchResult:
     Raises:
         DataError, SettingsError: the data cannot be used.
     """
-    count = MANY if torch.accelerator.is_available() else FEW
+    count = max(MANY if torch.accelerator.is_available() else FEW, 3 * settings.batch_size * settings.accumulate)
     with tempfile.TemporaryDirectory(prefix="tag2mask-bench-") as place:
         root = Path(place)
         if data is None:
@@ -159,10 +159,13 @@ class Stopwatch:
         """Note that items were done."""
         self.moments.setdefault(description, []).append((time.perf_counter(), count))
 
-    def rate(self, description: str) -> float:
-        """Items per second after the first ones, which also wait for what is only done once."""
-        (start, _), *others = self.moments[description]
-        return sum(count for _, count in others) / (others[-1][0] - start)
+    def rate(self, description: str, images: int, each: int) -> float:
+        """Images per second, after those that came first and also waited for what is only done once.
+
+        There are ``images`` in all, and ``each`` to an item, but for the last.
+        """
+        (start, first), *_, (end, _) = self.moments[description]
+        return (images - first * each) / (end - start)
 
 
 def measure_steps(root: Path, given: TrainSettings, images: int) -> BenchResult:
@@ -183,11 +186,11 @@ def measure_steps(root: Path, given: TrainSettings, images: int) -> BenchResult:
         masks = make_masks(run).path
         segment(run, masks, student, segmenting)
         predict(student, [folder / "images"], root / "predicted", PredictSettings())
-    batches = {"train": settings.batch_size, "segment": segmenting.batch_size}  # images per item
+    each = {"train": settings.batch_size * settings.accumulate, "segment": segmenting.batch_size}
     epochs = {"train": with_epochs(given, images).epochs, "segment": with_epochs(SegmentSettings(), images).epochs}
     rates = []
     for step in [step for step in STEPS if step in watch.moments]:
-        speed, times = watch.rate(step) * batches.get(step, 1), epochs.get(step, 1)
+        speed, times = watch.rate(step, len(dataset), each.get(step, 1)), epochs.get(step, 1)
         rates.append(Rate(step, speed, times, images * times / speed / 3600))
     height, width = load_image(dataset[0].image, settings.data).shape[1:]
     whole = (machine(), images, len(dataset.classes), (height, width), tuple(rates))

@@ -30,6 +30,7 @@ from tag2mask.refine.chain import require_refiners
 from tag2mask.refine.settings import WALK
 from tag2mask.reports.comparison import write_comparison
 from tag2mask.settings import Epochs
+from tag2mask.shown import Shown
 from tag2mask.stored import Count, Number, Stored, read_stored
 from tag2mask.training.batches import EpochBatches
 from tag2mask.training.checkpoint import STATE, can_resume
@@ -83,6 +84,16 @@ class ComparisonResult:
     rows: list[dict[str, Any]]
     report: str
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the output for ``--json``."""
+        return vars(self)
+
+    def shown(self) -> Shown:
+        """Return the output for people."""
+        chance = self.table[0]["random_miou"]
+        floor = "no truth for scoring" if chance is None else f"painting at random among the tags: {chance:.1f}"
+        return [markdown(self.table), f"{floor}; page: {self.report}"]
+
     def _repr_html_(self) -> str:
         """Return the table as HTML, for notebooks."""
         lines = [
@@ -117,8 +128,8 @@ class MethodRow(Stored):
     parameters: Number = Field(alias="million parameters")
 
 
-def compare(plan: Comparison) -> dict[str, Any]:
-    """Run the missing parts of a comparison; return the table's rows and the page's path.
+def compare(plan: Comparison) -> ComparisonResult:
+    """Run the missing parts of a comparison.
 
     Raises:
         SettingsError: a method or a refiner is unknown or cannot be compared.
@@ -132,7 +143,7 @@ def compare(plan: Comparison) -> dict[str, Any]:
     require_refiners(plan.masks.refine.names or ())
     require_outside(plan.out, images_folder(plan.data))
     data = plan.train.data.completed(plan.data)
-    photographs = open_dataset(plan.data, data, plan.masks.split)
+    images = open_dataset(plan.data, data, plan.masks.split)
     epochs = planned_epochs(plan)
     rows = []
     for seed in plan.seeds:
@@ -149,14 +160,14 @@ def compare(plan: Comparison) -> dict[str, Any]:
         plan.out / "compare.html",
         [{**line, "cells": {name: mean_and_deviation(line, name) for name in COLUMNS}} for line in table],
         tuple(COLUMNS),
-        list(photographs),
+        list(images),
         {line["method"]: plan.out / f"{line['method']}-{seed}" / MASKS for line in table},
         find_truth(plan.out / f"{plan.methods[0]}-{seed}"),
         seed,
         data,
     )
     write_json(plan.out / "compare.json", {"rows": rows, "table": table})
-    return {"table": table, "rows": rows, "report": str(page)}
+    return ComparisonResult(table, rows, str(page))
 
 
 def planned_epochs(plan: Comparison) -> dict[str, int | None]:
@@ -185,11 +196,11 @@ def epochs_in(plan: Comparison, method: str) -> int:
     """Return the number of epochs that fit in the budget, at least one, from timing a few steps and validations."""
     assert plan.budget_minutes is not None
     settings = complete(plan.settings(method, 0, 1), plan.data)
-    photographs = open_dataset(plan.data, settings.data, settings.split)
+    images = open_dataset(plan.data, settings.data, settings.split)
     validation = open_validation(plan.data, settings)
-    accelerator, model, settings, _ = prepare_method(settings, photographs.classes, "none")
+    accelerator, model, settings, _ = prepare_method(settings, images.classes, "none")
     validated = validation[:TIMED]
-    trainer = Trainer(accelerator, model, Material(photographs, validated, plan.data), settings, plan.out, Interrupt())
+    trainer = Trainer(accelerator, model, Material(images, validated, plan.data), settings, plan.out, Interrupt())
     batches = list(EpochBatches(len(trainer.images), settings.batch_size, settings.seed, epoch=0))
     timed = [batches[i % len(batches)] for i in range(WARM_UP + TIMED)]
     clock = [time.monotonic()]

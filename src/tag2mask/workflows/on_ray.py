@@ -51,7 +51,7 @@ def make_masks(
 
 
 def predict(
-    model: Path, photographs: Sequence[Path], out: Path, settings: PredictSettings, split: str | None, shard: str | None
+    model: Path, images: Sequence[Path], out: Path, settings: PredictSettings, split: str | None, shard: str | None
 ) -> MaskSetSummary:
     """Call ``prediction.predict.predict``; ``ray/N`` paints all shards on a Ray cluster.
 
@@ -59,8 +59,8 @@ def predict(
         Tag2MaskError: as there, or Ray is missing.
     """
     if (of := shards_on_ray(shard)) is None:
-        return prediction.predict(model, photographs, out, settings, split, shard)
-    names = place_name(model), [place_name(path) for path in photographs], place_name(out)
+        return prediction.predict(model, images, out, settings, split, shard)
+    names = place_name(model), [place_name(path) for path in images], place_name(out)
     return paint_on_ray(partial(predict_shard, *names, settings, split), of, out)
 
 
@@ -72,10 +72,10 @@ def make_shard(run: str, data: str | None, out: str, settings: MaskSettings, sha
 
 
 def predict_shard(
-    model: str, photographs: list[str], out: str, settings: PredictSettings, split: str | None, shard: str
+    model: str, images: list[str], out: str, settings: PredictSettings, split: str | None, shard: str
 ) -> MaskSetSummary:
     """Paint a shard on the machine where this is called."""
-    return prediction.predict(fetch(model), [*map(fetch, photographs)], show(out), settings, split, shard)
+    return prediction.predict(fetch(model), [*map(fetch, images)], show(out), settings, split, shard)
 
 
 def shards_on_ray(shard: str | None) -> int | None:

@@ -40,24 +40,24 @@ class Plan:
         settings = self.given.model_dump(mode="json", exclude_unset=True)
         return {"data": str(self.data.resolve()), "quick": self.quick, **settings}
 
-    def settings(self, photographs: int) -> WholeSettings:
+    def settings(self, images: int) -> WholeSettings:
         """Return the settings of the stages for this number of training images; soft targets need masks with scores."""
         masks: dict[str, Any] = {"scores": self.given.segment.target == "soft"}
         if not gets_probe(self.given.train):
             masks["refine"] = {"names": CRF}
         values: dict[str, Any] = {"predict": {"overlay": True}, "masks": masks}
         if self.quick:
-            merge_settings(values, quick_settings(self.given, photographs))
+            merge_settings(values, quick_settings(self.given, images))
         merge_settings(values, self.given.model_dump(mode="json", exclude_unset=True))
         return WholeSettings.parse(values)
 
 
-def quick_settings(given: WholeSettings, photographs: int) -> dict[str, Any]:
+def quick_settings(given: WholeSettings, images: int) -> dict[str, Any]:
     """Return settings for about ten minutes on two cores, with a few hundred images."""
     side = QUICK_PATCHES * patch_of(given.train.backbone)
     return {
-        "train": {"backbone": {"image_size": side}, "epochs": epochs_for(QUICK_TRAIN, photographs)},
-        "segment": {"epochs": epochs_for(QUICK_SEGMENT, photographs)},
+        "train": {"backbone": {"image_size": side}, "epochs": epochs_for(QUICK_TRAIN, images)},
+        "segment": {"epochs": epochs_for(QUICK_SEGMENT, images)},
     }
 
 

@@ -102,14 +102,27 @@ class Reproduction:
         """Run the remaining commands, and return our scores with the published ones.
 
         Raises:
-            RunError: a command failed, or another process uses ``out``.
+            RunError: a command failed, another process uses ``out``, or it holds the results of other commands.
         """
         with held(self.out):
             stages = Stages.of_folder(self.out)
             for command in self.commands():
+                self.require_same(command, stages.before.get(command.name))
                 stages.stage(command.name, command.product, partial(done, command))
             scores = json.loads(capture_output(self.evaluate()).splitlines()[-1])
         return {"row": self.name, "title": self.row.title, "results": compare_scores(self.row.published, scores)}
+
+    def require_same(self, command: Command, before: Mapping[str, Any] | None) -> None:
+        """Check that a stage that was finished before, if it was, ran this command.
+
+        Raises:
+            RunError: it ran another one.
+        """
+        if before is not None and before.get("command") != command.line():
+            raise RunError(
+                f"{self.out} holds {command.name} by another command than {command.line()}; choose another --out, or "
+                "delete it"
+            )
 
 
 def compare_scores(

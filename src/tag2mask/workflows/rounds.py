@@ -142,7 +142,7 @@ def train_each(
         result = train_segmenter(run, source, folder, settings, resume and (folder / STATE).is_file())
         if main:
             if number < rounds:
-                repaint(open_segmenter(folder), source.photographs, first, folder / REPAINTED)
+                repaint(open_segmenter(folder), source.images, first, folder / REPAINTED)
             finished.append(asdict(summarise_round(number, result, labels, before, truth)))
             write_json(out / ROUNDS, {"rounds": rounds, "finished": finished})
         wait_for_first()

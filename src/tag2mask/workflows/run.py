@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tag2mask.data import open_dataset
 from tag2mask.data.check.folder import check
 from tag2mask.data.folder import images_folder, require_outside
 from tag2mask.errors import DataError, SettingsError
@@ -168,7 +169,9 @@ def look_over(plan: Plan) -> dict[str, Any]:
         announce(f"check: {len(report.problems)} warnings; list them with tag2mask check {plan.data}")
     plan.out.mkdir(parents=True, exist_ok=True)
     write_json(plan.out / PLAN, plan.to_json())
-    return {"photographs": report.photographs, "splits": report.splits, "warnings": len(report.problems)}
+    train = plan.given.train
+    tagged = sum(sample.tags is not None for sample in open_dataset(plan.data, train.data, train.split))
+    return {"tagged": tagged, "splits": report.splits, "warnings": len(report.problems)}
 
 
 class Way:
@@ -178,7 +181,7 @@ class Way:
         self.plan = plan
         splits: Mapping[str, int] = checked.get("splits", {})
         self.source = plan.given.train.split
-        self.settings = plan.settings(splits.get(self.source, checked.get("photographs", 0)))
+        self.settings = plan.settings(checked.get("tagged", 0))
         validation = self.settings.train.val_split
         self.validation = validation if validation in splits else None
         self.unseen = [split for split in dict.fromkeys((validation or TEST, TEST)) if split in splits]

@@ -30,7 +30,7 @@ class Scored(Stored, extra="allow"):
 class Said(Stored, extra="allow"):
     """The parts of a stage's result that are used later."""
 
-    photographs: Count = 0
+    tagged: Count = 0
     splits: dict[str, Count] = Field(default_factory=dict)
     failures: dict[str, str] = Field(default_factory=dict)
     scores: list[Scored] = Field(default_factory=list)

@@ -61,7 +61,7 @@ def compare(
     budget_minutes: float | None,
     painting: MaskSettings,
     settings: TrainSettings,
-) -> PlainResult:
+) -> comparison.ComparisonResult:
     """Compare several methods trained in the same way.
 
     Raises:
@@ -70,11 +70,7 @@ def compare(
     if not re.fullmatch(r"\d+(,\d+)*", seeds):
         raise SettingsError(f"--seeds {seeds}: expected integers separated by commas, such as 0,1,2")
     names, numbers = [name.strip() for name in methods.split(",")], [int(seed) for seed in seeds.split(",")]
-    plan = comparison.Comparison(data, out, names, numbers, budget_minutes, settings, painting)
-    result = comparison.compare(plan)
-    chance = result["table"][0]["random_miou"]
-    floor = "no truth for scoring" if chance is None else f"painting at random among the tags: {chance:.1f}"
-    return PlainResult(result, [comparison.markdown(result["table"]), f"{floor}; page: {result['report']}"])
+    return comparison.compare(comparison.Comparison(data, out, names, numbers, budget_minutes, settings, painting))
 
 
 def report(

@@ -25,7 +25,7 @@ def test_a_sound_folder_has_no_problems(squares: Path) -> None:
     ticks: list[int] = []
     report = check(squares, DataSettings(), lambda: ticks.append(1))
     assert not report.problems
-    assert (report.photographs, report.tagged, report.masks, len(ticks)) == (12, 12, 12, 12)
+    assert (report.images, report.tagged, report.masks, len(ticks)) == (12, 12, 12, 12)
     assert report.splits == {"train": 8, "val": 4}
     assert report.tags_per_image == {2: 12}
     assert sum(report.images_per_class.values()) == 24
@@ -41,7 +41,7 @@ def test_settings_of_the_data_may_have_their_name_in_train(
 
 
 def test_counts_of_one_and_none_read_well() -> None:
-    one = CheckReport(photographs=1, tagged=0)
+    one = CheckReport(images=1, tagged=0)
     assert list(one.shown())[:2] == ["1 image, 0 with tags; splits: none", "tags per image: none; true masks: 0"]
 
 
@@ -138,7 +138,7 @@ def test_the_same_file_across_splits_is_called_out(squares: Path) -> None:
     assert "one in split val, one in split train (splits must not share images)" in found
 
 
-def test_masks_without_photograph_are_counted(squares: Path) -> None:
+def test_masks_without_image_are_counted(squares: Path) -> None:
     (squares / "images/p00.png").rename(squares / "images/q00.png")
     text = (squares / "labels.csv").read_text().replace("p00", "q00")
     (squares / "labels.csv").write_text(text)
@@ -204,11 +204,11 @@ def test_a_validation_split_without_tags_and_a_late_background_are_warnings(squa
 
 @pytest.mark.real
 @pytest.mark.parametrize(("kind", "names"), [("", 21), ("_things", 16)])
-def test_the_shared_photographs_are_sound(shared_data: Path, kind: str, names: int) -> None:
+def test_the_shared_images_are_sound(shared_data: Path, kind: str, names: int) -> None:
     settings = DataSettings(labels=f"labels{kind}.csv", classes=f"classes{kind}.txt", masks=f"masks{kind}")
     report = check(shared_data, settings)
     assert not report.fatal
-    assert (report.photographs, report.tagged, report.masks, len(report.classes)) == (591, 472, 472, names)
+    assert (report.images, report.tagged, report.masks, len(report.classes)) == (591, 472, 472, names)
 
 
 @pytest.mark.parametrize("look", [check, check_names])

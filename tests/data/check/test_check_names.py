@@ -12,7 +12,7 @@ from tag2mask.data.check.folder import check
 from tag2mask.data.check.names import check_names
 
 
-def test_it_counts_what_the_full_check_counts_and_opens_no_photograph(squares: Path) -> None:
+def test_it_counts_what_the_full_check_counts_and_opens_no_image(squares: Path) -> None:
     (squares / "images/note.txt").write_text("no image")
     whole = check(squares, DataSettings()).to_json()
     for path in (squares / "images").glob("*.png"):
@@ -29,7 +29,7 @@ def test_images_that_are_not_read_and_links_to_nothing(squares: Path) -> None:
     told = "images: not read: 3 images of unsupported formats (.gif 2, .heic 1); save them as .png or .jpg"
     for report in (quick, whole):
         assert [told in problem.message for problem in report.problems if problem.severity == "warning"] == [True]
-        assert report.photographs == 13
+        assert report.images == 13
     assert [problem.message for problem in whole.problems if problem.severity == "error"] == [
         f"{squares}/images/gone.jpg: the image is missing"
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tree_parts import SIDE, annotation, box, save_photograph, write_instances
+from tree_parts import SIDE, annotation, box, save_image, write_instances
 
 from tag2mask.data.sources import Source, open_source
 from tag2mask.data.sources.prepare import prepare
@@ -21,7 +21,7 @@ CAT, DOG = {"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}
 def write(path: Path, images: Path, files: Mapping[int, str], annotations: Sequence[Any], *categories: Any) -> None:
     write_instances(path, files, annotations, categories)
     for number, file in files.items():
-        save_photograph(images / file, number + len(str(path)), SIDE, SIDE + 8)
+        save_image(images / file, number + len(str(path)), SIDE, SIDE + 8)
 
 
 def tags_of(source: Source) -> dict[str, list[str]]:

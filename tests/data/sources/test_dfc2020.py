@@ -112,4 +112,4 @@ def test_the_folder_says_how_it_is_read(tree: Tree, tmp_path: Path) -> None:
     assert (content["bands"], content["scale"], content["rgb"]) == (13, "maximum", [3, 2, 1])
     assert content["clip"] == [[0, 1e4]] * 13
     assert (len(content["mean"]), len(content["std"])) == (13, 13)
-    assert (tmp_path / "out/images/ROIs0000_test_0_p12.tif").samefile(tree.photograph)
+    assert (tmp_path / "out/images/ROIs0000_test_0_p12.tif").samefile(tree.image)

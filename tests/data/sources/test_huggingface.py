@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tree_parts import noise, save_photograph, write_text
-from trees_huggingface import photograph, write_clone, write_dict, write_parquet, write_saved
+from tree_parts import noise, save_image, write_text
+from trees_huggingface import image, write_clone, write_dict, write_parquet, write_saved
 
 from tag2mask.data.sources import Source, open_source
 from tag2mask.data.sources.huggingface_columns import of_card
@@ -41,7 +41,7 @@ def test_what_save_to_disk_writes_holds_the_same(tmp_path: Path) -> None:
     for content, what in ((b"no image", "is not an image"), (None, "the image is missing")):
         tree.spoil(content)
         done = prepare("huggingface", tree.root, tmp_path / "out", tree.settings)
-        place = f"{tree.photograph}, row 0, column image"
+        place = f"{tree.image}, row 0, column image"
         assert list(done.failures) == ["train/00000"]
         assert done.failures["train/00000"].startswith(f"{place}: {what}")
     tree.essential.unlink()
@@ -50,7 +50,7 @@ def test_what_save_to_disk_writes_holds_the_same(tmp_path: Path) -> None:
 
 
 def test_one_split_without_a_name_and_lists_in_files(tmp_path: Path) -> None:
-    rows = [{"image": photograph(seed), "labels": [1], "id": seed, "mask": None} for seed in range(3)]
+    rows = [{"image": image(seed), "labels": [1], "id": seed, "mask": None} for seed in range(3)]
     write_saved(tmp_path, [rows[:2], rows[2:]])
     source = open_hf(tmp_path, mask="mask")
     assert (list(source.names()), source.splits) == (["00000", "00001", "00002"], {})
@@ -62,13 +62,13 @@ def test_one_split_without_a_name_and_lists_in_files(tmp_path: Path) -> None:
     assert open_hf(tmp_path, mask="mask", name="id").splits == {"test": ["0", "1", "2"]}
 
 
-def test_photographs_are_written_as_they_are_named_by_what_they_are(tmp_path: Path) -> None:
+def test_images_are_written_as_they_are_named_by_what_they_are(tmp_path: Path) -> None:
     deep = io.BytesIO()
     Image.fromarray(noise(3)).save(deep, "GIF")
-    cells = [photograph(0), photograph(1, "PNG"), photograph(2, "WEBP"), {"bytes": deep.getvalue(), "path": "3.jpg"}]
+    cells = [image(0), image(1, "PNG"), image(2, "WEBP"), {"bytes": deep.getvalue(), "path": "3.jpg"}]
     cells.append({**cells[0], "bytes": cells[0]["bytes"][:-400]})
     root = tmp_path / "root"
-    save_photograph(root / "data/elsewhere.png", 5)
+    save_image(root / "data/elsewhere.png", 5)
     cells.append({"bytes": None, "path": "elsewhere.png"})
     rows = [{"image": cell, "label": seed % 2} for seed, cell in enumerate(cells)]
     write_parquet(root / "data/train.parquet", rows, {"image": IMAGE, "label": CLASS})
@@ -108,7 +108,7 @@ TAG_COLUMNS: dict[str, tuple[dict[str, Any], list[Any], tuple[str, ...], list[An
 @pytest.mark.parametrize("case", TAG_COLUMNS)
 def test_tags_of_every_kind(case: str, tmp_path: Path) -> None:
     feature, values, names, tags = TAG_COLUMNS[case]
-    rows = [{"image": photograph(0), "label": value} for value in values]
+    rows = [{"image": image(0), "label": value} for value in values]
     write_parquet(tmp_path / "train.parquet", rows, {"image": IMAGE, "label": feature})
     source = open_hf(tmp_path)
     assert source.classes.names == names
@@ -133,7 +133,7 @@ OBJECTS: dict[str, tuple[Any, list[Any]]] = {  # how the library writes features
 @pytest.mark.parametrize("case", OBJECTS)
 def test_classes_of_objects(case: str, tmp_path: Path) -> None:
     feature, values = OBJECTS[case]
-    rows = [{"image": photograph(seed), "objects": value} for seed, value in enumerate(values)]
+    rows = [{"image": image(seed), "objects": value} for seed, value in enumerate(values)]
     write_parquet(tmp_path / "train.parquet", rows, {"image": IMAGE, "objects": feature})
     for settings in ({}, {"tags": "objects.category"}):
         source = open_hf(tmp_path, **settings)
@@ -142,12 +142,12 @@ def test_classes_of_objects(case: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no column objects\.categories; did you mean objects\.category\?"):
         open_hf(tmp_path, tags="objects.categories")
     done = prepare("huggingface", tmp_path, tmp_path.with_name(f"{tmp_path.name}-out"))
-    assert (done.photographs, done.tagged, done.failures) == (3, 2, {})
+    assert (done.images, done.tagged, done.failures) == (3, 2, {})
 
 
 def test_classes_of_objects_may_stand_in_the_readme(tmp_path: Path) -> None:
     features = {"image": IMAGE, "objects": {"category": {"feature": CLASS, "_type": "List"}}}
-    rows = [{"image": photograph(0), "objects": {"category": [1]}}]
+    rows = [{"image": image(0), "objects": {"category": [1]}}]
     write_parquet(tmp_path / "train.parquet", rows, features, described=False)
     assert open_hf(tmp_path).classes.names == ("1",)  # a number, as far as anybody knows
     names = "class_label: {names: {'0': cat, '1': dog}}"
@@ -163,7 +163,7 @@ def test_classes_of_objects_may_stand_in_the_readme(tmp_path: Path) -> None:
 
 
 def test_whole_numbers_get_their_names_from_a_list(tmp_path: Path) -> None:
-    rows = [{"image": photograph(seed), "label": label} for seed, label in enumerate((10, 2, -1, None))]
+    rows = [{"image": image(seed), "label": label} for seed, label in enumerate((10, 2, -1, None))]
     write_parquet(tmp_path / "train.parquet", rows, {"image": IMAGE, "label": NUMBER})
     source = open_hf(tmp_path)
     assert source.classes.names == ("2", "10")
@@ -199,7 +199,7 @@ dataset_info:
 def test_classes_may_stand_in_the_readme(word: str, value: Any, tmp_path: Path) -> None:
     feature = CLASS if word == "dtype" else {"feature": CLASS, "_type": "List"}
     features = {"photo": IMAGE, "species": feature}
-    write_parquet(tmp_path / "train.parquet", [{"photo": photograph(0), "species": value}], features, described=False)
+    write_parquet(tmp_path / "train.parquet", [{"photo": image(0), "species": value}], features, described=False)
     with pytest.raises(
         DataError, match="none of photo, species is clearly the column of tags; name it with --set tags"
     ):
@@ -218,7 +218,7 @@ def test_classes_may_stand_in_the_readme(word: str, value: Any, tmp_path: Path) 
 
 
 def test_images_and_texts_are_known_without_features(tmp_path: Path) -> None:
-    rows = [{"image": photograph(0), "tags": ["cat"], "text": "a cat", "mask": None}]
+    rows = [{"image": image(0), "tags": ["cat"], "text": "a cat", "mask": None}]
     features = {"image": IMAGE, "tags": {"feature": TEXT, "_type": "List"}, "text": TEXT, "mask": IMAGE}
     write_parquet(tmp_path / "data/test-00000-of-00001-5af744ad.parquet", rows, features, described=False)
     source = open_hf(tmp_path, background=True)
@@ -247,7 +247,7 @@ WRONG_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 def test_columns_that_cannot_be(case: str, tmp_path: Path) -> None:
     settings, what = WRONG_SETTINGS[case]
     rows = [
-        {"image": photograph(seed), "label": 0, "breed": 0, "id": f"a{suffix}", "none": None}
+        {"image": image(seed), "label": 0, "breed": 0, "id": f"a{suffix}", "none": None}
         for seed, suffix in ((0, ".jpg"), (1, ""))
     ]
     features = {"image": IMAGE, "label": CLASS, "breed": CLASS, "id": TEXT, "none": TEXT}
@@ -258,7 +258,7 @@ def test_columns_that_cannot_be(case: str, tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_used_say_so(tmp_path: Path) -> None:
-    row, features = {"image": photograph(0), "label": 0}, {"image": IMAGE, "label": CLASS}
+    row, features = {"image": image(0), "label": 0}, {"image": IMAGE, "label": CLASS}
     write_parquet(tmp_path / "hub/train.parquet", [row], features)
     write_parquet(tmp_path / "hub/val.parquet", [row], {"image": IMAGE, "label": {**CLASS, "names": ["dog", "cat"]}})
     with pytest.raises(DataError, match=r"val\.parquet: column label is missing, or differs from the first"):

@@ -77,7 +77,7 @@ def test_oriented_rectangles_are_drawn_through_their_corners(tmp_path: Path) -> 
     assert (labels[16, 16], labels[5, 5]) == (2, 0)
 
 
-def test_a_photograph_may_be_in_the_json_alone(tmp_path: Path) -> None:
+def test_an_image_may_be_in_the_json_alone(tmp_path: Path) -> None:
     write_labelme(tmp_path / "tree")
     path = tmp_path / "tree/hay.json"
     content = json.loads(path.read_text())

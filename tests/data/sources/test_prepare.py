@@ -36,7 +36,7 @@ TINY += [
 
 def test_the_folder_form_holds_what_the_source_holds(kind: str, tree: Tree, tmp_path: Path) -> None:
     done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
-    assert (done.photographs, done.failures, done.masks) == (len(tree.tags), {}, len(tree.truth))
+    assert (done.images, done.failures, done.masks) == (len(tree.tags), {}, len(tree.truth))
     data = open_dataset(tmp_path / "out", DataSettings(), "all")
     assert data.classes.background == tree.background
     for sample in data:
@@ -50,17 +50,17 @@ def test_the_folder_form_holds_what_the_source_holds(kind: str, tree: Tree, tmp_
     assert not check(tmp_path / "out", DataSettings()).fatal
 
 
-def test_photographs_that_cannot_be_used_are_named(kind: str, tree: Tree, tmp_path: Path) -> None:
-    whole = tree.photograph.read_bytes()
+def test_images_that_cannot_be_used_are_named(kind: str, tree: Tree, tmp_path: Path) -> None:
+    whole = tree.image.read_bytes()
     name = next(iter(tree.tags))
     for content in (whole[:60], None) if tree.listed else (whole[:60],):
         tree.spoil(content)
         done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
         assert list(done.failures) == [name]
-        assert tree.photograph.name in done.failures[name]
-        assert done.photographs == len(tree.tags) - 1
+        assert tree.image.name in done.failures[name]
+        assert done.images == len(tree.tags) - 1
         open_dataset(tmp_path / "out", DataSettings(), "all")
-    tree.photograph.write_bytes(whole)
+    tree.image.write_bytes(whole)
     assert not prepare(kind, tree.root, tmp_path / "out", tree.settings).failures
 
 
@@ -102,21 +102,21 @@ def test_the_whole_way(kind: str, tree: Tree, tmp_path: Path, monkeypatch: pytes
 def test_lists_and_a_limit_make_it_smaller(tmp_path: Path) -> None:
     root = TREES["voc"](tmp_path / "tree").root
     done = prepare("voc", root, tmp_path / "a", {}, PrepareSettings(splits=("train", "val"), limit=1))
-    assert (done.photographs, done.splits) == (2, {"train": 1, "val": 1})
-    assert prepare("voc", root, tmp_path / "b", {}, PrepareSettings(splits=("val",))).photographs == 2
+    assert (done.images, done.splits) == (2, {"train": 1, "val": 1})
+    assert prepare("voc", root, tmp_path / "b", {}, PrepareSettings(splits=("val",))).images == 2
     with pytest.raises(DataError, match="split test is unknown; there are train_aug, train, val"):
         prepare("voc", root, tmp_path / "c", {}, PrepareSettings(splits=("test",)))
     assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.parametrize("link", ["hard", "symlink", "copy"])
-def test_photographs_are_linked_or_copied(link: str, tmp_path: Path) -> None:
+def test_images_are_linked_or_copied(link: str, tmp_path: Path) -> None:
     tree = TREES["csv"](tmp_path / "tree")
     prepare("csv", tree.root, tmp_path / "out", tree.settings, PrepareSettings.parse({"link": link}))
     taken = tmp_path / "out/images/0007.jpg"
-    assert taken.read_bytes() == tree.photograph.read_bytes()
+    assert taken.read_bytes() == tree.image.read_bytes()
     assert taken.is_symlink() == (link == "symlink")
-    assert taken.samefile(tree.photograph) == (link != "copy")
+    assert taken.samefile(tree.image) == (link != "copy")
 
 
 def test_other_file_systems_get_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_class_names_that_the_folder_form_cannot_hold(name: str, tmp_path: Path)
 
 def test_truth_of_another_size_is_a_failure(tmp_path: Path) -> None:
     tree = TREES["ade20k"](tmp_path / "tree")
-    Image.new("L", (4, 4)).save(tree.photograph.parents[2] / "annotations/training/ADE_train_00000001.png")
+    Image.new("L", (4, 4)).save(tree.image.parents[2] / "annotations/training/ADE_train_00000001.png")
     done = prepare("ade20k", tree.root, tmp_path / "out")
     assert "is 32 x 32, but its truth is 4 x 4" in done.failures["ADE_train_00000001"]
 
@@ -168,13 +168,13 @@ def test_it_does_not_write_into_its_source(tmp_path: Path) -> None:
 
 def test_what_was_changed_since_is_not_overwritten(tmp_path: Path) -> None:
     tree = TREES["csv"](tmp_path / "tree")
-    whole, out = tree.photograph.read_bytes(), tmp_path / "out"
-    tree.photograph.write_bytes(whole[:60])
+    whole, out = tree.image.read_bytes(), tmp_path / "out"
+    tree.image.write_bytes(whole[:60])
     assert prepare("csv", tree.root, out, tree.settings).failures
     (out / "labels.csv").write_text("mine")
     assert prepare("csv", tree.root, out, tree.settings).failures
     assert (out / "labels.csv").read_text() == "mine"
-    tree.photograph.write_bytes(whole)
+    tree.image.write_bytes(whole)
     with pytest.raises(DataError, match=r"labels\.csv was edited since it was prepared"):
         prepare("csv", tree.root, out, tree.settings)
     assert (out / "labels.csv").read_text() == "mine"

@@ -31,7 +31,7 @@ def test_every_source_has_a_tree_and_a_page() -> None:
         assert f"tag2mask prepare {name}" in page.read_text(encoding="utf-8")
 
 
-def test_photographs_tags_and_lists(source: Source, tree: Tree) -> None:
+def test_images_tags_and_lists(source: Source, tree: Tree) -> None:
     assert sorted(source.names()) == sorted(tree.tags)
     assert source.splits.keys() == tree.splits.keys()
     assert {split: tuple(names) for split, names in source.splits.items()} == dict(tree.splits)
@@ -82,20 +82,20 @@ def test_check_counts_and_finds_nothing_wrong(source: Source, tree: Tree) -> Non
     ticks: list[int] = []
     report = check_source(source, lambda: ticks.append(1))
     assert not report.fatal, report.problems
-    assert (report.photographs, len(ticks), report.masks) == (len(tree.tags), len(tree.tags), len(tree.truth))
+    assert (report.images, len(ticks), report.masks) == (len(tree.tags), len(tree.tags), len(tree.truth))
     assert report.splits == {split: len(names) for split, names in tree.splits.items()}
     used = Counter(tag for tags in tree.tags.values() for tag in tags or ())
     assert {name: count for name, count in report.images_per_class.items() if count} == used
 
 
-def test_check_names_a_corrupt_photograph_and_the_command_exits_with_1(
+def test_check_names_a_corrupt_image_and_the_command_exits_with_1(
     kind: str, tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = [f"--set={key}={json.dumps(value)}" for key, value in tree.settings.items()]
     assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 0
     tree.spoil(b"no image")
     assert call(monkeypatch, "check", tree.root, "--source", kind, *settings) == 1
-    told = [line for line in capsys.readouterr().out.splitlines() if tree.photograph.name in line]
+    told = [line for line in capsys.readouterr().out.splitlines() if tree.image.name in line]
     assert any(what in line for line in told for what in (": is not an image", ": cannot be read"))
 
 
@@ -128,4 +128,4 @@ def test_a_name_too_long_for_the_system_is_one_failure(kind: str, name: str, tmp
     path.write_text("".join([first, row, *rest]))
     done = prepare(kind, tree.root, tmp_path / "out", tree.settings)
     assert [name.rpartition("/")[2] for name in done.failures] == ["x" * 300]
-    assert done.photographs == len(tree.tags)
+    assert done.images == len(tree.tags)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tree_parts import save_photograph
+from tree_parts import save_image
 
 from tag2mask.data import DataSettings, open_dataset
 from tag2mask.data.sources import open_source
@@ -89,7 +89,7 @@ def test_a_row_a_label(tmp_path: Path) -> None:
 
 def test_roboflow_has_a_table_a_split(tmp_path: Path) -> None:
     for split, name, flags in (("train", "a", "1, 0"), ("valid", "a", "0, 1"), ("test", "b", "0, 0")):
-        save_photograph(tmp_path / f"tree/{split}/{name}.jpg", len(name + split))
+        save_image(tmp_path / f"tree/{split}/{name}.jpg", len(name + split))
         (tmp_path / f"tree/{split}/_classes.csv").write_text(f"filename, cat, dog\n{name}.jpg, {flags}\n")
     done = prepare("csv", tmp_path / "tree", tmp_path / "out")
     assert (done.failures, done.splits) == ({}, {"test": 1, "train": 1, "val": 1})

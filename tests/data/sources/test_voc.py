@@ -44,7 +44,7 @@ def test_the_published_counts_are_those_of_the_lists(tmp_path: Path) -> None:
     assert round(sum(published["val"]) / 1449, 4) == 1.4817
 
 
-def test_a_photograph_without_xml_or_with_a_foreign_mask_is_named(tmp_path: Path) -> None:
+def test_an_image_without_xml_or_with_a_foreign_mask_is_named(tmp_path: Path) -> None:
     folder = write_voc(tmp_path).root / "VOCdevkit/VOC2012"
     source = open_source("voc", tmp_path, {})
     (folder / "Annotations/2007_000032.xml").write_text("<annotation>")

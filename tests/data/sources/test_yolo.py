@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tree_parts import save_photograph, write_text
+from tree_parts import save_image, write_text
 from trees_own import write_yolo
 
 from tag2mask.data.classes import Classes
@@ -42,7 +42,7 @@ def test_bad_lines_say_where(line: str, tmp_path: Path) -> None:
 
 def test_roboflow_has_a_folder_a_split(tmp_path: Path) -> None:
     for seed, split in enumerate(("train", "valid", "test")):
-        save_photograph(tmp_path / split / "images/1.jpg", seed)
+        save_image(tmp_path / split / "images/1.jpg", seed)
         write_text(tmp_path / split / "labels/1.txt", f"{seed % 2} 0.5 0.5 0.1 0.1\n")
     write_text(tmp_path / "data.yaml", "names: [cat, dog]\n")
     source = open_source("yolo", tmp_path, {})
@@ -62,7 +62,7 @@ def test_key_points_count_as_boxes(tmp_path: Path) -> None:
 
 
 def test_without_splits_and_a_list_of_classes_as_label_studio_writes(tmp_path: Path) -> None:
-    save_photograph(tmp_path / "images/1.jpg", 0)
+    save_image(tmp_path / "images/1.jpg", 0)
     write_text(tmp_path / "labels/1.txt", "0 0.25 0.25 0.75 0.25 0.75 0.75\n")
     write_text(tmp_path / "classes.txt", "cat\n")
     source = open_source("yolo", tmp_path, {"background": False})
@@ -81,7 +81,7 @@ def test_what_convert_writes_is_read_again(tmp_path: Path) -> None:
     writer.add("1", Painted(labels, [], False))
     writer.finish({})
     convert(tmp_path / "set", "yolo", tmp_path / "out")
-    save_photograph(tmp_path / "out/images/1.jpg", 0)
+    save_image(tmp_path / "out/images/1.jpg", 0)
     record = open_source("yolo", tmp_path / "out", {}).record("1")
     assert record.tags == (0, 1)
     assert record.truth is not None

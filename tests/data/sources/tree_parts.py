@@ -25,7 +25,7 @@ class Tree:
     tags: Mapping[str, tuple[str, ...] | None]
     truth: Mapping[str, NDArray[Any]]
     splits: Mapping[str, tuple[str, ...]]
-    photograph: Path  # of the first name, or the file that holds it
+    image: Path  # of the first name, or the file that holds it
     essential: Path  # without it the root is wrong
     background: str | None = "background"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -37,16 +37,16 @@ class Tree:
         if self.embed is not None:
             self.embed(content)
         elif content is None:
-            self.photograph.unlink()
+            self.image.unlink()
         else:
-            self.photograph.write_bytes(content)
+            self.image.write_bytes(content)
 
 
 def noise(seed: int, height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def save_photograph(path: Path, seed: int, height: int = SIDE, width: int = SIDE) -> Path:
+def save_image(path: Path, seed: int, height: int = SIDE, width: int = SIDE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noise(seed, height, width)).save(path)
     return path

@@ -38,7 +38,7 @@ def encoded(pixels: NDArray[np.uint8], form: str) -> bytes:
     return file.getvalue()
 
 
-def photograph(seed: int, form: str = "JPEG") -> dict[str, Any]:
+def image(seed: int, form: str = "JPEG") -> dict[str, Any]:
     return {"bytes": encoded(noise(seed, SIDE, SIDE + 8), form), "path": f"{seed}.jpg"}
 
 
@@ -93,7 +93,7 @@ def splits_of_two() -> tuple[dict[str, list[Rows]], dict[str, NDArray[np.uint8]]
     for seed, (name, tags) in enumerate(TAGS.items()):
         labels = None if tags is None else [NAMES.index(tag) for tag in tags]
         mask = {"bytes": encoded(truth[name], "PNG"), "path": None} if name in truth else None
-        rows.append({"id": 7 * seed, "image": photograph(seed), "labels": labels, "mask": mask})
+        rows.append({"id": 7 * seed, "image": image(seed), "labels": labels, "mask": mask})
     rows[1]["labels"] = [0]  # the background is no tag
     return {"train": [rows[:3], rows[3:4]], "validation": [rows[4:]]}, truth
 

@@ -18,8 +18,8 @@ from tree_parts import (
     box,
     run_lengths,
     save_gray,
+    save_image,
     save_indexed,
-    save_photograph,
     write_instances,
     write_text,
 )
@@ -36,7 +36,7 @@ def write_coco_json(root: Path) -> Tree:
     del annotations[2]["segmentation"]
     write_instances(root / "all.json", files, annotations, categories)
     for number, file in files.items():
-        save_photograph(root / "photos" / file.replace("\\", "/"), number, SIDE, SIDE + 8)
+        save_image(root / "photos" / file.replace("\\", "/"), number, SIDE, SIDE + 8)
     write_text(root / "splits/train.txt", "a/one\na/two.png\n")
     leaf = np.full((SIDE, SIDE + 8), 255, np.uint8)
     leaf[:10, :10] = 0
@@ -73,7 +73,7 @@ def write_labelme(root: Path) -> Tree:
         "flag": [],
     }
     for seed, (name, shapes) in enumerate(pages.items()):
-        save_photograph(root / f"{name}.jpg", seed)
+        save_image(root / f"{name}.jpg", seed)
         page = {
             "version": "5.5.0",
             "flags": {"hay": name == "flag", "cow": False},
@@ -103,7 +103,7 @@ def write_labelme(root: Path) -> Tree:
 def write_imagefolder(root: Path) -> Tree:
     tags = {}
     for seed, name in enumerate(("train/cat/1", "train/cat/2", "train/dog/1", "val/dog/x.y")):
-        save_photograph(root / f"{name}.jpg", seed)
+        save_image(root / f"{name}.jpg", seed)
         tags[name] = (name.split("/")[1],)
     truth = {"train/cat/1": np.eye(SIDE, dtype=np.uint8), "val/dog/x.y": np.full((SIDE, SIDE), 255, np.uint8)}
     for name, labels in truth.items():
@@ -118,7 +118,7 @@ def write_csv(root: Path) -> Tree:
     (root / "pictures").mkdir(parents=True)
     (root / "list.tsv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(rows).encode() + b"\r\n")
     for seed, name in enumerate(("0007", "b/0008", "0009")):
-        save_photograph(root / f"pictures/{name}.jpg", seed)
+        save_image(root / f"pictures/{name}.jpg", seed)
     write_text(root / "classes.txt", "background\ndog\ncat\n")
     labels = np.zeros((SIDE, SIDE), np.uint8)
     labels[4:8] = 2
@@ -142,7 +142,7 @@ def write_yolo(root: Path) -> Tree:
         "test/6": None,  # a split without any file: nothing is known
     }
     for seed, (name, text) in enumerate(lines.items()):
-        save_photograph(root / f"images/{name}.jpg", seed)
+        save_image(root / f"images/{name}.jpg", seed)
         if text is not None:
             write_text(root / f"labels/{name}.txt", text)
     write_text(root / "data.yaml", "train: images/train\nval: images/val\nnc: 2\nnames: {0: cat, 1: dog}\n")

@@ -14,8 +14,8 @@ from tree_parts import (
     box,
     run_lengths,
     save_gray,
+    save_image,
     save_indexed,
-    save_photograph,
     write_instances,
     write_text,
 )
@@ -46,7 +46,7 @@ def write_voc(root: Path) -> Tree:
     truth, vectors = {}, {}
     names = VOC_ORDER.split()
     for seed, (name, tags) in enumerate(VOC.items()):
-        save_photograph(folder / f"JPEGImages/{name}.jpg", seed, SIDE, SIDE + 8)
+        save_image(folder / f"JPEGImages/{name}.jpg", seed, SIDE, SIDE + 8)
         objects = "".join(OBJECT.format(name=tag, difficult=int(tag == tags[-1])) for tag in (*tags, tags[0]))
         write_text(
             folder / f"Annotations/{name}.xml", f"<annotation>\n<folder>VOC2012</folder>\n{objects}</annotation>\n"
@@ -96,7 +96,7 @@ def write_coco(root: Path) -> Tree:
     truth, tags, names = {}, {}, [COCO_NAMES.get(i, f"thing {i}") for i in COCO_IDS]
     for seed, split in enumerate(files):
         for number, file in files[split].items():
-            save_photograph(root / f"{split}2017/{file}", 10 * seed + number, SIDE, SIDE + 8)
+            save_image(root / f"{split}2017/{file}", 10 * seed + number, SIDE, SIDE + 8)
             truth[file[:-4]] = np.zeros((SIDE, SIDE + 8), np.uint8)
         write_instances(root / f"annotations/instances_{split}2017.json", files[split], annotations[split], categories)
     value = {name: names.index(name) + 1 for name in names}
@@ -123,7 +123,7 @@ def write_ade20k(root: Path) -> Tree:
     for split, word, count in (("training", "train", 3), ("validation", "val", 2)):
         for number in range(1, count + 1):
             name = f"ADE_{word}_{number:08d}"
-            save_photograph(folder / f"images/{split}/{name}.jpg", number)
+            save_image(folder / f"images/{split}/{name}.jpg", number)
             raw = np.full((SIDE, SIDE), 150, np.uint8)  # flag
             raw[:8] = 0  # other
             raw[9, 9] = number  # a single pixel: wall, building, sky
@@ -132,8 +132,8 @@ def write_ade20k(root: Path) -> Tree:
             tags[name] = (("wall", "building", "sky")[number - 1], "flag")
     names = list(tags)
     splits = {"train": tuple(names[:3]), "val": tuple(names[3:])}
-    photograph = folder / "images/training/ADE_train_00000001.jpg"
-    return Tree(root, tags, truth, splits, photograph, folder / "images/validation", background=None)
+    image = folder / "images/training/ADE_train_00000001.jpg"
+    return Tree(root, tags, truth, splits, image, folder / "images/validation", background=None)
 
 
 def write_endotect(root: Path) -> Tree:
@@ -151,7 +151,7 @@ def write_endotect(root: Path) -> Tree:
     for seed in range(10):
         finding = list(findings)[seed % 5]
         name = f"{seed}a7eb9d2-41fb-4a22-93f3-{seed:012d}"
-        images.append(save_photograph(labeled / f"lower-gi-tract/{findings[finding]}/{finding}/{name}.jpg", seed))
+        images.append(save_image(labeled / f"lower-gi-tract/{findings[finding]}/{finding}/{name}.jpg", seed))
         rows.append([name, "Lower GI", finding, findings[finding]])
         tags[name] = (finding,)
         if finding == "polyps":
@@ -161,7 +161,7 @@ def write_endotect(root: Path) -> Tree:
             (segmented / "masks").mkdir(parents=True, exist_ok=True)
             mask.save(segmented / f"masks/{name}.jpg", quality=95)
             truth[name] = labels
-    save_photograph(labeled / "upper-gi-tract/anatomical-landmarks/pylorus/u.jpg", 1)
+    save_image(labeled / "upper-gi-tract/anatomical-landmarks/pylorus/u.jpg", 1)
     rows.append(["u", "Upper GI", "pylorus", "anatomical-landmarks"])
     with (labeled / "image-labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)

@@ -20,6 +20,7 @@ from tag2mask.data.folder import (
     images_folder,
     is_class_folders,
     is_image,
+    listed_name,
     open_folder,
     passed_over,
     read_classes,
@@ -56,7 +57,7 @@ def check(root: Path, settings: DataSettings, tick: Callable[[], None] = lambda:
     except DataError as error:
         report.error(str(error))
         return report
-    report.photographs, report.classes, report.background = len(samples), classes.names, classes.background
+    report.images, report.classes, report.background = len(samples), classes.names, classes.background
     count_tags(samples, classes, report)
     split_of = check_splits(root, settings, [sample.name for sample in samples], report)
     count_training(samples, split_of, report)
@@ -163,7 +164,7 @@ def check_splits(root: Path, settings: DataSettings, images: Iterable[str], repo
     for path in sorted((root / "splits").glob("*.txt")):
         try:
             split_name(path.stem, path)
-            lines = [(line, strip_suffix(text)) for line, text in enumerate(read_lines(path), start=1) if text]
+            lines = [(line, listed_name(text, known)) for line, text in enumerate(read_lines(path), start=1) if text]
         except DataError as error:
             report.error(str(error))
             report.splits[path.stem] = 0

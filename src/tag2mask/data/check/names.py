@@ -14,6 +14,7 @@ from tag2mask.data.check.report import CheckReport
 from tag2mask.data.folder import (
     called_like_images,
     files_below,
+    listed_name,
     of_other_kinds,
     read_classes,
     read_lines,
@@ -58,7 +59,7 @@ def check_names(root: Path, settings: DataSettings, tick: Callable[[int], None] 
     report.images_per_class = {name: per_tag[name] for name in classes.names}
     check_class_counts(report)
     check_company(company, report)
-    report.photographs = sum(value & THERE > 0 for value in bits.values())
+    report.images = sum(value & THERE > 0 for value in bits.values())
     missing = [name for name, value in bits.items() if not value & THERE]
     if missing:
         report.error(
@@ -134,7 +135,7 @@ def check_lists(folder: Path, bits: dict[str, int], report: CheckReport) -> None
             report.error(str(error))
             report.splits[path.stem] = 0
             continue
-        for name in map(strip_suffix, filter(None, lines)):
+        for name in (listed_name(line, bits) for line in lines if line):
             names += 1
             known = bits.get(name, 0)
             if not known & THERE:

@@ -46,7 +46,7 @@ def hide(name: str, message: str) -> str:
 class CheckReport:
     """The content of a data set and its problems."""
 
-    photographs: int = 0
+    images: int = 0
     classes: tuple[str, ...] = ()
     background: str | None = None
     splits: dict[str, int] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class CheckReport:
     def shown(self) -> Shown:
         """The content of the data set, if it has images, and its problems, for printing."""
         errors = sum(problem.severity == "error" for problem in self.problems)
-        content = self.describe_content() if self.photographs else []
+        content = self.describe_content() if self.images else []
         return [
             *content,
             *self.lines(),
@@ -108,7 +108,7 @@ class CheckReport:
         shares = {name: f"{100 * count / max(self.tagged, 1):.1f} %" for name, count in self.images_per_class.items()}
         rows = [[name, str(count), shares[name]] for name, count in self.images_per_class.items()]
         return [
-            f"{counted(self.photographs, 'image')}, {self.tagged} with tags; splits: {splits}",
+            f"{counted(self.images, 'image')}, {self.tagged} with tags; splits: {splits}",
             f"tags per image: {per_image}; true masks: {self.masks}",
             f"images with a single tag: {self.single_tag_images} of {self.tagged}; "
             f"groups of tags that always occur together: {len(self.always_together)}",

@@ -34,7 +34,7 @@ def check_source(source: Source, tick: Callable[[], None] = lambda: None) -> Che
             if other is not sample:
                 check_twins(sample, other, split_of, report)
         tick()
-    report.photographs = len(samples)
+    report.images = len(samples)
     count_tags(samples, source.classes, report)
     count_training(samples, split_of, report)
     check_overlaps(source, report)

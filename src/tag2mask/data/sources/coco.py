@@ -50,7 +50,7 @@ class Coco(Source):
         self.classes = Classes(tuple(first.categories.values()), "background")
         self.values = {category: index + self.classes.offset for category, index in self.index.items()}
         self.folders = {split: find_all_images(root, f"{split}{year}", self.layout) for split in self.files}
-        self.splits = {split: list(file.photographs) for split, file in self.files.items()}
+        self.splits = {split: list(file.images) for split, file in self.files.items()}
         self.split_of = {name: split for split, names in self.splits.items() for name in names}
 
     def names(self) -> Sequence[str]:
@@ -61,7 +61,7 @@ class Coco(Source):
         """Return an image; one without objects is a known negative."""
         split = self.split_of[name]
         file = self.files[split]
-        image = inside(self.folders[split], file.photographs[name].file, file.path)
+        image = inside(self.folders[split], file.images[name].file, file.path)
         truth = (lambda: file.draw(name, self.values, self.classes)) if file.is_drawn(name) else None
         return Record(name, image, file.tags(name, self.index), truth)
 

@@ -36,7 +36,7 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Photograph:
+class ImageRow:
     """One entry of ``images``."""
 
     id: int
@@ -61,7 +61,7 @@ class CocoFile:
             self.categories = {int(row["id"]): str(row["name"]) for row in content["categories"]}
             self.groups = {str(row.get("supercategory")) for row in content["categories"] if not is_own_group(row)}
             rows = [
-                Photograph(int(r["id"]), str(r["file_name"]), int(r["height"]), int(r["width"]))
+                ImageRow(int(r["id"]), str(r["file_name"]), int(r["height"]), int(r["width"]))
                 for r in content["images"]
             ]
             annotations: list[Annotation] = list(content["annotations"])
@@ -75,12 +75,12 @@ class CocoFile:
             raise DataError(f"{path}: is not a COCO instances file: {error}") from None
         if not self.categories:
             raise DataError(f"{path}: names no category")
-        self.photographs = self.by_name(rows)
-        self.annotations = self.by_photograph(annotations, {row.id for row in rows})
+        self.images = self.by_name(rows)
+        self.annotations = self.by_image(annotations, {row.id for row in rows})
 
-    def by_name(self, rows: Sequence[Photograph]) -> dict[str, Photograph]:
+    def by_name(self, rows: Sequence[ImageRow]) -> dict[str, ImageRow]:
         """Return images by file name without suffix."""
-        found: dict[str, Photograph] = {}
+        found: dict[str, ImageRow] = {}
         for row in rows:
             name = strip_suffix(row.file.replace("\\", "/"))
             if name in found:
@@ -88,7 +88,7 @@ class CocoFile:
             found[name] = row
         return found
 
-    def by_photograph(self, annotations: Sequence[Annotation], known: set[int]) -> Mapping[int, list[Annotation]]:
+    def by_image(self, annotations: Sequence[Annotation], known: set[int]) -> Mapping[int, list[Annotation]]:
         """Return annotations by image id."""
         found: defaultdict[int, list[Annotation]] = defaultdict(list)
         for number, one in enumerate(annotations):
@@ -112,7 +112,7 @@ class CocoFile:
 
     def of(self, name: str) -> list[Annotation]:
         """Return an image's annotations."""
-        return self.annotations.get(self.photographs[name].id, [])
+        return self.annotations.get(self.images[name].id, [])
 
     def is_drawn(self, name: str) -> bool:
         """Whether every object of an image has an outline; boxes alone do not give a label image."""
@@ -124,8 +124,8 @@ class CocoFile:
         Crowds are drawn first, as ignore, then objects from large to small. Uncovered pixels are background, or ignore
         if the classes have no background.
         """
-        photograph = self.photographs[name]
-        size = (photograph.height, photograph.width)
+        image = self.images[name]
+        size = (image.height, image.width)
         require_size(self.path, *size)
         labels = np.full(size, 0 if classes.background else classes.ignore, np.int64)
         regions = [(one, self.region(one, size)) for one in self.of(name)]

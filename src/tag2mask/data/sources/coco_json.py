@@ -67,7 +67,7 @@ class CocoJson(Source):
         splits: dict[str, list[str]] = {}
         for prefix, file in files.items():
             part = self.part(root, prefix, file)
-            for within in file.photographs:
+            for within in file.images:
                 name = within if not prefix or within.startswith(f"{prefix}/") else f"{prefix}/{within}"
                 if name in self.parts:
                     raise DataError(f"{file.path}: {name} is already in {self.parts[name].file.path}")
@@ -95,7 +95,7 @@ class CocoJson(Source):
         part, within = self.parts[name], self.within[name]
         drawn = part.file.is_drawn(within)
         truth = (lambda: part.file.draw(within, part.values, self.classes)) if drawn else None
-        image = inside(part.folder, part.file.photographs[within].file.replace("\\", "/"), part.file.path)
+        image = inside(part.folder, part.file.images[within].file.replace("\\", "/"), part.file.path)
         return Record(name, image, part.file.tags(within, part.index), truth)
 
 
@@ -143,5 +143,5 @@ def find_folder(root: Path, prefix: str, file: CocoFile, images: str | dict[str,
     if images is not None and prefix in images:
         return root / images[prefix]
     places = [root / "images" / prefix, root / "images", file.path.parent, root / prefix]
-    first = [one.file.replace("\\", "/") for one in itertools.islice(file.photographs.values(), TRIED)]
+    first = [one.file.replace("\\", "/") for one in itertools.islice(file.images.values(), TRIED)]
     return next((place for place in places if any((place / name).is_file() for name in first)), places[0])

@@ -27,6 +27,7 @@ from tag2mask.data.classes import BACKGROUND, Classes
 from tag2mask.data.geotiff import read_georeference, write_geotiff
 from tag2mask.data.sources import Record, Source, open_source
 from tag2mask.data.statistics import STATISTICS, write_statistics
+from tag2mask.data.tags_table import twice
 from tag2mask.data.writing import write_mask
 from tag2mask.errors import DataError
 from tag2mask.fields import Form
@@ -55,7 +56,7 @@ class Prepared:
     """The result of ``prepare``."""
 
     path: Path
-    photographs: int
+    images: int
     tagged: int
     masks: int
     splits: dict[str, int]
@@ -68,7 +69,7 @@ class Prepared:
     def shown(self) -> Shown:
         """Return the result for printing."""
         counts = ", ".join(f"{name} {count}" for name, count in self.splits.items()) or "none"
-        images, masks = counted(self.photographs, "image"), counted(self.masks, "mask")
+        images, masks = counted(self.images, "image"), counted(self.masks, "mask")
         line = f"{self.path}: {images}, {self.tagged} with tags, {masks}"
         return [line, f"splits: {counts}"]
 
@@ -135,13 +136,13 @@ def prepare(
     }
     with held(out):
         done = start(out, origin)
-        failures = add_all(source, [photograph for photograph in names if photograph not in done], out, plan, done)
+        failures = add_all(source, [image for image in names if image not in done], out, plan, done)
         if not done:
             if not (out / TABLE).exists():  # nothing worth keeping was written
                 shutil.rmtree(out)
             first = next(iter(failures.values()))
             raise DataError(f"{root}: none of {counted(len(names), 'image')} could be used; first: {first}")
-        finished = [done[photograph] for photograph in names if photograph in done]
+        finished = [done[image] for image in names if image in done]
         return finish(out, source, finished, lists, origin, failures)
 
 
@@ -206,6 +207,8 @@ def require_writable(classes: Classes) -> None:
     """Check that class names can be written to ``labels.csv`` and ``classes.txt``."""
     for name in classes.pixel_names:
         require_utf8("class", name)
+    if repeated := twice(classes.pixel_names):
+        raise DataError(f"class {repeated[0]!r}: two classes have this name, or it is also the background's; rename it")
     for name in classes.names:
         if not name.strip() or name != name.strip() or set(";\n\r") & set(name):
             raise DataError(

@@ -106,7 +106,8 @@ class TableSource(Source):
         Raises:
             DataError: the image already has a row, and the settings say one row per image.
         """
-        name = prefix + strip_suffix(row.image.replace("\\", "/").removeprefix("./"))
+        image = row.image.replace("\\", "/").removeprefix("./")
+        name = prefix + strip_suffix(image)
         if name in self.labels:
             if self.settings.rows == "image":
                 raise DataError(
@@ -116,8 +117,9 @@ class TableSource(Source):
             self.labels[name] += row.labels
             return None
         self.labels[name] = row.labels
-        where = f"{path}, line {row.line}"
-        self.images[name] = inside(folder / self.settings.images, row.image + self.settings.suffix, where)
+        if strip_suffix(image) == image:
+            image += self.settings.suffix
+        self.images[name] = inside(folder / self.settings.images, image, f"{path}, line {row.line}")
         return name
 
     def names(self) -> Sequence[str]:
