@@ -540,6 +540,20 @@ def test_a_walk_of_the_right_pairs_mends_a_wrong_edge(trained: Path, tmp_path: P
     image = load_image(labelled[0].sample.image, DataSettings())
     scores = torch.full((2, *image.shape[-2:]), 0.3)
     scores[0, :, :12], scores[1, :, 36:] = 0.7, 0.7
-    refined = Walk(Path(), settings, net, (0.5,) * 3, (0.5,) * 3)(image, scores).numpy()
+    refined = Walk(Path(), settings, net, (0.5,) * 3, (0.5,) * 3, "none")(image, scores).numpy()
     assert np.mean(refined[:, :, :20].argmax(0) == 0) > 0.9
     assert np.mean(refined[:, :, 28:].argmax(0) == 1) > 0.9
+
+
+def test_a_walk_hands_on_how_truth_was_used(walked: Path, run: Path, tmp_path: Path) -> None:
+    walk = tmp_path / "walk"
+    shutil.copytree(walked, walk)
+    config = walk / "config.yaml"
+    config.write_text(config.read_text().replace("truth_used: none", "truth_used: thresholds"))
+    made = make_masks(run, out=tmp_path / "masks", refine="walk", walk=str(walk))
+    assert open_mask_set(made.path).manifest["truth_used"] == "thresholds"
+
+
+def test_the_background_is_strongest_with_the_lower_power() -> None:
+    with pytest.raises(SettingsError, match="low_alpha must be at most high_alpha"):
+        WalkSettings.parse({"low_alpha": 32, "high_alpha": 4})

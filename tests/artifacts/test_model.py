@@ -112,6 +112,17 @@ def test_settings_reach_the_model(models: dict[str, Path], photo: Path) -> None:
     assert not np.array_equal(plain.localize(photo, ["red"])["red"], turned.localize(photo, ["red"])["red"])
 
 
+@pytest.mark.parametrize("kind", ["run", "run.onnx"])
+def test_pixels_of_an_unsure_class_are_ignored(models: dict[str, Path], photo: Path, kind: str) -> None:
+    opened(models, kind)  # skips where the extra is missing
+    paint = {"unsure": 0.6}
+    labels = tag2mask.load(models[kind], paint=paint).predict(photo)
+    shares = tag2mask.load(models[kind], paint=paint).predict(photo, proba=True)
+    unsure = np.max(list(shares.values()) if isinstance(shares, dict) else shares, 0) < 0.6
+    assert 0 < unsure.sum() < unsure.size
+    np.testing.assert_array_equal(labels == 255, unsure)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from tag2mask.data import DataSettings, open_dataset
-from tag2mask.data.folder import images_folder, require_outside
+from tag2mask.data.check.folder import check
+from tag2mask.data.check.names import check_names
+from tag2mask.data.folder import files_below, find_images, images_folder, require_outside
 from tag2mask.errors import DataError, SplitMissingError, Tag2MaskError
 
 PLAIN = DataSettings()
@@ -73,6 +75,24 @@ def save_images(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(root / name)
+
+
+def test_hidden_folders_are_not_read(tmp_path: Path) -> None:
+    save_images(tmp_path, "cat/a.png", "dog/a.png", "cat/.ipynb_checkpoints/b.png", ".cache/448/cat/1.png")
+    assert [sample.name for sample in open_dataset(tmp_path, PLAIN, "all")] == ["cat/a", "dog/a"]
+    assert sorted(find_images(tmp_path)) == ["cat/a", "dog/a"]
+    assert sorted(files_below(tmp_path)) == ["cat/a.png", "dog/a.png"]
+
+
+def test_a_name_that_ends_like_an_image_is_found_in_lists(tmp_path: Path) -> None:
+    save_images(tmp_path, "images/a.tif.png", "images/b.png")
+    (tmp_path / "labels.csv").write_text("image,labels\na.tif.png,cat\nb.png,cat\n")
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits/train.txt").write_text("a.tif\nb.png\n")
+    assert [sample.name for sample in open_dataset(tmp_path, PLAIN, "train")] == ["a.tif", "b"]
+    for look in (check, check_names):
+        report = look(tmp_path, PLAIN)
+        assert (report.fatal, report.splits) == (False, {"train": 2})
 
 
 def test_class_folders_of_all_splits_share_their_classes(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tag2mask.data import Sample, remote, stores
 from tag2mask.data.remote import fetch, fetch_all, require_local, show
 from tag2mask.data.stores import bring, cache_folder, with_images
 from tag2mask.errors import DataError, RemoteError, SettingsError, Tag2MaskError
+from tag2mask.prediction.images import found_samples
 from tag2mask.urls import place_name
 
 
@@ -154,6 +155,13 @@ def test_images_are_fetched_ahead_and_the_oldest_deleted(memory: Any, monkeypatc
         most = max(most, len(list((cache_folder() / stores.IMAGES).glob("[!.]*"))))
     assert number == count - 1
     assert stores.AHEAD < most <= 100 + 2 * stores.AHEAD
+
+
+def test_single_images_are_fetched_when_they_are_read(memory: Any) -> None:
+    memory.pipe_file(f"{BUCKET}/images/a.png", b"a")
+    (sample,) = found_samples([fetch(f"memory://{BUCKET}/images/a.png")])
+    assert (sample.name, sample.image.exists()) == ("a", False)
+    assert [one.image.read_bytes() for one in with_images([sample])] == [b"a"]
 
 
 def test_a_size_that_is_no_number_is_one_line(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tag2mask import evaluate, make_masks
 from tag2mask.errors import DataError, SettingsError
@@ -56,3 +57,9 @@ def test_what_cannot_be_tuned(trained: Path, tmp_path: Path) -> None:
     shutil.rmtree(data / "masks")
     with pytest.raises(DataError, match="no image of split val has truth"):
         tune_background(trained / "run", data, MaskSettings(), "val")
+
+
+def test_truth_of_another_size_is_named(run: Path) -> None:
+    Image.new("L", (3, 5)).save(run.parent / "squares/masks/p00.png")
+    with pytest.raises(DataError, match=r"p00\.png: is 3 x 5 pixels, but its image is "):
+        tune_background(run, None, MaskSettings(), "train")

@@ -127,3 +127,14 @@ def test_the_verb(
     assert call(monkeypatch, "export", trained / "run", "--out", tmp_path / "a.onnx", "--json") == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert Path(result["path"]).stat().st_size == result["bytes"]
+
+
+def test_weights_that_do_not_fit_into_one_file_are_refused(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.onnx._internal.exporter import _onnx_program as program
+
+    monkeypatch.setattr(program, "_LARGE_MODEL_THRESHOLD", 0)
+    with pytest.raises(RunError, match="run is too large for one ONNX file; use export --format hub"):
+        export_onnx(trained / "run", tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []

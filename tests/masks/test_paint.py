@@ -117,3 +117,18 @@ def test_labels_of_another_size_are_the_arg_max_of_the_resized_probabilities(siz
     shares = torch.rand(1, 5, 13, 17, generator=torch.Generator().manual_seed(0)).softmax(1).numpy()
     wanted = F.interpolate(torch.from_numpy(shares), size, mode="bilinear")[0].argmax(0)
     assert np.array_equal(most_probable(shares[0], size), wanted.numpy())
+
+
+def test_arrays_and_tensors_are_painted_like_lists() -> None:
+    maps = np.array([[[0.0, 0.2, 1.0]], [[0.0, 0.9, 0.8]]])
+    settings = PaintSettings(rule="ordered", threshold=0.5)
+    wanted = paint(maps, [3, 5], [1.0, 2.0], settings=settings)
+    assert wanted.tolist() == [[0, 5, 5]]
+    for values, logits in ((np.array([3, 5]), np.array([1.0, 2.0])), (torch.tensor([3, 5]), torch.tensor([1.0, 2.0]))):
+        np.testing.assert_array_equal(paint(torch.tensor(maps), values, logits, settings=settings), wanted)
+
+
+def test_a_threshold_that_would_do_nothing_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"threshold applies to the rule ordered alone; set background\.value"):
+        PaintSettings.parse({"threshold": 0.3})
+    assert PaintSettings.parse({"threshold": 0.3, "background": {"value": 0.3}}).threshold == 0.3

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ import torch.nn.functional as F
 from PIL import Image
 
 from command import call
-from tag2mask import evaluate, make_masks
-from tag2mask.data import Classes
+from tag2mask import evaluate, make_masks, train
+from tag2mask.data import Classes, Sample
 from tag2mask.data.reading import read_mask
 from tag2mask.data.writing import write_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.evaluation.sweep import tune_background
 from tag2mask.masks.brush import Brush
 from tag2mask.masks.localize import Localizer, localize, share_of_classes
+from tag2mask.masks.resolve import resolve_masks
 from tag2mask.masks.settings import MaskSettings, PaintSettings
 from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set
 from tag2mask.methods import Ask
@@ -381,3 +383,14 @@ def test_a_line_of_pixels_takes_no_time(run: Path, trained: Path, tmp_path: Path
     assert time.monotonic() - clock < 60  # it took minutes and gigabytes
     assert made.failures == {}
     assert read_mask(run / "line/masks/p08.png").shape == size
+
+
+def test_shares_do_not_depend_on_the_tags_of_other_images(squares: Path, tmp_path: Path, small: Any) -> None:
+    settings = {**small, "method_settings": {**small["method_settings"], "shortlist": 1}, "epochs": 1}
+    train(squares, tmp_path / "run", **settings)
+    run = open_run(tmp_path / "run")
+    localizer = Localizer(run, resolve_masks(MaskSettings(), run))
+    assert localizer.settings.paint.relative
+    batch = [(Sample(str(tag), Path(), (tag,)), torch.rand(3, 32, 32)) for tag in range(3)]
+    for together, alone in zip(localizer.localize(batch), [localizer.localize([one])[0] for one in batch], strict=True):
+        torch.testing.assert_close(together.maps_CYX, alone.maps_CYX, atol=0, rtol=0)

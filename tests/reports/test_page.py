@@ -5,12 +5,15 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tag2mask import make_masks, predict, train
 from tag2mask.errors import MaskSetError, RunError
 from tag2mask.reports.page import head_rows, own_mask_set, unbroken, write_page, write_report
+from tag2mask.reports.tag_charts import tag_charts
+from tag2mask.training.run import open_run
 
 
 class Nesting(HTMLParser):
@@ -178,3 +181,8 @@ def test_options_are_not_broken_at_their_hyphens_and_all_else_is_text() -> None:
     assert unbroken("masks --threshold 0.2 <b> -- x") == (
         'masks <span class="unbroken">--threshold</span> 0.2 &lt;b&gt; -- x'
     )
+
+
+def test_a_run_without_validation_images_has_no_charts_of_tags(squares: Path, tmp_path: Path, small: Any) -> None:
+    train(squares, tmp_path / "run", **{**small, "epochs": 1, "val_split": None})
+    assert tag_charts(open_run(tmp_path / "run")) == []

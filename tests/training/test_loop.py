@@ -16,10 +16,12 @@ from tag2mask import tensors as tensor_files
 from tag2mask import train
 from tag2mask.errors import DataError, RunError, SettingsError, WeightsError
 from tag2mask.files import BEGUN, begin, held
-from tag2mask.methods import Evidence, Progress
+from tag2mask.methods import Evidence, Progress, build_method
 from tag2mask.methods.attended import DynamicAttended
 from tag2mask.training import checkpoint, loop
+from tag2mask.training.checkpoint import LoopState, load_state, save_state
 from tag2mask.training.run import open_run
+from tag2mask.training.settings import TrainSettings
 from tag2mask.training.start import HEADER
 
 
@@ -345,3 +347,51 @@ def test_the_loop_waits_for_the_device_once_a_step(
     train(squares, tmp_path / "run", **small)
     assert seen == [["tag2mask.training.epochs tolist"]] * len(seen)
     assert seen
+
+
+@pytest.mark.parametrize("change", ["tag", "image"])
+def test_a_run_is_not_resumed_on_other_images_or_tags(
+    squares: Path, tmp_path: Path, small: dict[str, object], change: str
+) -> None:
+    with interrupted_after(1), pytest.raises(KeyboardInterrupt):
+        train(squares, tmp_path / "run", **small)
+    if change == "tag":
+        table = squares / "labels.csv"
+        table.write_text(table.read_text().replace("red", "blue", 1))
+    else:
+        names = (squares / "splits/train.txt").read_text().splitlines()
+        (squares / "splits/train.txt").write_text("\n".join(names[1:]) + "\n")
+    with pytest.raises(RunError, match=r"images or tags of .* have changed since the training began"):
+        train(squares, tmp_path / "run", resume=True, **small)
+
+
+def test_epochs_follow_from_the_images_that_are_learned_from(
+    squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, *lines = (squares / "labels.csv").read_text().splitlines()
+    listed = (squares / "splits/train.txt").read_text().split()
+    kept = [line for line in lines if line.partition(",")[0].removesuffix(".png") not in listed[2:]]
+    (squares / "labels.csv").write_text("\n".join([head, *kept]) + "\n")
+    monkeypatch.setattr(TrainSettings, "views", 16)
+    settings = {key: value for key, value in small.items() if key != "epochs"}
+    assert train(squares, tmp_path / "run", **settings).epochs == 8
+
+
+def test_the_state_of_loss_scaling_survives_the_file(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:
+    with interrupted_after(1), pytest.raises(KeyboardInterrupt):
+        train(squares, tmp_path / "run", **small)
+    run = open_run(tmp_path / "run")
+    method = build_method(
+        run.settings.method, run.classes, run.settings.backbone, run.settings.method_settings, "none"
+    )[0]
+    optimiser = torch.optim.AdamW(method.parameters())
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(torch.ones(()))
+    state = LoopState(scaler=scaler.state_dict())
+    save_state(tmp_path / "run", method, optimiser, state)
+    scaler.load_state_dict(load_state(tmp_path / "run", method, optimiser).scaler)
+    weight = torch.ones(1, requires_grad=True)
+    scaler.scale(weight.sum()).backward()
+    scaler.step(torch.optim.SGD([weight], lr=0.1))
+    scaler.update()
+    assert weight.item() == pytest.approx(0.9)

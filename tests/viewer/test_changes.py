@@ -284,3 +284,14 @@ def test_maps_of_some_classes(client: TestClient, tags: str, found: list[int]) -
 @pytest.mark.parametrize("tags", ["9", "x", "", "1,", "-1", "1e3", "999999"])
 def test_maps_of_unknown_classes_are_refused(client: TestClient, tags: str) -> None:
     assert client.get(f"/api/maps/0?tags={tags}").status_code == 400
+
+
+def test_a_mask_is_saved_even_if_its_truth_has_another_size(client: TestClient, session: Session) -> None:
+    item = session.items[0]
+    assert item.truth is not None
+    Image.new("L", (3, 5)).save(item.truth)
+    etag = client.get("/api/images").json()[0]["etag"]
+    answer = client.post("/api/tags/0", json={"tags": []}, headers={"if-match": etag})
+    assert answer.status_code == 200
+    assert session.corrections.is_corrected(item.name)
+    assert item.name not in session.queue.facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from pathlib import Path
@@ -12,8 +13,11 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from tag2mask.masks.write import open_mask_set
+from tag2mask.viewer.jobs import Jobs
 from tag2mask.viewer.judging import facts_of, rank_images
+from tag2mask.viewer.masks import Item
 from tag2mask.viewer.opening import opened_session
+from tag2mask.viewer.queue import Queue
 from tag2mask.viewer.session import Session
 from viewing import browser
 
@@ -87,3 +91,21 @@ def test_masks_to_compare_with_count(painted: Path, masks: Path) -> None:
     with opened_session(painted, judged=False) as session:
         without = rank_images(session)
     assert all(with_other[name].rank >= without[name].rank for name in without)
+
+
+def test_an_image_that_fails_for_any_reason_does_not_stop_the_others(
+    tmp_path: Path, session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(item: Item) -> None:
+        if item is session.items[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    jobs = Jobs()
+    number = jobs.start(session.items, work)
+    jobs.pool.shutdown()
+    job = jobs.jobs[number]
+    assert (job.done, job.failed) == (len(session.items), 1)
+    queue = Queue(tmp_path / "queue.json", "key", 2)
+    queue.note(session.items[0], work, {})
+    assert queue.failed == {session.items[0].name}
+    assert capsys.readouterr().err.count("No space left on device") == 2

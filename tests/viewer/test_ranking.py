@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tag2mask.data import Classes
 from tag2mask.masks.paint import background_score, label_shares, normalise, paint
 from tag2mask.masks.settings import BackgroundSettings, PaintSettings
+from tag2mask.masks.write import open_mask_set
 from tag2mask.viewer.judging import shares_of
 from tag2mask.viewer.maps import ClassMaps, maps_of_shares, paint_maps, power_cut
+from tag2mask.viewer.masks import StoredShares
 from tag2mask.viewer.ranking import Signs, agreement, order, painted_probability, soft_minimum
 
 
@@ -69,6 +74,21 @@ def test_shares_give_back_the_mask(background: dict[str, object]) -> None:
     if kept:
         assert found.cuts == (0.3,) * 3
         np.testing.assert_allclose(shares_of(found, (6, 7))[1].sum(0), 1, rtol=1e-5)
+
+
+def test_maps_far_above_the_threshold_keep_their_order() -> None:
+    """Rounded to 8 bits, the share of the background says little, but those of the classes are in order."""
+    shares = np.array([[[1 / 255]], [[112 / 255]], [[142 / 255]]], np.float32)
+    found = maps_of_shares(shares, [1, 2], True, PaintSettings.parse({"background": {"value": 0.1}}))
+    assert paint_maps(found, (1, 1), {}, CLASSES).item() == 2
+
+
+def test_stored_scores_of_a_segmenter_are_probabilities(painted: Path) -> None:
+    manifest = json.loads((painted / "manifest.json").read_text())
+    for names, probable in (([], False), (["segmenter"], True), (["probe"], True), (["crf"], True)):
+        manifest["settings"]["refine"]["names"] = names
+        (painted / "manifest.json").write_text(json.dumps(manifest))
+        assert (StoredShares(open_mask_set(painted)).paint is None) == probable
 
 
 def test_probabilities_are_cut_where_the_background_is_as_likely() -> None:

@@ -144,3 +144,12 @@ def test_browsing_does_not_grow_memory(client: TestClient, session: Session) -> 
     assert browse(12) - before < 2**24
     for cache in (session.held.labels, session.held.pictures, session.held.maps, session.held.features):
         assert cache.bytes <= 20_000
+
+
+def test_any_token_can_be_in_the_address(painted: Path) -> None:
+    process, found = start(painted, "--token", "a+b&c#d%e")
+    try:
+        assert "?token=a%2Bb%26c%23d%25e" in found.string
+    finally:
+        process.terminate()
+        process.wait()

@@ -16,7 +16,7 @@ from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import METHODS
 from tag2mask.training.settings import TrainSettings
 from tag2mask.workflows import compare as module
-from tag2mask.workflows.compare import Comparison, compare, epochs_in, markdown, summary
+from tag2mask.workflows.compare import Comparison, ComparisonResult, compare, epochs_in, markdown, summary
 
 TRAIN = TrainSettings.parse(
     {
@@ -66,7 +66,7 @@ def test_without_truth_chance_is_not_told(
 ) -> None:
     row = {"method": "linear", "seed": 0, "epochs": 1, "mIoU": chance, "random_miou": chance, "val AP": 0.5}
     row |= {"precision": chance, "recall": chance, "minutes": 1.0, "peak MiB": 900, "million parameters": 5.5}
-    result = {"table": summary([row]), "rows": [row], "report": "p"}
+    result = ComparisonResult(summary([row]), [row], "p")
     monkeypatch.setattr(module, "compare", lambda _: result)
     assert call(monkeypatch, "compare", "data", "--out", "out", "--methods", "linear") == 0
     printed = capsys.readouterr().out

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -154,3 +155,15 @@ def test_the_verb_lists_rows_and_prints_commands(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["prepare", "train", "masks", "evaluate"]
     assert lines[1].endswith("--set val_split=val --set epochs=3")
+
+
+def test_results_of_another_command_are_not_taken_over(tmp_path: Path) -> None:
+    root, out = write_voc(tmp_path / "voc").root, tmp_path / "out"
+    plan = Reproduction("mctformer-table5-v1", root, out, OPTIONS)
+    first = next(plan.commands())
+    out.mkdir()
+    for words in (first.line().replace(str(root), "elsewhere"), None):
+        (out / "done.json").write_text(json.dumps({"prepare": {"command": words} if words else {}}))
+        with pytest.raises(RunError, match="out holds prepare by another command than tag2mask prepare voc"):
+            plan.go()
+    assert [path.name for path in out.glob("[!.]*")] == ["done.json"]

@@ -88,8 +88,8 @@ def require_effect(settings: MaskSettings, refine: RefineSettings) -> None:
         idle += [name for name, value in (("look", same_size != LookSettings()), ("method", settings.method)) if value]
     if idle:
         raise SettingsError(
-            f"--refine probe does not use class maps, so {' and '.join(idle)} would have no effect: leave out one or the "
-            "other"
+            f"--refine probe does not use class maps, so {' and '.join(idle)} would have no effect: leave it or the "
+            "probe out"
         )
 
 

@@ -70,3 +70,13 @@ def test_the_command_needs_no_torch(squares: Path, monkeypatch: pytest.MonkeyPat
     code = f"import sys; sys.argv = ['tag2mask', 'check', {str(squares)!r}, '--quick']\nfrom tag2mask.cli import main\n"
     code += "try: main()\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_class_folders_have_no_table_to_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("cat/a.png", "dog/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    assert call(monkeypatch, "check", tmp_path, "--quick") == 2
+    assert "--quick reads a table of tags; remove it to check class folders" in capsys.readouterr().err

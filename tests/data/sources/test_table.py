@@ -102,3 +102,13 @@ def test_lists_in_a_column_have_our_names(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("image,labels,set\na.jpg,cat,train\nb.jpg,dog,Validation\nc.jpg,dog,odd\n")
     source = open_source("csv", tmp_path, {"split": "set"})
     assert source.splits == {"train": ["a"], "val": ["b"], "odd": ["c"]}
+
+
+def test_paths_written_on_windows_and_names_with_and_without_suffix(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("image,labels\na\\1.jpg,cat\n2.png,cat\n3,dog\n")
+    source = open_source("csv", tmp_path, {"suffix": ".jpg"})
+    assert [source.record(name).image for name in source.names()] == [
+        tmp_path / "a/1.jpg",
+        tmp_path / "2.png",
+        tmp_path / "3.jpg",
+    ]

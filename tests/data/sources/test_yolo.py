@@ -11,6 +11,7 @@ from trees_own import write_yolo
 
 from tag2mask.data.classes import Classes
 from tag2mask.data.sources import open_source
+from tag2mask.data.sources.prepare import PrepareSettings, prepare
 from tag2mask.errors import DataError
 from tag2mask.exporters import convert
 from tag2mask.masks.write import MaskSetWriter, Painted
@@ -86,3 +87,11 @@ def test_what_convert_writes_is_read_again(tmp_path: Path) -> None:
     assert record.tags == (0, 1)
     assert record.truth is not None
     assert (record.truth() != labels).sum() <= EDGES  # Pillow fills the edge, too
+
+
+def test_a_class_called_like_the_background_is_refused(tmp_path: Path) -> None:
+    save_image(tmp_path / "yolo/images/1.jpg", 0)
+    write_text(tmp_path / "yolo/labels/1.txt", "1 0.5 0.5 0.2 0.2 0.6 0.6\n")
+    write_text(tmp_path / "yolo/data.yaml", "names: [background, cat]\ntrain: images\n")
+    with pytest.raises(DataError, match="class 'background': two classes have this name"):
+        prepare("yolo", tmp_path / "yolo", tmp_path / "out", {}, PrepareSettings())
