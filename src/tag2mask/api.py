@@ -84,7 +84,7 @@ def run(data: str | Path, /, out: str | Path, *, quick: bool = False, **settings
         data: Folder with ``images/`` and ``labels.csv``, or with one folder per class.
         out: Folder for all results: ``run``, ``segmenter``, ``predicted-val``, ``report.html``, ...
         quick: Whether to use small crops and few epochs, for a first result.
-        **settings: Settings of the steps, as in ``train={"epochs": 5}, masks={"look": {"flip": True}}``.
+        **settings: Settings of the steps, as in ``train={"epochs": 5}, masks={"paint": {"unsure": 0.6}}``.
 
     Returns:
         The results of all steps in ``stages``, and ``scores`` with one row per mask set that has true masks.

@@ -313,12 +313,12 @@ def test_predicted_images_are_found_where_they_were(tmp_path: Path, monkeypatch:
         convert(tmp_path / "set", "coco", tmp_path / "2.json")
 
 
-@pytest.mark.parametrize("photographs", [{}, {"photographs": "split val of elsewhere"}])
+@pytest.mark.parametrize("origin", [{}, {"photographs": "split val of elsewhere"}])
 def test_a_mask_set_that_names_no_place_finds_nothing_in_the_current_folder(
-    images: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    origin: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_extra("coco")
-    writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), images)
+    writer = MaskSetWriter(tmp_path / "set", Classes(("cat",)), {"settings": {}, **origin})
     writer.add("a", Painted(np.zeros((2, 3), np.int64), [], False))
     writer.finish({})
     (tmp_path / "a.png").touch()

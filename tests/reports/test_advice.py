@@ -109,6 +109,13 @@ def test_without_a_background_nothing_is_said_of_one() -> None:
     assert advise(dataclasses.replace(bare, scores=scored(39, 84))) == []
 
 
+def test_masks_of_a_probe_have_no_threshold_to_change() -> None:
+    for scores in (scored(90, 60), scored(39, 84)):
+        [found] = advise(dataclasses.replace(SOUND, threshold=None, scores=scores))
+        assert "masks from class maps alone" in found.tries[-1]
+        assert not any("he threshold of the maps" in text for text in found.tries)
+
+
 def test_predicted_tags_are_no_measure_of_the_data() -> None:
     rare = {**EVEN, "cow": 2}
     assert advise(dataclasses.replace(SOUND, given_tags=False, tagged=rare, read=rare, painted=rare)) == []
@@ -133,7 +140,7 @@ def require_command(text: str) -> None:
     assert all(option in helped for option in options)
     words = shlex.split(found.group().replace(",", ", "))
     if "--threshold" in words:
-        MaskSettings.read({"threshold": found.group().split("--threshold ")[1]})
+        MaskSettings.read({"threshold": found.group().split("--threshold ")[1].split(" --")[0]})
     if "--set" in words:
         TrainSettings.read({}, [words[words.index("--set") + 1].rstrip(",")])
 

@@ -94,9 +94,7 @@ def spilling_classes(figures: Figures) -> Advice | None:
         signs.append(f"only {100 * ground:.1f} % of all pixels are background")
     if not signs:
         return None
-    higher = 2 * figures.threshold if isinstance(figures.threshold, float) else 0.3
-    tries = (f"Raise the threshold of the maps: masks --threshold {min(higher, 0.9):.2g}", other_threshold(figures))
-    return Advice("Classes spill into the background", sentence(signs), tries)
+    return Advice("Classes spill into the background", sentence(signs), higher_threshold(figures))
 
 
 def shared_maps(figures: Figures) -> Advice | None:
@@ -204,8 +202,19 @@ def mean_of(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def higher_threshold(figures: Figures) -> tuple[str, ...]:
+    """Return advice that enlarges the background."""
+    if figures.threshold is None:
+        surroundings = "Add images of what surrounds the classes, without them"
+        return (surroundings, "Compare with masks from class maps alone: masks --threshold 0.3 --out DIR")
+    higher = 2 * figures.threshold if isinstance(figures.threshold, float) else 0.3
+    return (f"Raise the threshold of the maps: masks --threshold {min(higher, 0.9):.2g}", other_threshold(figures))
+
+
 def lower_threshold(figures: Figures) -> tuple[str, ...]:
     """Return advice that reduces the background."""
+    if figures.threshold is None:
+        return ("Compare with masks from class maps alone: masks --threshold 0.05 --out DIR",)
     lower = figures.threshold / 2 if isinstance(figures.threshold, float) else 0.05
     return (f"Lower the threshold of the maps: masks --threshold {lower:.2g}", other_threshold(figures))
 

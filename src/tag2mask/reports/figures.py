@@ -16,6 +16,7 @@ from tag2mask.data.together import Company
 from tag2mask.masks.packed import labels_in
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.masks.write import MaskSet
+from tag2mask.refine.settings import PROBE
 from tag2mask.reports.sheet import SheetRow, choose_evenly
 from tag2mask.training.run import Run
 
@@ -29,7 +30,7 @@ Pair = tuple[str, str]
 class Figures:
     """Figures of a run and a mask set.
 
-    ``threshold`` is the background's. ``tagged`` counts images by tag, ``read`` those whose mask was read, ``painted``
+    ``threshold`` is the background's, None if the masks need none. ``tagged`` counts images by tag, ``read`` those whose mask was read, ``painted``
     those of ``read`` where the class has pixels; ``background_share`` is the background's fraction of all pixels read.
     ``likeness`` is the mean correlation of two class maps and the number of images with both. ``together`` are the
     classes that always occur together, empty if the tags are predicted.
@@ -73,12 +74,13 @@ def gather_figures(
     for tags in image_tags.values():
         company.add(tags)
     background = settings.paint.background
+    cuts = run.classes.background and background.policy == "threshold" and not settings.refine.uses(PROBE)
     return Figures(
         run.settings.method,
         run.settings.weights,
         run.settings.epochs,
         run.settings.optimiser.lr_tokens,
-        background.value if run.classes.background and background.policy == "threshold" else None,
+        background.value if cuts else None,
         given,
         metrics,
         scores,
