@@ -14,8 +14,8 @@ from PIL import Image
 
 from command import call
 from tag2mask import evaluate, make_masks, train
-from tag2mask.data import Classes, Sample
-from tag2mask.data.reading import read_mask
+from tag2mask.data import Classes, Sample, open_dataset
+from tag2mask.data.reading import read_mask, read_scaled
 from tag2mask.data.writing import write_mask
 from tag2mask.errors import DataError, MaskSetError, RunError, SettingsError
 from tag2mask.evaluation.sweep import tune_background
@@ -26,9 +26,11 @@ from tag2mask.masks.settings import MaskSettings, PaintSettings
 from tag2mask.masks.write import MaskSetWriter, Painted, mask_path, open_mask_set
 from tag2mask.methods import Ask
 from tag2mask.painting import make
+from tag2mask.painting.painter import Painter
 from tag2mask.recipes import recipe_names
 from tag2mask.refine.chain import refiner_names
 from tag2mask.refine.settings import PROBE, SEGMENTER, WALK
+from tag2mask.tensors import read_tensors, write_tensors
 from tag2mask.training.run import open_run
 
 
@@ -394,3 +396,34 @@ def test_shares_do_not_depend_on_the_tags_of_other_images(squares: Path, tmp_pat
     batch = [(Sample(str(tag), Path(), (tag,)), torch.rand(3, 32, 32)) for tag in range(3)]
     for together, alone in zip(localizer.localize(batch), [localizer.localize([one])[0] for one in batch], strict=True):
         torch.testing.assert_close(together.maps_CYX, alone.maps_CYX, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("heads", ["open", "all"])
+def test_closed_heads_are_not_computed(
+    squares: Path, tmp_path: Path, small: Any, monkeypatch: pytest.MonkeyPatch, heads: str
+) -> None:
+    method_settings = {"map_layers": 2, "heads": heads}
+    settings = {**small, "method": "tokenmasking", "method_settings": method_settings, "epochs": 1}
+    train(squares, tmp_path / "run", **settings)
+    tensors, metadata = read_tensors(tmp_path / "run/model.safetensors")
+    for name, tensor in tensors.items():
+        if name.endswith("log_alpha_H"):
+            tensor[0] = -9.0
+    write_tensors(tmp_path / "run/model.safetensors", tensors, metadata)
+    counts: set[int] = set()
+    paint = Painter.paint
+
+    def counted(self: Painter, batch: Any) -> Any:
+        counts.update(attention.heads for attention in self.localizer.method.vit.attentions)
+        return paint(self, batch)
+
+    monkeypatch.setattr(Painter, "paint", counted)
+    made = open_mask_set(make_masks(tmp_path / "run", out=tmp_path / "masks").path)
+    every = small["backbone"]["heads"]
+    assert counts == {every if heads == "all" else every - 1}
+    run = open_run(tmp_path / "run")
+    whole = Painter(run, resolve_masks(MaskSettings(), run))
+    samples = list(open_dataset(squares, run.settings.data, "train"))
+    for sample in samples:
+        (painted,) = paint(whole, [(sample, torch.from_numpy(read_scaled(sample.image, run.settings.data)))])
+        assert (read_mask(made.mask(sample.name)) == painted.labels).mean() > 0.99

@@ -107,6 +107,10 @@ class Method(nn.Module, ABC):
         """Number of open attention heads in each layer; None for a method without gates."""
         return self.vit.open_heads() if self.vit.gated else None
 
+    def prune(self) -> None:
+        """Remove closed attention heads from the weights, for evaluation; outputs do not change."""
+        self.vit.prune()
+
     def kept_weights(self) -> dict[str, Tensor]:
         """Weights to save after training: all but those of a teacher that only training needs."""
         weights: dict[str, Tensor] = self.state_dict()

@@ -59,6 +59,7 @@ def make_masks(
     if settings.paint.background.value == "agreement":
         settings = choose_by_agreement(opened, list(dataset), settings)
     painter = Painter(opened, settings)  # before the writer: if loading fails, no folder is left
+    painter.localizer.method.prune()
     made_from = {**describe_making(opened, settings, painter), "data": place_name(place)}
     if (done := finished_shard(out, made_from, part)) is not None:
         return done

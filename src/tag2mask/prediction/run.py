@@ -40,6 +40,7 @@ class RunPredictor(Predictor):
         self.settings = settings
         self.masks = mask_settings(settings, self.run)
         self.painter = Painter(self.run, self.masks)
+        self.painter.localizer.method.prune()
         self.classes = self.run.classes
         self.data_settings = self.run.settings.data
         self.data = self.run.own_data

@@ -105,13 +105,10 @@ class GatedAttention(nn.Module):
     def prune(self) -> None:
         """Remove closed heads from the weights. If all are closed, one stays, with a gate of 0.
 
-        Raises:
-            SettingsError: the block normalises across heads, so removing one would change the others.
+        Blocks that normalise across heads keep them all, since removing one would change the others.
         """
-        if self.gate is None:
+        if self.gate is None or not isinstance(self.norm, nn.Identity):
             return
-        if not isinstance(self.norm, nn.Identity):
-            raise SettingsError("this backbone normalises across heads; single heads cannot be removed")
         gate_H = self.gate.evaluation_gate()
         keep = gate_H.nonzero().flatten().tolist() or [0]
         rows = torch.cat([torch.arange(self.head_width) + head * self.head_width for head in keep]).to(gate_H.device)

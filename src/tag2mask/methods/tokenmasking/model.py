@@ -122,6 +122,11 @@ class TokenMasking(Method):
         """L_reg: lambda times the expected number of open heads."""
         return self.settings.gate_penalty * self.vit.expected_open_heads()
 
+    def prune(self) -> None:
+        """Remove closed heads, unless maps are the mean over all."""
+        if self.settings.heads == "open":
+            super().prune()
+
     def tap(self, ask: Ask) -> Tap:
         """Read class-to-patch attention for the maps, and patch-to-patch attention of all layers for the affinity."""
         return Tap(
