@@ -56,18 +56,18 @@ def main() -> None:
     print("|---" * (2 + len(CANDIDATES)) + "|")
     for text in arguments.runs:
         name, run, probe = text.split("=")
-        row = table.setdefault(name, {})
+        row = table.setdefault(text, {})
         for kind, work in ways(open_run(Path(run)), probe, arguments.split, arguments.every).items():
             if kind not in row:
                 row[kind] = work()
                 write_json(path, table)
         print(f"| {name} | " + " | ".join(f"{row[kind]:.1f}" for kind in (BEST, *CANDIDATES)) + " |", flush=True)
     print("\n| left out | chosen on the others | its loss there | its loss here |\n|---|---|---|---|")
-    for name in table:
-        others = [row for other, row in table.items() if other != name]
+    for text in table:
+        others = [row for other, row in table.items() if other != text]
         losses = {kind: statistics.mean(loss(row, kind) for row in others) for kind in CANDIDATES}
         chosen = min(losses, key=losses.__getitem__)
-        print(f"| {name} | {chosen} | {losses[chosen]:.1f} | {loss(table[name], chosen):.1f} |")
+        print(f"| {text.split('=')[0]} | {chosen} | {losses[chosen]:.1f} | {loss(table[text], chosen):.1f} |")
 
 
 def loss(row: dict[str, float], kind: str) -> float:

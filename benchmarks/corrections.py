@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
+from begun import require_same_arguments
 from tag2mask.data.reading import read_mask
 from tag2mask.evaluation.evaluate import evaluate, own_truth
 from tag2mask.files import write_json
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--compare", type=Path)
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    require_same_arguments(arguments, "seeds")
     masks = open_finished(arguments.masks)
     run = open_run(arguments.run)
     truth = own_truth(masks, run.settings.data, run.own_data)

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from begun import require_same_arguments
 from choice import score_epochs
 from tag2mask.files import write_json
 from tag2mask.masks.settings import MaskSettings
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
+    require_same_arguments(arguments, "variants")
     path = arguments.out / "rows.json"
     print("| variant | epoch | val AP | mIoU val |\n|---|---|---|---|")
     for variant in arguments.variants.split(";"):

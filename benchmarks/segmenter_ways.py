@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from begun import require_same_arguments
 from tag2mask.evaluation.evaluate import evaluate, own_truth
 from tag2mask.files import write_json
 from tag2mask.masks.write import open_mask_set
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path)
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
+    require_same_arguments(arguments, "seeds", "ways")
     seeds = arguments.seeds.split(",")
     path = arguments.out / "rows.json"
     rows = read_stored(path, dict[str, dict[str, float]]) if path.is_file() else {}

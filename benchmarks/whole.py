@@ -14,6 +14,7 @@ import statistics
 import time
 from pathlib import Path
 
+from begun import require_same_arguments
 from tag2mask.evaluation.evaluate import evaluate, own_truth
 from tag2mask.files import write_json
 from tag2mask.masks.write import open_mask_set
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
+    require_same_arguments(arguments, "seeds")
     path = arguments.out / "rows.json"
     rows = read_stored(path, dict[str, dict[str, float]]) if path.is_file() else {}
     print("| seed | " + " | ".join(COLUMNS) + " |\n" + "|---" * (1 + len(COLUMNS)) + "|")

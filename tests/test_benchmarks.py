@@ -1,13 +1,16 @@
 """The benchmarks name only what the package still has."""
 
+import argparse
 import importlib
 import sys
 from pathlib import Path
 
 import pytest
 
+from tag2mask.errors import RunError
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SHARED = {"paired", "pieces"}  # what others use
+SHARED = {"begun", "paired", "pieces"}  # what others use
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in SHARED))
@@ -46,3 +49,13 @@ def test_costs_are_amounts_times_prices(monkeypatch: pytest.MonkeyPatch) -> None
     assert rows["forward"] == (0.02, pytest.approx(0.06))
     assert rows["to keep a GPU busy"] == (6.0, None)
     assert rows["shards uploaded"] == (5.0, None)  # 105 MiB in three parts
+
+
+def test_results_of_other_arguments_are_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    begun = importlib.import_module("begun")
+    given = {"out": tmp_path / "out", "seeds": "0", "set": ["epochs=3"]}
+    begun.require_same_arguments(argparse.Namespace(**given), "seeds")
+    begun.require_same_arguments(argparse.Namespace(**{**given, "seeds": "0,1"}), "seeds")
+    with pytest.raises(RunError, match=r"was begun with set = \['epochs=3'\], not \['epochs=4'\]"):
+        begun.require_same_arguments(argparse.Namespace(**{**given, "set": ["epochs=4"]}), "seeds")

@@ -30,10 +30,10 @@ Pair = tuple[str, str]
 class Figures:
     """Figures of a run and a mask set.
 
-    ``threshold`` is the background's, None if the masks need none. ``tagged`` counts images by tag, ``read`` those whose
-    mask was read, ``painted`` those of ``read`` where the class has pixels; ``background_share`` is the background's
-    fraction of all pixels read. ``likeness`` is the mean correlation of two class maps and the number of images with
-    both. ``together`` are the classes that always occur together, empty if the tags are predicted.
+    ``threshold`` is the background's, None if the masks need none. ``tagged`` counts images by tag, ``read`` those
+    whose mask was read, ``painted`` those of ``read`` where the class has pixels; ``background_share`` is the
+    background's fraction of all pixels read. ``likeness`` is the mean correlation of two class maps and the number of
+    images with both. ``together`` are the classes that always occur together, empty if the tags are predicted.
     """
 
     method: str
