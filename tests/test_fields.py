@@ -48,7 +48,7 @@ def test_every_setting_is_described() -> None:
             assert setting.description, f"{settings.__name__}.{setting.key}"
             assert setting.description.partition(" [")[0].strip() == setting.description.partition(" [")[0]
             assert not setting.description.endswith("."), setting
-            assert "image" not in setting.description, setting
+            assert "photograph" not in setting.description, setting
 
 
 def test_a_class_lists_its_settings() -> None:

@@ -391,7 +391,7 @@ def test_copies_that_came_with_a_data_set_are_not_believed(squares: Path) -> Non
     for suffix, content in [(".npy", content) for content in (shaped("(9000, 9000, 3)"), *arrays)] + [
         ("/../../../images/p00.png", arrays[0])
     ]:
-        record = {"image": image, "stamp": stamp, "bands": 3, "form": FORM, "suffix": suffix}
+        record = {"photograph": image, "stamp": stamp, "bands": 3, "form": FORM, "suffix": suffix}
         record["copy"] = hashlib.sha256(content).hexdigest()
         path = copies.folder / f"{sample.name}.rec"
         path.write_text(json.dumps(record))
