@@ -213,5 +213,5 @@ def test_the_crf_takes_any_bands_and_one_class(bands: int) -> None:
 
 def test_crf_recipes_by_name() -> None:
     assert RefineSettings(crf="weaktr-voc").crf.unary == "labels"  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="one of mctformer"):
+    with pytest.raises(SettingsError, match="settings or a name, mctformer"):
         RefineSettings.parse({"crf": "voc"})

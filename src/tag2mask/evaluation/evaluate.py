@@ -159,7 +159,8 @@ def evaluate(mask_set: Path, truth: Path, split: str | None = None, corrections:
         raise DataError(f"{truth}: the folder does not exist; give the one that holds NAME.png with true labels")
     names = opened.names()
     if split is not None:
-        wanted = {listed_name(line, names) for line in read_name_list(truth, split)}
+        known = set(names)
+        wanted = {listed_name(line, known) for line in read_name_list(truth, split)}
         names = [name for name in names if name in wanted]
         if not names:
             raise MaskSetError(f"{mask_set}: holds no image of the split {split}; give the mask set of that split")

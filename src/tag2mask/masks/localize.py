@@ -53,7 +53,7 @@ class Localizer:
     def localize(self, batch: Sequence[tuple[Sample, Tensor]], classes: Collection[int] = ()) -> list[Localized]:
         """Compute class maps of images of equal size, with those of ``classes`` even if they are unlikely."""
         given = self.settings.tags == "given"
-        if given and self.settings.paint.relative and len(batch) > 1:
+        if given and self.settings.paint.relative and not self.method.computes_all and len(batch) > 1:
             # Shares depend on which classes have maps, which must not depend on other images' tags.
             return [localized for one in batch for localized in self.localize([one])]
         if given:

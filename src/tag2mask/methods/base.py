@@ -107,6 +107,11 @@ class Method(nn.Module, ABC):
         """Number of open attention heads in each layer; None for a method without gates."""
         return self.vit.open_heads() if self.vit.gated else None
 
+    @property
+    def computes_all(self) -> bool:
+        """Whether all classes get maps, not only likely ones and those asked for."""
+        return True
+
     def prune(self) -> None:
         """Remove closed attention heads from the weights, for evaluation; outputs do not change."""
         self.vit.prune()

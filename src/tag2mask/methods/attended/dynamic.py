@@ -80,6 +80,11 @@ class DynamicAttended(Method):
             )
         self.readout = Readout(self.read_images, self.head.vector_D, self.head.bias)
 
+    @property
+    def computes_all(self) -> bool:
+        """Whether the shortlist holds all classes."""
+        return self.settings.shortlist >= len(self.classes)
+
     def forward(self, images: Tensor, tags: Tensor | None = None, ask: Ask = LOGITS, views: Views = ()) -> Evidence:
         """Compute the losses in training, and in evaluation logits, and maps of the chosen classes on request.
 
