@@ -211,5 +211,5 @@ def test_unsure_means_the_share_of_the_winner() -> None:
 
 @pytest.mark.parametrize("settings", [{"scores": True}, {"unsure": 0.5}])
 def test_painting_in_order_compares_no_scores(settings: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match=r"masks: the rule ordered compares no scores"):
+    with pytest.raises(SettingsError, match=r"masks: (paint: )?the rule ordered compares no scores"):
         MaskSettings.read({"paint": "ordered", **settings})
