@@ -52,7 +52,8 @@ def clouds(shares: tuple[float, ...], count: int = 3000, seed: int = 0) -> tuple
 
 
 def fitted(features_ND: torch.Tensor, labels_N: torch.Tensor, scores: int) -> LinearProbe:
-    return fit_probe(features_ND, labels_N, scores, 300, 512, 0.05, 1e-4, torch.Generator().manual_seed(0))
+    even_N = torch.ones(len(labels_N))
+    return fit_probe(features_ND, labels_N, even_N, scores, 300, 512, 0.05, 1e-4, torch.Generator().manual_seed(0))
 
 
 def test_sure_patches_are_high_and_lead_and_background_is_low() -> None:
@@ -93,15 +94,41 @@ def test_the_fit_is_balanced_and_scores_without_a_sure_patch_never_win() -> None
 
 
 def test_priors_are_found_without_labels_and_within_tags() -> None:
-    """Trained on balanced clouds, it finds how common each is where only some may be."""
+    """Trained on balanced clouds, it finds how common each is where only some may be; all classes share a prior."""
     probe = fitted(*clouds((1 / 3, 1 / 3, 1 / 3)), 3)
     with_1, _ = clouds((0.8, 0.2, 0.0), seed=1)
     with_2, _ = clouds((0.6, 0.0, 0.4), seed=2)
     features_ND = torch.cat([with_1, with_2])
     image_N = torch.arange(2).repeat_interleave(3000)
     allowed_IS = torch.tensor([[True, True, False], [True, False, True]])
-    priors_S = estimate_priors(probe, features_ND, image_N, allowed_IS)
-    torch.testing.assert_close(priors_S, torch.tensor([0.7, 0.2, 0.4]), atol=0.05, rtol=0)
+    priors_S, shares_S = estimate_priors(probe, features_ND, image_N, allowed_IS, background=True)
+    torch.testing.assert_close(shares_S, torch.tensor([0.7, 0.2, 0.4]), atol=0.05, rtol=0)
+    torch.testing.assert_close(priors_S, torch.tensor([0.7, 0.3, 0.3]), atol=0.05, rtol=0)
+
+
+def test_a_class_without_a_sure_patch_takes_nothing_from_the_others_prior() -> None:
+    probe = fitted(*clouds((0.5, 0.5)), 3)
+    features_ND, _ = clouds((0.6, 0.4), seed=1)
+    allowed_IS = torch.ones(1, 3, dtype=torch.bool)
+    priors_S, _ = estimate_priors(probe, features_ND, torch.zeros(3000, dtype=torch.long), allowed_IS, background=True)
+    torch.testing.assert_close(priors_S[:2], torch.tensor([0.6, 0.4]), atol=0.05, rtol=0)
+    assert probe.with_priors(priors_S)(features_ND).argmax(1).max() < 2
+
+
+def test_labels_count_less_where_other_tags_compete() -> None:
+    """Class 0 is sure of one cloud in an image of its own, and of another, which class 1 also has, where both are tags.
+
+    It is then a third of what class 0 is sure of, not a half.
+    """
+    features_ND, cloud_N = clouds((1 / 3, 2 / 3))
+    labels_N = torch.where((cloud_N == 1) & (torch.arange(len(cloud_N)) % 2 == 0), 1, 0)
+    allowed_IS = torch.tensor([[True, False], [True, True]])
+    empty_N = torch.zeros(len(cloud_N), dtype=torch.bool)
+    patches = gathering.Patches(8 * features_ND.half(), labels_N[:, None].int(), empty_N, cloud_N.int(), allowed_IS)
+    settings = ProbeSettings(steps=1000, batch_size=1024, lr=0.05, weight_decay=0.0)
+    probe, _ = module.learn_once(patches, labels_N, settings, background=False)
+    logits_NS = probe(patches.feature_ND[cloud_N == 1])
+    assert (logits_NS[:, 1] - logits_NS[:, 0]).median().item() == pytest.approx(np.log(3), abs=0.15)
 
 
 def test_a_round_learns_what_the_layer_before_is_confident_of() -> None:

@@ -40,6 +40,7 @@ class LinearProbe:
 def fit_probe(
     features_ND: Tensor,
     labels_N: Tensor,
+    worth_N: Tensor,
     scores: int,
     steps: int,
     batch_size: int,
@@ -50,8 +51,8 @@ def fit_probe(
     """Fit a probe by class-balanced cross-entropy on sure patches, so that logits are log-likelihoods up to a constant.
 
     Every score has the same weight in the loss, whatever its number of sure patches, because that number reflects how
-    strict the labels were, not how common the class is. Features are standardised. The optimiser is AdamW with a
-    one-cycle rate; batches are drawn with ``generator``.
+    strict the labels were, not how common the class is. Within a score, a patch counts by its ``worth_N``. Features are
+    standardised. The optimiser is AdamW with a one-cycle rate; batches are drawn with ``generator``.
 
     Raises:
         ValueError: no patch is sure.
@@ -59,12 +60,12 @@ def fit_probe(
     sure_K = (labels_N != UNSURE).nonzero().flatten()
     if len(sure_K) == 0:
         raise ValueError("no patch is sure")
-    counts_S = torch.bincount(labels_N[sure_K], minlength=scores).float()
-    weights_S = torch.where(counts_S > 0, len(sure_K) / (counts_S.clamp_min(1) * (counts_S > 0).sum()), 0.0)
+    worth_S = torch.bincount(labels_N[sure_K], worth_N[sure_K], minlength=scores)
+    unseen_S = worth_S == 0
+    weights_S = torch.where(unseen_S, 0.0, len(sure_K) / (worth_S * (~unseen_S).sum()))
     mean_D, std_D = moments(features_ND[sure_K])
     weight_SD = torch.zeros(scores, features_ND.shape[1], requires_grad=True)
     bias_S = torch.zeros(scores, requires_grad=True)
-    unseen_S = counts_S == 0
     optimiser = torch.optim.AdamW([weight_SD, bias_S], lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
     for _ in range(steps):
@@ -74,7 +75,7 @@ def fit_probe(
         # The mean over the batch, not over its weights: otherwise batches without a rare class would count more.
         energy_K = F.cross_entropy(logits_KS, labels_N[drawn_K], weight=weights_S, reduction="none")
         optimiser.zero_grad()
-        torch.autograd.backward(energy_K.mean())
+        torch.autograd.backward((worth_N[drawn_K] * energy_K).mean())
         optimiser.step()
         schedule.step()
     weight_SD, bias_S = (weight_SD / std_D).detach(), bias_S.detach()
@@ -93,25 +94,31 @@ def moments(features_ND: Tensor) -> tuple[Tensor, Tensor]:
     return mean_D.float(), variance_D.clamp_min(1e-10).sqrt().float()
 
 
-def estimate_priors(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Tensor:
-    """Estimate the frequency of each score among the patches of images that may show it, ``(S,)``, without truth.
+def estimate_priors(
+    probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor, background: bool
+) -> tuple[Tensor, Tensor]:
+    """Estimate priors and the frequency of each score among the patches of images that may show it, both ``(S,)``.
 
-    Expectation-maximisation (Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
-    Probabilities", Neural Computation 2002), constrained by tags: a patch of image i can only show the scores
-    ``allowed_IS[i]``. E: q_ns ~ prior_s exp(logit_ns) over the allowed scores. M: prior_s = mean of q_ns over the
-    patches of images that allow s.
+    Expectation-maximisation without truth (Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to
+    New a Priori Probabilities", Neural Computation 2002), constrained by tags: a patch of image i can only show the
+    scores ``allowed_IS[i]``. E: q_ns ~ prior_s exp(logit_ns) over the allowed scores. M: the frequency of s is the mean
+    of q_ns over the patches of images that allow s. It is the prior of the background; all classes share the mean over
+    theirs, or a class that another often covers would become rarer with every step.
     """
     stride = max(1, math.ceil(len(features_ND) * probe.bias_S.numel() / EM_LOGITS))
     image_K = image_N[::stride]
     logits_KS = torch.cat(list(possible_logits(probe, features_ND[::stride], image_K, allowed_IS)))
     patches_S = allowed_IS[image_K].sum(0).clamp_min(1)
+    known_S = probe.bias_S > NEVER
+    known_S[: int(background)] = False
     priors_S = torch.full((logits_KS.shape[1],), 1 / 2)
     for _ in range(EM_STEPS):
         total_S = torch.zeros_like(priors_S)
         for chunk_KS in torch.split(logits_KS, CHUNK):
             total_S += (chunk_KS + priors_S.log()).softmax(1).sum(0)
-        priors_S = (total_S / patches_S).clamp_min(SMALLEST)
-    return priors_S
+        shares_S = (total_S / patches_S).clamp_min(SMALLEST)
+        priors_S = torch.where(known_S, total_S[known_S].sum() / patches_S[known_S].sum(), shares_S)
+    return priors_S, shares_S
 
 
 def possible_logits(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Iterator[Tensor]:

@@ -118,7 +118,7 @@ def train_probe(
             path=out,
             images=len(samples) - len(failures),
             sure=dict(zip(names, learned.sure_S.tolist(), strict=True)),
-            shares={name: round(share, 4) for name, share in zip(names, learned.priors_S.tolist(), strict=True)},
+            shares={name: round(share, 4) for name, share in zip(names, learned.shares_S.tolist(), strict=True)},
             small=learned.small,
             failures=failures,
             seconds=round(time.monotonic() - start, 1),
@@ -201,10 +201,10 @@ def require_own(out: Path, header: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Learned:
-    """A probe with priors ``(S,)``, number of sure patches per score ``(S,)``, and whether classes are small."""
+    """A probe, frequencies and numbers of sure patches of its scores, both ``(S,)``, and whether classes are small."""
 
     probe: LinearProbe
-    priors_S: Tensor
+    shares_S: Tensor
     sure_S: Tensor
     small: bool
 
@@ -223,33 +223,43 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool, in
     with progress_bar("probe layers", rounds) as bar:
 
         def learn(labels_N: Tensor) -> tuple[LinearProbe, Tensor]:
-            learned = learn_once(patches, labels_N, settings)
+            learned = learn_once(patches, labels_N, settings, background)
             bar.advance()
             if interrupt.asked:
                 raise KeyboardInterrupt
             return learned
 
-        probe, priors_S = learn(labels_N)
-        sizes_C = priors_S[int(background) :][probe.bias_S[int(background) :] > NEVER]
+        probe, shares_S = learn(labels_N)
+        sizes_C = shares_S[int(background) :][probe.bias_S[int(background) :] > NEVER]
         small = background and bool(sizes_C.mean() < settings.small)
         if small and patches.label_NL.shape[1] > 1:
             labels_N = patches.label_NL[:, -1].long()
-            probe, priors_S = learn(labels_N)
-        sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(priors_S))
+            probe, shares_S = learn(labels_N)
+        sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(shares_S))
         for _ in range(1, 1 if small else rounds):
             labels_N = confident_labels(
                 probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, labels_N, settings.confidence
             )
             labels_N = keep_lost(labels_N, labels_N.masked_fill(patches.empty_N, 0))
-            probe, priors_S = learn(labels_N)
-    return Learned(probe, priors_S, sure_S, small)
+            probe, shares_S = learn(labels_N)
+    return Learned(probe, shares_S, sure_S, small)
 
 
-def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> tuple[LinearProbe, Tensor]:
-    """Fit one layer to these labels; return it under its priors, and the priors ``(S,)``."""
+def learn_once(
+    patches: Patches, labels_N: Tensor, settings: ProbeSettings, background: bool
+) -> tuple[LinearProbe, Tensor]:
+    """Fit one layer to these labels; return it under its priors, and the frequencies of its scores ``(S,)``.
+
+    The label of a class counts 1/T in an image with T tags: among several, the map may be mistaken.
+    """
+    tags_I = patches.allowed_IS[:, int(background) :].sum(1).clamp_min(1)
+    worth_N = 1 / tags_I[patches.image_N.long()]
+    if background:
+        worth_N[labels_N == 0] = 1.0
     probe = fit_probe(
         patches.feature_ND,
         labels_N,
+        worth_N,
         patches.allowed_IS.shape[1],
         settings.steps,
         settings.batch_size,
@@ -257,5 +267,7 @@ def learn_once(patches: Patches, labels_N: Tensor, settings: ProbeSettings) -> t
         settings.weight_decay,
         torch.Generator().manual_seed(settings.seed),
     )
-    priors_S = estimate_priors(probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
-    return probe.with_priors(priors_S), priors_S
+    priors_S, shares_S = estimate_priors(
+        probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, background
+    )
+    return probe.with_priors(priors_S), shares_S

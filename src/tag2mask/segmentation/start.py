@@ -116,9 +116,11 @@ def patch_labels(labels_YX: Tensor, patch: int, ignore: int, generator: torch.Ge
 
 def fit_linear(features_ND: Tensor, labels_N: Tensor, classes: int, seed: int) -> LinearProbe:
     """Fit a linear layer as a probe is fitted, with the frequencies of the labels as priors."""
-    how = ProbeSettings()
+    how, even_N = ProbeSettings(), torch.ones(len(labels_N))
     generator = torch.Generator().manual_seed(seed)
-    probe = fit_probe(features_ND, labels_N, classes, how.steps, how.batch_size, how.lr, how.weight_decay, generator)
+    probe = fit_probe(
+        features_ND, labels_N, even_N, classes, how.steps, how.batch_size, how.lr, how.weight_decay, generator
+    )
     counts_K = torch.bincount(labels_N[labels_N != UNSURE], minlength=classes)
     return probe.with_priors(counts_K.clamp_min(1) / counts_K.sum())
 
