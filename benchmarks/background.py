@@ -5,7 +5,8 @@
 RUN is a tagged run whose data set has a background and truth; PROBE is the probe that was trained with it. Every
 candidate paints every N-th image of the split with given tags. For each data set, the candidate with the lowest mean
 loss on the *other* sets is chosen. The result is its loss against the best single threshold by truth. DIR gets
-``SPLIT-N.json``, which grows number by number; run the same command again to resume.
+``SPLIT-N.json``, which grows number by number; run the same command again to resume. Numbers without a probe are kept
+for a RUN, the others for a RUN and its PROBE.
 """
 
 from __future__ import annotations
@@ -54,20 +55,22 @@ def main() -> None:
     table = read_stored(path, dict[str, dict[str, float]]) if path.is_file() else {}
     print("| data set | best threshold by truth | " + " | ".join(CANDIDATES) + " |")
     print("|---" * (2 + len(CANDIDATES)) + "|")
+    rows: dict[str, dict[str, float]] = {}
     for text in arguments.runs:
         name, run, probe = text.split("=")
-        row = table.setdefault(text, {})
         for kind, work in ways(open_run(Path(run)), probe, arguments.split, arguments.every).items():
-            if kind not in row:
-                row[kind] = work()
+            kept = table.setdefault(text if "probe" in kind else f"{name}={run}", {})
+            if kind not in kept:
+                kept[kind] = work()
                 write_json(path, table)
+        row = rows[name] = table[f"{name}={run}"] | table[text]
         print(f"| {name} | " + " | ".join(f"{row[kind]:.1f}" for kind in (BEST, *CANDIDATES)) + " |", flush=True)
     print("\n| left out | chosen on the others | its loss there | its loss here |\n|---|---|---|---|")
-    for text in table:
-        others = [row for other, row in table.items() if other != text]
-        losses = {kind: statistics.mean(loss(row, kind) for row in others) for kind in CANDIDATES}
+    for name, row in rows.items():
+        others = [other for left, other in rows.items() if left != name]
+        losses = {kind: statistics.mean(loss(other, kind) for other in others) for kind in CANDIDATES}
         chosen = min(losses, key=losses.__getitem__)
-        print(f"| {text.split('=')[0]} | {chosen} | {losses[chosen]:.1f} | {loss(table[text], chosen):.1f} |")
+        print(f"| {name} | {chosen} | {losses[chosen]:.1f} | {loss(row, chosen):.1f} |")
 
 
 def loss(row: dict[str, float], kind: str) -> float:
