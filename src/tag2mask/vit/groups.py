@@ -39,9 +39,8 @@ def group_parameters(
     layer: int | None = None,
     patches: bool = False,
 ) -> list[ParameterGroup]:
-    """Split trainable ``parameters`` into groups, in order; vectors (biases, norms) are separate from ``matrices``."""
-    trainable = (parameter for parameter in parameters if parameter.requires_grad)
+    """Split ``parameters`` into groups, in order; vectors (biases, norms) are separate from ``matrices``."""
     return [
         ParameterGroup(rate, "vectors" if vectors else matrices, layer, tuple(run), patches)
-        for vectors, run in groupby(trainable, lambda parameter: parameter.ndim < 2)
+        for vectors, run in groupby(parameters, lambda parameter: parameter.ndim < 2)
     ]

@@ -87,7 +87,6 @@ class TokenMasking(Method):
             gated=settings.pruning,
             gate=partial(GATES[settings.gates], log_alpha=start),
         )
-        self.vit.norm.requires_grad_(settings.final_norm)  # distributed training allows no unused parameters
         self.head = HEADS[settings.head](len(self.classes), self.vit.width)
         self.all_layers = last_layers(self.vit, None)
         self.map_layers = chosen_layers(self.vit, settings.map_layers)
