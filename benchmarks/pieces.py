@@ -200,7 +200,7 @@ def probing(ours: bool, patches: int = 10_000) -> Work:
     labels = torch.randint(21, (patches,))
     features = (torch.randn(21, 384)[labels] + 3 * torch.randn(patches, 384)).half()
     if ours:
-        given = (features, labels, 21, 600, 4096, 3e-3, 1e-2)
+        given = (features, labels, torch.ones(patches), 21, 600, 4096, 3e-3, 1e-2)
         return lambda: fit_probe(*given, torch.Generator().manual_seed(0))
     return lambda: LogisticRegression(class_weight="balanced").fit(features.float().numpy(), labels.numpy())
 
