@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import timm
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tag2mask.vit.settings import BackboneSettings
 from tag2mask.vit.vit import ViT
+from tag2mask.vit.weights import build_backbone
 
 # One of each family, cut to a few layers: (timm name, settings that make it small)
 FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
@@ -27,6 +32,11 @@ FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
     "rope-mixed": ("vit_small_patch16_rope_mixed_224", {"depth": 3, "embed_dim": 96, "num_heads": 3}),
 }
 GRIDS = [(4, 4), (3, 5)]
+
+
+def save_backbone(settings: Mapping[str, Any], path: Path) -> None:
+    """Write the weights of a random backbone with these settings, to start from."""
+    save_file(build_backbone(BackboneSettings.parse(settings), "none")[0].state_dict(), path)
 
 
 def small(family: str) -> nn.Module:

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import save_file
 from trees import TREES
 
 import tag2mask
+from backbones import save_backbone
 from command import call
 from tag2mask.affinitynet.settings import WalkSettings
 from tag2mask.probe.settings import ProbeSettings
@@ -28,8 +28,6 @@ from tag2mask.settings import Settings, merge_settings
 from tag2mask.synthetic.defects import write_defects
 from tag2mask.synthetic.landcover import write_landcover
 from tag2mask.training.settings import TrainSettings
-from tag2mask.vit.settings import BackboneSettings
-from tag2mask.vit.weights import build_backbone
 from tag2mask.workflows import compare
 from tag2mask.workflows.children import Finished
 from tag2mask.workflows.settings import WholeSettings
@@ -38,7 +36,7 @@ COLOURS = {"cow": (150, 90, 50), "grass": (60, 160, 60), "sheep": (225, 220, 210
 BACKBONE = {"name": "vit_tiny_patch16_224", "image_size": 32, "patch": 8, "width": 24, "depth": 12, "heads": 3}
 WEIGHTS = Path(tempfile.mkdtemp(prefix="weights-")) / "small.safetensors"  # networks from scratch have no probe
 atexit.register(shutil.rmtree, WEIGHTS.parent, ignore_errors=True)
-save_file(build_backbone(BackboneSettings.parse(BACKBONE), "none")[0].state_dict(), WEIGHTS)
+save_backbone(BACKBONE, WEIGHTS)
 LOOP = {"batch_size": 4, "precision": "fp32", "weights": "none", "workers": 0}
 TRAIN = {**LOOP, "weights": str(WEIGHTS), "backbone": BACKBONE, "epochs": 2}
 SEGMENT = {**LOOP, "epochs": 1}

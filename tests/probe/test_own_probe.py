@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import save_file
 
 import tag2mask
+from backbones import save_backbone
 from command import SMALL, call
 from squares import SMALL as SETTINGS
 from tag2mask.data.reading import read_mask
@@ -28,15 +28,13 @@ from tag2mask.probe.linear import UNSURE
 from tag2mask.tensors import read_tensors, write_tensors
 from tag2mask.training.run import open_run
 from tag2mask.viewer.opening import opened_session
-from tag2mask.vit.settings import BackboneSettings
-from tag2mask.vit.weights import build_backbone
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """Weights of a small backbone: networks trained from scratch get no probe."""
     path = tmp_path / "weights.safetensors"
-    save_file(build_backbone(BackboneSettings.parse(SETTINGS["backbone"]), "none")[0].state_dict(), path)
+    save_backbone(SETTINGS["backbone"], path)
     return path
 
 

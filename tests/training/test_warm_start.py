@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
+from backbones import save_backbone
 from numbered import numbered
 from tag2mask import train
 from tag2mask.errors import SettingsError
@@ -12,7 +12,6 @@ from tag2mask.methods import build_method
 from tag2mask.training.run import open_run
 from tag2mask.training.warm_start import best_penalty, fill_readout, fit_logistic
 from tag2mask.vit.settings import BackboneSettings
-from tag2mask.vit.weights import build_backbone
 
 
 def examples(images: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,7 +54,7 @@ def test_the_head_reads_as_the_fit_says(name: str) -> None:
 def test_only_pretrained_backbones_start_warm(squares: Path, small: dict[str, Any], tmp_path: Path) -> None:
     small["backbone"]["depth"] = 2
     weights = tmp_path / "weights.safetensors"
-    save_file(build_backbone(BackboneSettings.parse(small["backbone"]), "none")[0].state_dict(), weights)
+    save_backbone(small["backbone"], weights)
     for name, warm, rate in (("cold", False, 3e-3), ("warm", True, 5e-4)):
         train(squares, tmp_path / name, **{**small, "epochs": 1, "weights": str(weights), "warm_start": warm})
         assert open_run(tmp_path / name).settings.optimiser.lr_heads == rate
@@ -65,7 +64,7 @@ def test_only_pretrained_backbones_start_warm(squares: Path, small: dict[str, An
 
 def test_a_warm_run_resumes_with_the_same_settings(squares: Path, small: dict[str, Any], tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
-    save_file(build_backbone(BackboneSettings.parse(small["backbone"]), "none")[0].state_dict(), weights)
+    save_backbone(small["backbone"], weights)
     settings = {**small, "weights": str(weights), "warm_start": True}
     train(squares, tmp_path / "run", **settings)
     assert train(squares, tmp_path / "run", resume=True, **settings).epochs == 2

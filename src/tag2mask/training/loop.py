@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +105,14 @@ class Material:
 
     def described(self) -> dict[str, Any]:
         """Return the entries for ``config.yaml``, with a hash of the names and tags of training images."""
-        tagged = self.tagged()
-        listed = json.dumps([[sample.name, sorted(sample.tags or ())] for sample in tagged])
+        listed = json.dumps([[sample.name, sorted(sample.tags or ())] for sample in self.tagged])
         return {
             "data": None if self.root is None else str(self.root.resolve()),
-            "photographs": len(tagged),
+            "photographs": len(self.tagged),
             "images_sha256": hashlib.sha256(listed.encode()).hexdigest(),
         }
 
+    @cached_property
     def tagged(self) -> list[Sample]:
         """Return the training images with tags, from which the network learns."""
         return [sample for sample in self.images if sample.tags is not None]
@@ -120,7 +121,7 @@ class Material:
 def train_on(material: Material, out: Path, settings: TrainSettings, resume: bool) -> TrainResult:
     """Train on the material, or resume."""
     resume = resume and not stopped_early(out)
-    settings = with_method_settings(with_epochs(settings, len(material.tagged())))
+    settings = with_method_settings(with_epochs(settings, len(material.tagged)))
     # Resumed weights come from the state file, so the pretrained ones are no longer needed.
     weights: Weights = "none" if resume else weights_source(settings.weights)
     accelerator, method, settings, report = prepare_method(settings, material.images.classes, weights)
