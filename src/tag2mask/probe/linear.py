@@ -121,6 +121,13 @@ def estimate_priors(
     return priors_S, shares_S
 
 
+def estimate_frequencies(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Tensor:
+    """The mean probability of each score over the patches of images that may show it, ``(S,)``."""
+    logits = possible_logits(probe, features_ND, image_N, allowed_IS)
+    total_S = sum((chunk_KS.softmax(1).sum(0) for chunk_KS in logits), torch.zeros_like(probe.bias_S))
+    return total_S / allowed_IS[image_N].sum(0).clamp_min(1)
+
+
 def possible_logits(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Iterator[Tensor]:
     """Yield logits ``(K, S)`` of the patches in chunks; minus infinity where an image's tags rule out a score."""
     for first in range(0, len(features_ND), CHUNK):

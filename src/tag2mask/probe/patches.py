@@ -41,13 +41,15 @@ MEGABYTE = 2**20
 class Patches:
     """Per patch: float16 features ``(N, D)``, sure label in each look ``(N, L)``, whether all maps are empty, image.
 
-    ``allowed_IS`` holds the scores that each image may show.
+    ``beside_N2`` holds how many rows further the patch to the right and the one below are, 0 if they are not there, and
+    ``allowed_IS`` the scores that each image may show.
     """
 
     feature_ND: Tensor
     label_NL: Tensor
     empty_N: Tensor
     image_N: Tensor
+    beside_N2: Tensor
     allowed_IS: Tensor
 
 
@@ -104,11 +106,12 @@ def no_patches(images: int, width: int, looks: int, scores: int) -> Patches:
     nothing = torch.zeros(0, dtype=torch.int32)
     labels = nothing.view(0, 1).expand(0, looks)
     allowed = torch.zeros(images, scores).bool()
-    return Patches(torch.zeros(0, width).half(), labels, nothing.bool(), nothing, allowed)
+    beside = nothing.view(0, 1).expand(0, 2)
+    return Patches(torch.zeros(0, width).half(), labels, nothing.bool(), nothing, beside, allowed)
 
 
 def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, index: int, kept: int) -> Patches:
-    """Collect a random selection of at most ``kept`` patches of one image.
+    """Collect a random selection of at most ``kept`` patches of one image, in pairs of neighbours.
 
     Raises:
         DataError: the image cannot be read.
@@ -137,7 +140,8 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
         empty.append(empty_patches(maps_Khw, settings.empty * scale).flatten())
     labels_NL = torch.stack(labels, 1)
     generator = torch.Generator().manual_seed(mix(settings.seed, index))
-    drawn_K = torch.randperm(len(labels_NL), generator=generator)[:kept].sort().values
+    drawn_hw = draw_pairs(*last.features_hwD.shape[:2], kept, generator)
+    drawn_K = drawn_hw.flatten().nonzero().flatten()
     allowed_S = torch.zeros(len(run.classes.pixel_names), dtype=torch.bool)
     allowed_S[run.classes.values(tags)] = True
     return Patches(
@@ -145,5 +149,26 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
         labels_NL[drawn_K].int(),
         torch.stack(empty).all(0)[drawn_K],
         torch.full((len(drawn_K),), index, dtype=torch.int32),
+        beside(drawn_hw)[drawn_K],
         allowed_S[None],
     )
+
+
+def draw_pairs(height: int, width: int, kept: int, generator: torch.Generator) -> Tensor:
+    """Mark at most ``kept`` random patches ``(h, w)``: all, or some, each with the next one."""
+    drawn_N = torch.zeros(height * width, dtype=torch.bool)
+    if kept >= len(drawn_N):
+        return ~drawn_N.view(height, width)
+    chosen_M = torch.randperm(len(drawn_N) - 1, generator=generator)[: kept // 2]
+    drawn_N[chosen_M] = True
+    drawn_N[chosen_M + 1] = True
+    return drawn_N.view(height, width)
+
+
+def beside(drawn_hw: Tensor) -> Tensor:
+    """How many drawn patches further the patches to the right and below are, 0 if not drawn: int32 ``(h * w, 2)``."""
+    place_hw = drawn_hw.flatten().cumsum(0).view_as(drawn_hw)
+    further_hw2 = torch.zeros(*drawn_hw.shape, 2, dtype=torch.int32)
+    further_hw2[:, :-1, 0] = (place_hw[:, 1:] - place_hw[:, :-1]) * (drawn_hw[:, 1:] & drawn_hw[:, :-1])
+    further_hw2[:-1, :, 1] = (place_hw[1:] - place_hw[:-1]) * (drawn_hw[1:] & drawn_hw[:-1])
+    return further_hw2.flatten(0, 1)

@@ -24,7 +24,17 @@ from tag2mask.inference.settings import LookSettings
 from tag2mask.masks.localize import Localizer
 from tag2mask.masks.resolve import resolve_masks, tagged_samples, unrefined
 from tag2mask.probe import probe as layout
-from tag2mask.probe.linear import NEVER, UNSURE, LinearProbe, confident_labels, estimate_priors, fit_probe, keep_lost
+from tag2mask.probe.boundary import narrow_classes
+from tag2mask.probe.linear import (
+    NEVER,
+    UNSURE,
+    LinearProbe,
+    confident_labels,
+    estimate_frequencies,
+    estimate_priors,
+    fit_probe,
+    keep_lost,
+)
 from tag2mask.probe.patches import PATCHES, Patches, gather_patches
 from tag2mask.probe.settings import ProbeSettings
 from tag2mask.probe.sure_patches import unanimous_labels
@@ -210,7 +220,7 @@ class Learned:
 
 
 def learn_layers(patches: Patches, settings: ProbeSettings, background: bool, interrupt: Interrupt) -> Learned:
-    """Train the layers of all rounds as ``ProbeSettings`` describes, and return the last.
+    """Train the layers of all rounds as ``ProbeSettings`` describes, and return the last with narrowed classes.
 
     Raises:
         NothingSureError: no patch is sure.
@@ -242,6 +252,10 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool, in
             )
             labels_N = keep_lost(labels_N, labels_N.masked_fill(patches.empty_N, 0))
             probe, shares_S = learn(labels_N)
+    if background:
+        seen = (patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
+        probe = narrow_classes(probe, *seen, patches.beside_N2)
+        shares_S = estimate_frequencies(probe, *seen)
     return Learned(probe, shares_S, sure_S, small)
 
 
