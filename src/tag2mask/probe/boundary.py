@@ -50,9 +50,7 @@ def narrow_classes(
     return LinearProbe(probe.weight_SD, probe.bias_S - fall_S)
 
 
-def best_classes(
-    probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor
-) -> tuple[Tensor, Tensor]:
+def best_classes(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> tuple[Tensor, Tensor]:
     """The most likely class of each patch among the tags of its image, 0 without tags, and its lead: ``(N,)`` each."""
     classes, margins = [], []
     for logits_KS in possible_logits(probe, features_ND, image_N, allowed_IS):
@@ -70,7 +68,7 @@ def neighbours(beside_N2: Tensor) -> tuple[Tensor, Tensor]:
 
 def affinities(features_ND: Tensor, first_M: Tensor, second_M: Tensor) -> Tensor:
     """max(cos(x_i, x_j), 0)^8 of each pair, ``(M,)``."""
-    chunks = zip(first_M.split(CHUNK), second_M.split(CHUNK), strict=True)
+    chunks = zip(torch.split(first_M, CHUNK), torch.split(second_M, CHUNK), strict=True)
     cosines = [F.cosine_similarity(features_ND[i].float(), features_ND[j].float()) for i, j in chunks]
     return torch.cat([features_ND.new_zeros(0, dtype=torch.float32), *cosines]).clamp_min(0) ** POWER
 

@@ -140,7 +140,8 @@ def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, in
         empty.append(empty_patches(maps_Khw, settings.empty * scale).flatten())
     labels_NL = torch.stack(labels, 1)
     generator = torch.Generator().manual_seed(mix(settings.seed, index))
-    drawn_hw = draw_pairs(*last.features_hwD.shape[:2], kept, generator)
+    height, width = last.features_hwD.shape[:2]
+    drawn_hw = draw_pairs(height, width, kept, generator)
     drawn_K = drawn_hw.flatten().nonzero().flatten()
     allowed_S = torch.zeros(len(run.classes.pixel_names), dtype=torch.bool)
     allowed_S[run.classes.values(tags)] = True
