@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tag2mask.probe import boundary
 from tag2mask.probe.boundary import THRESHOLDS, best_threshold, narrow_classes, neighbours
 from tag2mask.probe.linear import LinearProbe
 from tag2mask.probe.patches import beside, draw_pairs
@@ -40,19 +41,28 @@ def test_a_class_loses_what_surrounds_it() -> None:
     assert 4.0 < -probe.bias_S[1] < 9.0
 
 
-@pytest.mark.parametrize("reason", ["nothing is a neighbour", "no tag allows the class", "few patches"])
+@pytest.mark.parametrize(
+    "reason",
+    ["nothing is a neighbour", "no tag allows the class", "few patches", "all are neighbours", "all are boats"],
+)
 def test_otherwise_nothing_changes(reason: str) -> None:
     features_ND, _, beside_N2 = boats()
     if reason == "no tag allows the class":
         probe = narrowed(beside_N2, features_ND, (True, False))
     elif reason == "few patches":
         probe = narrowed(beside(torch.ones(1, 900).bool()), features_ND[-900:])
+    elif reason == "all are neighbours":  # of the same patch, so every threshold cuts
+        rows_N = torch.arange(len(features_ND), dtype=torch.int32)
+        probe = narrowed(torch.stack([rows_N.max() - rows_N, 0 * rows_N], 1), features_ND)
+    elif reason == "all are boats":
+        probe = narrowed(beside_N2, features_ND.clone().fill_(3.0) + 0.1 * features_ND.sign())
     else:
         probe = narrowed(torch.zeros_like(beside_N2), features_ND)
     assert probe.bias_S.tolist() == [0.0, 0.0]
 
 
-def test_the_best_threshold_is_that_of_the_loop() -> None:
+def test_the_best_threshold_is_that_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boundary, "CLEARLY", 1.0)
     generator = torch.Generator().manual_seed(1)
     margin_K = 4 * torch.randn(1500, generator=generator) + 2
     first, second = torch.randint(1500, (2, 4000), generator=generator)

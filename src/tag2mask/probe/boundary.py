@@ -17,6 +17,7 @@ POWER = 8  # of the cosine of two features, which gives their affinity
 THRESHOLDS = 50
 FEWEST = 1000  # a class with fewer patches keeps its threshold
 SMALLEST_PART = 0.02  # of the patches of a class
+CLEARLY = 0.8  # a threshold counts if its cut is at most this fraction of that at 0
 
 
 def narrow_classes(
@@ -32,7 +33,7 @@ def narrow_classes(
         Ncut(t) = cut(A, B) / |A| + cut(A, B) / |B|,   cut(A, B) = sum of w_ij over neighbours i in A, j in B,
         w_ij = max(cos(x_i, x_j), 0)^8
 
-    The logits of c fall by the t >= 0 with the smallest Ncut. As every patch has about the same number of neighbours,
+    The logits of c fall by the t >= 0 with the smallest Ncut, if that is clearly below Ncut(0). As every patch has about the same number of neighbours,
     the paper's association of a part is its number of patches here.
 
     ``beside_N2`` holds, for each patch, how many rows further the patch to its right and the one below are; 0: none.
@@ -74,7 +75,7 @@ def affinities(features_ND: Tensor, first_M: Tensor, second_M: Tensor) -> Tensor
 
 
 def best_threshold(margin_K: Tensor, pairs_2M: Tensor, affinity_M: Tensor) -> float:
-    """The threshold on the margins of a class with the smallest normalised cut, at least 0."""
+    """The threshold on the margins of a class with the smallest normalised cut, or 0 if that is not clearly smaller."""
     sorted_K = margin_K.sort().values
     count, largest = len(sorted_K), int((1 - SMALLEST_PART) * len(sorted_K))
     if count < FEWEST or sorted_K[largest] <= 0:
@@ -85,5 +86,5 @@ def best_threshold(margin_K: Tensor, pairs_2M: Tensor, affinity_M: Tensor) -> fl
     from_M, to_M = torch.searchsorted(t_T, pairs_2M.sort(0).values)
     change_T = torch.zeros(THRESHOLDS + 1).index_add(0, from_M, affinity_M).index_add(0, to_M, -affinity_M)
     ncut_T = change_T.cumsum(0)[:-1] * (1 / (count - below_T) + 1 / below_T.clamp_min(1))
-    fills_images = below_T[0] < SMALLEST_PART * count
-    return 0.0 if fills_images else t_T[ncut_T.argmin()].item()
+    fills_images, best = below_T[0] < SMALLEST_PART * count, int(ncut_T.argmin())
+    return 0.0 if fills_images or ncut_T[best] > CLEARLY * ncut_T[0] else t_T[best].item()

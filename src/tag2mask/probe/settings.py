@@ -26,8 +26,8 @@ class ProbeSettings(Settings):
     probability above ``confidence``. There, a patch is background where all maps are below ``empty`` times the scale,
     or what always surrounds a class would become that class. If the classes fill less than ``small`` of the images that
     show them, on average, there is only one round, and the last scale alone labels the patches: it detects small
-    objects best, and further rounds would enlarge them. Without a background there is only one round. With one, each
-    class of the last layer finally ends where neighbouring patches differ (``boundary.py``).
+    objects best, and further rounds would enlarge them. Otherwise, each class of the last layer finally ends where
+    neighbouring patches differ (``boundary.py``). Without a background there is only one round.
     """
 
     called: ClassVar[str] = "probe"

@@ -252,7 +252,7 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool, in
             )
             labels_N = keep_lost(labels_N, labels_N.masked_fill(patches.empty_N, 0))
             probe, shares_S = learn(labels_N)
-    if background:
+    if background and not small:
         seen = (patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
         probe = narrow_classes(probe, *seen, patches.beside_N2)
         shares_S = estimate_frequencies(probe, *seen)
