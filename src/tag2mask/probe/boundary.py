@@ -33,8 +33,8 @@ def narrow_classes(
         Ncut(t) = cut(A, B) / |A| + cut(A, B) / |B|,   cut(A, B) = sum of w_ij over neighbours i in A, j in B,
         w_ij = max(cos(x_i, x_j), 0)^8
 
-    The logits of c fall by the t >= 0 with the smallest Ncut, if that is clearly below Ncut(0). As every patch has about
-    the same number of neighbours, the paper's association of a part is its number of patches here.
+    The logits of c fall by the t >= 0 with the smallest Ncut, if that is clearly below Ncut(0). As every patch has
+    about the same number of neighbours, the paper's association of a part is its number of patches here.
 
     ``beside_N2`` holds, for each patch, how many rows further the patch to its right and the one below are; 0: none.
     """
