@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tag2mask.probe import boundary
 from tag2mask.probe.boundary import THRESHOLDS, best_threshold, narrow_classes, neighbours
 from tag2mask.probe.linear import LinearProbe
 from tag2mask.probe.patches import beside, draw_pairs
@@ -30,7 +29,7 @@ def boats() -> tuple[Tensor, Tensor, Tensor]:
 def narrowed(beside_N2: Tensor, features_ND: Tensor, allowed: tuple[bool, ...] = (True, True)) -> LinearProbe:
     probe = LinearProbe(torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), torch.zeros(2))
     image_N = torch.zeros(len(features_ND), dtype=torch.long)
-    return narrow_classes(probe, features_ND.half(), image_N, torch.tensor([allowed]), beside_N2)
+    return narrow_classes(probe, features_ND.half(), image_N, torch.tensor([allowed]), beside_N2, 0.8)
 
 
 def test_a_class_loses_what_surrounds_it() -> None:
@@ -61,13 +60,12 @@ def test_otherwise_nothing_changes(reason: str) -> None:
     assert probe.bias_S.tolist() == [0.0, 0.0]
 
 
-def test_the_best_threshold_is_that_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boundary, "CLEARLY", 1.0)
+def test_the_best_threshold_is_that_of_the_loop() -> None:
     generator = torch.Generator().manual_seed(1)
     margin_K = 4 * torch.randn(1500, generator=generator) + 2
     first, second = torch.randint(1500, (2, 4000), generator=generator)
     affinity_M = torch.rand(4000, generator=generator)
-    found = best_threshold(margin_K, torch.stack([margin_K[first], margin_K[second]]), affinity_M)
+    found = best_threshold(margin_K, torch.stack([margin_K[first], margin_K[second]]), affinity_M, 1.0)
     largest = margin_K.sort().values[int(0.98 * 1500)].item()
     ncuts = {}
     for step in range(THRESHOLDS):

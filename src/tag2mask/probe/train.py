@@ -252,9 +252,9 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool, in
             )
             labels_N = keep_lost(labels_N, labels_N.masked_fill(patches.empty_N, 0))
             probe, shares_S = learn(labels_N)
-    if background and not small:
+    if background and not small and settings.narrow > 0:
         seen = (patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
-        probe = narrow_classes(probe, *seen, patches.beside_N2)
+        probe = narrow_classes(probe, *seen, patches.beside_N2, settings.narrow)
         shares_S = estimate_frequencies(probe, *seen)
     return Learned(probe, shares_S, sure_S, small)
 
