@@ -393,8 +393,8 @@ def test_features_stay_within_their_budget(learned: Path, tmp_path: Path, monkey
     monkeypatch.setattr(gathering, "patches_of", counted)
     monkeypatch.setattr(gathering, "MEGABYTE", 1)
     train_probe(learned, tmp_path / "probe", QUICK.model_copy(update={"memory": 2 * 24 * 8 * 5}))
-    assert all(2 <= count <= 5 for count in kept)
     assert len(kept) == 8
+    assert set(kept) <= {3, 4}  # two pairs, which may share a patch
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def affinities(features_ND: Tensor, first_M: Tensor, second_M: Tensor) -> Tensor
     """max(cos(x_i, x_j), 0)^8 of each pair, ``(M,)``."""
     chunks = zip(torch.split(first_M, CHUNK), torch.split(second_M, CHUNK), strict=True)
     cosines = [F.cosine_similarity(features_ND[i].float(), features_ND[j].float()) for i, j in chunks]
-    return torch.cat([features_ND.new_zeros(0, dtype=torch.float32), *cosines]).clamp_min(0) ** POWER
+    return torch.cat(cosines).clamp_min(0) ** POWER
 
 
 def best_threshold(margin_K: Tensor, pairs_2M: Tensor, affinity_M: Tensor, narrow: float) -> float:

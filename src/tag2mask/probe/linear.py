@@ -6,7 +6,7 @@ Pure functions on tensors. Shapes: N patches, D width, S scores: background firs
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -113,9 +113,7 @@ def estimate_priors(
     known_S[: int(background)] = False
     priors_S = torch.full((logits_KS.shape[1],), 1 / 2)
     for _ in range(EM_STEPS):
-        total_S = torch.zeros_like(priors_S)
-        for chunk_KS in torch.split(logits_KS, CHUNK):
-            total_S += (chunk_KS + priors_S.log()).softmax(1).sum(0)
+        total_S = sum_probabilities(chunk_KS + priors_S.log() for chunk_KS in torch.split(logits_KS, CHUNK))
         shares_S = (total_S / patches_S).clamp_min(SMALLEST)
         priors_S = torch.where(known_S, total_S[known_S].sum() / patches_S[known_S].sum(), shares_S)
     return priors_S, shares_S
@@ -123,9 +121,13 @@ def estimate_priors(
 
 def estimate_frequencies(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Tensor:
     """The mean probability of each score over the patches of images that may show it, ``(S,)``."""
-    logits = possible_logits(probe, features_ND, image_N, allowed_IS)
-    total_S = sum((chunk_KS.softmax(1).sum(0) for chunk_KS in logits), torch.zeros_like(probe.bias_S))
+    total_S = sum_probabilities(possible_logits(probe, features_ND, image_N, allowed_IS))
     return total_S / allowed_IS[image_N].sum(0).clamp_min(1)
+
+
+def sum_probabilities(logits: Iterable[Tensor]) -> Tensor:
+    """Sum the probability of each score over the patches of all chunks ``(K, S)``: ``(S,)``."""
+    return sum((chunk_KS.softmax(1).sum(0) for chunk_KS in logits), torch.zeros(()))
 
 
 def possible_logits(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> Iterator[Tensor]:

@@ -52,6 +52,11 @@ class Patches:
     beside_N2: Tensor
     allowed_IS: Tensor
 
+    @property
+    def within_tags(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What a layer is applied to: features, the image of each patch as an index, and its allowed scores."""
+        return self.feature_ND, self.image_N.long(), self.allowed_IS
+
 
 def gather_patches(
     localizer: Localizer, samples: Sequence[Sample], settings: ProbeSettings, out: Path, interrupt: Interrupt
@@ -106,8 +111,8 @@ def no_patches(images: int, width: int, looks: int, scores: int) -> Patches:
     nothing = torch.zeros(0, dtype=torch.int32)
     labels = nothing.view(0, 1).expand(0, looks)
     allowed = torch.zeros(images, scores).bool()
-    beside = nothing.view(0, 1).expand(0, 2)
-    return Patches(torch.zeros(0, width).half(), labels, nothing.bool(), nothing, beside, allowed)
+    further = nothing.view(0, 1).expand(0, 2)
+    return Patches(torch.zeros(0, width).half(), labels, nothing.bool(), nothing, further, allowed)
 
 
 def patches_of(localizer: Localizer, sample: Sample, settings: ProbeSettings, index: int, kept: int) -> Patches:

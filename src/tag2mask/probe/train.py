@@ -247,15 +247,12 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool, in
             probe, shares_S = learn(labels_N)
         sure_S = torch.bincount(labels_N[labels_N != UNSURE], minlength=len(shares_S))
         for _ in range(1, 1 if small else rounds):
-            labels_N = confident_labels(
-                probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, labels_N, settings.confidence
-            )
+            labels_N = confident_labels(probe, *patches.within_tags, labels_N, settings.confidence)
             labels_N = keep_lost(labels_N, labels_N.masked_fill(patches.empty_N, 0))
             probe, shares_S = learn(labels_N)
     if background and not small and settings.narrow > 0:
-        seen = (patches.feature_ND, patches.image_N.long(), patches.allowed_IS)
-        probe = narrow_classes(probe, *seen, patches.beside_N2, settings.narrow)
-        shares_S = estimate_frequencies(probe, *seen)
+        probe = narrow_classes(probe, *patches.within_tags, patches.beside_N2, settings.narrow)
+        shares_S = estimate_frequencies(probe, *patches.within_tags)
     return Learned(probe, shares_S, sure_S, small)
 
 
@@ -281,7 +278,5 @@ def learn_once(
         settings.weight_decay,
         torch.Generator().manual_seed(settings.seed),
     )
-    priors_S, shares_S = estimate_priors(
-        probe, patches.feature_ND, patches.image_N.long(), patches.allowed_IS, background
-    )
+    priors_S, shares_S = estimate_priors(probe, *patches.within_tags, background)
     return probe.with_priors(priors_S), shares_S
