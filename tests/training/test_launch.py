@@ -61,7 +61,7 @@ def launched(words: list[Any], folder: Path) -> subprocess.Popen[str]:
     }
     added["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), *sys.path])
     command = [str(Path(sys.executable).with_name("accelerate")), *LAUNCH[1:], *map(str, words)]
-    return subprocess.Popen(command, env=os.environ | added, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=os.environ | added, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
@@ -81,8 +81,9 @@ def test_two_launched_processes_that_were_stopped_learn_as_one(tmp_path: Path, m
     assert first.returncode != 0
     assert 0 < len(rows(tmp_path / "two")) < EPOCHS
     second = launched([*words, "--resume"], tmp_path)
-    said = second.communicate(timeout=240)[1]
+    result, said = second.communicate(timeout=240)
     assert second.returncode == 0, said
+    assert result.count(str(tmp_path / "two")) == 1, result  # the first process alone printed
 
     assert call(monkeypatch, "train", data, f"--out={tmp_path / 'one'}", *WORDS, "--batch-size=6") == 0
     for two, one in zip(rows(tmp_path / "two"), rows(tmp_path / "one"), strict=True):

@@ -134,15 +134,22 @@ def verb(
 def give(result: Result, as_json: bool, fails: str) -> int:
     """Print a result and return the exit code: 1 if the result has entries under ``fails``, else 0."""
     content = result.to_json()
-    if not as_json:
-        say(result.shown())
     failed = content[fails] if fails else {}
-    if isinstance(failed, dict):
-        for name, reason in failed.items():
-            print(f"failed: {name}: {reason}", file=sys.stderr)
-    if as_json:
-        print(json.dumps(content))
+    if prints():
+        if not as_json:
+            say(result.shown())
+        if isinstance(failed, dict):
+            for name, reason in failed.items():
+                print(f"failed: {name}: {reason}", file=sys.stderr)
+        if as_json:
+            print(json.dumps(content))
     return int(bool(failed))
+
+
+def prints() -> bool:
+    """Whether this process prints the result: of those that trained together, only the first one does."""
+    trained = "torch.distributed" in sys.modules  # other verbs should not wait for this import
+    return not trained or bool(import_name("training.together.first")())
 
 
 def option_name(key: str) -> str:

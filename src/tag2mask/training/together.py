@@ -33,6 +33,11 @@ def alone() -> bool:
     return not dist.is_initialized() or dist.get_world_size() == 1
 
 
+def first() -> bool:
+    """Whether this is the only process, or the first of those that train together."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
 def add_up(values: Tensor) -> Tensor:
     """The sum over all processes, on each of them."""
     if not alone():
