@@ -76,6 +76,12 @@ def contrast(folder: Path, batch_size: int) -> None:
     train(folder.parent / DATA, folder / "run", **alike)
 
 
+def leave_out(folder: Path) -> None:
+    """A run of a method without a final norm, whose weights are in the network all the same."""
+    without = {"method": "tokenmasking-released", "method_settings": {"map_layers": 2}, "batch_size": 2}
+    train(folder.parent / DATA, folder / "run", **{**SMALL, **without})
+
+
 def walk(folder: Path, batch_size: int) -> None:
     """A walk on the maps of a run that is there."""
     quick = {"side": 48, "trust": 0.0, "epochs": 3, "batch_size": batch_size}
@@ -117,6 +123,7 @@ if __name__ == "__main__":
     scenarios = {
         "learn": lambda folder: learn(folder, batch_size=3),
         "contrast": lambda folder: contrast(folder, batch_size=3),
+        "leave_out": leave_out,
         "walk": lambda folder: walk(folder, batch_size=3),
         "interrupted": interrupted,
         "killed": lambda folder: lost(folder, signal.SIGKILL),

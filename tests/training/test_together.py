@@ -69,6 +69,14 @@ def test_two_processes_contrast_as_one_with_the_same_batch(folder: Path) -> None
             torch.testing.assert_close(a[key], b[key], atol=2e-4, rtol=1e-3)
 
 
+def test_two_processes_train_a_method_some_of_whose_weights_get_no_gradient(folder: Path) -> None:
+    for code, said in all_ended(processes.start(2, "leave_out", folder)):
+        assert code == 0, said
+    assert [row["epoch"] for row in rows(folder / "run")] == [1, 2]
+    weights = load_file(folder / "run/model.safetensors")
+    assert torch.equal(weights["vit.norm.weight"], torch.ones(24))
+
+
 def test_two_processes_learn_a_walk_as_one_with_the_same_batch(folder: Path) -> None:
     data = folder.parent / processes.DATA
     train(data, folder.parent / "run", **{**SMALL, "epochs": 1})

@@ -80,11 +80,13 @@ class Method(nn.Module, ABC):
     (docs/plugins.md).
     ``readout`` is set by methods whose head can be fitted to the pretrained backbone before training, ``crops`` by
     methods that learn from several views of an image, ``teacher`` by methods that learn from an average of themselves.
+    ``all_learn`` is False if some weights get no gradient, which processes that train together must know.
     """
 
     vit: ViT
     readout: Readout | None = None
     crops: tuple[Crops, ...] = ()
+    all_learn: bool = True
 
     def __init__(self, classes: Classes | int) -> None:
         """Set the classes: names and background, or only their number.

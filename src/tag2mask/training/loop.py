@@ -159,7 +159,7 @@ def prepare_method(
     """Open the devices, build the method for ``classes`` with the settings' seed, and complete the settings."""
     torch.manual_seed(settings.seed)
     method, report = build_method(settings.method, classes, settings.backbone, settings.method_settings, weights)
-    return open_accelerator(settings), method, decide_warm_start(settings, method), report
+    return open_accelerator(settings, method.all_learn), method, decide_warm_start(settings, method), report
 
 
 class Trainer(EpochLoop[TrainSettings]):

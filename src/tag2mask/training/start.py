@@ -14,7 +14,7 @@ import timm
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import parse_flag_from_env
+from accelerate.utils import DistributedDataParallelKwargs, parse_flag_from_env
 
 from tag2mask._version import __version__
 from tag2mask.beginnings import ELSEWHERE, require_begun_as, require_vacant
@@ -77,11 +77,13 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
 
 
-def open_accelerator(settings: LoopSettings) -> Accelerator:
-    """Open the devices in the settings' precision."""
+def open_accelerator(settings: LoopSettings, all_learn: bool = True) -> Accelerator:
+    """Open the devices in the settings' precision; ``all_learn`` is False if some weights get no gradient."""
     open_processes()
     return Accelerator(
-        mixed_precision=mixed_precision(settings.precision), gradient_accumulation_steps=settings.accumulate
+        mixed_precision=mixed_precision(settings.precision),
+        gradient_accumulation_steps=settings.accumulate,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not all_learn)],
     )
 
 

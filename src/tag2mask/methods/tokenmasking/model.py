@@ -79,6 +79,7 @@ class TokenMasking(Method):
         super().__init__(classes)
         settings = settings or TokenMaskingSettings()
         self.settings = settings
+        self.all_learn = settings.final_norm  # without it, the norm's weights have no part in the loss
         start = None if settings.gate_start == "xavier" else float(settings.gate_start)
         self.vit = ViT(
             backbone,
