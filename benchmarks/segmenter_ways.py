@@ -30,7 +30,7 @@ from tag2mask.training.run import open_run
 from whole import cell
 
 SPLIT = "val"
-UNCLIPPED = {"clipping.tau": 0.0}
+CLIPPED = {"clipping.tau": 1.2}
 # WeakTr's decoder starts from random weights, so its rate is higher.
 TRANSFORMER = {"decoder": "mask-transformer", "optimiser.lr": 3e-4, "optimiser.encoder": 0.04}
 
@@ -42,10 +42,10 @@ def ways(potts: float) -> dict[str, dict[str, Any]]:
         "pretrained": {"weights": "pretrained"},
         "mask transformer": TRANSFORMER,
         "mask transformer pretrained": {"weights": "pretrained", **TRANSFORMER},
-        "hard without clipping": {"target": "hard", **UNCLIPPED},
-        "soft": {"target": "soft", **UNCLIPPED},
-        "soft + Potts": {"target": "soft", "potts": potts, **UNCLIPPED},
-        "soft + clipping": {"target": "soft"},
+        "hard + clipping": CLIPPED,
+        "soft": {"target": "soft"},
+        "soft + Potts": {"target": "soft", "potts": potts},
+        "soft + clipping": {"target": "soft", **CLIPPED},
     }
 
 

@@ -46,7 +46,7 @@ def test_both_are_scored_on_the_images_that_they_share(place: Path, trained: Pat
         "<th>precision</th><th>recall</th>",
         "Loss, segmenter",
         "Loss, fully supervised",
-        "correct, of the kept ones",
+        ">correct<",
         "truth, fully supervised",
     ):
         assert part in section.html
@@ -60,6 +60,18 @@ def test_the_runs_own_masks_for_predicted_tags_stand_beside_them(place: Path, tm
     assert list(segmenter_section(run, weak, place / "full").scores) == [OWN, WEAK, FULL]
     shutil.rmtree(tmp_path / "place/student")
     assert "Loss, segmenter" not in segmenter_section(run, weak).html
+
+
+def test_with_clipping_the_chart_also_shows_the_kept_labels(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place, tmp_path / "place")
+    metrics = tmp_path / "place/student/metrics.jsonl"
+    rows = [{**json.loads(line), "kept": 0.9} for line in metrics.read_text().splitlines()]
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept = (">kept<", "correct, of all labels", "correct, of the kept ones")
+    with_clipping = segmenter_section(tmp_path / "place/run", tmp_path / "place/weak").html
+    assert all(title in with_clipping for title in kept)
+    without = segmenter_section(place / "run", place / "weak").html
+    assert not any(title in without for title in kept)
 
 
 def test_the_verb_prints_the_ratio_and_the_page_stands_alone(

@@ -104,12 +104,17 @@ def test_settings_come_from_the_run_unless_given(run: Path) -> None:
     assert chosen.backbone == opened.settings.backbone.model_copy(update={"image_size": 32, "drop_path": 0.0})
     other = resolve_segmenter(SegmentSettings.parse({"backbone": {"name": "deit_tiny_patch16_224"}}), opened)
     assert (other.backbone.patch, other.weights, other.crop) == (None, "hub", 32)
-    assert (chosen.clipping.tile, chosen.clipping.tau) == (8, pytest.approx(1.2 * math.log(4) / math.log(21)))
-    assert (
-        resolve_segmenter(SegmentSettings(), opened, fully_supervised=True).clipping.tau == 0.0
-    )  # true labels are believed
+    assert (chosen.clipping.tile, chosen.clipping.tau) == (8, 0.0)
     with pytest.raises(SettingsError, match=r"unknown setting optimiser\.lrr; did you mean optimiser\.lr\?"):
         SegmentSettings.read({}, ["optimiser.lrr=1"])
+
+
+def test_labels_are_clipped_if_no_decoder_was_fitted_and_they_are_not_true(run: Path) -> None:
+    opened, unfitted = open_run(run), SegmentSettings.parse({"decoder": "mask-transformer"})
+    assert resolve_segmenter(unfitted, opened).clipping.tau == pytest.approx(1.2 * math.log(4) / math.log(21))
+    assert resolve_segmenter(unfitted, opened, fully_supervised=True).clipping.tau == 0.0
+    asked = SegmentSettings.parse({"clipping": {"tau": 0.7}})
+    assert resolve_segmenter(asked, opened).clipping.tau == 0.7
 
 
 def test_a_segmenter_learns_beats_chance_and_opens_no_truth(run: Path, masks: Path, tmp_path: Path) -> None:

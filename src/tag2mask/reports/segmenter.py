@@ -22,6 +22,7 @@ from tag2mask.training.run import CONFIG, MODEL, Run, open_run, read_metrics
 
 OWN, WEAK, FULL = "pseudo-masks", "segmenter", "fully supervised"
 SHARES = {"kept": "kept", "precision": "correct, of all labels", "kept_precision": "correct, of the kept ones"}
+UNCLIPPED = {"precision": "correct"}  # without clipping, all are kept
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,10 @@ def training_charts(run: Run, name: str, masks: MaskSet) -> list[Chart]:
     charts = [line_chart(f"Loss, {name}", "loss", epochs, loss)]
     if name == WEAK:
         known = set.intersection(*(set(row) for row in metrics))
-        shares = {title: [row[key] for row in metrics] for key, title in SHARES.items() if key in known}
-        charts.append(line_chart("Labels of the pseudo-masks", "fraction of pixels", epochs, shares, top=1.0))
+        titles = SHARES if any(row["kept"] < 1 for row in metrics) else UNCLIPPED
+        shares = {title: [row[key] for row in metrics] for key, title in titles.items() if key in known}
+        if shares:
+            charts.append(line_chart("Labels of the pseudo-masks", "fraction of pixels", epochs, shares, top=1.0))
     return charts
 
 

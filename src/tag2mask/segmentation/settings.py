@@ -77,8 +77,9 @@ class SegmenterOptimiser(Settings):
 class ClippingSettings(Settings):
     """Which labels are trusted.
 
-    By default ``tau`` is 1.2 ln K / ln 21 for K classes, which is the paper's 1.2 for 21 classes. With fewer classes,
-    guessing has a lower loss, so a fixed ``tau`` would clip an untrained network.
+    Clipping is meant to begin once the network is mostly right. After a fit, the loss is low before it is, so by
+    default nothing is clipped then. Otherwise, ``tau`` is 1.2 ln K / ln 21 for K classes, which is the paper's 1.2 for
+    21 classes: with fewer classes, guessing has a lower loss, so a fixed ``tau`` would clip an untrained network.
     ``tiles`` of the ``image`` are the paper's; those of the ``batch`` are the released code's, which also counts pixels
     without a label, such as padding, as pixels with a loss of 0.
     """
@@ -86,18 +87,19 @@ class ClippingSettings(Settings):
     tau: float | None = Field(
         None,
         ge=0,
-        description="Mean loss above which nothing is clipped; 0: never clip [1.2 ln K / ln 21; 0 on true masks]",
+        description="Mean loss above which nothing is clipped; 0: never clip "
+        "[0 after a fit and on true masks, else 1.2 ln K / ln 21]",
     )
     tile: Side | None = Field(None, description="Side of a tile in pixels [a quarter of the crop]")
     tiles: Literal["image", "batch"] = Field(
         "image", description="Compare each pixel with the mean of its tile in its own image, or in the whole batch"
     )
 
-    def tau_for(self, classes: int, true_labels: bool = False) -> float:
-        """Mean loss at which clipping starts; by default, true labels are never clipped."""
+    def tau_for(self, classes: int, trusted: bool = False) -> float:
+        """Mean loss at which clipping starts; by default, ``trusted`` labels are never clipped."""
         if self.tau is not None:
             return self.tau
-        return 0.0 if true_labels else PAPER_TAU * math.log(max(classes, 2)) / math.log(PAPER_CLASSES)
+        return 0.0 if trusted else PAPER_TAU * math.log(max(classes, 2)) / math.log(PAPER_CLASSES)
 
     def tile_for(self, crop: int) -> int:
         """Side of a tile for a crop of this side."""

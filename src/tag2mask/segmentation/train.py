@@ -153,7 +153,8 @@ def resolve_segmenter(settings: SegmentSettings, run: Run, fully_supervised: boo
         SettingsError: the architecture, its backbone or its encoder is unknown, or they do not work together.
     """
     crop = settings.crop or run.settings.backbone.image_size
-    tau = settings.clipping.tau_for(len(run.classes.pixel_names), fully_supervised)
+    trusted = fully_supervised or settings.fits_decoder
+    tau = settings.clipping.tau_for(len(run.classes.pixel_names), trusted)
     clipping = settings.clipping.model_copy(update={"tau": tau, "tile": settings.clipping.tile_for(crop)})
     settings = settings.model_copy(update={"crop": crop, "clipping": clipping})
     return architecture(settings.architecture).complete(settings, run.settings)
@@ -288,11 +289,12 @@ class SegmentTrainer(EpochLoop[SegmentSettings]):
         self.save_model(self.out / MODEL, self.module.state_dict())
 
     def remarks(self, row: dict[str, Any]) -> list[str]:
-        """Percentage of kept labels, and their precision where truth is known."""
-        said = f"kept {100 * row['kept']:.1f} %"
+        """Percentage of kept labels if clipping is on, and their precision where truth is known."""
+        said = [f"kept {100 * row['kept']:.1f} %"] if self.tau > 0 else []
         if "precision" in row:
-            said += f", precision {100 * row['kept_precision']:.1f} % (of all labels {100 * row['precision']:.1f} %)"
-        return [said]
+            of_all = f"precision of labels {100 * row['precision']:.1f} %"
+            said.append(of_all + (f" (of the kept ones {100 * row['kept_precision']:.1f} %)" if said else ""))
+        return said
 
     def result(self, origin: dict[str, Any]) -> SegmentResult:
         """Summarise the training."""
