@@ -43,6 +43,24 @@ def test_its_probabilities_are_those_within_the_tags(student: Path, trained: Pat
     assert ((some_SYX[0] > some_SYX[1]) == (all_KYX[0] > all_KYX[2])).float().mean() > 0.98
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_it_works_in_the_precision_of_its_training(
+    student: Path, trained: Path, tmp_path: Path, precision: str
+) -> None:
+    """Without a GPU, fp16 is what ``auto`` chooses."""
+    opened = open_run(trained / "run")
+    image = load_image(open_dataset(opened.data, opened.settings.data, "val")[0].image, opened.settings.data)
+    half = Path(shutil.copytree(student, tmp_path / "half"))
+    config = (half / "config.yaml").read_text()
+    assert "precision: fp32" in config
+    (half / "config.yaml").write_text(config.replace("precision: fp32", f"precision: {precision}"))
+    exact_KYX, found_KYX = (open_trained(path, opened.classes)(image, range(4)) for path in (student, half))
+    assert found_KYX.dtype == torch.float32
+    torch.testing.assert_close(found_KYX, exact_KYX, atol=0.02, rtol=0)
+    if precision == "bf16":
+        assert not torch.equal(found_KYX, exact_KYX)
+
+
 def test_both_have_the_same_weight(student: Path, trained: Path) -> None:
     run = open_run(trained / "run")
     sample = open_dataset(run.data, run.settings.data, "val")[0]

@@ -31,13 +31,16 @@ class FromPixels(nn.Module):
         return self.model((images - self.mean) / self.std)
 
 
-def in_numpy(model: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def in_numpy(
+    model: nn.Module, precision: Callable[[torch.device], torch.autocast]
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Return a function from array to array for a model with one output, which stays on its device."""
     device = next(model.parameters()).device
 
     @torch.inference_mode()
     def look(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        found: Tensor = model(torch.from_numpy(images).to(device))
+        with precision(device):
+            found: Tensor = model(torch.from_numpy(images).to(device))
         return found.float().cpu().numpy()
 
     return look

@@ -25,7 +25,7 @@ from tag2mask.settings import Side
 from tag2mask.stored import Stored, damaged, read_stored
 from tag2mask.tensors import read_tensors
 from tag2mask.training.run import Run, require_parts
-from tag2mask.training.start import mixed_precision
+from tag2mask.training.start import as_trained
 from tag2mask.vit.grid import resize, to_pixels
 from tag2mask.vit.vit import Features
 
@@ -55,12 +55,8 @@ def look(run: Run, method: Method, image: Tensor, side: int, ask: Ask | None = N
     batch = pixels[None].to(device)
     seen: list[Features] = []
     handle = method.vit.register_forward_hook(lambda module, args, features: seen.append(features))
-    # A run trained in fp16 on a GPU can also be looked at without one.
-    trained = run.settings.precision
-    half = mixed_precision("auto" if trained == "fp16" and device.type == "cpu" else trained)
-    dtype = torch.float16 if half == "fp16" else torch.bfloat16
     try:
-        with torch.autocast(device.type, dtype, enabled=half != "no"):
+        with as_trained(run.settings.precision, device):
             evidence = None if ask is None else method(batch, ask=ask)
             if evidence is None:
                 method.vit(batch)

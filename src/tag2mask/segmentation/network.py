@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,13 +23,18 @@ from tag2mask.masks.paint import label_shares
 from tag2mask.segmentation.folder import SegmenterRun, open_segmenter
 from tag2mask.segmentation.model import Segmenter
 from tag2mask.tensors import inference_device
+from tag2mask.training.start import as_trained
 from tag2mask.vit.grid import resize
 
 
 def network_of(run: SegmenterRun, segmenter: Segmenter) -> PixelNetwork:
-    """Return the trained network with the run's normalisation before it, on its present device."""
+    """Return the trained network in the precision of its training, with the run's normalisation before it.
+
+    It stays on its present device.
+    """
     model = FromPixels(segmenter, run.mean, run.std).to(next(segmenter.parameters()).device).eval()
-    return PixelNetwork(in_numpy(model), run.side, run.crop, segmenter.patch)
+    precision = partial(as_trained, run.settings.precision)
+    return PixelNetwork(in_numpy(model, precision), run.side, run.crop, segmenter.patch)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,12 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
 
 
+def as_trained(precision: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> torch.autocast:
+    """Run a network on ``device`` in the precision of its training; one in fp16 on a GPU also runs without one."""
+    half = mixed_precision("auto" if precision == "fp16" and device.type == "cpu" else precision)
+    return torch.autocast(device.type, torch.float16 if half == "fp16" else torch.bfloat16, enabled=half != "no")
+
+
 def open_accelerator(settings: LoopSettings, all_learn: bool = True) -> Accelerator:
     """Open the devices in the settings' precision; ``all_learn`` is False if some weights get no gradient."""
     open_processes()
