@@ -148,8 +148,8 @@ def give(result: Result, as_json: bool, fails: str) -> int:
 
 def prints() -> bool:
     """Whether this process prints the result: of those that trained together, only the first one does."""
-    trained = "torch.distributed" in sys.modules  # other verbs should not wait for this import
-    return not trained or bool(import_name("training.together.first")())
+    together = sys.modules.get("tag2mask.training.together")  # verbs that do not train should not wait for its import
+    return together is None or bool(together.first())
 
 
 def option_name(key: str) -> str:

@@ -34,7 +34,10 @@ class FromPixels(nn.Module):
 def in_numpy(
     model: nn.Module, precision: Callable[[torch.device], torch.autocast]
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Return a function from array to array for a model with one output, which stays on its device."""
+    """Return a function from array to array for a model with one output.
+
+    The model stays on its device; ``precision`` says how it runs there.
+    """
     device = next(model.parameters()).device
 
     @torch.inference_mode()

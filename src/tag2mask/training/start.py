@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import accelerate
 import timm
@@ -25,7 +25,8 @@ from tag2mask.methods import method_settings
 from tag2mask.settings import read_yaml
 from tag2mask.training import run as layout
 from tag2mask.training.checkpoint import STATE
-from tag2mask.training.settings import LoopSettings, TrainSettings, with_heads_rate
+from tag2mask.training.settings import LoopSettings, Precision, TrainSettings, with_heads_rate
+from tag2mask.training.together import first
 from tag2mask.vit.weights import WeightsReport, normalisation
 
 SPLITTING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")  # launchers set these
@@ -61,7 +62,7 @@ def complete(settings: TrainSettings, data: Path | None) -> TrainSettings:
     return settings.model_copy(update={"data": own, "backbone": backbone})
 
 
-def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
+def mixed_precision(precision: Precision) -> str:
     """Return accelerate's name; ``auto`` is bf16 if the device supports it, else fp16 on a GPU and fp32 on a CPU.
 
     Raises:
@@ -77,7 +78,7 @@ def mixed_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> str:
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
 
 
-def as_trained(precision: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> torch.autocast:
+def as_trained(precision: Precision, device: torch.device) -> torch.autocast:
     """Run a network on ``device`` in the precision of its training; one in fp16 on a GPU also runs without one."""
     half = mixed_precision("auto" if precision == "fp16" and device.type == "cpu" else precision)
     return torch.autocast(device.type, torch.float16 if half == "fp16" else torch.bfloat16, enabled=half != "no")
@@ -161,7 +162,7 @@ def own_folder(out: Path, resume: bool) -> Iterator[None]:
     Raises:
         RunError: another process uses ``out``, or was faster.
     """
-    if not PartialState().is_main_process:
+    if not first():
         yield
         return
     with held(out):

@@ -9,8 +9,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from accelerate import PartialState
-
 from tag2mask.data import Dataset, Sample
 from tag2mask.probe import probe as layout
 from tag2mask.probe.probe import run_of
@@ -20,6 +18,7 @@ from tag2mask.training import loop
 from tag2mask.training.loop import TrainResult
 from tag2mask.training.run import open_run
 from tag2mask.training.settings import TrainSettings
+from tag2mask.training.together import first
 from tag2mask.workflows.stages import announce
 
 
@@ -55,7 +54,7 @@ def follow(run: Path, settings: TrainSettings, samples: Sequence[Sample] | None 
 
     A finished probe of these weights is kept, one of earlier weights is replaced.
     """
-    if not PartialState().is_main_process:
+    if not first():
         return
     opened = open_run(run)
     before = opened.own_probe
