@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from tag2mask.inference.networks import PixelNetwork
 from tag2mask.inference.settings import LookSettings
 from tag2mask.inference.tiles import flush_starts, starts
 from tag2mask.methods import Ask, Evidence
+from tag2mask.training.start import as_trained
 
 FIRST = LookSettings()
 GENERATOR = np.random.default_rng(0)
@@ -124,7 +127,7 @@ class Brightness(torch.nn.Module):
 def test_tiles_put_together_are_the_whole() -> None:
     torch.manual_seed(0)
     images, method = torch.rand(2, 3, 64, 100), Brightness()
-    see = evidence_of(method, Ask(maps=True), lambda found: found.maps_BChw)
+    see = evidence_of(method, Ask(maps=True), lambda found: found.maps_BChw, partial(as_trained, "fp32"))
     network = MethodNetwork(method, 64, (0.0,) * 3, (1.0,) * 3, see)
     whole, tiled = by_windows(network, images, FIRST), by_windows(network, images, LookSettings(max_patches=50))
     torch.testing.assert_close(whole.maps, tiled.maps)

@@ -67,10 +67,10 @@ class TestEveryMethod:
         method = build(name).eval()
         images = torch.randn(2, 3, 64, 64)
         with torch.no_grad():
-            exact = method(images, ask=Ask(maps=True))
+            exact = method(images, ask=Ask(maps=True, affinity=True))
             with torch.autocast("cpu", torch.bfloat16):
-                rough = method(images, ask=Ask(maps=True))
-        assert rough.scores_BC.dtype == torch.float32
+                rough = method(images, ask=Ask(maps=True, affinity=True))
+        assert rough.scores_BC.dtype == rough.affinity_BMM.dtype == torch.float32
         torch.testing.assert_close(rough.scores_BC, exact.scores_BC, atol=0.05, rtol=0.05)
         scale = exact.maps_BChw.max().item()
         torch.testing.assert_close(rough.maps_BChw.float(), exact.maps_BChw, atol=0.03 * scale, rtol=0.05)

@@ -250,10 +250,9 @@ def find_images(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: the folder does not exist; put the images there")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder)
-        if is_image(path) and not is_hidden(inner) and (path.is_file() or not path.exists()):
-            name = strip_suffix(inner.as_posix())
+    for path in sorted(folder / file for file in files_below(folder)):
+        if is_image(path):
+            name = strip_suffix(path.relative_to(folder).as_posix())
             if name in found:
                 raise DataError(
                     f"{path}: {found[name].name} has the same name, and masks are named after images; rename one"
@@ -313,11 +312,6 @@ def files_below(folder: Path, no_files: list[str] | None = None, inner: str = ""
 def is_image(path: PurePath) -> bool:
     """Whether a file name is that of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def is_hidden(path: PurePath) -> bool:
-    """Whether a relative path is that of a hidden file, or is in a hidden folder."""
-    return any(part.startswith(".") for part in path.parts)
 
 
 def strip_suffix(name: str) -> str:

@@ -39,12 +39,22 @@ class MethodNetwork:
         return self.see(v2.functional.normalize(images, self.mean, self.std))
 
 
-def evidence_of(method: Method, ask: Ask, read: Callable[[Evidence], Tensor]) -> See:
-    """See class maps and logits: ``ask`` is what the method computes, ``read`` turns its evidence into maps."""
+def evidence_of(
+    method: Method,
+    ask: Ask,
+    read: Callable[[Evidence], Tensor],
+    precision: Callable[[torch.device], torch.autocast],
+) -> See:
+    """See class maps and logits: ``ask`` is what the method computes, ``read`` turns its evidence into maps.
+
+    ``precision`` says how the method runs on its device; ``read`` always runs in float32.
+    """
+    device = next(method.parameters()).device
 
     def see(images: Tensor) -> Seen[Tensor]:
-        evidence = method(images, ask=ask)
-        return Seen(read(evidence).float(), evidence.scores_BC)
+        with precision(device):
+            evidence = method(images, ask=ask)
+        return Seen(read(evidence), evidence.scores_BC)
 
     return see
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from tag2mask.methods import Ask, Evidence, Method
 from tag2mask.refine.chain import PATCH_REFINERS, refine_patches
 from tag2mask.tensors import inference_device
 from tag2mask.training.run import Run
+from tag2mask.training.settings import Precision
+from tag2mask.training.start import as_trained
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class Localizer:
         if given:
             classes = {tag for sample, _ in batch for tag in sample.tags or ()}
         images = [image for _, image in batch]
-        return localize(self.method, images, self.side, self.run.mean, self.run.std, self.settings, classes)
+        mean, std, precision = self.run.mean, self.run.std, self.run.settings.precision
+        return localize(self.method, images, self.side, mean, std, self.settings, classes, precision)
 
     def tags_of(self, sample: Sample, scores_C: Tensor) -> tuple[list[int], bool]:
         """Tags to paint, and whether the highest logit was used although none is above 0."""
@@ -78,22 +82,26 @@ def localize(
     std: Sequence[float],
     settings: MaskSettings,
     classes: Collection[int] = (),
+    precision: Precision = "fp32",
 ) -> list[Localized]:
     """Compute class maps of images of equal size, ``(bands, Y, X)`` in [0, 1]; ``side`` is their side in training.
 
-    Maps are summed over looks before any normalisation.
+    Maps are summed over looks before any normalisation. ``precision`` is that of the method's training.
     """
 
     def read(evidence: Evidence) -> Tensor:
         assert evidence.maps_BChw is not None
-        maps_BChw = share_of_classes(evidence.maps_BChw) if settings.paint.relative else evidence.maps_BChw
+        maps_BChw = evidence.maps_BChw.float()
+        if settings.paint.relative:
+            maps_BChw = share_of_classes(maps_BChw)
         return refine_patches(evidence, maps_BChw, settings.refine.names or ())
 
     affinity = any(settings.refine.uses(name) for name in PATCH_REFINERS)
     ask = Ask(maps=True, affinity=affinity, classes=tuple(sorted(classes)))
-    seen = sum_maps(MethodNetwork(method, side, mean, std, evidence_of(method, ask, read)), images, settings.look)
+    see = evidence_of(method, ask, read, partial(as_trained, precision))
+    seen = sum_maps(MethodNetwork(method, side, mean, std, see), images, settings.look)
     assert seen.scores is not None
-    return [Localized(*each) for each in zip(seen.scores.float().cpu(), seen.maps.float().cpu(), strict=True)]
+    return [Localized(*each) for each in zip(seen.scores.cpu(), seen.maps.cpu(), strict=True)]
 
 
 def share_of_classes(maps_BChw: Tensor) -> Tensor:
