@@ -60,6 +60,10 @@ class Bar:
         if note is not None:
             self.progress.update(self.task, note=note)
 
+    def expect(self, total: int) -> None:
+        """Set the number of items, done and to come."""
+        self.progress.update(self.task, total=total)
+
     def say(self, line: str) -> None:
         """Print a line that stays."""
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -167,6 +167,31 @@ def test_patience_ends_a_training_that_stands_still_and_resuming_does_not_go_on(
     assert (again.epochs, again.best_epoch, next(scores)) == (4, 2, 0.9)
 
 
+@pytest.mark.parametrize(("first", "epochs"), [(0.79, 5), (0.8, 3), (None, 3)])
+def test_hard_tags_get_more_epochs(
+    squares: Path,
+    tmp_path: Path,
+    small: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    first: float | None,
+    epochs: int,
+) -> None:
+    later = {"val_ap": 0.5, "val_f1": 0.0}  # only the first third decides
+    found = {} if first is None else {**later, "val_ap": first}
+    monkeypatch.setattr(loop.Trainer, "validate", lambda self: later if self.state.epoch else found)
+    settings = {**small, "epochs": 3, "more_epochs": 2}
+    assert train(squares, tmp_path / "whole", **settings).epochs == epochs
+    assert ("hard tags (AP below 0.8), so 2 epochs more" in capsys.readouterr().err) == (epochs == 5)
+    rates = [row["lr"][0] for row in rows(tmp_path / "whole")]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.2 * rates[0]
+    with interrupted_after(5), pytest.raises(KeyboardInterrupt):
+        train(squares, tmp_path / "halved", **settings)
+    train(squares, tmp_path / "halved", resume=True, **settings)
+    assert rows(tmp_path / "whole") == rows(tmp_path / "halved")
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_step(
     squares: Path, tmp_path: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,6 +400,7 @@ def test_epochs_follow_from_the_images_that_are_learned_from(
     monkeypatch.setattr(TrainSettings, "views", 16)
     settings = {key: value for key, value in small.items() if key != "epochs"}
     assert train(squares, tmp_path / "run", **settings).epochs == 8
+    assert open_run(tmp_path / "run").settings.more_epochs == 5
 
 
 def test_the_state_of_loss_scaling_survives_the_file(squares: Path, tmp_path: Path, small: dict[str, object]) -> None:

@@ -82,7 +82,7 @@ class EpochLoop(ABC, Generic[S]):
         self.state = LoopState(processes=accelerator.num_processes)
         self.model, self.optimiser = accelerator.prepare(module, optimiser)
         self.batches = self.epoch_batches()
-        self.steps = settings.epochs * math.ceil(len(self.batches) / settings.accumulate)
+        self.epoch_steps = math.ceil(len(self.batches) / settings.accumulate)
         self.saved_at = time.monotonic()
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, Tensor] = {}
@@ -91,6 +91,16 @@ class EpochLoop(ABC, Generic[S]):
         self.wide = torch.float32 if accelerator.device.type == "mps" else torch.float64
         self.asked = False
         self.fewest = 1  # images in a part
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs, as far as it is known now."""
+        return self.settings.epochs
+
+    @property
+    def steps(self) -> int:
+        """Number of steps, as far as it is known now."""
+        return self.epochs * self.epoch_steps
 
     @abstractmethod
     def terms(self, part: Part) -> dict[str, Tensor]:
@@ -128,10 +138,11 @@ class EpochLoop(ABC, Generic[S]):
                 bar.say(line)
             while not self.finished():
                 self.run_epoch(bar)
+                bar.expect(self.steps)
 
     def finished(self) -> bool:
         """Whether all epochs are done, or further ones would not help."""
-        return self.state.epoch >= self.settings.epochs or self.stands_still()
+        return self.state.epoch >= self.epochs or self.stands_still()
 
     def resumed(self) -> str:
         """Say where a resumed training continues."""

@@ -162,6 +162,9 @@ def prepare_method(
     return open_accelerator(settings, method.all_learn), method, decide_warm_start(settings, method), report
 
 
+FIRST_PART, HARD_AP = 3, 0.8  # tags are hard if their AP is below this after a third of the epochs
+
+
 class Trainer(EpochLoop[TrainSettings]):
     """A run in progress."""
 
@@ -219,7 +222,8 @@ class Trainer(EpochLoop[TrainSettings]):
     def terms(self, part: Part) -> dict[str, Tensor]:
         """The method's loss on images ``(B, bands, S, S)``, tags ``(B, C)`` and the other views it declares."""
         images, tags, *views = part.fields
-        progress = Progress(self.state.step, self.steps, self.state.epoch, self.settings.epochs)
+        planned = self.settings.epochs
+        progress = Progress(int(self.pace(self.state.step)), planned * self.epoch_steps, self.state.epoch, planned)
         return self.method.loss(self.model(images, tags, views=views), tags, progress)
 
     def weight(self, part: Part) -> float:
@@ -229,7 +233,30 @@ class Trainer(EpochLoop[TrainSettings]):
 
     def factor(self, step: int) -> float:
         """Factor on the base learning rates at a step."""
-        return factor(step, self.steps, self.settings.epochs, self.settings.optimiser)
+        planned = self.settings.epochs
+        return factor(self.pace(step), planned * self.epoch_steps, planned, self.settings.optimiser)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs; more if the tags have turned out to be hard."""
+        return self.settings.epochs + (self.settings.more_epochs if self.has_hard_tags() else 0)
+
+    @property
+    def first_epochs(self) -> int:
+        """Number of epochs after which it shows whether the tags are hard."""
+        return max(self.settings.epochs // FIRST_PART, 1)
+
+    def has_hard_tags(self) -> bool:
+        """Whether the tags were still poorly known after the first epochs."""
+        rows, first = self.state.rows, self.first_epochs
+        return len(rows) >= first and rows[first - 1].get("val_ap", 1.0) < HARD_AP
+
+    def pace(self, step: int) -> float:
+        """The step's place in the schedule of the planned epochs; more epochs stretch what follows the first ones."""
+        first, planned = (epochs * self.epoch_steps for epochs in (self.first_epochs, self.settings.epochs))
+        if step <= first or self.steps == planned:
+            return step
+        return first + (step - first) * (planned - first) / (self.steps - first)
 
     def finish_row(self, row: dict[str, Any]) -> None:
         """Validate, and keep the best weights; on a tie the later ones, whose logits are further apart."""
@@ -264,6 +291,8 @@ class Trainer(EpochLoop[TrainSettings]):
     def remarks(self, row: dict[str, Any]) -> list[str]:
         """Scores of the predicted tags, and the number of open heads."""
         said = [f"val AP {row['val_ap']:.3f}, F1 {row['val_f1']:.3f}"] if "val_ap" in row else []
+        if self.settings.more_epochs and row["epoch"] == self.first_epochs and self.has_hard_tags():
+            said.append(f"hard tags (AP below {HARD_AP}), so {counted(self.settings.more_epochs, 'epoch')} more")
         return said if row["open_heads"] is None else [*said, f"open heads {sum(row['open_heads'])}"]
 
 

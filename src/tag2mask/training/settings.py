@@ -39,6 +39,7 @@ class OptimiserSettings(Settings):
 
 
 VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs are not set
+MORE = 0.6  # epochs to add if the tags are hard, as a fraction of the others
 
 
 def epochs_for(views: int, images: int, fewest: int = 1) -> int:
@@ -80,6 +81,10 @@ class LoopSettings(Settings):
         """Images that all epochs together show."""
         return VIEWS
 
+    def for_epochs(self, epochs: int) -> dict[str, int]:
+        """Return the settings that follow from this number of epochs, if it was not set."""
+        return {"epochs": epochs}
+
 
 S = TypeVar("S", bound=LoopSettings)
 
@@ -88,7 +93,7 @@ def with_epochs(settings: S, images: int) -> S:
     """Set the epochs from the number of images, unless they were set."""
     if "epochs" in settings.model_fields_set:
         return settings
-    return settings.model_copy(update={"epochs": epochs_for(settings.views, images, FEWEST_EPOCHS)})
+    return settings.model_copy(update=settings.for_epochs(epochs_for(settings.views, images, FEWEST_EPOCHS)))
 
 
 class TrainSettings(LoopSettings):
@@ -117,7 +122,15 @@ class TrainSettings(LoopSettings):
     patience: int = Field(
         0, ge=0, description="Stop after this many epochs without a better validation AP; 0: train all epochs"
     )
+    more_epochs: int = Field(
+        0, ge=0, description="Epochs to add if the tags are hard [six for ten, where the epochs are not set]"
+    )
     keep_epochs: int = Field(0, ge=0, description="Also keep the weights of every Nth epoch; 0: only the best")
+
+    def for_epochs(self, epochs: int) -> dict[str, int]:
+        """Return the number of epochs and, unless it was set, how many to add if the tags are hard."""
+        more = self.more_epochs if "more_epochs" in self.model_fields_set else round(MORE * epochs)
+        return {"epochs": epochs, "more_epochs": more}
 
 
 WARM_RATE = 5e-4  # of a fitted head: a higher rate would undo the fit
