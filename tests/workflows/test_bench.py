@@ -17,8 +17,8 @@ def test_rates_and_hours_of_a_data_set(
     squares: Path, small: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {path: path.read_bytes() for path in squares.rglob("*") if path.is_file()}
-    given = ["method_settings.map_layers=2", "method_settings.attended_layers=2", "precision=fp32", "epochs=7"]
-    given += [f"backbone.{key}={value}" for key, value in small["backbone"].items()]
+    given = ["method_settings.map_layers=2", "method_settings.attended_layers=2", "precision=fp32"]
+    given += ["epochs=7", "more_epochs=7", *(f"backbone.{key}={value}" for key, value in small["backbone"].items())]
     assert call(monkeypatch, "bench", str(squares), "--json", *(f"--set={one}" for one in given)) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (found["images"], found["classes"], found["size"]) == (8, 3, [48, 48])
@@ -27,6 +27,7 @@ def test_rates_and_hours_of_a_data_set(
     for rate in found["rates"].values():
         assert rate["hours"] == pytest.approx(8 * rate["epochs"] / rate["images_per_second"] / 3600)
     assert found["hours"] == pytest.approx(sum(rate["hours"] for rate in found["rates"].values()))
+    assert found["hard_hours"] == pytest.approx(found["rates"]["train"]["hours"])
     assert found["largest_batch"]["gradient_checkpointing"] > found["largest_batch"]["plain"] > 8
     assert {path: path.read_bytes() for path in squares.rglob("*") if path.is_file()} == files
 

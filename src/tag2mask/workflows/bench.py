@@ -54,8 +54,8 @@ class Rate:
 class BenchResult:
     """What was measured on ``machine`` with images of ``size`` (height, width), and what ``images`` of them will take.
 
-    ``largest_batch`` is the number of images that fit into the free memory at once in training: without and with
-    gradient checkpointing.
+    ``hard_hours`` come on top if the tags turn out to be hard. ``largest_batch`` is the number of images that fit into
+    the free memory at once in training: without and with gradient checkpointing.
     """
 
     machine: dict[str, Any]
@@ -63,6 +63,7 @@ class BenchResult:
     classes: int
     size: tuple[int, int]
     rates: tuple[Rate, ...]
+    hard_hours: float
     largest_batch: dict[str, int]
     peak_mib: float
 
@@ -85,7 +86,8 @@ class BenchResult:
             f"{where}: {counted(self.images, 'image')} of {self.size[0]} x {self.size[1]} pixels, "
             f"{self.classes} classes, default settings",
             Table(["step", "images per second", "epochs", "hours"], rows),
-            f"{self.hours:.3g} hours in all; largest training batch {plain}, with gradient checkpointing {again}",
+            f"{self.hours:.3g} hours in all, {self.hard_hours:.3g} more if the tags are hard; "
+            f"largest training batch {plain}, with gradient checkpointing {again}",
         ]
 
 
@@ -187,14 +189,16 @@ def measure_steps(root: Path, given: TrainSettings, images: int) -> BenchResult:
         segment(run, masks, student, segmenting)
         predict(student, [folder / "images"], root / "predicted", PredictSettings())
     each = {"train": settings.batch_size * settings.accumulate, "segment": segmenting.batch_size}
-    epochs = {"train": with_epochs(given, images).epochs, "segment": with_epochs(SegmentSettings(), images).epochs}
+    training = with_epochs(given, images)
+    epochs = {"train": training.epochs, "segment": with_epochs(SegmentSettings(), images).epochs}
     rates = []
     for step in [step for step in STEPS if step in watch.moments]:
         speed, times = watch.rate(step, len(dataset), each.get(step, 1)), epochs.get(step, 1)
         rates.append(Rate(step, speed, times, images * times / speed / 3600))
     height, width = load_image(dataset[0].image, settings.data).shape[1:]
+    hard_hours = rates[0].hours * training.more_epochs / training.epochs
     whole = (machine(), images, len(dataset.classes), (height, width), tuple(rates))
-    return BenchResult(*whole, largest, round(peak_mib()))
+    return BenchResult(*whole, hard_hours, largest, round(peak_mib()))
 
 
 def largest_batches(folder: Path, settings: TrainSettings, out: Path) -> dict[str, int]:
