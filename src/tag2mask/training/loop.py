@@ -222,8 +222,7 @@ class Trainer(EpochLoop[TrainSettings]):
     def terms(self, part: Part) -> dict[str, Tensor]:
         """The method's loss on images ``(B, bands, S, S)``, tags ``(B, C)`` and the other views it declares."""
         images, tags, *views = part.fields
-        planned = self.settings.epochs
-        progress = Progress(int(self.pace(self.state.step)), planned * self.epoch_steps, self.state.epoch, planned)
+        progress = Progress(self.state.step, self.steps, self.state.epoch, self.epochs)
         return self.method.loss(self.model(images, tags, views=views), tags, progress)
 
     def weight(self, part: Part) -> float:
@@ -233,12 +232,11 @@ class Trainer(EpochLoop[TrainSettings]):
 
     def factor(self, step: int) -> float:
         """Factor on the base learning rates at a step."""
-        planned = self.settings.epochs
-        return factor(self.pace(step), planned * self.epoch_steps, planned, self.settings.optimiser)
+        return factor(step, self.steps, self.epochs, self.settings.optimiser)
 
     @property
     def epochs(self) -> int:
-        """Number of epochs; more if the tags have turned out to be hard."""
+        """Number of epochs; more if the tags have turned out to be hard. The rates then follow from all of them."""
         return self.settings.epochs + (self.settings.more_epochs if self.has_hard_tags() else 0)
 
     @property
@@ -250,13 +248,6 @@ class Trainer(EpochLoop[TrainSettings]):
         """Whether the tags were still poorly known after the first epochs."""
         rows, first = self.state.rows, self.first_epochs
         return len(rows) >= first and rows[first - 1].get("val_ap", 1.0) < HARD_AP
-
-    def pace(self, step: int) -> float:
-        """The step's place in the schedule of the planned epochs; more epochs stretch what follows the first ones."""
-        first, planned = (epochs * self.epoch_steps for epochs in (self.first_epochs, self.settings.epochs))
-        if step <= first or self.steps == planned:
-            return step
-        return first + (step - first) * (planned - first) / (self.steps - first)
 
     def finish_row(self, row: dict[str, Any]) -> None:
         """Validate, and keep the best weights; on a tie the later ones, whose logits are further apart."""

@@ -14,14 +14,14 @@ from tag2mask.vit.groups import ParameterGroup, RateName
 RATES: tuple[RateName, ...] = ("backbone", "tokens", "heads", "gates")  # the order of states on disk
 
 
-def factor(step: float, steps: int, epochs: int, settings: OptimiserSettings) -> float:
-    """Factor on the base learning rates at ``step`` (from 0) of ``steps``; it may lie between two."""
+def factor(step: int, steps: int, epochs: int, settings: OptimiserSettings) -> float:
+    """Factor on the base learning rates at ``step`` (from 0) of ``steps``."""
     if settings.parity:
-        return released_rate(int(step * epochs / steps), epochs, settings)
+        return released_rate(step * epochs // steps, epochs, settings)
     return cosine_rate(step, steps, settings)
 
 
-def cosine_rate(step: float, steps: int, settings: OptimiserSettings) -> float:
+def cosine_rate(step: int, steps: int, settings: OptimiserSettings) -> float:
     """Linear rise from ``start``, then cosine decay to ``final``."""
     rise = round(settings.warmup * steps)
     if step < rise:
