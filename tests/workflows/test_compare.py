@@ -14,7 +14,7 @@ from tag2mask.errors import RunError, SettingsError
 from tag2mask.evaluation.evaluate import evaluate
 from tag2mask.masks.settings import MaskSettings
 from tag2mask.methods import METHODS
-from tag2mask.training.settings import TrainSettings
+from tag2mask.training.settings import TrainSettings, with_epochs
 from tag2mask.workflows import compare as module
 from tag2mask.workflows.compare import Comparison, ComparisonResult, compare, epochs_in, markdown, summary
 
@@ -122,6 +122,13 @@ def test_a_budget_becomes_whole_epochs(squares: Path, tmp_path: Path, method: st
     long = epochs_in(plan(squares, tmp_path, (method,), 1.0), method)
     assert short == 1
     assert long > 1
+
+
+@pytest.mark.parametrize(("given", "more"), [({}, 0), ({"more_epochs": 3}, 3)])
+def test_hard_tags_get_no_more_epochs_unless_asked(tmp_path: Path, given: dict[str, int], more: int) -> None:
+    """A method that learns slowly would be trained longer than the others."""
+    compared = Comparison(tmp_path, tmp_path, ("linear",), (0,), None, TrainSettings.parse(given), MaskSettings())
+    assert with_epochs(compared.settings("linear", 0, None), 437).more_epochs == more
 
 
 def test_windows_is_refused_in_one_line(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

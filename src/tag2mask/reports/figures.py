@@ -78,7 +78,7 @@ def gather_figures(
     return Figures(
         run.settings.method,
         run.settings.weights,
-        run.settings.epochs,
+        max(run.settings.epochs, len(metrics)),  # hard tags get more
         run.settings.optimiser.lr_tokens,
         background.value if cuts else None,
         given,

@@ -71,8 +71,8 @@ class Comparison:
         return self.train.model_dump(mode="json", exclude_unset=True)
 
     def settings(self, method: str, seed: int, epochs: int | None) -> TrainSettings:
-        """Return the training settings of one run."""
-        chosen = {**self.changed(), "method": method, "seed": seed}
+        """Return the training settings of one run; all methods train equally long unless ``more_epochs`` is set."""
+        chosen = {"more_epochs": 0, **self.changed(), "method": method, "seed": seed}
         return TrainSettings.parse(chosen if epochs is None else {**chosen, "epochs": epochs})
 
 
