@@ -30,7 +30,7 @@ from tag2mask.training.epochs import EpochLoop
 from tag2mask.training.interrupt import Interrupt, deferred_interrupt
 from tag2mask.training.parts import Part
 from tag2mask.training.schedule import factor, optimiser_groups
-from tag2mask.training.settings import TrainSettings, with_epochs
+from tag2mask.training.settings import FIRST_PART, HARD_AP, TrainSettings, with_epochs
 from tag2mask.training.start import (
     complete,
     open_accelerator,
@@ -160,9 +160,6 @@ def prepare_method(
     torch.manual_seed(settings.seed)
     method, report = build_method(settings.method, classes, settings.backbone, settings.method_settings, weights)
     return open_accelerator(settings, method.all_learn), method, decide_warm_start(settings, method), report
-
-
-FIRST_PART, HARD_AP = 3, 0.8  # tags are hard if their AP is below this after a third of the epochs
 
 
 class Trainer(EpochLoop[TrainSettings]):

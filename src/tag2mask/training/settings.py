@@ -39,7 +39,8 @@ class OptimiserSettings(Settings):
 
 
 VIEWS, FEWEST_EPOCHS, MOST_EPOCHS = 4400, 5, 50  # of a training whose epochs are not set
-MORE = 0.6  # epochs to add if the tags are hard, as a fraction of the others
+FIRST_PART, HARD_AP = 3, 0.8  # tags are hard if their AP is below this after a third of the epochs
+MORE = 0.6  # epochs to add then, as a fraction of the others
 
 
 def epochs_for(views: int, images: int, fewest: int = 1) -> int:
@@ -125,8 +126,8 @@ class TrainSettings(LoopSettings):
     more_epochs: int = Field(
         0,
         ge=0,
-        description="Epochs to add if the tags are hard, with a validation AP below 0.8 after a third of the epochs "
-        "[six for ten where the epochs are not set]",
+        description=f"Epochs to add if the tags are hard, with a validation AP below {HARD_AP} after a third of the "
+        "epochs [six for ten where the epochs are not set]",
     )
     keep_epochs: int = Field(0, ge=0, description="Also keep the weights of every Nth epoch; 0: only the best")
 
