@@ -36,9 +36,10 @@ def narrowed(beside_N2: Tensor, features_ND: Tensor, allowed: tuple[bool, ...] =
 def test_a_class_loses_what_surrounds_it() -> None:
     features_ND, place_N, beside_N2 = boats()
     probe = narrowed(beside_N2, features_ND)
-    boat_N = probe(features_ND).argmax(1) == 1
+    boat_N = probe.within(features_ND, torch.tensor([True, True])).argmax(1) == 1
     assert (boat_N == (place_N == 1)).float().mean() > 0.99  # without it, the water is boat
-    assert 4.0 < -probe.bias_S[1] < 9.0
+    assert probe.lead_S is not None
+    assert 4.0 < probe.lead_S[1] < 9.0
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,17 @@ def test_otherwise_nothing_changes(reason: str) -> None:
         probe = narrowed(beside_N2, features_ND.clone().fill_(3.0) + 0.1 * features_ND.sign())
     else:
         probe = narrowed(torch.zeros_like(beside_N2), features_ND)
-    assert probe.bias_S.tolist() == [0.0, 0.0]
+    assert probe.lead_S is not None
+    assert probe.lead_S.tolist() == [0.0, 0.0]
+
+
+def test_what_a_class_loses_becomes_background_and_no_other_class() -> None:
+    rider_horse = LinearProbe(torch.zeros(3, 3).fill_diagonal_(1.0), torch.zeros(3), torch.tensor([0.0, 3.0, 0.0]))
+    features_ND = torch.tensor([[0.0, 4.0, 1.5], [0.0, 2.0, 1.5], [0.0, 1.0, 1.5], [0.0, 2.0, 1.5], [1.0, 2.0, 2.5]])
+    allowed_NS = torch.tensor([[True, True, True]] * 3 + [[True, False, True], [True, False, False]])
+    logits_NS = rider_horse.within(features_ND, allowed_NS)
+    assert logits_NS.argmax(1).tolist() == [1, 0, 2, 2, 0]
+    assert logits_NS[:, 0].tolist() == [3.0, 3.0, 0.0, 0.0, 1.0]
 
 
 def test_the_best_threshold_is_that_of_the_loop() -> None:

@@ -7,6 +7,8 @@ Shapes: N patches, D width, S scores, M pairs of neighbours, K patches of a clas
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +24,7 @@ SMALLEST_PART = 0.02  # of the patches of a class
 def narrow_classes(
     probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor, beside_N2: Tensor, narrow: float
 ) -> LinearProbe:
-    """Raise, class by class, the logit from which on a patch is no longer background; score 0 is the background.
+    """Find, class by class, the lead over the background from which on a patch shows the class.
 
     The sure patches of a class include some of what often surrounds it, and the layer then finds all of it. But where
     the class really ends, neighbouring patches differ, and few patches lie in between.
@@ -32,8 +34,8 @@ def narrow_classes(
         Ncut(t) = cut(A, B) / |A| + cut(A, B) / |B|,   cut(A, B) = sum of w_ij over neighbours i in A, j in B,
         w_ij = max(cos(x_i, x_j), 0)^8
 
-    The logits of c fall by the t >= 0 with the smallest Ncut, if that is at most ``narrow`` Ncut(0). As every patch
-    has about the same number of neighbours, the paper's association of a part is its number of patches here.
+    The lead of c is the t >= 0 with the smallest Ncut, or 0 if that is above ``narrow`` Ncut(0). As every patch has
+    about the same number of neighbours, the paper's association of a part is its number of patches here.
 
     ``beside_N2`` holds, for each patch, how many rows further the patch to its right and the one below are; 0: none.
     """
@@ -42,12 +44,12 @@ def narrow_classes(
     alike_M = class_N[first_M] == class_N[second_M]
     first_M, second_M = first_M[alike_M], second_M[alike_M]
     affinity_M = affinities(features_ND, first_M, second_M)
-    fall_S = torch.zeros_like(probe.bias_S)
-    for score in range(1, len(fall_S)):
+    lead_S = torch.zeros_like(probe.bias_S)
+    for score in range(1, len(lead_S)):
         own_M = class_N[first_M] == score
         pairs_2M = torch.stack([margin_N[first_M[own_M]], margin_N[second_M[own_M]]])
-        fall_S[score] = best_threshold(margin_N[class_N == score], pairs_2M, affinity_M[own_M], narrow)
-    return LinearProbe(probe.weight_SD, probe.bias_S - fall_S)
+        lead_S[score] = best_threshold(margin_N[class_N == score], pairs_2M, affinity_M[own_M], narrow)
+    return replace(probe, lead_S=lead_S)
 
 
 def best_classes(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor) -> tuple[Tensor, Tensor]:

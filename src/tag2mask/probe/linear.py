@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -23,18 +23,33 @@ CHUNK = 2**16  # patches processed at once
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Logits ``x @ weight_SD.T + bias_S``; a score without any sure patch has the bias ``NEVER``."""
+    """Logits ``x @ weight_SD.T + bias_S``; a score without any sure patch has the bias ``NEVER``.
+
+    ``lead_S`` is how far a class must be above the background, score 0, to be more likely than it; None: 0.
+    """
 
     weight_SD: Tensor
     bias_S: Tensor
+    lead_S: Tensor | None = None
 
     def __call__(self, features_ND: Tensor) -> Tensor:
         """``(N, D)`` to logits ``(N, S)``."""
         return F.linear(features_ND.float(), self.weight_SD, self.bias_S)
 
+    def within(self, features_ND: Tensor, allowed_NS: Tensor) -> Tensor:
+        """Logits ``(N, S)`` among the scores that are allowed; those of the others are minus infinity.
+
+        The background's logit rises by the lead that the most likely class needs.
+        """
+        logits_NS = self(features_ND).masked_fill(~allowed_NS, -math.inf)
+        if self.lead_S is not None:
+            top_N, best_N = logits_NS[:, 1:].max(1)
+            logits_NS[:, 0] += self.lead_S[1:][best_N].masked_fill(top_N.isinf(), 0.0)
+        return logits_NS
+
     def with_priors(self, priors_S: Tensor) -> LinearProbe:
         """Return the classifier under these priors: their logarithms are added to the logits."""
-        return LinearProbe(self.weight_SD, self.bias_S + priors_S.log())
+        return replace(self, bias_S=self.bias_S + priors_S.log())
 
 
 def fit_probe(
@@ -134,7 +149,7 @@ def possible_logits(probe: LinearProbe, features_ND: Tensor, image_N: Tensor, al
     """Yield logits ``(K, S)`` of the patches in chunks; minus infinity where an image's tags rule out a score."""
     for first in range(0, len(features_ND), CHUNK):
         chunk = slice(first, first + CHUNK)
-        yield probe(features_ND[chunk]).masked_fill(~allowed_IS[image_N[chunk]], -math.inf)
+        yield probe.within(features_ND[chunk], allowed_IS[image_N[chunk]])
 
 
 def confident_labels(

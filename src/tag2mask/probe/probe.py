@@ -95,8 +95,11 @@ class Probe:
         ``run`` is the run that the probe was trained with, ``method`` its method; ``image (bands, Y, X)`` is in [0, 1].
         """
         seen = look(run, method, image, self.side)
-        logits_hwS = self.linear(seen.features_hwD.flatten(0, 1).cpu()).view(*seen.features_hwD.shape[:2], -1)
-        likely_Shw = logits_hwS[..., list(values)].softmax(-1).permute(2, 0, 1)
+        height, width = seen.features_hwD.shape[:2]
+        allowed_S = torch.zeros(len(self.linear.bias_S), dtype=torch.bool)
+        allowed_S[list(values)] = True
+        likely_MS = self.linear.within(seen.features_hwD.flatten(0, 1).cpu(), allowed_S).softmax(-1)
+        likely_Shw = likely_MS[:, list(values)].T.view(-1, height, width)
         return resize(to_pixels(likely_Shw[None], method.patch, seen.size), image.shape[-2:])[0]
 
     def origin(self) -> dict[str, str]:
@@ -125,9 +128,11 @@ def open_probe(path: Path) -> Probe:
     config = read_stored(path / CONFIG, ProbeConfig)
     with damaged(path / WEIGHTS):
         tensors, _ = read_tensors(path / WEIGHTS)
-        if tensors.keys() != {"weight_SD", "bias_S"}:
-            raise ValueError("expected weight_SD and bias_S")
-        weight_SD, bias_S = tensors["weight_SD"], tensors["bias_S"]
-        if weight_SD.ndim != 2 or bias_S.shape != weight_SD.shape[:1]:
-            raise ValueError(f"weight_SD is {tuple(weight_SD.shape)}, but bias_S is {tuple(bias_S.shape)}")
-    return Probe(path, config.run.sha256, config.side, LinearProbe(weight_SD, bias_S))
+        if not {"weight_SD", "bias_S"} <= tensors.keys() <= {"weight_SD", "bias_S", "lead_S"}:
+            raise ValueError("expected weight_SD, bias_S and perhaps lead_S")
+        linear = LinearProbe(**tensors)
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        rows = {shape for name, shape in shapes.items() if name != "weight_SD"}
+        if linear.weight_SD.ndim != 2 or rows != {shapes["weight_SD"][:1]}:
+            raise ValueError(f"shapes do not fit: {shapes}")
+    return Probe(path, config.run.sha256, config.side, linear)

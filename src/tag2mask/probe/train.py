@@ -134,7 +134,8 @@ def train_probe(
             seconds=round(time.monotonic() - start, 1),
         )
         write_json(out / SUMMARY, summary.to_json())
-        write_tensors(out / layout.WEIGHTS, {"weight_SD": learned.probe.weight_SD, "bias_S": learned.probe.bias_S}, {})
+        tensors = {name: tensor for name, tensor in vars(learned.probe).items() if tensor is not None}
+        write_tensors(out / layout.WEIGHTS, tensors, {})
         (out / PATCHES).unlink(missing_ok=True)
         return summary
 
