@@ -3,8 +3,8 @@
     python benchmarks/generated.py OUT
 
 Digits, defects, land cover and endoscopy frames: each is a folder with tags, true masks and a background. In the land
-cover, one class becomes the background, so its tags go. Train each, and its probe, with ``tag2mask run`` or
-``whole.py``, then compare with ``background.py``.
+cover, one class becomes the background, so its tags go. Strips are four times as wide as high. Train each, and its
+probe, with ``tag2mask run`` or ``whole.py``, then compare with ``background.py``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tag2mask.synthetic.defects import write_defects
+from tag2mask.synthetic import defects
 from tag2mask.synthetic.digits import write_scenes
 from tag2mask.synthetic.endoscopy import write_endoscopy
+from tag2mask.synthetic.folder import Composed, write_folder
 from tag2mask.synthetic.landcover import CLASSES, write_landcover
 
 COUNTS = {"train": 320, "val": 100}
 SIDE = 64
+STRIP = 112  # height of a strip, in pixels
 GROUND = "Croplands"  # the class that becomes background
 
 
@@ -35,14 +37,28 @@ def main() -> None:
     out = parser.parse_args().out
     writers: dict[str, Callable[[Path], None]] = {
         "digits": partial(write_scenes, counts=COUNTS, side=SIDE),
-        "defects": partial(write_defects, counts=COUNTS),
+        "defects": partial(defects.write_defects, counts=COUNTS),
         "landcover": write_land,
         "endoscopy": partial(write_endoscopy, counts=COUNTS),
+        "strips": write_strips,
     }
     for name, write in writers.items():
         if not (out / name).exists():
             write(out / name)
             print(out / name, flush=True)
+
+
+def write_strips(root: Path) -> None:
+    """Write four surfaces side by side; one of them has defects, unless the strip is sound."""
+    generator = np.random.default_rng(0)
+
+    def compose(_: str) -> Composed:
+        sound, place = generator.random() < defects.SOUND, int(generator.integers(4))
+        parts = [defects.compose_surface(STRIP, generator, float(sound or part != place)) for part in range(4)]
+        image, truth = (np.concatenate(columns, 1) for columns in zip(*parts, strict=True))
+        return image, truth
+
+    write_folder(root, defects.CLASSES, COUNTS, compose)
 
 
 def write_land(root: Path) -> None:

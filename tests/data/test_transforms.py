@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from tag2mask.data.resizing import fitted_size
 from tag2mask.data.settings import AugmentSettings
-from tag2mask.data.transforms import Hide, eval_resize, train_transform, whole_patches
+from tag2mask.data.transforms import AnyShapeCrop, Hide, eval_resize, train_transform, whole_patches
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,39 @@ def test_evaluation_at_the_same_size_only_normalises() -> None:
 def test_training_crops_of_any_bands(bands: int) -> None:
     transform = train_transform(32, (0.5,) * bands, (0.25,) * bands, AugmentSettings())
     assert transform(torch.rand(bands, 40, 56)).shape == (bands, 32, 32)
+
+
+@pytest.mark.parametrize("tall", [False, True])
+def test_crops_of_an_elongated_image_reach_both_ends_and_show_little_less_than_drawn(tall: bool) -> None:
+    image = torch.empty((3, 256, 40) if tall else (3, 40, 256))
+    crop = AnyShapeCrop(32, scale=(0.35, 1.0))
+    torch.manual_seed(0)
+    drawn = [crop.make_params([image]) for _ in range(300)]
+    across, along = ("width", "height") if tall else ("height", "width")
+    start, other = ("top", "left") if tall else ("left", "top")
+    assert {(params[other], params[across]) for params in drawn} == {(0, 40)}
+    assert {params[along] for params in drawn} == {80}  # a third of 256 is 85
+    starts = [params[start] for params in drawn]
+    assert min(starts) < 5
+    assert max(starts) > 171
+    assert max(starts) <= 256 - 80
+
+
+def test_small_crops_of_an_elongated_image_keep_their_shape() -> None:
+    crop = AnyShapeCrop(32, scale=(0.05, 0.1))
+    for params in (crop.make_params([torch.empty(3, 40, 120)]) for _ in range(100)):
+        assert 3 / 4 - 0.05 < params["width"] / params["height"] < 4 / 3 + 0.05
+        assert 0.04 < params["width"] * params["height"] / 4800 < 0.11
+        assert params["top"] + params["height"] <= 40
+        assert params["left"] + params["width"] <= 120
+
+
+def test_crops_of_other_images_are_those_of_torchvision() -> None:
+    for shape in ((3, 40, 56), (3, 60, 30)):
+        torch.manual_seed(1)
+        ours = AnyShapeCrop(32).make_params([torch.empty(shape)])
+        torch.manual_seed(1)
+        assert ours == v2.RandomResizedCrop(32).make_params([torch.empty(shape)])
 
 
 @pytest.mark.parametrize("more", [{}, {"randaugment": 2, "erase": 1.0, "interpolation": "bicubic"}])

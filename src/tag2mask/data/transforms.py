@@ -5,8 +5,10 @@ Shapes: Y X pixels, S side of a training crop.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +55,7 @@ def crop_transform(
     size: int, scale: tuple[float, float], mean: Sequence[float], std: Sequence[float], augment: AugmentSettings
 ) -> Callable[[Tensor], Tensor]:
     """Return a random crop that covers a fraction of the image within ``scale``, with all other augmentations."""
-    crop = v2.RandomResizedCrop(
+    crop = AnyShapeCrop(
         size,
         scale=scale,
         interpolation=InterpolationMode(augment.interpolation),
@@ -72,6 +74,44 @@ def crop_transform(
         steps.append(v2.RandomErasing(augment.erase, value="random"))
     compose: Callable[[Tensor], Tensor] = v2.Compose(steps)
     return compose
+
+
+class AnyShapeCrop(v2.RandomResizedCrop):  # type: ignore[misc]
+    """torchvision's random crop, which also works for elongated images.
+
+    A nearly square crop of most of an elongated image is higher than the image is, so torchvision would draw in vain
+    and take the middle. Here, such a crop gets the image's full short side and is longer instead, up to ``SQUEEZE``
+    times its other side, at a random place.
+    """
+
+    ELONGATED = 2.0  # ratio of the sides; up to here, torchvision's ten draws hardly ever fail
+    SQUEEZE = 2.0
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Return top, left, height and width of a crop."""
+        height, width = flat_inputs[0].shape[-2:]
+        short, long = sorted((height, width))
+        if long <= self.ELONGATED * short:
+            return super().make_params(flat_inputs)  # type: ignore[no-any-return]
+        area = draw(*self.scale) * short * long
+        ratio = math.exp(draw(*map(math.log, self.ratio)))
+        across, along = math.sqrt(area / ratio), math.sqrt(area * ratio)
+        if across > short:
+            across, along = short, min(area / short, self.SQUEEZE * short)
+        sides = max(round(across), 1), max(round(along), 1)
+        starts = random_start(short, sides[0]), random_start(long, sides[1])
+        (top, left), (rows, columns) = (starts, sides) if height == short else (starts[::-1], sides[::-1])
+        return {"top": top, "left": left, "height": rows, "width": columns}
+
+
+def draw(low: float, high: float) -> float:
+    """Draw a number from torch's generator."""
+    return float(torch.empty(()).uniform_(low, high))
+
+
+def random_start(side: int, part: int) -> int:
+    """Draw where a part of a side begins."""
+    return int(torch.randint(side - part + 1, ()))
 
 
 class Hide(torch.nn.Module):

@@ -29,11 +29,14 @@ def write_defects(root: Path, counts: dict[str, int], side: int = 224, seed: int
     write_folder(root, CLASSES, counts, lambda _: compose_surface(side, generator))
 
 
-def compose_surface(side: int, generator: np.random.Generator) -> Composed:
-    """Compose one image ``(S, S, 3)`` and its truth ``(S, S)``: 0 is sound, kind + 1 a defect."""
+def compose_surface(side: int, generator: np.random.Generator, sound: float = SOUND) -> Composed:
+    """Compose one image ``(S, S, 3)`` and its truth ``(S, S)``: 0 is sound, kind + 1 a defect.
+
+    ``sound`` is the probability that there is no defect.
+    """
     image = textured_ground(side, generator)
     truth = np.zeros((side, side), np.uint8)
-    if generator.random() >= SOUND:
+    if generator.random() >= sound:
         for kind in generator.choice(len(CLASSES), generator.integers(1, 3), replace=False):
             for _ in range(generator.integers(1, 4)):
                 cover = DEFECTS[int(kind)](side, generator)
