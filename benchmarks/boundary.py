@@ -54,7 +54,7 @@ def main() -> None:
         true_N = true_patches(run, samples, settings)
         probes = [
             learn_layers(patches, settings.model_copy(update={"narrow": narrow}), True, Interrupt()).probe
-            for narrow in (False, True)
+            for narrow in (0.0, settings.narrow)
         ]
         before, after = (score(probe, patches, true_N) for probe in probes)
         rates = zip(run.classes.pixel_names, before, after, strict=True)

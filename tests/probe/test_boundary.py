@@ -30,7 +30,7 @@ def boats() -> tuple[Tensor, Tensor, Tensor]:
 def narrowed(beside_N2: Tensor, features_ND: Tensor, allowed: tuple[bool, ...] = (True, True)) -> LinearProbe:
     probe = LinearProbe(torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), torch.zeros(2))
     image_N = torch.zeros(len(features_ND), dtype=torch.long)
-    return narrow_classes(probe, features_ND.half(), image_N, torch.tensor([allowed]), beside_N2)
+    return narrow_classes(probe, features_ND.half(), image_N, torch.tensor([allowed]), beside_N2, 0.8)
 
 
 def test_a_class_loses_what_surrounds_it() -> None:
@@ -44,7 +44,7 @@ def test_a_class_loses_what_surrounds_it() -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    ["nothing is a neighbour", "no tag allows the class", "few patches", "all are boats"],
+    ["nothing is a neighbour", "no tag allows the class", "few patches", "all are neighbours", "all are boats"],
 )
 def test_otherwise_nothing_changes(reason: str) -> None:
     features_ND, _, beside_N2 = boats()
@@ -52,6 +52,9 @@ def test_otherwise_nothing_changes(reason: str) -> None:
         probe = narrowed(beside_N2, features_ND, (True, False))
     elif reason == "few patches":
         probe = narrowed(beside(torch.ones(1, 900).bool()), features_ND[-900:])
+    elif reason == "all are neighbours":  # of the same patch, so every threshold cuts
+        rows_N = torch.arange(len(features_ND), dtype=torch.int32)
+        probe = narrowed(torch.stack([rows_N.max() - rows_N, 0 * rows_N], 1), features_ND)
     elif reason == "all are boats":
         probe = narrowed(beside_N2, features_ND.clone().fill_(3.0) + 0.1 * features_ND.sign())
     else:
@@ -74,7 +77,7 @@ def test_the_best_threshold_is_that_of_the_loop() -> None:
     margin_K = 4 * torch.randn(1500, generator=generator) + 2
     first, second = torch.randint(1500, (2, 4000), generator=generator)
     affinity_M = torch.rand(4000, generator=generator)
-    found = best_threshold(margin_K, torch.stack([margin_K[first], margin_K[second]]), affinity_M)
+    found = best_threshold(margin_K, torch.stack([margin_K[first], margin_K[second]]), affinity_M, 1.0)
     largest = margin_K.sort().values[int(0.98 * 1500)].item()
     ncuts = {}
     for step in range(THRESHOLDS):

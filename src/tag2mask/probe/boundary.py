@@ -22,7 +22,7 @@ SMALLEST_PART = 0.02  # of the patches of a class
 
 
 def narrow_classes(
-    probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor, beside_N2: Tensor
+    probe: LinearProbe, features_ND: Tensor, image_N: Tensor, allowed_IS: Tensor, beside_N2: Tensor, narrow: float
 ) -> LinearProbe:
     """Find, class by class, the lead over the background from which on a patch shows the class.
 
@@ -34,8 +34,8 @@ def narrow_classes(
         Ncut(t) = cut(A, B) / |A| + cut(A, B) / |B|,   cut(A, B) = sum of w_ij over neighbours i in A, j in B,
         w_ij = max(cos(x_i, x_j), 0)^8
 
-    The lead of c is the t >= 0 with the smallest Ncut. As every patch has about the same number of neighbours, the
-    paper's association of a part is its number of patches here.
+    The lead of c is the t >= 0 with the smallest Ncut, or 0 if that is above ``narrow`` Ncut(0). As every patch has
+    about the same number of neighbours, the paper's association of a part is its number of patches here.
 
     ``beside_N2`` holds, for each patch, how many rows further the patch to its right and the one below are; 0: none.
     """
@@ -48,7 +48,7 @@ def narrow_classes(
     for score in range(1, len(lead_S)):
         own_M = class_N[first_M] == score
         pairs_2M = torch.stack([margin_N[first_M[own_M]], margin_N[second_M[own_M]]])
-        lead_S[score] = best_threshold(margin_N[class_N == score], pairs_2M, affinity_M[own_M])
+        lead_S[score] = best_threshold(margin_N[class_N == score], pairs_2M, affinity_M[own_M], narrow)
     return replace(probe, lead_S=lead_S)
 
 
@@ -75,8 +75,8 @@ def affinities(features_ND: Tensor, first_M: Tensor, second_M: Tensor) -> Tensor
     return torch.cat(cosines).clamp_min(0) ** POWER
 
 
-def best_threshold(margin_K: Tensor, pairs_2M: Tensor, affinity_M: Tensor) -> float:
-    """The threshold on the margins of a class with the smallest cut."""
+def best_threshold(margin_K: Tensor, pairs_2M: Tensor, affinity_M: Tensor, narrow: float) -> float:
+    """The threshold on the margins of a class with the smallest cut, 0 if this is above ``narrow`` times that at 0."""
     sorted_K = margin_K.sort().values
     count, largest = len(sorted_K), int((1 - SMALLEST_PART) * len(sorted_K))
     if count < FEWEST or sorted_K[largest] <= 0:
@@ -87,5 +87,5 @@ def best_threshold(margin_K: Tensor, pairs_2M: Tensor, affinity_M: Tensor) -> fl
     from_M, to_M = torch.searchsorted(t_T, pairs_2M.sort(0).values)
     change_T = torch.zeros(THRESHOLDS + 1).index_add(0, from_M, affinity_M).index_add(0, to_M, -affinity_M)
     ncut_T = change_T.cumsum(0)[:-1] * (1 / (count - below_T) + 1 / below_T.clamp_min(1))
-    fills_images = below_T[0] < SMALLEST_PART * count
-    return 0.0 if fills_images else t_T[ncut_T.argmin()].item()
+    fills_images, best = below_T[0] < SMALLEST_PART * count, int(ncut_T.argmin())
+    return 0.0 if fills_images or ncut_T[best] > narrow * ncut_T[0] else t_T[best].item()

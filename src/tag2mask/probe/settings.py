@@ -27,7 +27,8 @@ class ProbeSettings(Settings):
     or what always surrounds a class would become that class. If the classes fill less than ``small`` of the images that
     show them, on average, there is only one round, and the last scale alone labels the patches: it detects small
     objects best, and further rounds would enlarge them. Otherwise, each class of the last layer finally ends where
-    neighbouring patches differ (``narrow``, ``boundary.py``). Without a background there is only one round.
+    neighbouring patches differ (``boundary.py``), if the cut becomes clearly smaller there (``narrow``). Without a
+    background there is only one round.
     """
 
     called: ClassVar[str] = "probe"
@@ -41,7 +42,9 @@ class ProbeSettings(Settings):
     bare: float = Field(0.1, gt=0, lt=1, description="Map value below which a patch is surely background")
     empty: float = Field(0.02, ge=0, lt=1, description="Map value below which a patch is background in every round")
     small: float = Field(0.1, ge=0, le=1, description="Fraction of an image below which classes count as small")
-    narrow: bool = Field(True, description="End each class where neighbouring patches differ")
+    narrow: float = Field(
+        0.8, ge=0, le=1, description="End a class where the cut between patches is at most this fraction; 0: never"
+    )
     rounds: int = Field(3, gt=0, le=100, description="Layers trained in turn, each on the results of the one before")
     confidence: float = Field(0.9, gt=0, lt=1, description="Probability above which the next round learns from a patch")
     steps: int = Field(600, gt=0, le=10**6, description="Steps per round")

@@ -251,8 +251,8 @@ def learn_layers(patches: Patches, settings: ProbeSettings, background: bool, in
             labels_N = confident_labels(probe, *patches.within_tags, labels_N, settings.confidence)
             labels_N = keep_lost(labels_N, labels_N.masked_fill(patches.empty_N, 0))
             probe, shares_S = learn(labels_N)
-    if background and not small and settings.narrow:
-        probe = narrow_classes(probe, *patches.within_tags, patches.beside_N2)
+    if background and not small and settings.narrow > 0:
+        probe = narrow_classes(probe, *patches.within_tags, patches.beside_N2, settings.narrow)
         shares_S = estimate_frequencies(probe, *patches.within_tags)
     return Learned(probe, shares_S, sure_S, small)
 
