@@ -48,10 +48,10 @@ def main() -> None:
     for path in arguments.runs:
         run = open_run(path)
         settings = resolve_probe(asked, run)
-        samples = tagged_samples(run, settings.masks, "a probe")
+        localizer, samples = Localizer(run, settings.masks), tagged_samples(run, settings.masks, "a probe")
         with tempfile.TemporaryDirectory() as folder:
-            patches, _ = gather_patches(Localizer(run, settings.masks), samples, settings, Path(folder), Interrupt())
-        true_N = true_patches(run, samples, settings)
+            patches, _ = gather_patches(localizer, samples, settings, Path(folder), Interrupt())
+        true_N = true_patches(run, samples, settings, localizer.method.patch)
         probes = [
             learn_layers(patches, settings.model_copy(update={"narrow": narrow}), True, Interrupt()).probe
             for narrow in (0.0, settings.narrow)
@@ -62,11 +62,11 @@ def main() -> None:
         print(f"| {path} | {mean_known(before):.1f} | {mean_known(after):.1f} | {each} |", flush=True)
 
 
-def true_patches(run: Run, samples: Sequence[Sample], settings: ProbeSettings) -> Tensor:
+def true_patches(run: Run, samples: Sequence[Sample], settings: ProbeSettings, patch: int) -> Tensor:
     """The true score of every patch of these images, ``UNSCORED`` where none covers more than half: ``(N,)``."""
     assert settings.scales is not None
     side = round(run.settings.backbone.image_size * settings.scales[-1])
-    patch, classes, found = run.load_method().patch, run.classes, []
+    classes, found = run.classes, []
     for sample in samples:
         true_YX = torch.from_numpy(read_mask(run.data / run.settings.data.masks / f"{sample.name}.png"))
         known_YX = true_YX.masked_fill(true_YX == classes.ignore, len(classes.pixel_names))

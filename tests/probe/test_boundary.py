@@ -59,6 +59,7 @@ def test_otherwise_nothing_changes(reason: str) -> None:
         probe = narrowed(beside_N2, features_ND.clone().fill_(3.0) + 0.1 * features_ND.sign())
     else:
         probe = narrowed(torch.zeros_like(beside_N2), features_ND)
+    assert probe.bias_S.tolist() == [0.0, 0.0]
     assert probe.lead_S is not None
     assert probe.lead_S.tolist() == [0.0, 0.0]
 
